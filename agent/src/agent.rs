@@ -1,0 +1,207 @@
+//! The dispatcher: keeps the branches, while the files beside it keep the work.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mesh_protocol::{
+    App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Security, Target,
+    Traffic,
+};
+
+use crate::backoff::Backoff;
+use crate::config::{Config, Endpoint};
+use crate::drain::Drain;
+use crate::health::Health;
+use crate::pool::Pool;
+use crate::probe::Probe;
+use crate::tunnel::Tunnel;
+use crate::upstream::Upstream;
+
+/// The client application.
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) config: Config,
+    /// What tells this process from others, for people.
+    pub(crate) instance: String,
+    pub(crate) conns: Conns<Conn>,
+    /// By connection, in order, so that a history replays.
+    pub(crate) tunnels: BTreeMap<ConnId, Box<Tunnel>>,
+    pub(crate) dial: Dial,
+    pub(crate) backoff: Backoff,
+    pub(crate) pool: Pool,
+    pub(crate) health: Health,
+    pub(crate) drain: Drain,
+    /// The time of the present call.
+    pub(crate) now: Instant,
+    /// Empty buffers for request heads that may be sent again.
+    pub(crate) spare_heads: Vec<Buf>,
+}
+
+/// The tunnel that is to be, or is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// There is none; the next attempt is due then.
+    At(Instant),
+    /// This one: it is being made, or serves.
+    Tunnel(ConnId),
+    /// None is wanted any more.
+    Never,
+}
+
+/// What a connection is.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "upstreams are by far the most")]
+pub enum Conn {
+    /// To an ingress; the tunnel's state is kept beside the connections.
+    Tunnel,
+    /// To the local service, for requests.
+    Upstream(Upstream),
+    /// To the local service, to see whether it is healthy.
+    Probe(Probe),
+}
+
+impl Agent {
+    /// An agent that connects at once. `instance` tells this process from others.
+    #[must_use]
+    pub fn new(config: Config, now: Instant, instance: String) -> Self {
+        let timeouts = &config.timeouts;
+        let backoff = Backoff::new(timeouts.backoff_min, timeouts.backoff_max, timeouts.stable);
+        Self {
+            backoff,
+            pool: Pool::new(config.limits.idle_upstreams),
+            config,
+            instance,
+            conns: Conns::new(),
+            tunnels: BTreeMap::new(),
+            dial: Dial::At(now),
+            health: Health::new(now),
+            drain: Drain::default(),
+            now,
+            spare_heads: Vec::new(),
+        }
+    }
+
+    /// Whether a tunnel is welcomed and serves.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        matches!(self.dial, Dial::Tunnel(conn)
+            if self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.welcomed.is_some()))
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>) {
+        if let Dial::At(due) = self.dial
+            && due <= cx.now
+        {
+            self.connect_tunnel(cx);
+        }
+        if self.health.due().is_some_and(|due| due <= cx.now) {
+            self.begin_probe(cx);
+        }
+        self.drain_expired(cx);
+    }
+
+    fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Tunnel) => self.advance_tunnel(conn, cx),
+            Some(Conn::Upstream(_)) => self.advance_upstream(conn, cx),
+            Some(Conn::Probe(_)) => self.advance_probe(conn, cx),
+            None => {}
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get_mut(conn) {
+            Some(Connection { state: Conn::Tunnel, .. }) => self.tunnel_connected(conn, cx),
+            Some(Connection { state: Conn::Upstream(upstream), .. }) => upstream.connecting = None,
+            Some(Connection { state: Conn::Probe(_), .. }) | None => {}
+        }
+    }
+
+    fn expired(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Tunnel) => self.expire_tunnel(conn, cx),
+            Some(Conn::Upstream(_)) => self.expire_upstream(conn, cx),
+            Some(Conn::Probe(_)) => self.expire_probe(conn, cx),
+            None => {}
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Tunnel) => self.lose_tunnel(conn, &reason.to_string(), cx),
+            Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
+            Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
+            None => {}
+        }
+        self.check_drained(cx);
+    }
+}
+
+impl App for Agent {
+    type Conn = Conn;
+
+    fn conns(&mut self) -> &mut Conns<Conn> {
+        &mut self.conns
+    }
+
+    /// An agent listens nowhere.
+    fn accept(&mut self, _: ListenerId, _: SocketAddr, _: &mut Context<'_>) -> Option<ConnId> {
+        None
+    }
+
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        match event {
+            Event::Connected { conn } => self.connected(conn, cx),
+            Event::Progress { conn } => self.progress(conn, cx),
+            Event::Deadline { conn } => self.expired(conn, cx),
+            Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
+            Event::Tick => self.tick(cx),
+            Event::Drain => self.begin_drain(cx),
+        }
+    }
+
+    fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
+            self.transmit_tunnel(conn, cx);
+        }
+    }
+
+    fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
+        let timeouts = &self.config.timeouts;
+        match &self.conns.get(conn)?.state {
+            Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
+            Conn::Upstream(upstream) => Some(upstream.deadline(timeouts)),
+            Conn::Probe(probe) => Some(probe.since + self.config.health.timeout),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let dial = match self.dial {
+            Dial::At(due) => Some(due),
+            Dial::Tunnel(_) | Dial::Never => None,
+        };
+        let drain = self.drain.deadline(&self.config.timeouts);
+        [dial, self.health.due(), drain].into_iter().flatten().min()
+    }
+}
+
+/// Where to connect for an endpoint.
+pub(crate) fn target(endpoint: &Endpoint, traffic: Traffic) -> Target {
+    let Endpoint { host, port, security, .. } = endpoint;
+    Target { host: host.clone(), port: *port, security: *security, traffic }
+}
+
+/// The endpoint as it stands in `Host`: without the port that its scheme implies.
+pub(crate) fn authority(endpoint: &Endpoint) -> String {
+    let host = match endpoint.host.contains(':') {
+        true => format!("[{}]", endpoint.host),
+        false => endpoint.host.clone(),
+    };
+    match (endpoint.security, endpoint.port) {
+        (Security::Plain, 80) | (Security::Tls, 443) => host,
+        (Security::Plain | Security::Tls, port) => format!("{host}:{port}"),
+    }
+}

@@ -1,0 +1,225 @@
+//! From settings to a [`Config`] that cannot be invalid.
+
+use mesh_protocol::Security;
+use mesh_settings::{Error, Settings, value};
+
+use crate::{Config, Endpoint, HealthCheck, Limits, Timeouts};
+
+/// Everything that an agent needs to start.
+#[derive(Debug)]
+pub struct Start {
+    /// What the agent is to do.
+    pub config: Config,
+    /// The file of the only authorities to trust.
+    pub ca_file: Option<String>,
+    /// Whether to offer the ingress an identity.
+    pub identity: Identity,
+}
+
+/// Whether an agent shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// It does not, by `--skip-iam-validation`.
+    Skip,
+    /// It would if it had one to offer.
+    Offer,
+}
+
+impl Start {
+    /// Reads the settings of an agent.
+    ///
+    /// # Errors
+    /// A setting cannot be, or does not go with another one.
+    pub fn read(settings: &mut Settings) -> Result<Self, Error> {
+        let ingress = settings.parsed(
+            "ingress-endpoint",
+            at_localhost(8082),
+            ingress_endpoint,
+            |endpoint| show(endpoint, ["ws", "wss"]),
+        )?;
+        let local = settings.parsed(
+            "local-endpoint",
+            at_localhost(3000),
+            local_endpoint,
+            |endpoint| show(endpoint, ["http", "https"]),
+        )?;
+        let hosts = settings.list("host", value::host_pattern, String::clone)?;
+        if hosts.is_empty() {
+            return Err(Error::new(
+                "--host is missing; give the host name to serve, for example --host \
+                 shop.example.com",
+            ));
+        }
+        let label = |text: &String| text.clone();
+        let service = settings.parsed("service-name", String::new(), value::label, label)?;
+        let cluster = settings.parsed("cluster-name", String::new(), value::label, label)?;
+        let health = health_check(settings)?;
+        let identity = match settings.switch("skip-iam-validation")? {
+            true => Identity::Skip,
+            false => Identity::Offer,
+        };
+        let ca_file = settings.optional("ca-file", |path| Ok(path.to_owned()))?;
+        if ca_file.is_some() && ingress.security == Security::Plain {
+            settings.warn("ca-file has no effect: the ingress endpoint is ws:// and not wss://");
+        }
+        Ok(Self {
+            config: Config {
+                ingress,
+                local,
+                hosts,
+                service,
+                cluster,
+                health,
+                timeouts: timeouts(settings)?,
+                limits: limits(settings)?,
+            },
+            ca_file,
+            identity,
+        })
+    }
+}
+
+fn health_check(settings: &mut Settings) -> Result<HealthCheck, Error> {
+    let HealthCheck {
+        path,
+        interval,
+        timeout,
+        rise,
+        fall,
+    } = HealthCheck::default();
+    Ok(HealthCheck {
+        path: settings.parsed("health-check-path", path, value::path, String::clone)?,
+        interval: settings.seconds("health-check-interval", interval, 0.1..=3600.0)?,
+        timeout: settings.seconds("health-check-timeout", timeout, 0.1..=300.0)?,
+        rise: settings.number("health-check-rise", rise, 1..=100)?,
+        fall: settings.number("health-check-fall", fall, 1..=100)?,
+    })
+}
+
+fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
+    let Timeouts {
+        connect,
+        upstream_connect,
+        upstream_idle,
+        stream_idle,
+        echo,
+        backoff_min,
+        backoff_max,
+        stable,
+        drain,
+    } = Timeouts::default();
+    let timeouts = Timeouts {
+        connect: settings.seconds("connect-timeout", connect, 0.1..=300.0)?,
+        upstream_connect: settings.seconds(
+            "upstream-connect-timeout",
+            upstream_connect,
+            0.1..=300.0,
+        )?,
+        upstream_idle: settings.seconds("upstream-idle-timeout", upstream_idle, 0.1..=3600.0)?,
+        stream_idle: settings.seconds("stream-idle-timeout", stream_idle, 0.1..=86_400.0)?,
+        echo: settings.seconds("echo-interval", echo, 0.05..=30.0)?,
+        backoff_min: settings.seconds("reconnect-min", backoff_min, 0.05..=300.0)?,
+        backoff_max: settings.seconds("reconnect-max", backoff_max, 0.05..=3600.0)?,
+        stable: settings.seconds("reconnect-reset", stable, 0.1..=86_400.0)?,
+        drain: settings.seconds("drain-timeout", drain, 0.1..=3600.0)?,
+    };
+    if timeouts.backoff_min > timeouts.backoff_max {
+        return Err(settings.clash(
+            "reconnect-min",
+            "reconnect-max",
+            "the first wait would be longer than the longest; see",
+        ));
+    }
+    Ok(timeouts)
+}
+
+fn limits(settings: &mut Settings) -> Result<Limits, Error> {
+    let Limits {
+        streams,
+        idle_upstreams,
+        head_bytes,
+        stream_window,
+    } = Limits::default();
+    Ok(Limits {
+        streams: settings.number("max-streams", streams, 1..=65_535)?,
+        idle_upstreams: settings.number("max-idle-upstreams", idle_upstreams, 0..=65_535)?,
+        head_bytes: settings.size("max-head-size", head_bytes, 1024..=32 * 1024)?,
+        stream_window: settings.size(
+            "stream-window",
+            stream_window,
+            16 * 1024..=16 * 1024 * 1024,
+        )?,
+    })
+}
+
+fn ingress_endpoint(text: &str) -> Result<Endpoint, String> {
+    parse(text, &["ws", "wss"], "ws://localhost:8082")
+}
+
+fn local_endpoint(text: &str) -> Result<Endpoint, String> {
+    let example = "http://localhost:3000";
+    if text.to_ascii_lowercase().starts_with("https://") {
+        return Err(format!(
+            "TLS to the local service is not supported; give for example {example}"
+        ));
+    }
+    let endpoint = parse(text, &["http"], example)?;
+    if endpoint.path == "/" {
+        return Ok(endpoint);
+    }
+    Err(format!(
+        "{text:?} has a path, and requests keep their own; give for example {example}"
+    ))
+}
+
+fn parse(text: &str, schemes: &[&str], example: &str) -> Result<Endpoint, String> {
+    let url = value::url(text, schemes, example)?;
+    let security = match url.scheme.as_str() {
+        "wss" => Security::Tls,
+        _ => Security::Plain,
+    };
+    Ok(Endpoint {
+        host: url.host,
+        port: url.port.unwrap_or_else(|| port_of(security)),
+        security,
+        path: url.path,
+    })
+}
+
+const fn port_of(security: Security) -> u16 {
+    match security {
+        Security::Plain => 80,
+        Security::Tls => 443,
+    }
+}
+
+fn at_localhost(port: u16) -> Endpoint {
+    Endpoint {
+        host: "localhost".to_owned(),
+        port,
+        security: Security::Plain,
+        path: "/".to_owned(),
+    }
+}
+
+/// The endpoint as a URL, with the scheme without or with TLS.
+fn show(endpoint: &Endpoint, [plain, tls]: [&str; 2]) -> String {
+    let Endpoint {
+        host,
+        port,
+        security,
+        path,
+    } = endpoint;
+    let scheme = match security {
+        Security::Plain => plain,
+        Security::Tls => tls,
+    };
+    let path = path
+        .strip_suffix('/')
+        .filter(|rest| rest.is_empty())
+        .unwrap_or(path);
+    if host.contains(':') {
+        return format!("{scheme}://[{host}]:{port}{path}");
+    }
+    format!("{scheme}://{host}:{port}{path}")
+}

@@ -1,0 +1,216 @@
+use argh::FromArgs;
+use mesh_settings::{Environment, Error, Settings};
+
+use super::{ClientArgs, Identity, Start};
+
+fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
+    let args = ClientArgs::from_args(&["mesh-agent"], words).unwrap();
+    let environment: Environment = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    Settings::load(args.flags(), environment).unwrap()
+}
+
+fn read(words: &[&str]) -> Result<Start, Error> {
+    Start::read(&mut settings(words, &[]))
+}
+
+/// Another value than the default for each setting that ends up in the configuration.
+const OTHERS: [(&str, &str); 25] = [
+    ("ingress-endpoint", "wss://mesh.example/agents"),
+    ("local-endpoint", "http://[::1]:80"),
+    ("host", "a.example"),
+    ("service-name", "shop"),
+    ("cluster-name", "prod"),
+    ("health-check-path", "/api/health"),
+    ("health-check-interval", "20"),
+    ("health-check-timeout", "1"),
+    ("health-check-rise", "3"),
+    ("health-check-fall", "4"),
+    ("skip-iam-validation", "true"),
+    ("ca-file", "/etc/ca.pem"),
+    ("connect-timeout", "11"),
+    ("upstream-connect-timeout", "12"),
+    ("upstream-idle-timeout", "13"),
+    ("stream-idle-timeout", "14"),
+    ("echo-interval", "16"),
+    ("reconnect-min", "2"),
+    ("reconnect-max", "40"),
+    ("reconnect-reset", "50"),
+    ("drain-timeout", "29"),
+    ("max-streams", "100"),
+    ("max-idle-upstreams", "0"),
+    ("max-head-size", "16KiB"),
+    ("stream-window", "1MiB"),
+];
+
+/// The lines of the configuration that say a value.
+fn leaves(start: &Start) -> Vec<String> {
+    format!("{start:#?}")
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.ends_with(',') && !line.starts_with(['}', ']', ')']))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_field_of_the_configuration_has_a_setting() {
+    let by_default = read(&["--host", "x"]).unwrap();
+    let variables: Vec<(String, &str)> = OTHERS
+        .iter()
+        .map(|(name, value)| (Environment::variable(name), *value))
+        .collect();
+    let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
+    let unchanged: Vec<String> = leaves(&by_default)
+        .into_iter()
+        .zip(&other)
+        .filter(|(line, other)| line == *other)
+        .map(|(line, _)| line)
+        .collect();
+    // Of the local endpoint, which speaks plain HTTP without a path of its own.
+    assert_eq!(unchanged, ["security: Plain,", "path: \"/\","]);
+    let names = ClientArgs::from_args(&["mesh-agent"], &[]).unwrap().flags();
+    for name in names.names() {
+        let everywhere = ["config", "log-level", "verbose"].contains(&name);
+        assert!(
+            everywhere || OTHERS.iter().any(|(other, _)| *other == name),
+            "{name} has no other value here"
+        );
+    }
+}
+
+#[test]
+fn the_help_shows_each_setting_with_its_default() {
+    let help = ClientArgs::from_args(&["mesh-agent"], &["--help"]).unwrap_err();
+    let help = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut settings = settings(&["--host", "x"], &[]);
+    Start::read(&mut settings).unwrap();
+    for line in settings
+        .report()
+        .lines()
+        .filter(|line| line.ends_with("# default"))
+    {
+        let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
+        let value = value.split_whitespace().next().unwrap();
+        let value = if value == "\"\"" { "none" } else { value };
+        let (_, description) = help.split_once(&format!("--{name} ")).unwrap();
+        let (_, default) = description.split_once("[default: ").unwrap();
+        assert!(
+            default.starts_with(&format!("{value}]")),
+            "{name}: {default:.40}"
+        );
+    }
+}
+
+/// Each command line is refused with a sentence that begins like this.
+fn check(cases: &[(&[&str], &str)]) {
+    for (words, expected) in cases {
+        let error = read(words).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{words:?}: {error}");
+        assert!(!error.contains("pw"), "{error}");
+    }
+}
+
+#[test]
+fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
+    check(&[
+        (&[], "--host is missing; give the host name to serve"),
+        (&["--host", ","], "--host is missing"),
+        (
+            &["--host", "a:80"],
+            "--host: \"a:80\" is not a host name; give it without the port",
+        ),
+        (
+            &["--host", "a", "--local-endpoint", "https://localhost"],
+            "--local-endpoint: TLS to the local service is not supported",
+        ),
+        (
+            &["--host", "a", "--local-endpoint", "http://localhost/base"],
+            "--local-endpoint: \"http://localhost/base\" has a path, and requests keep their own",
+        ),
+        (
+            &["--host", "a", "--ingress-endpoint", "https://mesh.example"],
+            "--ingress-endpoint: \"https://mesh.example\" must begin with ws:// or wss://",
+        ),
+        (
+            &[
+                "--host",
+                "a",
+                "--ingress-endpoint",
+                "wss://me:pw@mesh.example",
+            ],
+            "--ingress-endpoint: a user name or password in a URL is not supported",
+        ),
+    ]);
+}
+
+#[test]
+fn values_out_of_bounds_are_refused_with_one_sentence() {
+    check(&[
+        (
+            &["--host", "a", "--health-check-path", "health"],
+            "--health-check-path: \"health\" must begin with a slash",
+        ),
+        (
+            &["--host", "a", "--health-check-rise", "0"],
+            "--health-check-rise: \"0\" is out of bounds; give 1 to 100",
+        ),
+        (
+            &["--host", "a", "--echo-interval", "31"],
+            "--echo-interval: \"31\" is out of bounds; give 0.05 to 30 seconds",
+        ),
+        (
+            &["--host", "a", "--max-head-size", "64KiB"],
+            "--max-head-size: \"64KiB\" is out of bounds; give 1KiB to 32KiB",
+        ),
+        (
+            &["--host", "a", "--stream-window", "1KiB"],
+            "--stream-window: \"1KiB\" is out of bounds; give 16KiB to 16MiB",
+        ),
+        (
+            &["--host", "a", "--max-streams", "65536"],
+            "--max-streams: \"65536\" is out of bounds; give 1 to 65535",
+        ),
+        (
+            &["--host", "a", "--reconnect-max", "0.5"],
+            "--reconnect-max: the first wait would be longer than the longest; see --reconnect-min \
+             (by default)",
+        ),
+    ]);
+}
+
+#[test]
+fn the_quick_start_of_the_documents_is_understood() {
+    let start = read(&[
+        "--ingress-endpoint",
+        "ws://127.0.0.1:8082",
+        "--local-endpoint",
+        "http://127.0.0.1:3000",
+        "--host",
+        "demo.local",
+        "--service-name",
+        "test-app",
+        "--cluster-name",
+        "dev-cluster",
+        "--health-check-path",
+        "/api/health",
+        "--skip-iam-validation",
+    ])
+    .unwrap();
+    assert_eq!(start.config.ingress.port, 8082);
+    assert_eq!(start.config.local.port, 3000);
+    assert_eq!(start.config.hosts, ["demo.local"]);
+    assert_eq!(start.config.health.path, "/api/health");
+    assert_eq!(start.identity, Identity::Skip);
+}
+
+#[test]
+fn ports_come_from_the_scheme_when_none_is_given() {
+    let cases = [("ws://a", 80), ("wss://a", 443), ("wss://a:8443", 8443)];
+    for (url, port) in cases {
+        let start = read(&["--host", "a", "--ingress-endpoint", url]).unwrap();
+        assert_eq!(start.config.ingress.port, port, "{url}");
+    }
+}

@@ -1,0 +1,43 @@
+use std::time::{Duration, Instant};
+
+use mesh_protocol::Rng;
+
+use super::Backoff;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn waits_double_up_to_the_last_bound_and_are_spread_below_it() {
+    let now = origin();
+    let mut longest = [Duration::ZERO; 8];
+    for seed in 0..500 {
+        let mut rng = Rng::from_seed(seed);
+        let mut backoff = Backoff::new(SECOND, 30 * SECOND, 60 * SECOND);
+        for longest in &mut longest {
+            *longest = backoff.next(None, now, &mut rng).max(*longest);
+        }
+    }
+    for (attempt, bound) in [1, 2, 4, 8, 16, 30, 30, 30].into_iter().enumerate() {
+        let bound = bound * SECOND;
+        assert!(longest[attempt] < bound, "{attempt}: {:?}", longest[attempt]);
+        assert!(longest[attempt] > bound * 9 / 10, "{attempt}: {:?}", longest[attempt]);
+    }
+}
+
+#[test]
+fn only_a_tunnel_that_lived_long_starts_the_waits_anew() {
+    let now = origin();
+    let mut rng = Rng::from_seed(1);
+    let mut backoff = Backoff::new(SECOND, 30 * SECOND, 60 * SECOND);
+    for _ in 0..10 {
+        backoff.next(Some(now), now + 59 * SECOND, &mut rng);
+    }
+    assert_eq!(backoff.attempts, 10);
+    backoff.next(Some(now), now + 60 * SECOND, &mut rng);
+    assert_eq!(backoff.attempts, 1);
+}

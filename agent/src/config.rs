@@ -1,0 +1,130 @@
+//! What the operator decides about an agent. Whoever builds a [`Config`] validates it.
+
+use std::time::Duration;
+
+use mesh_protocol::Security;
+
+/// Everything configurable about an agent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the ingress listens for agents.
+    pub ingress: Endpoint,
+    /// Where the local service listens.
+    pub local: Endpoint,
+    /// Host names and patterns (`*.example.com`, `*`) to register.
+    pub hosts: Vec<String>,
+    /// The service's name, for logs, metrics and authorisation.
+    pub service: String,
+    /// The ECS cluster's name, for logs, metrics and authorisation.
+    pub cluster: String,
+    /// How the local service's health is found out.
+    pub health: HealthCheck,
+    /// Bounds on time.
+    pub timeouts: Timeouts,
+    /// Bounds on space.
+    pub limits: Limits,
+}
+
+/// A place to connect to, taken from a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A DNS name or an address literal without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub security: Security,
+    /// The path of the URL, with its leading slash.
+    pub path: String,
+}
+
+/// How the local service's health is found out.
+#[derive(Debug, Clone)]
+pub struct HealthCheck {
+    /// The path to `GET`; 200 to 399 means healthy.
+    pub path: String,
+    /// Between two checks.
+    pub interval: Duration,
+    /// For one check, from connecting to the response head.
+    pub timeout: Duration,
+    /// Good checks in a row that make an unhealthy service healthy.
+    pub rise: u32,
+    /// Bad checks in a row that make a healthy service unhealthy.
+    pub fall: u32,
+}
+
+/// Bounds on time.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// For connecting to the ingress, up to the accepted registration.
+    pub connect: Duration,
+    /// For connecting to the local service.
+    pub upstream_connect: Duration,
+    /// How long a connection to the local service is kept for the next request. Less than the
+    /// keep-alive of common servers (Node.js: 5 s), or a request meets one that is just closing.
+    pub upstream_idle: Duration,
+    /// How long an exchange may go without a byte in either direction.
+    pub stream_idle: Duration,
+    /// Between two echoes on a tunnel; a peer that stays silent for two of them is gone.
+    pub echo: Duration,
+    /// The first upper bound of the random wait before connecting again; it doubles each time.
+    pub backoff_min: Duration,
+    /// The last upper bound of that wait.
+    pub backoff_max: Duration,
+    /// A tunnel that lived this long starts the waits anew.
+    pub stable: Duration,
+    /// From the drain signal to the exit, however busy.
+    pub drain: Duration,
+}
+
+/// Bounds on space.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Streams open at once on one tunnel.
+    pub streams: u32,
+    /// Unused connections to the local service that are kept.
+    pub idle_upstreams: usize,
+    /// Bytes of a response head; the load balancer refuses more than 32 KiB.
+    pub head_bytes: usize,
+    /// Bytes that may be on their way to a slow local service on one stream.
+    pub stream_window: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: "/health".to_owned(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            rise: 2,
+            fall: 2,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            upstream_connect: Duration::from_secs(5),
+            upstream_idle: Duration::from_secs(4),
+            stream_idle: Duration::from_secs(3600),
+            echo: Duration::from_secs(15),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(30),
+            stable: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams: 1024,
+            idle_upstreams: 256,
+            head_bytes: 32 * 1024,
+            stream_window: 256 * 1024,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Leaving in peace: from SIGTERM to the exit.
+//!
+//! Each ingress is told with DRAIN that no new requests should come, and asked with an ECHO behind
+//! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered
+//! and the last exchange is over, the tunnel closes; with the last tunnel the agent leaves.
+
+use std::time::Instant;
+
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::{Closing, ConnId, Context};
+
+use crate::agent::{Agent, Dial};
+use crate::config::Timeouts;
+
+/// Since when the agent has been leaving.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    since: Option<Instant>,
+}
+
+/// The endpoint has done what it was there for (RFC 6455 7.4.1).
+const NORMAL: u16 = 1000;
+
+impl Drain {
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// When the agent leaves at the latest.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        self.since.map(|since| since + timeouts.drain)
+    }
+}
+
+impl Agent {
+    /// The operator asked to leave; when asked again, at once.
+    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
+        if self.drain.is_draining() {
+            log::info!("asked to leave again: leaving at once");
+            return cx.exit();
+        }
+        self.drain.since = Some(cx.now);
+        self.dial = Dial::Never;
+        let conns: Vec<_> = self.tunnels.keys().copied().collect();
+        log::info!(
+            "draining: {} exchanges; leaving in {:?} at the latest",
+            self.tunnels.values_mut().filter_map(|tunnel| tunnel.link()).map(|link| link.session.len()).sum::<usize>(),
+            self.config.timeouts.drain,
+        );
+        for conn in conns {
+            let Some(tunnel) = self.tunnels.get_mut(&conn) else { continue };
+            match tunnel.serving() {
+                Some(link) => {
+                    link.session.send(FrameKind::Drain, &[]);
+                    link.ask(cx.now);
+                    self.conns.touch(conn);
+                }
+                None => self.close_tunnel(conn, NORMAL, cx),
+            }
+        }
+        self.check_drained(cx);
+    }
+
+    /// The drain has lasted long enough.
+    pub(crate) fn drain_expired(&self, cx: &mut Context<'_>) {
+        let due = self.drain.deadline(&self.config.timeouts);
+        if due.is_some_and(|due| due <= cx.now) {
+            log::warn!("leaving with exchanges unfinished");
+            cx.exit();
+        }
+    }
+
+    /// Closes a tunnel that is not needed any more.
+    pub(crate) fn close_if_drained(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        if !self.drain.is_draining() {
+            return;
+        }
+        let link = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.serving());
+        if link.is_some_and(|link| link.session.is_empty() && link.is_answered()) {
+            self.close_tunnel(conn, NORMAL, cx);
+        }
+    }
+
+    /// Says goodbye on a tunnel and closes it once that has left.
+    pub(crate) fn close_tunnel(&mut self, conn: ConnId, code: u16, cx: &mut Context<'_>) {
+        if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
+            link.close(code);
+        }
+        self.transmit_tunnel(conn, cx);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::AfterFlush);
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(&conn) {
+            tunnel.phase = crate::tunnel::Phase::Over;
+        }
+    }
+
+    /// Leaves when no tunnel is left.
+    pub(crate) fn check_drained(&self, cx: &mut Context<'_>) {
+        if self.drain.is_draining() && self.tunnels.is_empty() {
+            log::info!("drained");
+            cx.exit();
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One request with its response, from a stream to the local service and back.
+
+use std::time::Instant;
+
+use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, ResponseHead, Storage};
+use mesh_protocol::http1::forward;
+use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId};
+use mesh_protocol::{Buf, ConnId, Duplex};
+
+/// An exchange in progress.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The connection of the tunnel that brought it.
+    pub(crate) tunnel: ConnId,
+    pub(crate) stream: StreamId,
+    /// When a byte last moved in either direction.
+    pub(crate) moved: Instant,
+    pub(crate) phase: Phase,
+    /// Bytes that the ingress sent and whose credit it has not got back: they wait in `tx`.
+    pub(crate) unreleased: usize,
+    /// The request head, as long as it may be sent again: on a kept connection that the service
+    /// closed just as the request came, when repeating the request does no harm.
+    pub(crate) replay: Option<Buf>,
+}
+
+/// How far an exchange is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No final response head yet.
+    Waiting,
+    /// The response head went, its body is on its way.
+    Responding,
+    /// After 101: raw bytes both ways.
+    Upgraded,
+}
+
+/// What a turn left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing that could be sent now.
+    Over,
+    /// More that can be sent now.
+    Again,
+    /// The response is complete.
+    Complete,
+}
+
+impl Exchange {
+    /// Sends what there is of the response, up to one DATA frame: a turn of the tunnel's round
+    /// robin. The bytes go from the service's `rx` straight into the tunnel's `tx`.
+    pub(crate) fn pump(
+        &mut self,
+        http: &mut ClientConn,
+        io: &mut Duplex,
+        session: &mut Session,
+        out: &mut Outbound<'_>,
+        now: Instant,
+    ) -> Result<Turn, http1::Error> {
+        let Some(mut sender) = session.sender(self.stream) else { return Ok(Turn::Over) };
+        if sender.has_ended() {
+            return Ok(Turn::Over);
+        }
+        let before = io.rx.len();
+        while self.phase == Phase::Waiting {
+            if !self.pump_head(http, io, &mut sender, out)? {
+                return Ok(Turn::Over);
+            }
+        }
+        if !sender.has_ended() {
+            match self.phase {
+                Phase::Waiting => {}
+                Phase::Responding => pump_body(http, io, &mut sender, out)?,
+                Phase::Upgraded => pump_raw(io, &mut sender, out),
+            }
+        }
+        if io.rx.len() != before {
+            self.moved = now;
+        }
+        if sender.has_ended() {
+            return Ok(if self.phase == Phase::Upgraded { Turn::Over } else { Turn::Complete });
+        }
+        let has_more = !io.rx.is_empty() || io.rx_eof;
+        let again = sender.room() > 0 && has_more && io.rx.len() != before;
+        Ok(if again { Turn::Again } else { Turn::Over })
+    }
+
+    /// Sends one response head; false when none is complete yet.
+    fn pump_head(
+        &mut self,
+        http: &mut ClientConn,
+        io: &mut Duplex,
+        sender: &mut Sender<'_>,
+        out: &mut Outbound<'_>,
+    ) -> Result<bool, http1::Error> {
+        let Some(length) = http.poll_head(io.rx.as_slice())? else {
+            return if io.rx_eof { Err(http1::Error::Truncated) } else { Ok(false) };
+        };
+        let mut storage = Storage::new();
+        let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage)?;
+        let flags = match http.receive(&head)? {
+            Received::Interim => Flags::INTERIM,
+            Received::Upgraded => {
+                self.phase = Phase::Upgraded;
+                Flags::UPGRADE
+            }
+            Received::Final(body) => {
+                self.phase = Phase::Responding;
+                let is_empty = matches!(body, BodyLength::Empty | BodyLength::Sized(0));
+                Flags::NONE.with_if(Flags::END, is_empty)
+            }
+        };
+        sender.head(flags, out, |out| forward::response(&head, out));
+        io.rx.consume(length);
+        self.replay = None;
+        Ok(true)
+    }
+
+    /// Returns the credit of what has left `tx` since the last call.
+    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session) {
+        let left = self.unreleased.saturating_sub(tx.len());
+        if left > 0 {
+            self.unreleased -= left;
+            session.release(self.stream, left);
+        }
+    }
+}
+
+fn pump_body(
+    http: &mut ClientConn,
+    io: &mut Duplex,
+    sender: &mut Sender<'_>,
+    out: &mut Outbound<'_>,
+) -> Result<(), http1::Error> {
+    let eof = if io.rx_eof { Eof::Reached } else { Eof::Open };
+    let decoded = http.decode(io.rx.as_slice(), sender.room(), eof)?;
+    if !decoded.data.is_empty() {
+        let is_last = decoded.end.is_some_and(<[u8]>::is_empty);
+        sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
+    }
+    if let Some(trailers) = decoded.end {
+        sender.end(trailers, out);
+    }
+    let used = decoded.used;
+    io.rx.consume(used);
+    Ok(())
+}
+
+fn pump_raw(io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
+    let count = io.rx.len().min(sender.room());
+    if count > 0 {
+        sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
+        io.rx.consume(count);
+    }
+    if io.rx_eof && io.rx.is_empty() {
+        sender.end(&[], out);
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether the local service is healthy: probes with thresholds, so that one hiccup decides
+//! nothing, and a quick second look when a probe disagrees with what was believed.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::ConnId;
+
+use crate::config::HealthCheck;
+
+/// What is believed of the local service.
+#[derive(Debug)]
+pub struct Health {
+    state: State,
+    /// Probes in a row that disagree with the state.
+    against: u32,
+    next_at: Instant,
+    /// The probe that is under way.
+    pub(crate) probe: Option<ConnId>,
+    /// Why the last probe failed; empty after a good one.
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No probe has ended yet.
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+/// What one probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The service answered as it should.
+    Good,
+    /// It did not, for this reason.
+    Bad(String),
+}
+
+/// Whether a probe changed what is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It did not.
+    Same,
+    /// The service is healthy now.
+    Up,
+    /// The service is unhealthy now.
+    Down,
+}
+
+/// Until a probe that disagrees is confirmed; shorter if probes are more frequent anyway.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+impl Health {
+    /// Nothing is known; the first probe is due at once, and decides alone.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        let reason = String::new();
+        Self { state: State::Unknown, against: 0, next_at: now, probe: None, reason }
+    }
+
+    /// Whether requests should come.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.state == State::Healthy
+    }
+
+    /// Why the last probe failed.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        if self.state == State::Unknown { "not checked yet" } else { &self.reason }
+    }
+
+    /// When the next probe is due, unless one is under way.
+    #[must_use]
+    pub const fn due(&self) -> Option<Instant> {
+        if self.probe.is_some() { None } else { Some(self.next_at) }
+    }
+
+    /// A request found the service unreachable: look at once rather than at the next interval.
+    pub fn suspect(&mut self, now: Instant) {
+        if self.state == State::Healthy && self.against == 0 {
+            self.next_at = now;
+        }
+    }
+
+    /// A probe ended.
+    pub fn record(&mut self, verdict: Verdict, check: &HealthCheck, now: Instant) -> Change {
+        self.probe = None;
+        self.next_at = now + check.interval;
+        let (supports, threshold, change) = match (&verdict, self.state) {
+            (Verdict::Good, State::Healthy) | (Verdict::Bad(_), State::Unhealthy) => {
+                (true, 0, Change::Same)
+            }
+            (Verdict::Good, State::Unknown) => (false, 1, Change::Up),
+            (Verdict::Bad(_), State::Unknown) => (false, 1, Change::Down),
+            (Verdict::Good, State::Unhealthy) => (false, check.rise, Change::Up),
+            (Verdict::Bad(_), State::Healthy) => (false, check.fall, Change::Down),
+        };
+        self.reason = match verdict {
+            Verdict::Good => String::new(),
+            Verdict::Bad(reason) => reason,
+        };
+        if supports {
+            self.against = 0;
+            return Change::Same;
+        }
+        self.against += 1;
+        if self.against < threshold {
+            self.next_at = now + check.interval.min(SECOND_LOOK);
+            return Change::Same;
+        }
+        self.against = 0;
+        self.state = if change == Change::Up { State::Healthy } else { State::Unhealthy };
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests;

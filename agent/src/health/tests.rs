@@ -1,0 +1,68 @@
+use std::time::{Duration, Instant};
+
+use super::{Change, Health, Verdict};
+use crate::config::HealthCheck;
+
+#[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+fn bad() -> Verdict {
+    Verdict::Bad("connection refused".to_owned())
+}
+
+fn check() -> HealthCheck {
+    HealthCheck { rise: 2, fall: 3, ..HealthCheck::default() }
+}
+
+#[test]
+fn the_first_probe_decides_alone() {
+    for (verdict, change) in [(Verdict::Good, Change::Up), (bad(), Change::Down)] {
+        let mut health = Health::new(origin());
+        assert!(!health.is_healthy());
+        assert_eq!(health.record(verdict, &check(), origin()), change);
+        assert_eq!(health.is_healthy(), change == Change::Up);
+    }
+}
+
+#[test]
+fn only_probes_in_a_row_change_what_is_believed() {
+    let now = origin();
+    let mut health = Health::new(now);
+    let mut seen = Vec::new();
+    let probes = [1, 0, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1];
+    for good in probes {
+        let verdict = if good == 1 { Verdict::Good } else { bad() };
+        seen.push(health.record(verdict, &check(), now));
+    }
+    let changes: Vec<_> =
+        seen.iter().enumerate().filter(|(_, change)| **change != Change::Same).collect();
+    assert_eq!(changes, [(0, &Change::Up), (6, &Change::Down), (10, &Change::Up)]);
+}
+
+#[test]
+fn a_probe_that_disagrees_is_looked_at_again_soon() {
+    let now = origin();
+    let mut health = Health::new(now);
+    health.record(Verdict::Good, &check(), now);
+    assert_eq!(health.due(), Some(now + Duration::from_secs(10)));
+    health.record(bad(), &check(), now);
+    assert_eq!(health.due(), Some(now + Duration::from_secs(1)));
+    health.record(bad(), &check(), now);
+    health.record(bad(), &check(), now);
+    assert_eq!(health.due(), Some(now + Duration::from_secs(10)), "decided");
+}
+
+#[test]
+fn a_request_that_cannot_reach_the_service_brings_the_probe_forward() {
+    let now = origin();
+    let mut health = Health::new(now);
+    health.record(Verdict::Good, &check(), now);
+    let later = now + Duration::from_secs(2);
+    health.suspect(later);
+    assert_eq!(health.due(), Some(later));
+    health.record(bad(), &check(), later);
+    health.suspect(later);
+    assert_eq!(health.due(), Some(later + Duration::from_secs(1)), "not in a tight loop");
+}

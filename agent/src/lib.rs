@@ -1,0 +1,23 @@
+//! The client application: rules, no I/O.
+//!
+//! `registration` gets a `tunnel` and keeps one. A request comes out of the tunnel in `requests`,
+//! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
+//! back in `responses`. `probe` and `health` find out whether the service is there.
+
+pub mod agent;
+pub mod args;
+pub mod backoff;
+pub mod config;
+mod drain;
+mod exchange;
+pub mod health;
+pub mod pool;
+pub mod probe;
+mod registration;
+mod requests;
+mod responses;
+mod tunnel;
+pub mod upstream;
+
+pub use agent::Agent;
+pub use config::{Config, Endpoint, HealthCheck, Limits, Timeouts};

@@ -1,0 +1,55 @@
+//! Idle connections to the local service, the most recently used first: the rest grow old and go.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::ConnId;
+
+/// Connections that wait for a request.
+#[derive(Debug)]
+pub struct Pool {
+    /// In the order in which they became idle.
+    idle: Vec<(ConnId, Instant)>,
+    max: usize,
+}
+
+impl Pool {
+    /// A pool that keeps `max` connections.
+    #[must_use]
+    pub const fn new(max: usize) -> Self {
+        Self { idle: Vec::new(), max }
+    }
+
+    /// Keeps a connection; false when there are enough.
+    pub fn put(&mut self, conn: ConnId, now: Instant) -> bool {
+        let has_room = self.idle.len() < self.max;
+        if has_room {
+            self.idle.push((conn, now));
+        }
+        has_room
+    }
+
+    /// The connection used last, if it has been idle for `age` at most.
+    pub fn take(&mut self, age: Duration, now: Instant) -> Option<ConnId> {
+        self.idle.pop_if(|(_, since)| now.saturating_duration_since(*since) <= age).map(|idle| idle.0)
+    }
+
+    /// Forgets a connection that closed.
+    pub fn remove(&mut self, conn: ConnId) {
+        self.idle.retain(|(idle, _)| *idle != conn);
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.idle.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

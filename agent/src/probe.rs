@@ -1,0 +1,111 @@
+//! One look at the local service's health.
+
+use std::io::Write;
+use std::time::Instant;
+
+use mesh_protocol::http1::scan::{HeadScan, Kind};
+use mesh_protocol::http1::{ResponseHead, Storage};
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::{
+    CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control,
+};
+
+use crate::agent::{Agent, Conn, authority, target};
+use crate::health::{Change, Verdict};
+
+/// A probe under way.
+#[derive(Debug)]
+pub struct Probe {
+    scan: HeadScan,
+    pub(crate) since: Instant,
+}
+
+/// The longest answer head that is read.
+const ANSWER_BYTES_MAX: usize = 32 * 1024;
+
+impl Agent {
+    /// Asks the local service how it is.
+    pub(crate) fn begin_probe(&mut self, cx: &mut Context<'_>) {
+        let scan = HeadScan::new(Kind::Response, ANSWER_BYTES_MAX);
+        let mut io = Duplex::new(ANSWER_BYTES_MAX);
+        let host = authority(&self.config.local);
+        let path = &self.config.health.path;
+        write!(
+            io.tx,
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mesh-agent/{} (health check)\r\n\
+             Accept: */*\r\nConnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION"),
+        )
+        .expect("a Buf takes everything");
+        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, since: cx.now }));
+        self.health.probe = Some(conn);
+        cx.connect(conn, target(&self.config.local, Traffic::Single));
+    }
+
+    /// Reads what the service answered.
+    pub(crate) fn advance_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
+            return;
+        };
+        let verdict = match probe.scan.poll(io.rx.as_slice()) {
+            Ok(None) if !io.rx_eof => return,
+            Ok(None) => Verdict::Bad("closed without an answer".to_owned()),
+            Err(error) => Verdict::Bad(format!("answered nonsense: {error}")),
+            Ok(Some(length)) => {
+                let mut storage = Storage::new();
+                match ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage) {
+                    Ok(head) if (200..400).contains(&head.status) => Verdict::Good,
+                    Ok(head) => Verdict::Bad(format!("answered {}", head.status)),
+                    Err(error) => Verdict::Bad(format!("answered nonsense: {error}")),
+                }
+            }
+        };
+        // The rest of the answer is of no interest.
+        io.close(Closing::Abort);
+        self.judge(conn, verdict, cx);
+    }
+
+    /// The service took too long.
+    pub(crate) fn expire_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::Abort);
+        }
+        let timeout = self.config.health.timeout;
+        self.judge(conn, Verdict::Bad(format!("no answer within {timeout:?}")), cx);
+    }
+
+    /// The connection ended, with or without an answer.
+    pub(crate) fn probe_closed(
+        &mut self,
+        conn: ConnId,
+        reason: &CloseReason,
+        cx: &mut Context<'_>,
+    ) {
+        self.judge(conn, Verdict::Bad(reason.to_string()), cx);
+    }
+
+    /// Takes the first verdict of a probe, and tells every ingress when it changes something.
+    fn judge(&mut self, conn: ConnId, verdict: Verdict, cx: &Context<'_>) {
+        if self.health.probe != Some(conn) {
+            return;
+        }
+        let change = self.health.record(verdict, &self.config.health, cx.now);
+        match change {
+            Change::Same => return,
+            Change::Up => log::info!("the local service is healthy"),
+            Change::Down => {
+                log::warn!("the local service is unhealthy: {}", self.health.reason());
+            }
+        }
+        let health = control::Health {
+            healthy: self.health.is_healthy(),
+            reason: self.health.reason().to_owned(),
+        };
+        for (conn, tunnel) in &mut self.tunnels {
+            if let Some(link) = tunnel.serving() {
+                link.session.send(FrameKind::Health, &control::encode(&health));
+                self.conns.touch(*conn);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Getting a tunnel, and getting another one when it is lost.
+
+use mesh_protocol::control::{self, Challenge, Hello, Refused, Welcome};
+use mesh_protocol::mux::{Event, FrameKind, Session, Side};
+use mesh_protocol::ws::Role;
+use mesh_protocol::ws::upgrade::Offer;
+use mesh_protocol::{
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, ws,
+};
+
+use crate::agent::{Agent, Conn, Dial, authority, target};
+use crate::exchange::Exchange;
+use crate::tunnel::{Phase, Tunnel, check_answer};
+use crate::upstream::State;
+
+/// Unread bytes of a tunnel: the longest message twice.
+const TUNNEL_RX_MAX: usize = 256 * 1024;
+/// Bytes of frames besides DATA that may wait for the tunnel.
+const PENDING_BYTES_MAX: usize = 256 * 1024;
+/// WebSocket status codes (RFC 6455 7.4.1).
+const NORMAL: u16 = 1000;
+const PROTOCOL_ERROR: u16 = 1002;
+
+impl Agent {
+    /// Begins a new tunnel.
+    pub(crate) fn connect_tunnel(&mut self, cx: &mut Context<'_>) {
+        let conn = self.conns.insert(Duplex::new(TUNNEL_RX_MAX), Conn::Tunnel);
+        self.tunnels.insert(conn, Box::new(Tunnel::new(cx.now)));
+        self.dial = Dial::Tunnel(conn);
+        cx.connect(conn, target(&self.config.ingress, Traffic::Multiplexed));
+    }
+
+    /// The connection is there: offers the upgrade.
+    pub(crate) fn tunnel_connected(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let endpoint = &self.config.ingress;
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let tx = &mut connection.io.tx;
+        tunnel.offered(Offer::write(&authority(endpoint), &endpoint.path, tx, cx.rng));
+    }
+
+    /// Acts on what arrived on a tunnel.
+    pub(crate) fn advance_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let is_over = connection.io.rx_eof;
+        let mut rx = std::mem::take(&mut connection.io.rx);
+        let outcome = self.read_tunnel(conn, &mut rx, cx);
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.io.rx = rx;
+        match outcome {
+            Err(Failure::Upgrade(error)) => {
+                self.end_tunnel(conn, NORMAL, &error.to_string(), cx);
+            }
+            Err(Failure::Link(error @ link::Error::Closed(_))) => {
+                self.end_tunnel(conn, NORMAL, &error.to_string(), cx);
+            }
+            Err(Failure::Link(error)) => {
+                self.end_tunnel(conn, PROTOCOL_ERROR, &error.to_string(), cx);
+            }
+            Ok(()) if is_over => self.end_tunnel(conn, NORMAL, "closed by the peer", cx),
+            Ok(()) => self.close_if_drained(conn, cx),
+        }
+    }
+
+    /// The tunnel's deadline passed: an echo is due, or something took too long.
+    pub(crate) fn expire_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let timeouts = &self.config.timeouts;
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        if tunnel.deadline(timeouts) > cx.now {
+            return;
+        }
+        let drained_at = tunnel.moving.map(|since| since + timeouts.drain);
+        let Phase::Serving(link) = &mut tunnel.phase else {
+            let timeout = timeouts.connect;
+            return self.end_tunnel(conn, NORMAL, &format!("not welcome within {timeout:?}"), cx);
+        };
+        if link.handle_timeout(cx.now) == Alive::No {
+            return self.end_tunnel(conn, NORMAL, "silent for two echo intervals", cx);
+        }
+        if drained_at.is_some_and(|due| due <= cx.now) {
+            return self.end_tunnel(conn, NORMAL, "left behind", cx);
+        }
+        self.conns.touch(conn);
+    }
+
+    fn read_tunnel(
+        &mut self,
+        conn: ConnId,
+        rx: &mut Buf,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
+        if let Phase::Upgrading { offer, scan } = &mut tunnel.phase {
+            if !check_answer(offer, scan, rx).map_err(Failure::Upgrade)? {
+                return Ok(());
+            }
+            self.greet(conn, cx);
+        }
+        loop {
+            let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
+            let Some(link) = tunnel.link() else { return Ok(()) };
+            let event = link.poll_event(rx, cx.now).map_err(Failure::Link)?;
+            let Some(event) = event else { return Ok(()) };
+            match event {
+                Event::Handled | Event::Response { .. } => {}
+                Event::Opened { stream, head } => self.handle_request(conn, stream, head, cx),
+                Event::Data { owner, bytes, end } => self.handle_data(owner, bytes, end, cx),
+                Event::Reset { owner, code, text } => self.handle_reset(owner, code, text),
+                Event::Connection { kind, payload } => self.handle_notice(conn, kind, payload, cx),
+            }
+        }
+    }
+
+    /// The upgrade is done: introduces this agent.
+    fn greet(&mut self, conn: ConnId, cx: &Context<'_>) {
+        let limits = &self.config.limits;
+        let window = limits.stream_window;
+        let session =
+            Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX);
+        let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
+        let hello = Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hosts: self.config.hosts.clone(),
+            service: self.config.service.clone(),
+            cluster: self.config.cluster.clone(),
+            instance: self.instance.clone(),
+            window,
+            streams: limits.streams,
+            healthy: self.health.is_healthy(),
+        };
+        link.session.send(FrameKind::Hello, &control::encode(&hello));
+        if let Some(tunnel) = self.tunnels.get_mut(&conn) {
+            tunnel.phase = Phase::Greeting(Box::new(link));
+        }
+        self.conns.touch(conn);
+    }
+
+    /// A frame about the tunnel itself.
+    fn handle_notice(
+        &mut self,
+        conn: ConnId,
+        kind: FrameKind,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        match kind {
+            FrameKind::Welcome => match control::decode::<Welcome>(payload) {
+                Ok(welcome) => self.welcomed(conn, &welcome, cx),
+                Err(error) => {
+                    self.end_tunnel(conn, PROTOCOL_ERROR, &format!("bad WELCOME: {error}"), cx);
+                }
+            },
+            FrameKind::Refused => {
+                let why = match control::decode::<Refused>(payload) {
+                    Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
+                    Err(error) => format!("refused, unreadably: {error}"),
+                };
+                log::error!("the ingress refused this agent: {why}");
+                self.end_tunnel(conn, NORMAL, &why, cx);
+            }
+            FrameKind::Challenge => {
+                let methods = control::decode::<Challenge>(payload).map(|challenge| challenge.methods);
+                log::error!(
+                    "the ingress asks for a proof of identity ({:?}), which this version of the \
+                     agent cannot give",
+                    methods.unwrap_or_default(),
+                );
+                self.end_tunnel(conn, NORMAL, "no proof of identity to give", cx);
+            }
+            FrameKind::Drain => self.move_on(conn, cx),
+            other => log::warn!("unexpected {other:?} frame from the ingress"),
+        }
+    }
+
+    fn welcomed(&mut self, conn: ConnId, welcome: &Welcome, cx: &Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
+        let Phase::Greeting(mut link) = phase else {
+            log::warn!("welcomed twice");
+            tunnel.phase = phase;
+            return;
+        };
+        link.session.agree(welcome.streams, welcome.window);
+        // The state may have changed since HELLO.
+        let health = control::Health {
+            healthy: self.health.is_healthy(),
+            reason: self.health.reason().to_owned(),
+        };
+        link.session.send(FrameKind::Health, &control::encode(&health));
+        tunnel.phase = Phase::Serving(link);
+        tunnel.welcomed = Some(cx.now);
+        self.conns.touch(conn);
+        log::info!(
+            "registered {:?} at {} as session {} (ingress version {})",
+            self.config.hosts,
+            authority(&self.config.ingress),
+            welcome.session,
+            welcome.version,
+        );
+    }
+
+    /// The ingress is about to leave: another tunnel first, then this one may go.
+    fn move_on(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        if tunnel.moving.replace(cx.now).is_some() || self.dial != Dial::Tunnel(conn) {
+            return;
+        }
+        log::info!("the ingress asks to move: opening another tunnel");
+        let wait = self.backoff.next(Some(tunnel.since), cx.now, cx.rng);
+        self.dial = Dial::At(cx.now + wait);
+    }
+
+    /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
+    fn end_tunnel(&mut self, conn: ConnId, code: u16, why: &str, cx: &mut Context<'_>) {
+        if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
+            link.close(code);
+        }
+        self.transmit_tunnel(conn, cx);
+        self.lose_tunnel(conn, why, cx);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// A tunnel is over: its exchanges end, and another tunnel is begun unless one is there.
+    pub(crate) fn lose_tunnel(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
+        let Some(mut tunnel) = self.tunnels.remove(&conn) else { return };
+        let mut owners: Vec<_> =
+            tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
+        owners.sort_unstable();
+        for (_, owner) in owners {
+            if let Some(Connection { io, state: Conn::Upstream(upstream) }) =
+                self.conns.get_mut(owner)
+                && let State::Busy(Exchange { .. }) = upstream.state
+            {
+                upstream.state = State::Spent { since: cx.now };
+                io.close(Closing::Abort);
+            }
+        }
+        if self.dial == Dial::Tunnel(conn) {
+            let wait = self.backoff.next(tunnel.welcomed, cx.now, cx.rng);
+            self.dial = Dial::At(cx.now + wait);
+            let ingress = authority(&self.config.ingress);
+            log::warn!("no tunnel to {ingress}: {why}; connecting again in {wait:.1?}");
+        } else {
+            log::info!("a tunnel ended: {why}");
+        }
+        self.check_drained(cx);
+    }
+}
+
+/// Why a tunnel cannot go on.
+enum Failure {
+    Upgrade(ws::Error),
+    Link(link::Error),
+}

@@ -1,0 +1,191 @@
+//! From a tunnel to the local service.
+
+use mesh_protocol::http1::{self, RequestHead, Storage};
+use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Traffic};
+
+use crate::agent::{Agent, Conn, target};
+use crate::exchange::{Exchange, Phase};
+use crate::upstream::{State, Upstream};
+
+/// Unread bytes of a connection to the local service: what one read brings.
+const UPSTREAM_RX_MAX: usize = 64 * 1024;
+/// How long a kept connection may have rested for a request that cannot be sent again.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Agent {
+    /// The ingress opened a stream.
+    pub(crate) fn handle_request(
+        &mut self,
+        tunnel: ConnId,
+        stream: StreamId,
+        head: Head<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        if let Err(error) = self.serve(tunnel, stream, head, cx) {
+            log::warn!("a request that came through the tunnel: {error}");
+            self.reset(tunnel, stream, ResetCode::Protocol, "malformed request");
+        }
+    }
+
+    fn serve(
+        &mut self,
+        tunnel: ConnId,
+        stream: StreamId,
+        head: Head<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), http1::Error> {
+        let mut storage = Storage::new();
+        let request = RequestHead::parse(head.bytes, &mut storage)?;
+        let has_no_body = head.flags.has(Flags::END);
+        let is_replayable = has_no_body && is_idempotent(request.method);
+        let exchange = Exchange {
+            tunnel,
+            stream,
+            moved: cx.now,
+            phase: Phase::Waiting,
+            unreleased: 0,
+            replay: None,
+        };
+        let conn = self.upstream_for(exchange, is_replayable, head.bytes, cx);
+        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+            link.session.adopt(stream, conn);
+        }
+        let Some((upstream, io)) = self.upstream(conn) else { return Ok(()) };
+        let sent = upstream.http.send(&request, &mut io.tx);
+        let ended = sent.and_then(|()| match has_no_body {
+            true => upstream.http.finish(&[], &mut io.tx),
+            false => Ok(()),
+        });
+        if ended.is_err() {
+            upstream.state = State::Spent { since: cx.now };
+            io.close(Closing::Abort);
+        }
+        ended
+    }
+
+    /// A connection for a request: a kept one, or a new one.
+    fn upstream_for(
+        &mut self,
+        mut exchange: Exchange,
+        is_replayable: bool,
+        head: &[u8],
+        cx: &mut Context<'_>,
+    ) -> ConnId {
+        let age = if is_replayable { self.config.timeouts.upstream_idle } else { FRESH };
+        while let Some(conn) = self.pool.take(age, cx.now) {
+            let spare = is_replayable.then(|| self.spare_heads.pop().unwrap_or_default());
+            let Some((upstream, _)) = self.upstream(conn) else { continue };
+            exchange.replay = spare.map(|mut replay| {
+                replay.extend(head);
+                replay
+            });
+            upstream.http.next();
+            upstream.state = State::Busy(exchange);
+            return conn;
+        }
+        self.connect_upstream(exchange, cx)
+    }
+
+    fn connect_upstream(&mut self, exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
+        let head_bytes = self.config.limits.head_bytes;
+        let upstream = Upstream::new(exchange, head_bytes, cx.now);
+        let io = Duplex::new(UPSTREAM_RX_MAX.max(head_bytes));
+        let conn = self.conns.insert(io, Conn::Upstream(upstream));
+        cx.connect(conn, target(&self.config.local, Traffic::Single));
+        conn
+    }
+
+    /// The service closed a kept connection just as the request came: sends it once more, on a
+    /// connection of its own.
+    pub(crate) fn replay(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) {
+        let (tunnel, stream) = (exchange.tunnel, exchange.stream);
+        let Some(mut head) = exchange.replay.take() else { return };
+        exchange.moved = cx.now;
+        let conn = self.connect_upstream(exchange, cx);
+        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+            link.session.adopt(stream, conn);
+        }
+        let mut storage = Storage::new();
+        if let Some((upstream, io)) = self.upstream(conn)
+            && let Ok(request) = RequestHead::parse(head.as_slice(), &mut storage)
+        {
+            let sent = upstream.http.send(&request, &mut io.tx);
+            debug_assert!(sent.is_ok(), "it was sent before");
+            let ended = upstream.http.finish(&[], &mut io.tx);
+            debug_assert!(ended.is_ok(), "it has no body");
+        }
+        head.clear();
+        self.spare_head(head);
+    }
+
+    /// Body bytes of a request, and perhaps its end.
+    pub(crate) fn handle_data(
+        &mut self,
+        owner: ConnId,
+        bytes: &[u8],
+        end: Option<&[u8]>,
+        cx: &mut Context<'_>,
+    ) {
+        let Some((upstream, io)) = self.upstream(owner) else { return };
+        let State::Busy(exchange) = &mut upstream.state else { return };
+        exchange.moved = cx.now;
+        exchange.unreleased += bytes.len();
+        if exchange.phase == Phase::Upgraded {
+            io.tx.extend(bytes);
+            if end.is_some() {
+                io.close(Closing::Write);
+            }
+            return;
+        }
+        let written = upstream.http.write(bytes, &mut io.tx);
+        let ended = written.and_then(|()| match end {
+            Some(trailers) => upstream.http.finish(trailers, &mut io.tx),
+            None => Ok(()),
+        });
+        if let Err(error) = ended {
+            log::warn!("a request body that came through the tunnel: {error}");
+            self.fail(owner, ResetCode::Protocol, "malformed request body", cx.now);
+        }
+    }
+
+    /// The ingress wants no more of a stream: whatever the service still says is of no use.
+    pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
+        let now = self.now;
+        let Some((upstream, io)) = self.upstream(owner) else { return };
+        if let State::Busy(exchange) = &upstream.state {
+            log::debug!("stream {} reset: {code:?} {text:?}", exchange.stream.number());
+            upstream.state = State::Spent { since: now };
+            io.close(Closing::Abort);
+        }
+    }
+
+    /// Ends a stream that this side cannot serve.
+    pub(crate) fn reset(&mut self, tunnel: ConnId, stream: StreamId, code: ResetCode, text: &str) {
+        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+            link.session.reset(stream, code, text);
+            self.conns.touch(tunnel);
+        }
+    }
+
+    /// Keeps the memory of a head for the next one.
+    pub(crate) fn spare_head(&mut self, head: Buf) {
+        const SPARE_MAX: usize = 64;
+        if self.spare_heads.len() < SPARE_MAX {
+            self.spare_heads.push(head);
+        }
+    }
+
+    /// A connection to the local service and its bytes, touched.
+    pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
+        match self.conns.get_mut(conn)? {
+            Connection { io, state: Conn::Upstream(upstream) } => Some((upstream, io)),
+            Connection { state: Conn::Tunnel | Conn::Probe(_), .. } => None,
+        }
+    }
+}
+
+/// Methods that may be repeated (RFC 9110 9.2.2).
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}

@@ -1,0 +1,213 @@
+//! From the local service to a tunnel.
+
+use std::time::Instant;
+
+use mesh_protocol::mux::{ResetCode, Turns};
+use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, http1};
+
+use crate::agent::{Agent, Conn};
+use crate::exchange::{Exchange, Phase, Turn};
+use crate::upstream::{State, Upstream};
+
+/// Bytes that may wait in a tunnel's `tx` before bulk DATA waits for its turn. What is queued here
+/// is ahead of everything that comes later, so it bounds how long a small answer waits.
+const BULK_QUEUE_MAX: usize = 32 * 1024;
+/// The same for streams that have sent little.
+const FRESH_QUEUE_MAX: usize = 64 * 1024;
+
+impl Agent {
+    /// Something moved on a connection to the service: credit goes back, and its stream gets a
+    /// turn when there is something to send.
+    pub(crate) fn advance_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(Connection { io, state: Conn::Upstream(upstream) }) = self.conns.get_mut(conn)
+        else {
+            return;
+        };
+        let State::Busy(exchange) = &mut upstream.state else {
+            // Nothing is expected here: the service closes, or speaks out of turn.
+            if io.rx_eof || !io.rx.is_empty() {
+                upstream.state = State::Spent { since: cx.now };
+                io.close(Closing::AfterFlush);
+                self.pool.remove(conn);
+            }
+            return;
+        };
+        if io.rx_eof && io.rx.is_empty() && exchange.replay.is_some() {
+            return self.replay_or_fail(conn, "closed before answering", cx);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
+        let Some(link) = tunnel.link() else { return };
+        exchange.moved = cx.now;
+        exchange.release(&io.tx, &mut link.session);
+        if !io.rx.is_empty() || io.rx_eof {
+            link.session.mark_ready(exchange.stream);
+        }
+        if link.has_output() {
+            let tunnel = exchange.tunnel;
+            self.conns.touch(tunnel);
+        }
+    }
+
+    /// A connection to the service took too long.
+    pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let timeouts = self.config.timeouts.clone();
+        let Some((upstream, io)) = self.upstream(conn) else { return };
+        if upstream.deadline(&timeouts) > cx.now {
+            return;
+        }
+        match (&upstream.state, upstream.connecting) {
+            (State::Busy(_), Some(_)) => {
+                self.health.suspect(cx.now);
+                self.fail(conn, ResetCode::ConnectFailed, "no connection in time", cx.now);
+            }
+            (State::Busy(_), None) => {
+                self.fail(conn, ResetCode::Timeout, "nothing moved for too long", cx.now);
+            }
+            (State::Idle { .. } | State::Spent { .. }, _) => {
+                io.close(Closing::AfterFlush);
+                upstream.state = State::Spent { since: cx.now };
+                self.pool.remove(conn);
+            }
+        }
+    }
+
+    /// A connection to the service is over.
+    pub(crate) fn upstream_closed(
+        &mut self,
+        conn: ConnId,
+        reason: &CloseReason,
+        cx: &mut Context<'_>,
+    ) {
+        self.pool.remove(conn);
+        let Some((upstream, _)) = self.upstream(conn) else { return };
+        let State::Busy(exchange) = &upstream.state else { return };
+        match reason {
+            CloseReason::ConnectFailed(error) => {
+                log::warn!("the local service: {error}");
+                self.health.suspect(cx.now);
+                self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
+            }
+            CloseReason::Failed(_) if exchange.replay.is_some() => {
+                self.replay_or_fail(conn, "broke a kept connection", cx);
+            }
+            // Both directions of an upgraded connection ended by themselves.
+            CloseReason::Finished if exchange.phase == Phase::Upgraded => {
+                self.fail(conn, ResetCode::Cancel, "", cx.now);
+            }
+            CloseReason::Finished | CloseReason::Aborted | CloseReason::Failed(_) => {
+                log::debug!("the local service: {reason}");
+                self.fail(conn, ResetCode::UpstreamReset, "connection broke", cx.now);
+            }
+        }
+    }
+
+    /// Fills a tunnel's `tx`: frames that wait, then DATA by turns.
+    pub(crate) fn transmit_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) else {
+            return;
+        };
+        if !link.has_output() {
+            return;
+        }
+        let Some(connection) = self.conns.get_served(conn) else { return };
+        let mut tx = std::mem::take(&mut connection.io.tx);
+        let mut over = Vec::new();
+        let (mut out, session) = link.transmit(&mut tx, cx.rng);
+        loop {
+            let turns = match out.queued() {
+                queued if queued < BULK_QUEUE_MAX => Turns::All,
+                queued if queued < FRESH_QUEUE_MAX => Turns::FreshOnly,
+                _ => break,
+            };
+            let Some((stream, owner)) = session.poll_ready(turns) else { break };
+            let Some(Connection { io, state: Conn::Upstream(upstream) }) =
+                self.conns.get_mut(owner)
+            else {
+                continue;
+            };
+            let Upstream { http, state: State::Busy(exchange), .. } = upstream else { continue };
+            match exchange.pump(http, io, session, &mut out, cx.now) {
+                Ok(Turn::Again) => session.mark_ready(stream),
+                Ok(Turn::Over) => session.settle(stream),
+                Ok(Turn::Complete) => {
+                    // The request may still be under way: nobody waits for it any more.
+                    session.forget(stream);
+                    over.push((owner, Ok(())));
+                }
+                Err(error) => over.push((owner, Err(error))),
+            }
+        }
+        out.finish();
+        if let Some(connection) = self.conns.get_served(conn) {
+            connection.io.tx = tx;
+        }
+        for (owner, outcome) in over {
+            match outcome {
+                Ok(()) => self.complete(owner, cx.now),
+                Err(error) => self.refuse_response(owner, error, cx.now),
+            }
+        }
+    }
+
+    /// The response is complete: the connection is kept, or closed.
+    fn complete(&mut self, conn: ConnId, now: Instant) {
+        let Some((upstream, io)) = self.upstream(conn) else { return };
+        let has_rest = !io.tx.is_empty() || !io.rx.is_empty() || io.rx_eof;
+        let reusable = upstream.http.close_reason().is_none() && !has_rest;
+        if reusable && self.pool.put(conn, now) {
+            if let Some((upstream, _)) = self.upstream(conn) {
+                upstream.state = State::Idle { since: now };
+            }
+        } else if let Some((upstream, io)) = self.upstream(conn) {
+            upstream.state = State::Spent { since: now };
+            io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// The service's answer is none.
+    fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
+        log::warn!("the local service: {error}");
+        let code = match error {
+            http1::Error::Truncated => ResetCode::UpstreamReset,
+            _ => ResetCode::Protocol,
+        };
+        self.fail(conn, code, &error.to_string(), now);
+    }
+
+    /// Sends the request again if that does no harm, else gives up.
+    fn replay_or_fail(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
+        let Some(exchange) = self.take_exchange(conn) else { return };
+        if let Some((_, io)) = self.upstream(conn) {
+            io.close(Closing::Abort);
+        }
+        log::debug!("the local service {why}: sending the request again");
+        self.replay(exchange, cx);
+    }
+
+    /// Ends the exchange of a connection, and the connection.
+    pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str, now: Instant) {
+        let Some(exchange) = self.take_exchange(conn) else { return };
+        self.reset(exchange.tunnel, exchange.stream, code, text);
+        if let Some((upstream, io)) = self.upstream(conn) {
+            upstream.state = State::Spent { since: now };
+            io.close(Closing::Abort);
+        }
+        let tunnel = exchange.tunnel;
+        if let Some(head) = exchange.replay {
+            self.spare_head(head);
+        }
+        self.conns.touch(tunnel);
+    }
+
+    fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
+        let spent = State::Spent { since: self.now };
+        let (upstream, _) = self.upstream(conn)?;
+        if !matches!(upstream.state, State::Busy(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut upstream.state, spent) {
+            State::Busy(exchange) => Some(exchange),
+            State::Idle { .. } | State::Spent { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The agent's side of a tunnel, from the first packet to the last.
+//!
+//! ```text
+//!   Connecting --> Upgrading --> Greeting --> Serving
+//!                   GET, 101     HELLO,        streams
+//!                                WELCOME
+//! ```
+
+use std::time::Instant;
+
+use mesh_protocol::http1::scan::{HeadScan, Kind};
+use mesh_protocol::http1::{ResponseHead, Storage};
+use mesh_protocol::ws::upgrade::Offer;
+use mesh_protocol::{Buf, Link, ws};
+
+use crate::config::Timeouts;
+
+/// A connection to an ingress.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    pub(crate) phase: Phase,
+    /// When it was begun.
+    pub(crate) since: Instant,
+    /// When it was welcomed.
+    pub(crate) welcomed: Option<Instant>,
+    /// When the ingress asked us to go elsewhere.
+    pub(crate) moving: Option<Instant>,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    Connecting,
+    Upgrading { offer: Offer, scan: HeadScan },
+    Greeting(Box<Link>),
+    Serving(Box<Link>),
+    /// About to close; nothing that comes counts any more.
+    Over,
+}
+
+/// The longest answer to the upgrade.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+impl Tunnel {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { phase: Phase::Connecting, since: now, welcomed: None, moving: None }
+    }
+
+    /// The upgrade was offered.
+    pub(crate) fn offered(&mut self, offer: Offer) {
+        let scan = HeadScan::new(Kind::Response, ANSWER_BYTES_MAX);
+        self.phase = Phase::Upgrading { offer, scan };
+    }
+
+    /// The link, once there is one.
+    pub(crate) fn link(&mut self) -> Option<&mut Link> {
+        match &mut self.phase {
+            Phase::Greeting(link) | Phase::Serving(link) => Some(link),
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => None,
+        }
+    }
+
+    /// The link, if requests may come through it.
+    pub(crate) fn serving(&mut self) -> Option<&mut Link> {
+        match &mut self.phase {
+            Phase::Serving(link) => Some(link),
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Greeting(_) | Phase::Over => None,
+        }
+    }
+
+    /// When it has waited long enough.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+        match &self.phase {
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Greeting(_) => {
+                self.since + timeouts.connect
+            }
+            Phase::Serving(link) => match self.moving {
+                Some(since) => link.deadline().min(since + timeouts.drain),
+                None => link.deadline(),
+            },
+            Phase::Over => self.since + timeouts.connect,
+        }
+    }
+}
+
+/// Looks for the answer to the upgrade; true once it is there and good.
+pub(crate) fn check_answer(
+    offer: &Offer,
+    scan: &mut HeadScan,
+    rx: &mut Buf,
+) -> Result<bool, ws::Error> {
+    let length = scan.poll(rx.as_slice()).map_err(|_| ws::Error::BadUpgrade)?;
+    let Some(length) = length else { return Ok(false) };
+    let mut storage = Storage::new();
+    let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
+    offer.verify(&head.map_err(|_| ws::Error::BadUpgrade)?)?;
+    rx.consume(length);
+    Ok(true)
+}

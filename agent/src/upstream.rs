@@ -1,0 +1,49 @@
+//! A connection to the local service.
+//!
+//! ```text
+//!   Connecting --> Busy --> Idle --> Busy --> ... --> closed
+//! ```
+
+use std::time::Instant;
+
+use mesh_protocol::http1::ClientConn;
+
+use crate::config::Timeouts;
+use crate::exchange::Exchange;
+
+/// What the agent knows of a connection to the local service.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(crate) http: ClientConn,
+    pub(crate) state: State,
+    /// While the connection is being made: since when.
+    pub(crate) connecting: Option<Instant>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the one that matters")]
+pub(crate) enum State {
+    /// Kept for the next request.
+    Idle { since: Instant },
+    /// In the middle of an exchange.
+    Busy(Exchange),
+    /// Without use; it is about to close.
+    Spent { since: Instant },
+}
+
+impl Upstream {
+    pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
+        let http = ClientConn::new(head_bytes);
+        Self { http, state: State::Busy(exchange), connecting: Some(now) }
+    }
+
+    /// When the connection has waited long enough.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+        match (&self.state, self.connecting) {
+            (_, Some(since)) => since + timeouts.upstream_connect,
+            (State::Idle { since }, None) => *since + timeouts.upstream_idle,
+            (State::Busy(exchange), None) => exchange.moved + timeouts.stream_idle,
+            (State::Spent { since }, None) => *since + timeouts.upstream_idle,
+        }
+    }
+}

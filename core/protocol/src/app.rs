@@ -1,0 +1,169 @@
+//! The contract between an application (rules, no I/O) and a shell (I/O, no rules).
+//!
+//! The application owns the bytes; the shell owns the sockets. The shell calls, the application
+//! answers by changing its connections and by leaving commands in the context. Two applications
+//! (ingress, agent) and two shells (the reactor, the simulator) meet here.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::{ConnId, Conns, Rng};
+
+/// An application: a state machine over connections.
+pub trait App {
+    /// What the application knows of one connection.
+    type Conn;
+
+    /// All connections.
+    fn conns(&mut self) -> &mut Conns<Self::Conn>;
+
+    /// Somebody connected. The answer is the new connection, or `None` to reset it unheard.
+    fn accept(
+        &mut self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        cx: &mut Context<'_>,
+    ) -> Option<ConnId>;
+
+    /// Something happened.
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>);
+
+    /// The connection is about to be flushed: the moment to put more into its `tx`.
+    fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>);
+
+    /// When the connection wants to hear [`Event::Deadline`], computed from its state.
+    fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
+
+    /// When the application wants to hear [`Event::Tick`], computed from its state.
+    fn deadline(&self) -> Option<Instant>;
+}
+
+/// What a shell tells an application.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection that was asked for with [`Command::Connect`] is there.
+    Connected {
+        /// Which one.
+        conn: ConnId,
+    },
+    /// Bytes arrived, bytes left, or the peer finished. Sent only when something moved.
+    Progress {
+        /// Where.
+        conn: ConnId,
+    },
+    /// The connection's deadline passed.
+    Deadline {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// The connection is over and its slot is freed after this event. Each connection ends with
+    /// exactly one of these.
+    Closed {
+        /// Which one.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The application's own deadline passed.
+    Tick,
+    /// The operator asked to leave: SIGTERM or SIGINT. A second one asks to leave at once.
+    Drain,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum CloseReason {
+    /// The application asked for it and the last byte left, or both sides had finished.
+    Finished,
+    /// The application asked for a reset.
+    Aborted,
+    /// The connection could not be made.
+    ConnectFailed(io::Error),
+    /// The connection broke.
+    Failed(io::Error),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("finished"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::ConnectFailed(error) => write!(f, "cannot connect: {error}"),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// What an application asks of its shell beyond the bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Open this connection.
+    Connect {
+        /// The slot, already inserted.
+        conn: ConnId,
+        /// Where to.
+        target: Target,
+    },
+    /// End the process's event loop.
+    Exit,
+}
+
+/// An address to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// A DNS name or an address literal without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub security: Security,
+    /// What the connection carries.
+    pub traffic: Traffic,
+}
+
+/// Whether TLS is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Plain TCP.
+    Plain,
+    /// TLS 1.2 or 1.3, the target's host name verified.
+    Tls,
+}
+
+/// What a connection carries; the shell sets socket options by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// One flow: the kernel may queue as much as it likes.
+    Single,
+    /// Many flows: little may wait unsent in the kernel, where nothing can overtake it.
+    Multiplexed,
+}
+
+/// Names one of an application's listening sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u8);
+
+/// What a shell lends an application for one call.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time of this turn.
+    pub now: Instant,
+    /// The application's randomness.
+    pub rng: &'a mut Rng,
+    pub(crate) commands: &'a mut VecDeque<Command>,
+}
+
+impl Context<'_> {
+    /// Opens the connection in this slot; the answer is `Connected` or `Closed`.
+    pub fn connect(&mut self, conn: ConnId, target: Target) {
+        self.commands.push_back(Command::Connect { conn, target });
+    }
+
+    /// Ends the process's event loop.
+    pub fn exit(&mut self) {
+        self.commands.push_back(Command::Exit);
+    }
+}

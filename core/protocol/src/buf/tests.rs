@@ -1,0 +1,58 @@
+use std::collections::VecDeque;
+
+use super::Buf;
+use crate::rng::Rng;
+
+#[test]
+fn behaves_like_a_queue_of_bytes() {
+    let mut rng = Rng::from_seed(7);
+    let mut buf = Buf::new();
+    let mut model: VecDeque<u8> = VecDeque::new();
+    let (mut added, mut taken) = (0_u64, 0_u64);
+    for _ in 0..5_000 {
+        if rng.below(2) == 0 {
+            let bytes: Vec<u8> = (0..rng.below(300)).map(|_| rng.below(256) as u8).collect();
+            buf.extend(&bytes);
+            added += bytes.len() as u64;
+            model.extend(bytes);
+        } else {
+            let count = rng.below(model.len() as u64 + 1) as usize;
+            buf.consume(count);
+            taken += count as u64;
+            model.drain(..count);
+        }
+        assert!(model.iter().eq(buf.as_slice()));
+        assert_eq!((buf.added(), buf.taken()), (added, taken));
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_what_passed_through() {
+    let mut buf = Buf::new();
+    for _ in 0..10_000 {
+        buf.extend(&[1; 700]);
+        buf.consume(buf.len().saturating_sub(100));
+    }
+    assert!(buf.capacity() < 4096, "{}", buf.capacity());
+}
+
+#[test]
+fn an_empty_queue_gives_its_memory_back_and_keeps_its_counters() {
+    let mut buf = Buf::new();
+    buf.extend(b"hello");
+    assert!(buf.reclaim().is_none(), "it is in use");
+    buf.clear();
+    let storage = buf.reclaim().expect("it owns memory");
+    assert_eq!(buf.capacity(), 0);
+    buf.lend(storage);
+    assert_eq!((buf.added(), buf.taken(), buf.len()), (5, 5, 0));
+}
+
+#[test]
+#[expect(clippy::panic, reason = "the panic is the rule under test")]
+fn consuming_more_than_is_there_is_a_bug_of_the_caller() {
+    let outcome = std::panic::catch_unwind(|| Buf::new().consume(1));
+    if outcome.is_ok() {
+        panic!("consume(1) of an empty queue returned");
+    }
+}

@@ -1,0 +1,220 @@
+//! Connection slots. Mutable access marks a connection for I/O: forgetting to wake the shell is
+//! not something that can be written.
+
+use crate::Duplex;
+
+/// Names a connection. A name outlives its connection without ever meaning another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    index: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    /// The slot's number, for tables kept beside the slots.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A connection: its bytes and what the application knows of it.
+#[derive(Debug)]
+pub struct Connection<C> {
+    /// The bytes.
+    pub io: Duplex,
+    /// The application's state.
+    pub state: C,
+}
+
+/// All connections of one application.
+#[derive(Debug)]
+pub struct Conns<C> {
+    slots: Vec<Slot<C>>,
+    /// Invariant: exactly the indices of the slots without a connection.
+    free: Vec<u32>,
+    /// Invariant: exactly the connections whose slot says `touched`, and names of closed ones.
+    touched: Vec<ConnId>,
+    /// Memory of empty queues, lent to the next queue that needs some: an idle connection owns
+    /// none, and a busy one allocates none.
+    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Slot<C> {
+    generation: u32,
+    touched: bool,
+    connection: Option<Connection<C>>,
+}
+
+/// Spare memory kept at the most: 64 pieces of 64 KiB.
+const SPARE_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 64 * 1024;
+
+impl<C> Conns<C> {
+    /// No connections.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            touched: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes a connection in; it counts as touched.
+    pub fn insert(&mut self, io: Duplex, state: C) -> ConnId {
+        let connection = Some(Connection { io, state });
+        let id = if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.connection = connection;
+            ConnId {
+                index,
+                generation: slot.generation,
+            }
+        } else {
+            let index = u32::try_from(self.slots.len()).expect("descriptors end long before 2^32");
+            self.slots.push(Slot {
+                generation: 0,
+                touched: false,
+                connection,
+            });
+            ConnId {
+                index,
+                generation: 0,
+            }
+        };
+        self.touch(id);
+        id
+    }
+
+    /// Removes a connection; its name is stale from now on.
+    pub fn remove(&mut self, id: ConnId) -> Option<Connection<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let connection = slot.connection.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.touched = false;
+        self.free.push(id.index);
+        Some(connection)
+    }
+
+    /// The connection, to be looked at.
+    #[must_use]
+    pub fn get(&self, id: ConnId) -> Option<&Connection<C>> {
+        let slot = self.slots.get(id.index())?;
+        slot.connection
+            .as_ref()
+            .filter(|_| slot.generation == id.generation)
+    }
+
+    /// The connection, to be worked on: the shell will look at it again.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let connection = slot.connection.as_mut()?;
+        if !slot.touched {
+            slot.touched = true;
+            self.touched.push(id);
+        }
+        if connection.io.tx.capacity() == 0
+            && let Some(storage) = self.spare.pop()
+        {
+            connection.io.tx.lend(storage);
+        }
+        Some(connection)
+    }
+
+    /// The connection that the shell is just serving, from within [`crate::App::transmit`]: the
+    /// shell looks at it anyway, so this is no touch.
+    pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        slot.connection.as_mut().filter(|_| slot.generation == id.generation)
+    }
+
+    /// Has the shell look at the connection again.
+    pub fn touch(&mut self, id: ConnId) {
+        self.get_mut(id);
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All connections, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection<C>)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = ConnId {
+                index: u32::try_from(index).ok()?,
+                generation: slot.generation,
+            };
+            Some((id, slot.connection.as_ref()?))
+        })
+    }
+
+    /// The next connection that was touched since it was last polled.
+    pub(crate) fn poll_touched(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.touched.pop() {
+            if let Some(slot) = self.slots.get_mut(id.index())
+                && slot.generation == id.generation
+            {
+                slot.touched = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The connection for the shell: no touch, and memory to read into.
+    pub(crate) fn serve(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let connection = slot.connection.as_mut()?;
+        if connection.io.rx.capacity() == 0
+            && let Some(storage) = self.spare.pop()
+        {
+            connection.io.rx.lend(storage);
+        }
+        Some(connection)
+    }
+
+    /// Takes back the memory of the connection's empty queues.
+    pub(crate) fn settle(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        let Some(connection) = slot.connection.as_mut() else {
+            return;
+        };
+        let io = &mut connection.io;
+        for storage in [io.rx.reclaim(), io.tx.reclaim()].into_iter().flatten() {
+            if self.spare.len() < SPARE_MAX && storage.capacity() <= SPARE_BYTES_MAX {
+                self.spare.push(storage);
+            }
+        }
+    }
+}
+
+impl<C> Default for Conns<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

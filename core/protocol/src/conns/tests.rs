@@ -1,0 +1,71 @@
+use super::{ConnId, Conns};
+use crate::{Duplex, Rng};
+
+fn conns_with(count: usize) -> (Conns<usize>, Vec<ConnId>) {
+    let mut conns = Conns::new();
+    let ids = (0..count)
+        .map(|state| conns.insert(Duplex::new(1024), state))
+        .collect();
+    while conns.poll_touched().is_some() {}
+    (conns, ids)
+}
+
+#[test]
+fn mutable_access_is_reported_once_and_reading_is_not() {
+    let (mut conns, ids) = conns_with(3);
+    assert_eq!(conns.get(ids[0]).unwrap().state, 0);
+    assert_eq!(conns.poll_touched(), None);
+    conns.get_mut(ids[1]).unwrap().state = 9;
+    conns.get_mut(ids[1]).unwrap().state = 10;
+    assert_eq!(conns.poll_touched(), Some(ids[1]));
+    assert_eq!(conns.poll_touched(), None);
+}
+
+#[test]
+fn a_stale_name_means_nothing() {
+    let (mut conns, ids) = conns_with(1);
+    conns.get_mut(ids[0]);
+    conns.remove(ids[0]).unwrap();
+    assert_eq!(conns.poll_touched(), None, "the touched connection is gone");
+    let reused = conns.insert(Duplex::new(1), 7);
+    assert_eq!(reused.index(), ids[0].index());
+    assert!(conns.get(ids[0]).is_none());
+    assert!(conns.get_mut(ids[0]).is_none());
+    assert!(conns.remove(ids[0]).is_none());
+    assert_eq!(conns.get(reused).unwrap().state, 7);
+}
+
+#[test]
+fn slots_behave_like_a_map() {
+    let mut rng = Rng::from_seed(11);
+    let (mut conns, mut ids) = conns_with(0);
+    let mut gone = Vec::new();
+    for step in 0..4_000 {
+        if ids.is_empty() || rng.below(2) == 0 {
+            ids.push(conns.insert(Duplex::new(1), step));
+        } else {
+            let id = ids.swap_remove(rng.below(ids.len() as u64) as usize);
+            assert!(conns.remove(id).is_some());
+            gone.push(id);
+        }
+        assert_eq!(conns.len(), ids.len());
+        assert_eq!(conns.iter().count(), ids.len());
+    }
+    assert!(ids.iter().all(|id| conns.get(*id).is_some()));
+    assert!(gone.iter().all(|id| conns.get(*id).is_none()));
+}
+
+#[test]
+fn an_idle_connection_owns_no_memory_and_a_busy_one_takes_used_memory() {
+    let (mut conns, ids) = conns_with(2);
+    conns.get_mut(ids[0]).unwrap().io.tx.extend(&[0; 900]);
+    conns.settle(ids[0]);
+    assert!(
+        conns.get(ids[0]).unwrap().io.tx.capacity() > 0,
+        "it is in use"
+    );
+    conns.get_mut(ids[0]).unwrap().io.tx.clear();
+    conns.settle(ids[0]);
+    assert_eq!(conns.get(ids[0]).unwrap().io.tx.capacity(), 0);
+    assert!(conns.get_mut(ids[1]).unwrap().io.tx.capacity() >= 900);
+}

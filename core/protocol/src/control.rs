@@ -1,0 +1,119 @@
+//! The JSON payloads of frames about the connection.
+//!
+//! Unknown members are ignored, so that either side may be newer than the other.
+
+use serde::{Deserialize, Serialize};
+
+/// HELLO: the agent introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The agent's version.
+    pub version: String,
+    /// Host names and patterns it wants to serve.
+    pub hosts: Vec<String>,
+    /// The service behind it.
+    #[serde(default)]
+    pub service: String,
+    /// The ECS cluster it runs in.
+    #[serde(default)]
+    pub cluster: String,
+    /// What tells this agent process from others, for people.
+    #[serde(default)]
+    pub instance: String,
+    /// DATA bytes it takes on each stream before it returns credit.
+    pub window: u32,
+    /// Streams it takes at once.
+    pub streams: u32,
+    /// Whether its service was healthy when it said hello.
+    #[serde(default)]
+    pub healthy: bool,
+}
+
+/// CHALLENGE: the ingress wants to know who the agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Which ingress asks.
+    pub server_id: String,
+    /// What the proof is bound to, used once.
+    pub nonce: String,
+    /// The kinds of proof it accepts.
+    pub methods: Vec<String>,
+}
+
+/// PROOF: the agent's answer to a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The kind of proof, one of the challenge's methods.
+    pub method: String,
+}
+
+/// WELCOME: the agent is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The ingress's version.
+    pub version: String,
+    /// The tunnel's name in the ingress's log and `/debug/services`.
+    pub session: String,
+    /// DATA bytes the ingress takes on each stream before it returns credit.
+    pub window: u32,
+    /// Streams the ingress opens at once, at most.
+    pub streams: u32,
+}
+
+/// REFUSED: the agent is not registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// A word for programs.
+    pub code: RefusalCode,
+    /// A sentence for the agent's operator.
+    pub reason: String,
+}
+
+/// Why a registration was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// The agent did not prove an identity that is needed.
+    Unauthenticated,
+    /// The agent's identity may not register this.
+    Forbidden,
+    /// HELLO made no sense.
+    Invalid,
+    /// The ingress takes no more tunnels.
+    Overloaded,
+    /// The ingress is leaving.
+    Draining,
+    /// A code of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// HEALTH: the state of the service behind the agent changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether requests should come.
+    pub healthy: bool,
+    /// Why, in words for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Bytes that a control payload may have.
+pub const CONTROL_BYTES_MAX: usize = 32 * 1024;
+
+/// The payload's bytes. Serialising these types cannot fail: they hold no maps and no floats.
+#[must_use]
+pub fn encode(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).expect("strings, numbers, booleans and lists of them")
+}
+
+/// Reads a payload.
+///
+/// # Errors
+/// It is too long, or not the JSON it should be; the error says where.
+pub fn decode<'de, T: Deserialize<'de>>(payload: &'de [u8]) -> Result<T, serde_json::Error> {
+    if payload.len() > CONTROL_BYTES_MAX {
+        return Err(serde::de::Error::custom("control payload too long"));
+    }
+    serde_json::from_slice(payload)
+}

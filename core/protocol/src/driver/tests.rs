@@ -1,0 +1,871 @@
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use super::{Driver, FLUSH_TIMEOUT, Filled, Flushed, LINGER_TIMEOUT, Readiness, Transport};
+use crate::{
+    App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
+    ListenerId, Rng, Security, Target, Traffic,
+};
+
+const READABLE: Readiness = Readiness {
+    readable: true,
+    writable: false,
+    closed: false,
+};
+const WRITABLE: Readiness = Readiness {
+    readable: false,
+    writable: true,
+    closed: false,
+};
+const BOTH: Readiness = Readiness {
+    readable: true,
+    writable: true,
+    closed: false,
+};
+const HANGUP: Readiness = Readiness {
+    readable: true,
+    writable: true,
+    closed: true,
+};
+
+/// What a peer does, in the order in which it is read.
+enum Incoming {
+    Bytes(Vec<u8>),
+    /// Nothing for the application, but the transport itself has something to answer.
+    Handshake,
+    Eof,
+    Reset,
+}
+
+/// What was done to a transport.
+#[derive(Debug, PartialEq, Eq)]
+enum Act {
+    Wrote(u16, Vec<u8>),
+    Finished(u16),
+    Reset(u16),
+    Dropped(u16),
+}
+
+/// A peer made of lists. The port it "connects from" names it.
+struct Scripted {
+    name: u16,
+    incoming: VecDeque<Incoming>,
+    /// Bytes that the peer still takes.
+    room: usize,
+    write_error: Option<ErrorKind>,
+    handshaking: bool,
+    pending: bool,
+    acts: Sender<Act>,
+}
+
+impl Transport for Scripted {
+    fn fill(&mut self, rx: &mut Buf, max: usize, _: &mut [u8]) -> io::Result<Filled> {
+        assert!(max > 0, "a read of nothing looks like the end");
+        match self.incoming.pop_front() {
+            None => Ok(Filled::Blocked(0)),
+            Some(Incoming::Bytes(mut bytes)) => {
+                let rest = bytes.split_off(bytes.len().min(max));
+                if !rest.is_empty() {
+                    self.incoming.push_front(Incoming::Bytes(rest));
+                }
+                rx.extend(&bytes);
+                Ok(match bytes.len() {
+                    count if count < max => Filled::Short(count),
+                    count => Filled::More(count),
+                })
+            }
+            Some(Incoming::Handshake) => {
+                self.handshaking = false;
+                self.pending = true;
+                Ok(Filled::Blocked(0))
+            }
+            Some(Incoming::Eof) => {
+                self.incoming.push_front(Incoming::Eof);
+                Ok(Filled::Eof)
+            }
+            Some(Incoming::Reset) => Err(ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        if let Some(kind) = self.write_error {
+            return Err(kind.into());
+        }
+        if self.pending {
+            self.pending = false;
+            let _ = self
+                .acts
+                .send(Act::Wrote(self.name, b"<handshake>".to_vec()));
+        }
+        if self.handshaking {
+            return Ok(Flushed::All(0));
+        }
+        let count = tx.len().min(self.room);
+        if count > 0 {
+            let bytes = tx.as_slice()[..count].to_vec();
+            let _ = self.acts.send(Act::Wrote(self.name, bytes));
+        }
+        self.room -= count;
+        tx.consume(count);
+        if tx.is_empty() {
+            Ok(Flushed::All(count))
+        } else {
+            Ok(Flushed::Blocked(count))
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.pending
+    }
+
+    fn finish(&mut self) -> io::Result<Flushed> {
+        let _ = self.acts.send(Act::Finished(self.name));
+        Ok(Flushed::All(0))
+    }
+
+    fn reset(&mut self) {
+        let _ = self.acts.send(Act::Reset(self.name));
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        let _ = self.acts.send(Act::Dropped(self.name));
+    }
+}
+
+/// What the application heard, with a connection's name for its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Heard {
+    Connected(u16),
+    Progress(u16),
+    Deadline(u16),
+    Closed(u16, &'static str),
+    Tick,
+    Drain,
+}
+
+/// What the application does with what arrives.
+#[derive(Clone, Copy)]
+enum Rule {
+    Keep,
+    Swallow,
+    Echo,
+    Forward(ConnId),
+    /// Answers the first bytes and ends.
+    AnswerAndClose,
+}
+
+struct Recorder {
+    conns: Conns<Rule>,
+    names: HashMap<ConnId, u16>,
+    rule: Option<Rule>,
+    deadlines: HashMap<ConnId, Instant>,
+    own_deadline: Option<Instant>,
+    heard: Vec<Heard>,
+    got: HashMap<u16, Vec<u8>>,
+    ended: Vec<u16>,
+}
+
+impl App for Recorder {
+    type Conn = Rule;
+
+    fn conns(&mut self) -> &mut Conns<Rule> {
+        &mut self.conns
+    }
+
+    fn accept(&mut self, _: ListenerId, peer: SocketAddr, _: &mut Context<'_>) -> Option<ConnId> {
+        let conn = self.conns.insert(Duplex::new(100_000), self.rule?);
+        self.names.insert(conn, peer.port());
+        Some(conn)
+    }
+
+    fn handle(&mut self, event: Event, _: &mut Context<'_>) {
+        let heard = match event {
+            Event::Connected { conn } => Heard::Connected(self.names[&conn]),
+            Event::Progress { conn } => {
+                self.advance(conn);
+                Heard::Progress(self.names[&conn])
+            }
+            Event::Deadline { conn } => {
+                self.deadlines.remove(&conn);
+                Heard::Deadline(self.names[&conn])
+            }
+            Event::Closed { conn, reason } => {
+                assert!(self.conns.get(conn).is_some(), "freed after the event");
+                Heard::Closed(self.names[&conn], word(&reason))
+            }
+            Event::Tick => {
+                self.own_deadline = None;
+                Heard::Tick
+            }
+            Event::Drain => Heard::Drain,
+        };
+        self.heard.push(heard);
+    }
+
+    fn transmit(&mut self, _: ConnId, _: &mut Context<'_>) {}
+
+    fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
+        self.deadlines.get(&conn).copied()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.own_deadline
+    }
+}
+
+impl Recorder {
+    fn advance(&mut self, conn: ConnId) {
+        let connection = self.conns.get_mut(conn).unwrap();
+        let (rule, name) = (connection.state, self.names[&conn]);
+        if connection.io.rx_eof && !self.ended.contains(&name) {
+            self.ended.push(name);
+        }
+        if matches!(rule, Rule::Keep) {
+            return;
+        }
+        let bytes = connection.io.rx.as_slice().to_vec();
+        connection.io.rx.clear();
+        self.got.entry(name).or_default().extend(&bytes);
+        match rule {
+            Rule::Keep | Rule::Swallow => {}
+            Rule::Echo => {
+                connection.io.tx.extend(&bytes);
+                if connection.io.rx_eof {
+                    connection.io.close(Closing::Write);
+                }
+            }
+            Rule::Forward(to) => {
+                if let Some(to) = self.conns.get_mut(to) {
+                    to.io.tx.extend(&bytes);
+                }
+            }
+            Rule::AnswerAndClose => {
+                connection.io.tx.extend(b"answer");
+                connection.io.close(Closing::AfterFlush);
+            }
+        }
+    }
+}
+
+fn word(reason: &CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Finished => "finished",
+        CloseReason::Aborted => "aborted",
+        CloseReason::ConnectFailed(_) => "connect failed",
+        CloseReason::Failed(_) => "failed",
+    }
+}
+
+/// A driver, its clock and the record of what was done to the transports.
+struct World {
+    driver: Driver<Recorder, Scripted>,
+    now: Instant,
+    acts: Receiver<Act>,
+    sender: Sender<Act>,
+    names: u16,
+}
+
+impl World {
+    fn new() -> Self {
+        let app = Recorder {
+            conns: Conns::new(),
+            names: HashMap::new(),
+            rule: Some(Rule::Echo),
+            deadlines: HashMap::new(),
+            own_deadline: None,
+            heard: Vec::new(),
+            got: HashMap::new(),
+            ended: Vec::new(),
+        };
+        #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+        let now = Instant::now();
+        let (sender, acts) = mpsc::channel();
+        Self {
+            driver: Driver::new(app, Rng::from_seed(1), now),
+            now,
+            acts,
+            sender,
+            names: 0,
+        }
+    }
+
+    fn transport(&mut self) -> Scripted {
+        self.names += 1;
+        Scripted {
+            name: self.names,
+            incoming: VecDeque::new(),
+            room: usize::MAX,
+            write_error: None,
+            handshaking: false,
+            pending: false,
+            acts: self.sender.clone(),
+        }
+    }
+
+    /// A new accepted connection under this rule, with its first writable edge.
+    fn accept(&mut self, rule: Rule) -> ConnId {
+        self.driver.app_mut().rule = Some(rule);
+        let transport = self.transport();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, transport.name));
+        let conn = self.driver.accepted(ListenerId(0), peer, transport);
+        let conn = conn.expect("the rule accepts");
+        self.driver.latch(conn, WRITABLE);
+        self.driver.settle();
+        conn
+    }
+
+    /// A slot whose connection is being made.
+    fn dial(&mut self) -> ConnId {
+        let app = self.driver.app_mut();
+        let conn = app.conns.insert(Duplex::new(1000), Rule::Echo);
+        self.names += 1;
+        app.names.insert(conn, self.names);
+        self.driver.settle();
+        conn
+    }
+
+    fn connection(&mut self, conn: ConnId) -> &mut Connection<Rule> {
+        self.driver.app_mut().conns.get_mut(conn).unwrap()
+    }
+
+    fn peer(&mut self, conn: ConnId) -> &mut Scripted {
+        self.driver.transport_mut(conn).unwrap()
+    }
+
+    fn receive(&mut self, conn: ConnId, incoming: Incoming, readiness: Readiness) {
+        self.peer(conn).incoming.push_back(incoming);
+        self.driver.latch(conn, readiness);
+    }
+
+    /// Lets time pass, deadlines fire, and everything run.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.driver.fire(self.now);
+        self.driver.settle();
+    }
+
+    fn heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.driver.app_mut().heard)
+    }
+
+    fn acts(&self) -> Vec<Act> {
+        self.acts.try_iter().collect()
+    }
+}
+
+fn bytes(text: &str) -> Incoming {
+    Incoming::Bytes(text.as_bytes().to_vec())
+}
+
+fn target() -> Target {
+    Target {
+        host: "service".to_owned(),
+        port: 80,
+        security: Security::Plain,
+        traffic: Traffic::Single,
+    }
+}
+
+#[test]
+fn what_arrives_is_told_once_and_the_answer_leaves() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Echo);
+    world.receive(conn, bytes("hello"), READABLE);
+    world.driver.settle();
+    assert_eq!(world.acts(), [Act::Wrote(1, b"hello".to_vec())]);
+    assert_eq!(
+        world.heard(),
+        [Heard::Progress(1), Heard::Progress(1)],
+        "one for the bytes that came, one for those that left"
+    );
+    assert!(!world.driver.has_work());
+}
+
+#[test]
+fn nothing_is_told_when_nothing_moved() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Echo);
+    for readiness in [READABLE, WRITABLE, BOTH] {
+        world.driver.latch(conn, readiness);
+        world.driver.settle();
+    }
+    world.connection(conn);
+    world.driver.settle();
+    assert_eq!(world.heard(), []);
+}
+
+#[test]
+fn connections_are_served_in_the_order_in_which_they_became_ready() {
+    let mut world = World::new();
+    let conns: Vec<_> = (0..5).map(|_| world.accept(Rule::Keep)).collect();
+    for index in [3, 0, 4, 1, 2] {
+        world.receive(conns[index], bytes("x"), READABLE);
+    }
+    world.driver.settle();
+    let order = [4, 1, 5, 2, 3].map(Heard::Progress);
+    assert_eq!(world.heard(), order);
+}
+
+#[test]
+fn a_touched_connection_is_written_once_for_all_that_were_ready() {
+    let mut world = World::new();
+    let tunnel = world.accept(Rule::Keep);
+    let downstreams: Vec<_> = (0..20)
+        .map(|_| world.accept(Rule::Forward(tunnel)))
+        .collect();
+    for downstream in downstreams {
+        world.receive(downstream, bytes("r"), READABLE);
+    }
+    world.driver.settle();
+    assert_eq!(world.acts(), [Act::Wrote(1, vec![b'r'; 20])]);
+}
+
+#[test]
+fn a_loud_connection_lets_the_others_have_their_turn() {
+    let mut world = World::new();
+    let loud = world.accept(Rule::Echo);
+    let quiet = world.accept(Rule::Keep);
+    world.receive(loud, Incoming::Bytes(vec![0; 200_000]), READABLE);
+    world.receive(quiet, bytes("x"), READABLE);
+    world.driver.settle();
+    let heard = world.heard();
+    assert_eq!(heard[..2], [Heard::Progress(1), Heard::Progress(2)]);
+    assert_eq!(world.driver.app().got[&1].len(), 200_000);
+}
+
+#[test]
+fn reading_stops_at_the_limit_and_goes_on_when_the_application_consumed() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.receive(conn, Incoming::Bytes(vec![7; 250_000]), READABLE);
+    world.driver.settle();
+    assert_eq!(world.connection(conn).io.rx.len(), 100_000);
+    world.driver.settle();
+    assert_eq!(world.connection(conn).io.rx.len(), 100_000);
+    world.connection(conn).io.rx.consume(60_000);
+    world.driver.settle();
+    assert_eq!(world.connection(conn).io.rx.len(), 100_000);
+    assert!(!world.driver.has_work());
+}
+
+#[test]
+fn a_short_read_does_not_hide_an_end_that_came_with_it() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Echo);
+    world.receive(conn, bytes("last words"), READABLE);
+    world.receive(conn, Incoming::Eof, HANGUP);
+    world.driver.settle();
+    let wrote = Act::Wrote(1, b"last words".to_vec());
+    assert_eq!(
+        world.acts(),
+        [wrote, Act::Finished(1), Act::Dropped(1)],
+        "both sides have finished"
+    );
+    assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
+}
+
+#[test]
+fn a_broken_write_still_delivers_what_arrived_but_no_end() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Swallow);
+    world.peer(conn).write_error = Some(ErrorKind::BrokenPipe);
+    world.connection(conn).io.tx.extend(b"request");
+    world.peer(conn).incoming.push_back(bytes("half an answ"));
+    world.peer(conn).incoming.push_back(Incoming::Eof);
+    world.driver.settle();
+    assert_eq!(world.driver.app().got[&1], b"half an answ");
+    assert_eq!(
+        world.heard(),
+        [Heard::Progress(1), Heard::Closed(1, "failed")]
+    );
+    assert_eq!(
+        world.driver.app().ended,
+        [0_u16; 0],
+        "the half must not be taken for the whole"
+    );
+}
+
+#[test]
+fn a_reset_is_told_after_the_bytes_before_it() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Echo);
+    world.receive(conn, bytes("abc"), READABLE);
+    world.receive(conn, Incoming::Reset, HANGUP);
+    world.driver.settle();
+    assert_eq!(
+        world.heard(),
+        [Heard::Progress(1), Heard::Closed(1, "failed")]
+    );
+    assert_eq!(world.driver.app().got[&1], b"abc");
+}
+
+#[test]
+fn an_answered_connection_discards_until_the_peer_closes() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::AnswerAndClose);
+    world.receive(conn, bytes("request"), READABLE);
+    world.driver.settle();
+    world.receive(conn, Incoming::Bytes(vec![0; 500_000]), READABLE);
+    world.driver.settle();
+    while world.driver.has_work() {
+        world.driver.settle();
+    }
+    assert!(world.peer(conn).incoming.is_empty(), "read and thrown away");
+    world.receive(conn, Incoming::Eof, HANGUP);
+    world.driver.settle();
+    assert_eq!(
+        world.acts(),
+        [
+            Act::Wrote(1, b"answer".to_vec()),
+            Act::Finished(1),
+            Act::Dropped(1)
+        ]
+    );
+    assert_eq!(
+        world.heard(),
+        [Heard::Progress(1), Heard::Closed(1, "finished")]
+    );
+}
+
+#[test]
+fn a_peer_that_never_closes_is_left_behind_without_a_reset() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::AnswerAndClose);
+    world.receive(conn, bytes("request"), READABLE);
+    world.driver.settle();
+    world.acts();
+    world.pass(LINGER_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(world.acts(), []);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(
+        world.acts(),
+        [Act::Dropped(1)],
+        "a reset could destroy the answer in the kernel"
+    );
+    assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
+}
+
+#[test]
+fn a_closing_connection_is_reset_when_its_peer_takes_nothing() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::AnswerAndClose);
+    world.peer(conn).room = 3;
+    world.receive(conn, bytes("request"), READABLE);
+    world.driver.settle();
+    let almost = FLUSH_TIMEOUT - Duration::from_secs(1);
+    world.pass(almost);
+    world.peer(conn).room = 1;
+    world.driver.latch(conn, WRITABLE);
+    world.driver.settle();
+    world.pass(almost);
+    world.receive(conn, bytes("still talking, never listening"), READABLE);
+    world.driver.settle();
+    let wrote = |text: &str| Act::Wrote(1, text.as_bytes().to_vec());
+    assert_eq!(world.acts(), [wrote("ans"), wrote("w")]);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.acts(), [Act::Reset(1), Act::Dropped(1)]);
+    assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "aborted")));
+}
+
+#[test]
+fn an_abort_is_a_reset_at_once() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.connection(conn).io.tx.extend(b"never to be sent");
+    world.peer(conn).room = 0;
+    world.driver.settle();
+    world.connection(conn).io.close(Closing::Abort);
+    world.driver.settle();
+    assert_eq!(world.acts(), [Act::Reset(1), Act::Dropped(1)]);
+    assert_eq!(world.heard(), [Heard::Closed(1, "aborted")]);
+}
+
+#[test]
+fn half_a_close_leaves_the_other_half_open() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Swallow);
+    world.connection(conn).io.tx.extend(b"request");
+    world.connection(conn).io.close(Closing::Write);
+    world.driver.settle();
+    let wrote = Act::Wrote(1, b"request".to_vec());
+    assert_eq!(world.acts(), [wrote, Act::Finished(1)]);
+    world.pass(Duration::from_secs(3600));
+    world.receive(conn, bytes("a late answer"), READABLE);
+    world.driver.settle();
+    assert_eq!(world.driver.app().got[&1], b"a late answer");
+    world.receive(conn, Incoming::Eof, HANGUP);
+    world.driver.settle();
+    assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
+}
+
+#[test]
+fn who_is_not_taken_in_is_reset() {
+    let mut world = World::new();
+    let transport = world.transport();
+    world.driver.app_mut().rule = None;
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let conn = world.driver.accepted(ListenerId(0), peer, transport);
+    assert_eq!(conn, None);
+    assert_eq!(world.acts(), [Act::Reset(1), Act::Dropped(1)]);
+}
+
+#[test]
+fn a_connection_that_was_asked_for_comes_or_fails() {
+    let mut world = World::new();
+    let (first, second) = (world.dial(), world.dial());
+    world
+        .driver
+        .connect_failed(first, ErrorKind::TimedOut.into());
+    let transport = world.transport();
+    world.driver.connected(second, transport);
+    world.driver.settle();
+    assert_eq!(
+        world.heard(),
+        [Heard::Closed(1, "connect failed"), Heard::Connected(2)]
+    );
+}
+
+#[test]
+fn a_connection_that_is_being_made_has_its_deadline() {
+    let mut world = World::new();
+    let conn = world.dial();
+    let due = world.now + Duration::from_secs(5);
+    world.driver.app_mut().deadlines.insert(conn, due);
+    world.connection(conn);
+    world.driver.settle();
+    assert_eq!(world.driver.next_deadline(), Some(due));
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.heard(), [Heard::Deadline(1)]);
+    world.connection(conn).io.close(Closing::AfterFlush);
+    world.driver.settle();
+    assert_eq!(world.heard(), [Heard::Closed(1, "aborted")]);
+}
+
+#[test]
+fn stale_names_are_ignored() {
+    let mut world = World::new();
+    let old = world.dial();
+    world.driver.connect_failed(old, ErrorKind::TimedOut.into());
+    let new = world.dial();
+    assert_eq!(old.index(), new.index(), "the slot is used again");
+    world.heard();
+    world.driver.latch(old, HANGUP);
+    world.driver.connect_failed(old, ErrorKind::TimedOut.into());
+    let transport = world.transport();
+    world.driver.connected(old, transport);
+    world.driver.settle();
+    assert_eq!(world.heard(), []);
+    assert_eq!(world.acts(), [Act::Dropped(3)]);
+    assert!(world.driver.transport_mut(old).is_none());
+    assert!(world.driver.transport_mut(new).is_none());
+}
+
+#[test]
+fn a_second_connect_of_one_slot_is_dropped() {
+    let mut world = World::new();
+    let conn = world.dial();
+    for _ in 0..2 {
+        let transport = world.transport();
+        world.driver.connected(conn, transport);
+    }
+    world
+        .driver
+        .connect_failed(conn, ErrorKind::TimedOut.into());
+    assert_eq!(world.heard(), [Heard::Connected(1)]);
+    assert_eq!(world.acts(), [Act::Dropped(3)]);
+}
+
+#[test]
+fn a_deadline_that_moved_later_costs_no_event() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    let second = Duration::from_secs(1);
+    for _ in 0..10 {
+        let due = world.now + 2 * second;
+        world.driver.app_mut().deadlines.insert(conn, due);
+        world.connection(conn);
+        world.driver.settle();
+        world.pass(second);
+    }
+    assert_eq!(world.heard(), []);
+    world.pass(second);
+    assert_eq!(world.heard(), [Heard::Deadline(1)]);
+    world.pass(60 * second);
+    assert_eq!(world.heard(), []);
+}
+
+#[test]
+fn the_applications_own_deadline_is_a_tick() {
+    let mut world = World::new();
+    let due = world.now + Duration::from_secs(3);
+    world.driver.app_mut().own_deadline = Some(due);
+    assert_eq!(world.driver.next_deadline(), Some(due));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.heard(), []);
+    world.pass(Duration::from_secs(1));
+    world.pass(Duration::from_secs(9));
+    assert_eq!(world.heard(), [Heard::Tick]);
+    world.driver.drain();
+    assert_eq!(world.heard(), [Heard::Drain]);
+}
+
+#[test]
+fn reading_may_give_the_transport_something_to_say() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.peer(conn).handshaking = true;
+    world.connection(conn).io.tx.extend(b"request");
+    world.driver.settle();
+    assert!(!world.driver.has_work(), "waiting for the peer is no work");
+    assert_eq!(world.acts(), []);
+    world.receive(conn, Incoming::Handshake, READABLE);
+    world.driver.settle();
+    assert_eq!(
+        world.acts(),
+        [
+            Act::Wrote(1, b"<handshake>".to_vec()),
+            Act::Wrote(1, b"request".to_vec())
+        ]
+    );
+}
+
+#[test]
+fn commands_come_out_in_order() {
+    let mut world = World::new();
+    let conn = world.dial();
+    let mut cx = super::context(&mut world.driver.rng, &mut world.driver.commands, world.now);
+    cx.connect(conn, target());
+    cx.exit();
+    let connect = Command::Connect {
+        conn,
+        target: target(),
+    };
+    assert_eq!(world.driver.poll_command(), Some(connect));
+    assert_eq!(world.driver.poll_command(), Some(Command::Exit));
+    assert_eq!(world.driver.poll_command(), None);
+}
+
+/// Whatever peers and application do, each connection ends once, in time, and nothing is left.
+#[test]
+fn every_connection_is_closed_exactly_once() {
+    for seed in 0..200 {
+        let mut world = World::new();
+        let mut rng = Rng::from_seed(seed);
+        let mut conns = Vec::new();
+        for _ in 0..300 {
+            if conns.len() < 3 || rng.below(10) == 0 {
+                conns.push(random_connection(&mut world, &mut rng));
+            }
+            let pick = usize::try_from(rng.below(conns.len() as u64)).unwrap();
+            disturb(&mut world, conns[pick], &mut rng);
+            if rng.below(3) == 0 {
+                world.driver.settle();
+            }
+            if rng.below(8) == 0 {
+                world.pass(Duration::from_millis(rng.below(3000)));
+            }
+        }
+        for &conn in &conns {
+            if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
+                connection.io.close(Closing::AfterFlush);
+            }
+        }
+        for _ in 0..40 {
+            world.pass(Duration::from_secs(1));
+        }
+        let mut closed: Vec<_> = world
+            .heard()
+            .into_iter()
+            .filter_map(|heard| match heard {
+                Heard::Closed(name, _) => Some(name),
+                Heard::Connected(_)
+                | Heard::Progress(_)
+                | Heard::Deadline(_)
+                | Heard::Tick
+                | Heard::Drain => None,
+            })
+            .collect();
+        closed.sort_unstable();
+        let mut all: Vec<_> = world.driver.app().names.values().copied().collect();
+        all.sort_unstable();
+        assert_eq!(closed, all, "seed {seed}");
+        assert!(world.driver.app().conns.is_empty(), "seed {seed}");
+        assert!(!world.driver.has_work(), "seed {seed}");
+        assert!(
+            world.driver.sockets.iter().all(Option::is_none),
+            "seed {seed}"
+        );
+    }
+}
+
+fn random_connection(world: &mut World, rng: &mut Rng) -> ConnId {
+    match rng.below(4) {
+        0 => world.dial(),
+        1 => world.accept(Rule::AnswerAndClose),
+        2 => world.accept(Rule::Keep),
+        _ => world.accept(Rule::Echo),
+    }
+}
+
+/// One thing that a peer, the kernel or the application may do at any time.
+fn disturb(world: &mut World, conn: ConnId, rng: &mut Rng) {
+    let incoming = match rng.below(16) {
+        0 => Incoming::Eof,
+        1 => Incoming::Reset,
+        2 => Incoming::Handshake,
+        _ => Incoming::Bytes(vec![1; usize::try_from(1 + rng.below(5000)).unwrap()]),
+    };
+    match rng.below(12) {
+        0..3 => {
+            if let Some(peer) = world.driver.transport_mut(conn) {
+                peer.incoming.push_back(incoming);
+            }
+            world.driver.latch(conn, READABLE);
+        }
+        3 => world.driver.latch(conn, HANGUP),
+        4 => world.driver.latch(conn, WRITABLE),
+        5 => {
+            if let Some(peer) = world.driver.transport_mut(conn) {
+                peer.room = usize::try_from(rng.below(10_000)).unwrap();
+            }
+        }
+        6 => {
+            if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
+                connection.io.tx.extend(&[2; 3000]);
+                connection.io.rx.clear();
+            }
+        }
+        7 => {
+            if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
+                let how = [Closing::Write, Closing::AfterFlush, Closing::Abort];
+                connection
+                    .io
+                    .close(how[usize::try_from(rng.below(3)).unwrap()]);
+            }
+        }
+        8 => world
+            .driver
+            .connect_failed(conn, ErrorKind::TimedOut.into()),
+        9 => {
+            let mut transport = world.transport();
+            transport.handshaking = rng.below(2) == 0;
+            world.driver.connected(conn, transport);
+            world.driver.latch(conn, BOTH);
+        }
+        10 => {
+            let due = world.now + Duration::from_millis(rng.below(4000));
+            world.driver.app_mut().deadlines.insert(conn, due);
+            world.driver.app_mut().conns.touch(conn);
+        }
+        _ => {
+            if let Some(peer) = world.driver.transport_mut(conn) {
+                peer.write_error = Some(ErrorKind::BrokenPipe);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! One connection as an application sees it: a queue each way, and how it is to end.
+
+use crate::Buf;
+
+/// Both directions of a connection. The shell fills `rx` and flushes `tx`.
+#[derive(Debug)]
+pub struct Duplex {
+    /// Bytes that arrived and are not yet consumed.
+    pub rx: Buf,
+    /// Bytes that are to be sent.
+    pub tx: Buf,
+    /// The shell stops reading while `rx` holds this many bytes; TCP then pushes back on the peer.
+    pub rx_limit: usize,
+    /// The peer has sent its last byte, and all of them are or were in `rx`.
+    pub rx_eof: bool,
+    /// How the connection is to end; `None` while it goes on.
+    pub closing: Option<Closing>,
+}
+
+/// How a connection is to end, in the order in which one may follow another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closing {
+    /// Send FIN once `tx` has left; reading goes on. The other half of a half-closed tunnel.
+    Write,
+    /// Send FIN once `tx` has left, then discard what still arrives until the peer closes or a
+    /// short time is over. Closing with unread bytes would reset the connection and could destroy
+    /// the answer on its way (RFC 9112 9.6).
+    AfterFlush,
+    /// Reset at once. The peer must not take what it got for the whole.
+    Abort,
+}
+
+impl Duplex {
+    /// An open connection that holds at most `rx_limit` unread bytes.
+    #[must_use]
+    pub const fn new(rx_limit: usize) -> Self {
+        Self {
+            rx: Buf::new(),
+            tx: Buf::new(),
+            rx_limit,
+            rx_eof: false,
+            closing: None,
+        }
+    }
+
+    /// Ends the connection that way, or in the harsher way already chosen.
+    pub fn close(&mut self, closing: Closing) {
+        self.closing = self.closing.max(Some(closing));
+    }
+
+    /// How many more bytes the shell may read now.
+    #[must_use]
+    pub const fn rx_room(&self) -> usize {
+        self.rx_limit.saturating_sub(self.rx.len())
+    }
+}

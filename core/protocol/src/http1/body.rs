@@ -1,0 +1,228 @@
+//! Bodies in both directions, used alike by both ends of a connection.
+//!
+//! ```text
+//! Decoder:  Empty ─────────────────────────────▶ Ended
+//!           Sized(n) ── n bytes ───────────────▶ Ended
+//!           Chunked ── last chunk, trailers ───▶ Ended      any mistake ──▶ Failed
+//!           UntilClose ── end of stream ───────▶ Ended
+//! ```
+
+use super::{BodyLength, Error, chunked};
+use crate::Buf;
+
+/// What one step of decoding found at the front of the input.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded<'b> {
+    /// Bytes of input used up: consume them.
+    pub used: usize,
+    /// Body bytes inside those.
+    pub data: &'b [u8],
+    /// The body ended: its trailer fields as raw lines (may be empty), each line with CRLF,
+    /// without the final blank line.
+    pub end: Option<&'b [u8]>,
+}
+
+/// Whether more input can come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eof {
+    /// More can come.
+    Open,
+    /// The peer ended its stream: what is there is all there is.
+    Reached,
+}
+
+/// Takes a body out of its framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoder(Decoding);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decoding {
+    Sized { left: u64 },
+    Chunked(chunked::Decoder),
+    UntilClose,
+    Ended,
+    Failed(Error),
+}
+
+impl Decoder {
+    /// Before the first byte of a body.
+    #[must_use]
+    pub const fn new(length: BodyLength) -> Self {
+        Self(match length {
+            BodyLength::Empty | BodyLength::Sized(0) => Decoding::Ended,
+            BodyLength::Sized(left) => Decoding::Sized { left },
+            BodyLength::Chunked => Decoding::Chunked(chunked::Decoder::new()),
+            BodyLength::UntilClose => Decoding::UntilClose,
+        })
+    }
+
+    /// Whether the body is complete.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.0, Decoding::Ended)
+    }
+
+    /// Decodes what `rx` begins with, at most `max` bytes of data. Nothing used, no data and no
+    /// end: more input is needed (or `max` is zero). After the end it is reported again.
+    ///
+    /// # Errors
+    /// The framing is malformed, or the stream ended before the body. The body cannot go on then:
+    /// the error is reported again.
+    pub fn decode<'b>(&mut self, rx: &'b [u8], max: usize, eof: Eof) -> Result<Decoded<'b>, Error> {
+        let decoded = self.advance(rx, max);
+        let is_stuck = matches!(
+            decoded,
+            Ok(Decoded {
+                used: 0,
+                end: None,
+                ..
+            })
+        );
+        // Data that is not asked for yet (`max` is zero) is not missing.
+        let is_cut_short = is_stuck && eof == Eof::Reached && (max > 0 || rx.is_empty());
+        let decoded = match self.0 {
+            Decoding::UntilClose if is_cut_short => {
+                self.0 = Decoding::Ended;
+                Ok(Decoded {
+                    end: Some(b""),
+                    ..Decoded::default()
+                })
+            }
+            Decoding::Sized { .. } | Decoding::Chunked(_) if is_cut_short => Err(Error::Truncated),
+            Decoding::Sized { .. }
+            | Decoding::Chunked(_)
+            | Decoding::UntilClose
+            | Decoding::Ended
+            | Decoding::Failed(_) => decoded,
+        };
+        if let Err(error) = decoded {
+            self.0 = Decoding::Failed(error);
+        }
+        decoded
+    }
+
+    fn advance<'b>(&mut self, rx: &'b [u8], max: usize) -> Result<Decoded<'b>, Error> {
+        match &mut self.0 {
+            Decoding::Sized { left } => {
+                let max = usize::try_from(*left).unwrap_or(usize::MAX).min(max);
+                let data = rx.get(..max).unwrap_or(rx);
+                *left -= data.len() as u64;
+                let end: Option<&[u8]> = (*left == 0).then_some(b"");
+                if end.is_some() {
+                    self.0 = Decoding::Ended;
+                }
+                Ok(Decoded {
+                    used: data.len(),
+                    data,
+                    end,
+                })
+            }
+            Decoding::Chunked(decoder) => {
+                let decoded = decoder.decode(rx, max)?;
+                if decoded.end.is_some() {
+                    self.0 = Decoding::Ended;
+                }
+                Ok(decoded)
+            }
+            Decoding::UntilClose => {
+                let data = rx.get(..max).unwrap_or(rx);
+                Ok(Decoded {
+                    used: data.len(),
+                    data,
+                    end: None,
+                })
+            }
+            Decoding::Ended => Ok(Decoded {
+                end: Some(b""),
+                ..Decoded::default()
+            }),
+            Decoding::Failed(error) => Err(*error),
+        }
+    }
+}
+
+/// Puts a body into its framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoder(Encoding);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Sized {
+        left: u64,
+    },
+    Chunked,
+    UntilClose,
+    /// The head speaks of a body that is not sent: the answer to HEAD, a 304.
+    Withheld,
+    Ended,
+}
+
+impl Encoder {
+    /// Before the first byte of a body.
+    #[must_use]
+    pub const fn new(length: BodyLength) -> Self {
+        Self(match length {
+            BodyLength::Empty => Encoding::Sized { left: 0 },
+            BodyLength::Sized(left) => Encoding::Sized { left },
+            BodyLength::Chunked => Encoding::Chunked,
+            BodyLength::UntilClose => Encoding::UntilClose,
+        })
+    }
+
+    /// For a response that never has a body (RFC 9112 6.3): what is written is dropped.
+    #[must_use]
+    pub const fn withheld() -> Self {
+        Self(Encoding::Withheld)
+    }
+
+    /// Whether everything that the head announced is written.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(
+            self.0,
+            Encoding::Sized { left: 0 } | Encoding::Withheld | Encoding::Ended
+        )
+    }
+
+    /// Writes body bytes.
+    ///
+    /// # Errors
+    /// [`Error::BodyOverflow`]: more than announced, or after the end; nothing is written.
+    pub fn write(&mut self, data: &[u8], tx: &mut Buf) -> Result<(), Error> {
+        match &mut self.0 {
+            Encoding::Sized { left } => {
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(Error::BodyOverflow)?;
+                tx.extend(data);
+            }
+            Encoding::Chunked => chunked::write(data, tx),
+            Encoding::UntilClose => tx.extend(data),
+            Encoding::Withheld => {}
+            Encoding::Ended if data.is_empty() => {}
+            Encoding::Ended => return Err(Error::BodyOverflow),
+        }
+        Ok(())
+    }
+
+    /// Ends the body; its trailer fields, raw lines each with CRLF, are written only in chunked
+    /// framing. Doing it again does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`]: less than announced. [`Error::BadTrailers`]. The body has not ended.
+    pub fn finish(&mut self, trailers: &[u8], tx: &mut Buf) -> Result<(), Error> {
+        match self.0 {
+            Encoding::Sized { left: 0 }
+            | Encoding::UntilClose
+            | Encoding::Withheld
+            | Encoding::Ended => {}
+            Encoding::Sized { .. } => return Err(Error::Truncated),
+            Encoding::Chunked => chunked::finish(trailers, tx)?,
+        }
+        self.0 = Encoding::Ended;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! What goes into a framing comes out of it, however it is cut; and whatever comes, nothing
+//! panics and no two readers disagree.
+
+use super::super::tests::{receive, serve};
+use super::{BodyLength, Decoder, Encoder, Eof, Error};
+use crate::{Buf, Rng};
+
+const TRAILERS: &[u8] = b"X-Sum: 1\r\nz:\r\n";
+
+fn size(rng: &mut Rng, below: u64) -> usize {
+    usize::try_from(rng.below(below)).unwrap()
+}
+
+fn random_bytes(rng: &mut Rng, below: u64) -> Vec<u8> {
+    (0..rng.below(below))
+        .map(|_| rng.bits().to_le_bytes()[0])
+        .collect()
+}
+
+/// Encodes a body in random parts.
+fn encode(rng: &mut Rng, body: &[u8], length: BodyLength) -> Buf {
+    let mut encoder = Encoder::new(length);
+    let mut tx = Buf::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (part, others) = rest.split_at(size(rng, 40).min(rest.len()));
+        encoder.write(part, &mut tx).unwrap();
+        rest = others;
+    }
+    encoder.finish(TRAILERS, &mut tx).unwrap();
+    assert!(encoder.has_ended());
+    tx
+}
+
+/// Decodes from random parts with random limits; returns the body, its trailers and what is left.
+fn decode(rng: &mut Rng, wire: &[u8], length: BodyLength) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let mut decoder = Decoder::new(length);
+    let (mut rx, mut body) = (Buf::new(), Vec::new());
+    let mut fed = 0;
+    loop {
+        let part = size(rng, 30).min(wire.len() - fed);
+        rx.extend(&wire[fed..fed + part]);
+        fed += part;
+        let eof = if fed == wire.len() {
+            Eof::Reached
+        } else {
+            Eof::Open
+        };
+        let max = size(rng, 50);
+        let decoded = decoder.decode(rx.as_slice(), max, eof).unwrap();
+        assert!(decoded.data.len() <= max && decoded.data.len() <= decoded.used);
+        body.extend_from_slice(decoded.data);
+        let (used, end) = (decoded.used, decoded.end.map(<[u8]>::to_vec));
+        rx.consume(used);
+        if let Some(trailers) = end {
+            assert!(decoder.has_ended());
+            let again = decoder.decode(b"more", 9, Eof::Open).unwrap();
+            assert_eq!(
+                (again.used, again.data, again.end),
+                (0, &b""[..], Some(&b""[..]))
+            );
+            return (body, trailers, [rx.as_slice(), &wire[fed..]].concat());
+        }
+    }
+}
+
+#[test]
+fn what_goes_in_comes_out() {
+    let mut rng = Rng::from_seed(7);
+    for _ in 0..2000 {
+        let body = random_bytes(&mut rng, 300);
+        for length in [
+            BodyLength::Sized(body.len() as u64),
+            BodyLength::Chunked,
+            BodyLength::UntilClose,
+        ] {
+            let mut wire = encode(&mut rng, &body, length);
+            let follower: &[u8] = match length {
+                BodyLength::Empty | BodyLength::Sized(_) | BodyLength::Chunked => b"GET / HTTP",
+                BodyLength::UntilClose => b"",
+            };
+            wire.extend(follower);
+            let expected: &[u8] = if length == BodyLength::Chunked {
+                TRAILERS
+            } else {
+                b""
+            };
+            let got = decode(&mut rng, wire.as_slice(), length);
+            assert_eq!(got, (body.clone(), expected.to_vec(), follower.to_vec()));
+        }
+    }
+    let nothing = decode(&mut rng, b"GET", BodyLength::Empty);
+    assert_eq!(nothing, (Vec::new(), Vec::new(), b"GET".to_vec()));
+}
+
+#[test]
+fn great_chunks_have_the_right_size() {
+    let body = vec![b'x'; 0x12345];
+    let mut tx = Buf::new();
+    Encoder::new(BodyLength::Chunked)
+        .write(&body, &mut tx)
+        .unwrap();
+    assert!(tx.as_slice().starts_with(b"12345\r\nx"));
+    let mut decoder = Decoder::new(BodyLength::Chunked);
+    let decoded = decoder
+        .decode(b"ffffffffffffffff\r\nab", 9, Eof::Open)
+        .unwrap();
+    assert_eq!((decoded.used, decoded.data), (20, &b"ab"[..]));
+}
+
+/// Changes, doubles, removes or swaps a few bytes, often for ones that mean something.
+fn mutate(rng: &mut Rng, input: &mut Vec<u8>) {
+    const SPICE: &[u8] = b"\r\n\t\0 :;,0159afAFxX-+\x0b\x7f\xff";
+    for _ in 0..=rng.below(4) {
+        let at = size(rng, input.len() as u64);
+        match rng.below(4) {
+            0 => input[at] = SPICE[size(rng, SPICE.len() as u64)],
+            1 => input.insert(at, SPICE[size(rng, SPICE.len() as u64)]),
+            2 => drop(input.remove(at)),
+            _ => input.swap(at, at.saturating_sub(1)),
+        }
+    }
+}
+
+/// Cuts an input into random parts.
+fn cut<'i>(rng: &mut Rng, mut input: &'i [u8]) -> Vec<&'i [u8]> {
+    let mut parts = Vec::new();
+    while !input.is_empty() {
+        let (part, rest) = input.split_at((1 + size(rng, 12)).min(input.len()));
+        parts.push(part);
+        input = rest;
+    }
+    parts
+}
+
+#[test]
+fn mutated_messages_are_read_alike_in_all_parts() {
+    const SEEDS: [&str; 4] = [
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5;x\r\nhello\r\n1A\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\nConnection: x\r\n\r\n\
+         hello, worldGET / HTTP/1.0\r\nHost: b\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nX: y\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, world",
+    ];
+    let mut rng = Rng::from_seed(11);
+    for round in 0..20_000 {
+        let seed = SEEDS[round % SEEDS.len()];
+        let mut input = seed.as_bytes().to_vec();
+        mutate(&mut rng, &mut input);
+        let parts = cut(&mut rng, &input);
+        let (whole, split) = if seed.starts_with("POST") {
+            (serve(&[&input], usize::MAX), serve(&parts, 3))
+        } else {
+            (
+                receive("GET", &[&input], usize::MAX),
+                receive("GET", &parts, 3),
+            )
+        };
+        assert_eq!(whole.messages, split.messages, "{}", input.escape_ascii());
+        // Which of several mistakes in a head is noticed first, and when, does depend on the parts.
+        let of_body = |error: &Error| {
+            matches!(
+                error,
+                Error::BadChunk | Error::BadTrailers | Error::Truncated
+            )
+        };
+        let errors = (whole.error.filter(of_body), split.error.filter(of_body));
+        assert_eq!(errors.0, errors.1, "{}", input.escape_ascii());
+    }
+}
+
+#[test]
+fn noise_never_panics() {
+    let mut rng = Rng::from_seed(13);
+    for _ in 0..20_000 {
+        let noise = random_bytes(&mut rng, 60);
+        for length in [
+            BodyLength::Chunked,
+            BodyLength::Sized(rng.bits()),
+            BodyLength::UntilClose,
+        ] {
+            let mut decoder = Decoder::new(length);
+            let first = decoder.decode(&noise, 7, Eof::Open);
+            if first.is_err() {
+                assert_eq!(decoder.decode(b"0\r\n\r\n", 7, Eof::Open), first);
+            }
+        }
+        let mut tx = Buf::new();
+        let mut encoder = Encoder::new(BodyLength::Chunked);
+        assert_eq!(encoder.finish(&noise, &mut tx).is_err(), tx.is_empty());
+    }
+}

@@ -1,0 +1,188 @@
+//! Names of fields with a meaning for whoever forwards them, and the syntax of lists and hosts.
+
+use std::net::Ipv6Addr;
+
+/// A field's name, as far as it matters for forwarding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Connection,
+    ContentLength,
+    Expect,
+    Host,
+    /// `Keep-Alive` or `Proxy-Connection`: about one hop, and never of use to the next.
+    HopByHop,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedPort,
+    XForwardedProto,
+    Other,
+}
+
+impl Name {
+    /// Most names are told apart by their length alone.
+    pub(super) fn new(name: &str) -> Self {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            2 if is("te") => Self::Te,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("trailer") => Self::Trailer,
+            7 if is("upgrade") => Self::Upgrade,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::HopByHop,
+            14 if is("content-length") => Self::ContentLength,
+            15 if is("x-forwarded-for") => Self::XForwardedFor,
+            16 if is("x-forwarded-port") => Self::XForwardedPort,
+            16 if is("x-forwarded-host") => Self::XForwardedHost,
+            16 if is("proxy-connection") => Self::HopByHop,
+            17 if is("x-forwarded-proto") => Self::XForwardedProto,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a field speaks of one hop only (RFC 9110 7.6.1). `Trailer` is not among them: it is
+/// end to end as long as the trailers are.
+#[must_use]
+pub fn is_hop_by_hop(name: &str) -> bool {
+    match Name::new(name) {
+        Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade => {
+            true
+        }
+        Name::ContentLength
+        | Name::Expect
+        | Name::Host
+        | Name::Trailer
+        | Name::XForwardedFor
+        | Name::XForwardedHost
+        | Name::XForwardedPort
+        | Name::XForwardedProto
+        | Name::Other => false,
+    }
+}
+
+/// Whether a field stays even when `Connection` lists it. Those are end to end, and a caller that
+/// could have them removed would hide who it is, or change how the message is read.
+#[must_use]
+pub fn is_protected(name: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "host",
+        "cookie",
+        "forwarded",
+        "tracestate",
+        "traceparent",
+        "authorization",
+        "content-length",
+    ];
+    // The load balancer vouches for the caller in the latter.
+    const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];
+    has_name(&NAMES, name) || has_prefix(&PREFIXES, name)
+}
+
+/// Whether a field may come after the body. Trailers arrive when everything was decided, so names
+/// with a meaning for framing, routing, authentication or how to read the content are not passed
+/// on (RFC 9110 6.5.1).
+#[must_use]
+pub fn is_trailer_allowed(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "host",
+        "cookie",
+        "expect",
+        "trailer",
+        "forwarded",
+        "set-cookie",
+        "content-type",
+        "max-forwards",
+        "authorization",
+        "content-range",
+        "content-length",
+        "content-encoding",
+        "proxy-authorization",
+    ];
+    const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];
+    !(is_hop_by_hop(name) || has_name(&NAMES, name) || has_prefix(&PREFIXES, name))
+}
+
+/// The elements of a list over all fields of that name, in order (RFC 9110 5.3).
+pub fn tokens<'f, 'b>(
+    fields: &'f [httparse::Header<'b>],
+    name: &'f str,
+) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .flat_map(|field| elements(field.value))
+}
+
+/// The elements of one comma-separated list, empty ones left out (RFC 9110 5.6.1).
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// Whether a byte may be part of a token, such as a method or a name (RFC 9110 5.6.2).
+#[must_use]
+pub const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+'
+        | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// Whether that is a host, with or without a port (RFC 9110 7.2): a name, an IPv4 address or an
+/// IPv6 address in brackets. Of the delimiters that a name may have, none is in use.
+#[must_use]
+pub fn is_host(bytes: &[u8]) -> bool {
+    let (is_name, port) = match bytes.strip_prefix(b"[") {
+        Some(literal) => {
+            let end = memchr::memchr(b']', literal).unwrap_or(literal.len());
+            let (address, rest) = literal.split_at_checked(end).unwrap_or_default();
+            let Some(port) = rest.strip_prefix(b"]") else {
+                return false;
+            };
+            (is_ipv6(address), port)
+        }
+        None => {
+            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
+            let (name, port) = bytes.split_at_checked(end).unwrap_or_default();
+            (
+                !name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)),
+                port,
+            )
+        }
+    };
+    is_name && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
+}
+
+fn is_ipv6(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    matches!(digits.len(), 1..=5) && digits.iter().all(u8::is_ascii_digit)
+}
+
+fn has_name(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn has_prefix(prefixes: &[&str], name: &str) -> bool {
+    prefixes.iter().any(|prefix| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    })
+}
+
+#[cfg(test)]
+mod tests;

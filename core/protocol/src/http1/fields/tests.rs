@@ -1,0 +1,173 @@
+use super::{is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed, tokens};
+
+#[test]
+fn names_are_known_in_any_case() {
+    let hop = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    for name in hop {
+        assert!(
+            is_hop_by_hop(name) && is_hop_by_hop(&name.to_uppercase()),
+            "{name}"
+        );
+        assert!(!is_protected(name) && !is_trailer_allowed(name), "{name}");
+    }
+    let others = [
+        "trailer",
+        "host",
+        "tea",
+        "connection-",
+        "transfer_encoding",
+        "",
+        "x",
+    ];
+    assert!(!others.into_iter().any(is_hop_by_hop));
+}
+
+#[test]
+fn protected_names_and_trailers() {
+    let protected = [
+        "Host",
+        "Content-Length",
+        "X-Forwarded-For",
+        "x-forwarded-",
+        "X-FORWARDED-ANYTHING",
+        "Forwarded",
+        "Authorization",
+        "Cookie",
+        "traceparent",
+        "tracestate",
+        "X-Amzn-Trace-Id",
+        "x-amzn-oidc-identity",
+    ];
+    assert!(protected.into_iter().all(is_protected));
+    assert!(
+        !["x-forwarded", "hosts", "x-amzn", "x", "", "\u{e9}\u{e9}"]
+            .into_iter()
+            .any(is_protected)
+    );
+
+    assert!(
+        [
+            "grpc-status",
+            "Digest",
+            "ETag",
+            "x-checksum",
+            "Server-Timing"
+        ]
+        .into_iter()
+        .all(is_trailer_allowed)
+    );
+    assert!(
+        ![
+            "Content-Length",
+            "HOST",
+            "trailer",
+            "Set-Cookie",
+            "content-type",
+            "x-forwarded-for"
+        ]
+        .into_iter()
+        .any(is_trailer_allowed)
+    );
+}
+
+#[test]
+fn tokens_come_from_all_fields_of_a_name() {
+    let field = |name, value| httparse::Header { name, value };
+    let fields = [
+        field("Connection", b"a, B".as_slice()),
+        field("Other", b"x"),
+        field("CONNECTION", b""),
+        field("connection", b",,\tc d , ,e"),
+    ];
+    let found: Vec<&[u8]> = tokens(&fields, "connection").collect();
+    assert_eq!(found, [&b"a"[..], b"B", b"c d", b"e"]);
+}
+
+#[test]
+fn token_bytes() {
+    let count = (0..=u8::MAX).filter(|&byte| is_token_byte(byte)).count();
+    assert_eq!(count, 10 + 26 + 26 + 15);
+    assert!(
+        !b" \t:,;\"()/<=>?@[\\]{}\x00\x7f\x80\xff"
+            .iter()
+            .any(|&byte| is_token_byte(byte))
+    );
+}
+
+const HOSTS: &[&str] = &[
+    "a",
+    "example.com",
+    "EXAMPLE.com.",
+    "a:1",
+    "a:65535",
+    "127.0.0.1:80",
+    "a_b-c~d",
+    "%41",
+    "[::1]",
+    "[::1]:80",
+    "[2001:db8::1]:8080",
+    "[::ffff:1.2.3.4]",
+    "1",
+    ".",
+];
+
+const NO_HOSTS: &[&str] = &[
+    "",
+    ":",
+    ":80",
+    "a:",
+    "a:123456",
+    "a:b",
+    "a:1:2",
+    "a b",
+    " a",
+    "a ",
+    "a,b",
+    "a/b",
+    "a@b",
+    "u:p@a",
+    "a?b",
+    "a#b",
+    "a\\b",
+    "*",
+    "*.a",
+    "[",
+    "[]",
+    "[::1",
+    "::1",
+    "[::1]a",
+    "[::1]:",
+    "[::1]:x",
+    "[g::1]",
+    "[1.2.3.4]",
+    "[fe80::1%eth0]",
+    "a\0",
+    "a\t",
+    "a;b",
+    "http://a",
+    "\u{e9}",
+    "a:+1",
+    "a'",
+    "a$",
+    "<a>",
+    "[::1][::1]",
+    "x[::1]",
+];
+
+#[test]
+fn hosts() {
+    for host in HOSTS {
+        assert!(is_host(host.as_bytes()), "{host}");
+    }
+    for host in NO_HOSTS {
+        assert!(!is_host(host.as_bytes()), "{host}");
+    }
+    assert!(!is_host(b"\xff") && !is_host(b"[\xff]"));
+}

@@ -1,0 +1,226 @@
+//! What the fields of a head say about the message and its connection (RFC 9112 6 and 9).
+//!
+//! This is where request smuggling is decided: two readers that disagree on where a body ends can
+//! be made to disagree on what is a request. So there is one reading here and everything that
+//! could be read in another way is refused, even where the specification allows a recovery.
+
+use std::fmt;
+
+use super::fields::{self, Name};
+use super::{Error, Version};
+
+/// How a message's body ends (RFC 9112 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    Empty,
+    /// After that many bytes.
+    Sized(u64),
+    /// With a chunk of size zero and a trailer section.
+    Chunked,
+    /// With the connection. Only responses end so.
+    UntilClose,
+}
+
+/// Why a connection is not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer sent `Connection: close`.
+    PeerAskedClose,
+    /// The peer speaks HTTP/1.0 and did not send `Connection: keep-alive`.
+    Http10,
+    /// The end of the connection is the end of the response.
+    UntilClose,
+    /// The request is not complete.
+    RequestUnfinished,
+    /// The response is not complete.
+    ResponseUnfinished,
+    /// The peer sent what was refused: where the next message would begin is unknown.
+    ProtocolError,
+    /// This side sends `Connection: close`.
+    Draining,
+    /// The connection speaks another protocol now.
+    Upgraded,
+}
+
+/// The framing and connection fields of one head, gathered in one pass.
+#[derive(Debug, Default)]
+pub(super) struct Framing<'s, 'b> {
+    fields: &'s [httparse::Header<'b>],
+    length: Seen<'b>,
+    coding: Seen<'b>,
+    asks_close: bool,
+    asks_keep_alive: bool,
+    lists_upgrade: bool,
+    /// Whether `Connection` lists more than these.
+    lists_others: bool,
+    has_upgrade: bool,
+    expects_continue: bool,
+}
+
+/// A field that may be there once.
+#[derive(Debug, Default, Clone, Copy)]
+enum Seen<'b> {
+    #[default]
+    Never,
+    Once(&'b [u8]),
+    Repeatedly,
+}
+
+impl<'s, 'b> Framing<'s, 'b> {
+    /// Gathers; nothing is judged yet.
+    pub(super) fn new(fields: &'s [httparse::Header<'b>]) -> Self {
+        let mut framing = Self {
+            fields,
+            ..Self::default()
+        };
+        for field in fields {
+            framing.read(field);
+        }
+        framing
+    }
+
+    fn read(&mut self, field: &httparse::Header<'b>) {
+        match Name::new(field.name) {
+            Name::ContentLength => self.length = self.length.and(field.value),
+            Name::TransferEncoding => self.coding = self.coding.and(field.value),
+            Name::Connection => fields::elements(field.value).for_each(|option| self.note(option)),
+            Name::Upgrade => self.has_upgrade = true,
+            Name::Expect => {
+                self.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
+            }
+            Name::Host
+            | Name::HopByHop
+            | Name::Te
+            | Name::Trailer
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedPort
+            | Name::XForwardedProto
+            | Name::Other => {}
+        }
+    }
+
+    fn note(&mut self, option: &[u8]) {
+        if option.eq_ignore_ascii_case(b"close") {
+            self.asks_close = true;
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.asks_keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.lists_upgrade = true;
+        } else {
+            self.lists_others = true;
+        }
+    }
+
+    /// Whether a field of this head is a matter of this hop: by its name, or because `Connection`
+    /// lists it (RFC 9110 7.6.1).
+    pub(super) fn is_of_hop(&self, name: &str) -> bool {
+        fields::is_hop_by_hop(name)
+            || self.lists_others
+                && fields::tokens(self.fields, "connection")
+                    .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+                && !fields::is_protected(name)
+    }
+
+    /// The length of a request's body: without a field that says so there is none.
+    pub(super) fn request_body(&self, version: Version) -> Result<BodyLength, Error> {
+        Ok(self.announced(version)?.unwrap_or(BodyLength::Empty))
+    }
+
+    /// The length of a response's body: without a field that says so it ends with the connection.
+    pub(super) fn response_body(&self, version: Version) -> Result<BodyLength, Error> {
+        Ok(self.announced(version)?.unwrap_or(BodyLength::UntilClose))
+    }
+
+    /// The length of a response's body whose transfer coding was removed before the tunnel.
+    pub(super) fn tunnelled_body(&self) -> Result<Option<u64>, Error> {
+        match self.coding {
+            Seen::Never => self.length.number(),
+            Seen::Once(_) | Seen::Repeatedly => Err(Error::BadTransferCoding),
+        }
+    }
+
+    fn announced(&self, version: Version) -> Result<Option<BodyLength>, Error> {
+        match (self.length, self.coding, version) {
+            (_, Seen::Never, _) => Ok(self.length.number()?.map(BodyLength::Sized)),
+            (Seen::Once(_) | Seen::Repeatedly, _, _) => Err(Error::ConflictingLengths),
+            (Seen::Never, Seen::Once(coding), Version::Http11)
+                if coding.eq_ignore_ascii_case(b"chunked") =>
+            {
+                Ok(Some(BodyLength::Chunked))
+            }
+            // A coding in HTTP/1.0 may come from a proxy that passed on what it does not know
+            // (RFC 9112 6.1).
+            (Seen::Never, Seen::Once(_) | Seen::Repeatedly, _) => Err(Error::BadTransferCoding),
+        }
+    }
+
+    /// Why the sender of this head takes no further message on the connection (RFC 9112 9.3).
+    pub(super) const fn close_reason(&self, version: Version) -> Option<CloseReason> {
+        if self.asks_close {
+            return Some(CloseReason::PeerAskedClose);
+        }
+        match version {
+            Version::Http10 if !self.asks_keep_alive => Some(CloseReason::Http10),
+            Version::Http10 | Version::Http11 => None,
+        }
+    }
+
+    /// Whether another protocol is asked for (RFC 9110 7.8); HTTP/1.0 cannot ask.
+    pub(super) const fn is_upgrade(&self, version: Version) -> bool {
+        matches!(version, Version::Http11) && self.lists_upgrade && self.has_upgrade
+    }
+
+    /// Whether the body waits for a 100 (RFC 9110 10.1.1); HTTP/1.0 does not know of it.
+    pub(super) const fn expects_continue(&self, version: Version) -> bool {
+        matches!(version, Version::Http11) && self.expects_continue
+    }
+}
+
+impl<'b> Seen<'b> {
+    const fn and(self, value: &'b [u8]) -> Self {
+        match self {
+            Self::Never => Self::Once(value),
+            Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
+        }
+    }
+
+    /// The number of a `Content-Length`: digits only, once (RFC 9112 6.3 allows to refuse more).
+    fn number(self) -> Result<Option<u64>, Error> {
+        let digits = match self {
+            Self::Never => return Ok(None),
+            Self::Once(digits) => digits,
+            Self::Repeatedly => return Err(Error::ConflictingLengths),
+        };
+        if digits.is_empty() {
+            return Err(Error::BadLength);
+        }
+        let mut number = 0_u64;
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return Err(Error::BadLength);
+            }
+            number = number
+                .checked_mul(10)
+                .and_then(|tens| tens.checked_add(u64::from(digit - b'0')))
+                .ok_or(Error::BadLength)?;
+        }
+        Ok(Some(number))
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeerAskedClose => "the peer asked to close",
+            Self::Http10 => "HTTP/1.0 without keep-alive",
+            Self::UntilClose => "the response ends with the connection",
+            Self::RequestUnfinished => "request unfinished",
+            Self::ResponseUnfinished => "response unfinished",
+            Self::ProtocolError => "protocol error",
+            Self::Draining => "draining",
+            Self::Upgraded => "upgraded to another protocol",
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! Message heads, read in place (RFC 9112 3 to 5).
+//!
+//! `httparse` reads, and what it tolerates beyond the grammar is refused afterwards: a head that
+//! two readers can understand in two ways is where request smuggling begins.
+
+use std::mem::MaybeUninit;
+
+use super::Error;
+
+/// Fields that a head may have.
+pub const FIELDS_MAX: usize = 256;
+
+/// Bytes of a method. The longest registered one has 17; without a limit a caller that speaks
+/// something else would be listened to until the head is too large.
+const METHOD_BYTES_MAX: usize = 64;
+
+/// Options that all `Connection` fields of a head may list. Each option is compared with each
+/// field, and that product is what a hostile head could make expensive.
+const OPTIONS_MAX: usize = 64;
+
+/// The versions of HTTP/1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// Room for the fields of one head, on the caller's stack and not initialised.
+#[derive(Debug)]
+pub struct Storage<'b>([MaybeUninit<httparse::Header<'b>>; FIELDS_MAX]);
+
+impl Storage<'_> {
+    /// Room for [`FIELDS_MAX`] fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; FIELDS_MAX])
+    }
+}
+
+impl Default for Storage<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A request head, read in place.
+#[derive(Debug)]
+pub struct RequestHead<'s, 'b> {
+    /// The method, as it was sent.
+    pub method: &'b str,
+    /// The request target, as it was sent.
+    pub target: &'b str,
+    /// The caller's version.
+    pub version: Version,
+    /// The fields in order.
+    pub fields: &'s [httparse::Header<'b>],
+    /// The whole head, its blank line included.
+    pub bytes: &'b [u8],
+}
+
+/// A response head, read in place.
+#[derive(Debug)]
+pub struct ResponseHead<'s, 'b> {
+    /// The status code.
+    pub status: u16,
+    /// The service's version.
+    pub version: Version,
+    /// The fields in order.
+    pub fields: &'s [httparse::Header<'b>],
+    /// The whole head, its blank line included.
+    pub bytes: &'b [u8],
+}
+
+impl<'s, 'b> RequestHead<'s, 'b> {
+    /// Reads exactly one whole head.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.0);
+        check_request_line(request.method, request.path)?;
+        let (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) =
+            (parsed?, request.method, request.path, request.version)
+        else {
+            return Err(Error::MalformedHead);
+        };
+        let fields: &'s [httparse::Header<'b>] = request.headers;
+        check_lines(bytes, length, fields)?;
+        Ok(Self {
+            method,
+            target,
+            version: Version::new(version),
+            fields,
+            bytes,
+        })
+    }
+
+    /// Refuses what can never become a head, however it goes on.
+    pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Error> {
+        let mut storage = Storage::new();
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.0);
+        check_request_line(request.method, request.path)?;
+        if request.method.is_none() && bytes.len() > METHOD_BYTES_MAX {
+            return Err(Error::MalformedHead);
+        }
+        parsed?;
+        Ok(())
+    }
+
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        field(self.fields, name)
+    }
+}
+
+impl<'s, 'b> ResponseHead<'s, 'b> {
+    /// Reads exactly one whole head.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut storage.0,
+        );
+        check_status(response.code)?;
+        let (httparse::Status::Complete(length), Some(status), Some(version)) =
+            (parsed?, response.code, response.version)
+        else {
+            return Err(Error::MalformedHead);
+        };
+        let fields: &'s [httparse::Header<'b>] = response.headers;
+        check_lines(bytes, length, fields)?;
+        Ok(Self {
+            status,
+            version: Version::new(version),
+            fields,
+            bytes,
+        })
+    }
+
+    /// Refuses what can never become a head, however it goes on.
+    pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Error> {
+        let mut storage = Storage::new();
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut storage.0,
+        );
+        check_status(response.code)?;
+        parsed?;
+        Ok(())
+    }
+
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        field(self.fields, name)
+    }
+}
+
+impl Version {
+    /// The version for `httparse`'s minor number; that parser knows no others than these two.
+    const fn new(minor: u8) -> Self {
+        if minor == 0 {
+            Self::Http10
+        } else {
+            Self::Http11
+        }
+    }
+}
+
+impl From<httparse::Error> for Error {
+    fn from(error: httparse::Error) -> Self {
+        match error {
+            httparse::Error::TooManyHeaders => Self::TooManyFields,
+            httparse::Error::Version => Self::UnsupportedVersion,
+            httparse::Error::Status => Self::BadStatus,
+            httparse::Error::HeaderName
+            | httparse::Error::HeaderValue
+            | httparse::Error::NewLine
+            | httparse::Error::Token => Self::MalformedHead,
+        }
+    }
+}
+
+/// Where the line of a field begins in the head that it was read from. `httparse` borrows names
+/// and values from the head, so the distance of two addresses is a position in it.
+pub(super) fn line_start(bytes: &[u8], field: &httparse::Header<'_>) -> usize {
+    field
+        .name
+        .as_ptr()
+        .addr()
+        .saturating_sub(bytes.as_ptr().addr())
+}
+
+/// Where the value of a field ends in the head that it was read from.
+pub(super) fn value_end(bytes: &[u8], field: &httparse::Header<'_>) -> usize {
+    field
+        .value
+        .as_ptr_range()
+        .end
+        .addr()
+        .saturating_sub(bytes.as_ptr().addr())
+}
+
+/// Checks what `httparse` leaves open in a request line, as far as that was read.
+fn check_request_line(method: Option<&str>, target: Option<&str>) -> Result<(), Error> {
+    if method.is_some_and(|method| method.len() > METHOD_BYTES_MAX) {
+        return Err(Error::MalformedHead);
+    }
+    // Bytes beyond ASCII are to be percent-encoded, and a fragment is never sent (RFC 9112 3.2).
+    let is_target_byte = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if target.is_some_and(|target| !target.bytes().all(is_target_byte)) {
+        return Err(Error::BadTarget);
+    }
+    Ok(())
+}
+
+fn check_status(status: Option<u16>) -> Result<(), Error> {
+    match status {
+        Some(100..=599) | None => Ok(()),
+        Some(_) => Err(Error::BadStatus),
+    }
+}
+
+/// Closes `httparse`'s leniencies about lines: it skips empty lines in front and takes a bare
+/// line feed for a line end, where RFC 9112 2.2 lets another reader do otherwise. A carriage
+/// return without line feed it refuses itself.
+fn check_lines(bytes: &[u8], length: usize, fields: &[httparse::Header<'_>]) -> Result<(), Error> {
+    if length != bytes.len() || matches!(bytes.first(), Some(b'\r' | b'\n')) {
+        return Err(Error::MalformedHead);
+    }
+    if !bytes.ends_with(b"\r\n\r\n") {
+        return Err(Error::BareLineFeed);
+    }
+    let mut options = 0;
+    for field in fields {
+        let above = bytes.get(..line_start(bytes, field)).unwrap_or_default();
+        if !above.ends_with(b"\r\n") {
+            return Err(Error::BareLineFeed);
+        }
+        if field.name.eq_ignore_ascii_case("connection") {
+            options += 1 + memchr::memchr_iter(b',', field.value).count();
+        }
+    }
+    if options > OPTIONS_MAX {
+        Err(Error::TooManyFields)
+    } else {
+        Ok(())
+    }
+}
+
+fn field<'b>(fields: &[httparse::Header<'b>], name: &str) -> Option<&'b [u8]> {
+    fields
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
+}
+
+#[cfg(test)]
+mod tests;

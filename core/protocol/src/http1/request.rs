@@ -1,0 +1,41 @@
+//! What is read from a request head beside the fields that are only passed on.
+
+use super::framing::{BodyLength, Framing};
+use super::{Error, RequestHead, forward};
+
+/// What the mesh must know of a request; all rules of refusal applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'b> {
+    /// The host, perhaps with a port, to route by (RFC 9112 3.3).
+    pub host: &'b str,
+    /// How the body ends.
+    pub body: BodyLength,
+    /// Whether it asks for another protocol (RFC 9110 7.8).
+    pub is_upgrade: bool,
+    /// Whether the body waits for a 100 (RFC 9110 10.1.1).
+    pub expects_continue: bool,
+    /// Whether doing it twice is doing it once (RFC 9110 9.2.2).
+    pub is_idempotent: bool,
+    /// Whether the caller can send another request after it (RFC 9112 9.3).
+    pub is_persistent: bool,
+}
+
+impl<'b> Request<'b> {
+    /// Judges a head by all rules at once.
+    pub(super) fn new(
+        head: &RequestHead<'_, 'b>,
+        framing: &Framing<'_, '_>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            host: forward::authority(head)?,
+            body: framing.request_body(head.version)?,
+            is_upgrade: framing.is_upgrade(head.version),
+            expects_continue: framing.expects_continue(head.version),
+            is_idempotent: matches!(
+                head.method,
+                "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
+            ),
+            is_persistent: framing.close_reason(head.version).is_none(),
+        })
+    }
+}

@@ -1,0 +1,373 @@
+//! The end that takes requests: the ingress, on a connection of a caller.
+//!
+//! ```text
+//! Idle ── begin ──▶ Asked ── respond, reply ──▶ Answered ── both bodies ended, next ──▶ Idle
+//!   │                │   └─ interim ─▶ (Asked)
+//!   │                └── upgrade ──▶ Upgraded: write and decode carry bytes as they are
+//!   └── reply (no head could be read) ──▶ Answered, and the connection is closed
+//! ```
+//!
+//! Responses come out of a tunnel, and whoever is behind it may be hostile: what they say about
+//! this hop is removed, and said anew from what is known here.
+
+use std::ops::Range;
+
+use super::body::{Decoded, Decoder, Encoder, Eof};
+use super::framing::{BodyLength, CloseReason, Framing};
+use super::reply::{self, Reply};
+use super::request::Request;
+use super::rewrite::{self, CRLF};
+use super::scan::{self, HeadScan};
+use super::{Error, RequestHead, ResponseHead, Version};
+use crate::Buf;
+
+/// One connection of a caller.
+#[derive(Debug)]
+pub struct ServerConn {
+    scan: HeadScan,
+    state: State,
+    caller: Caller,
+    /// The first thing that was said against another request.
+    close: Option<CloseReason>,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Asked { request: Decoder },
+    Answered { request: Decoder, response: Encoder },
+    Upgraded { rx: Decoder, tx: Encoder },
+}
+
+/// What decides how the request at hand is answered.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    version: Version,
+    question: Question,
+    /// The body is held back until a 100.
+    awaits_continue: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Head,
+    Upgrade,
+    Other,
+}
+
+impl ServerConn {
+    /// A fresh connection, which refuses request heads of more than `head_max` bytes.
+    #[must_use]
+    pub const fn new(head_max: usize) -> Self {
+        Self {
+            scan: HeadScan::new(scan::Kind::Request, head_max),
+            state: State::Idle,
+            caller: Caller::UNKNOWN,
+            close: None,
+        }
+    }
+
+    /// The place in `rx` of the next request head, once it is complete. What is before it, one
+    /// tolerated empty line (RFC 9112 2.2), is to be skipped. Nothing inside of an exchange.
+    ///
+    /// # Errors
+    /// It cannot become a head: send a [`Reply`] and close.
+    pub fn poll_head(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Error> {
+        let is_lost = self.close == Some(CloseReason::ProtocolError);
+        if !matches!(self.state, State::Idle) || is_lost {
+            return Ok(None);
+        }
+        let begin = scan::leading_empty_line(rx);
+        let found = self.scan.poll(rx.get(begin..).unwrap_or_default());
+        Ok(self.judge(found)?.map(|length| begin..begin + length))
+    }
+
+    /// Takes a request head, and sets how its body is read and how it is answered.
+    ///
+    /// # Errors
+    /// It is refused: send a [`Reply`] and close.
+    ///
+    /// # Panics
+    /// When the exchange before has not been left with [`Self::next`].
+    pub fn begin<'b>(&mut self, head: &RequestHead<'_, 'b>) -> Result<Request<'b>, Error> {
+        assert!(
+            matches!(self.state, State::Idle),
+            "a request inside of an exchange"
+        );
+        let framing = Framing::new(head.fields);
+        self.caller = Caller::new(head, &framing);
+        let refusal = framing.close_reason(head.version);
+        self.close = self.close.or(refusal);
+        let request = Request::new(head, &framing);
+        let request = self.judge(request)?;
+        self.state = State::Asked {
+            request: Decoder::new(request.body),
+        };
+        Ok(request)
+    }
+
+    /// Decodes request body bytes, or bytes of the other protocol: see [`Decoder::decode`].
+    ///
+    /// # Errors
+    /// The body is malformed: send a [`Reply`] if that is still possible, and close.
+    pub fn decode<'b>(&mut self, rx: &'b [u8], max: usize) -> Result<Decoded<'b>, Error> {
+        let decoded = match &mut self.state {
+            State::Idle => Ok(Decoded::default()),
+            State::Asked { request: decoder }
+            | State::Answered {
+                request: decoder, ..
+            }
+            | State::Upgraded { rx: decoder, .. } => decoder.decode(rx, max, Eof::Open),
+        };
+        self.judge(decoded)
+    }
+
+    /// Whether a request is read completely.
+    #[must_use]
+    pub const fn has_request_ended(&self) -> bool {
+        match &self.state {
+            State::Idle => false,
+            State::Asked { request } | State::Answered { request, .. } => request.has_ended(),
+            State::Upgraded { .. } => true,
+        }
+    }
+
+    /// Whether a final answer, or the switch to another protocol, is at least begun.
+    #[must_use]
+    pub const fn has_responded(&self) -> bool {
+        match self.state {
+            State::Idle | State::Asked { .. } => false,
+            State::Answered { .. } | State::Upgraded { .. } => true,
+        }
+    }
+
+    /// Writes an interim response (RFC 9110 15.2). Callers with HTTP/1.0 do not know of any; for
+    /// them, and when the head is no interim response, nothing is written.
+    pub fn interim(&mut self, head: &ResponseHead<'_, '_>, tx: &mut Buf) {
+        let is_interim = matches!(head.status, 100 | 102..=199);
+        let is_due = matches!(self.state, State::Asked { .. });
+        if !is_interim || !is_due || self.caller.version == Version::Http10 {
+            return;
+        }
+        let framing = Framing::new(head.fields);
+        let is_kept = |name: &str| !is_framing(name) && !framing.is_of_hop(name);
+        rewrite::copy_head(head, is_kept, tx);
+        tx.extend(CRLF);
+        self.caller.awaits_continue &= head.status != 100;
+    }
+
+    /// Writes the head of the response, and sets how its body is framed.
+    ///
+    /// # Errors
+    /// [`Error::BadStatus`]: no final status, or not the first answer. Otherwise its framing is
+    /// ambiguous. Nothing is written: a [`Reply`] can take its place.
+    pub fn respond(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        tx: &mut Buf,
+    ) -> Result<BodyLength, Error> {
+        let State::Asked { request } = self.state else {
+            return Err(Error::BadStatus);
+        };
+        if !matches!(head.status, 200..=599) {
+            return Err(Error::BadStatus);
+        }
+        let framing = Framing::new(head.fields);
+        let announced = framing.tunnelled_body()?;
+        let is_withheld =
+            matches!(head.status, 204 | 304) || self.caller.question == Question::Head;
+        let length = match (announced, self.caller.version) {
+            _ if is_withheld => BodyLength::Empty,
+            (Some(count), _) => BodyLength::Sized(count),
+            (None, Version::Http11) => BodyLength::Chunked,
+            (None, Version::Http10) => BodyLength::UntilClose,
+        };
+        let is_kept = |name: &str| {
+            if name.eq_ignore_ascii_case("content-length") {
+                return head.status != 204;
+            }
+            if name.eq_ignore_ascii_case("trailer") && length != BodyLength::Chunked {
+                return false;
+            }
+            !framing.is_of_hop(name)
+        };
+        rewrite::copy_head(head, is_kept, tx);
+        if length == BodyLength::UntilClose {
+            self.close.get_or_insert(CloseReason::UntilClose);
+        }
+        if self.caller.awaits_continue && !request.has_ended() {
+            // Whether the body comes now is up to the caller: nobody knows what its next bytes
+            // would mean (RFC 9110 10.1.1).
+            self.close.get_or_insert(CloseReason::RequestUnfinished);
+        }
+        if length == BodyLength::Chunked {
+            tx.extend(b"Transfer-Encoding: chunked\r\n");
+        }
+        tx.extend(self.connection_line());
+        tx.extend(CRLF);
+        let response = if is_withheld {
+            Encoder::withheld()
+        } else {
+            Encoder::new(length)
+        };
+        self.state = State::Answered { request, response };
+        Ok(length)
+    }
+
+    /// Writes a 101: from here on bytes are carried as they are, both ways.
+    ///
+    /// # Errors
+    /// [`Error::BadStatus`]: it is no 101, or the request did not ask for one, is not complete, or
+    /// is answered already. Nothing is written.
+    pub fn upgrade(&mut self, head: &ResponseHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
+        let is_due = matches!(&self.state, State::Asked { request } if request.has_ended());
+        if head.status != 101 || self.caller.question != Question::Upgrade || !is_due {
+            return Err(Error::BadStatus);
+        }
+        let framing = Framing::new(head.fields);
+        let is_kept = |name: &str| {
+            let is_upgrade = name.eq_ignore_ascii_case("upgrade");
+            is_upgrade || !is_framing(name) && !framing.is_of_hop(name)
+        };
+        rewrite::copy_head(head, is_kept, tx);
+        tx.extend(b"Connection: Upgrade\r\n\r\n");
+        self.close = Some(CloseReason::Upgraded);
+        self.state = State::Upgraded {
+            rx: Decoder::new(BodyLength::UntilClose),
+            tx: Encoder::new(BodyLength::UntilClose),
+        };
+        Ok(())
+    }
+
+    /// Writes response body bytes, or bytes of the other protocol. Responses that have no body
+    /// drop them.
+    ///
+    /// # Errors
+    /// [`Error::BodyOverflow`]: more than announced, or no response; nothing is written.
+    pub fn write(&mut self, data: &[u8], tx: &mut Buf) -> Result<(), Error> {
+        self.encoder().ok_or(Error::BodyOverflow)?.write(data, tx)
+    }
+
+    /// Ends the response body with its trailer fields (raw lines; only when chunked).
+    ///
+    /// # Errors
+    /// [`Error::Truncated`]: less than announced, or no response. [`Error::BadTrailers`].
+    pub fn finish(&mut self, trailers: &[u8], tx: &mut Buf) -> Result<(), Error> {
+        self.encoder().ok_or(Error::Truncated)?.finish(trailers, tx)
+    }
+
+    const fn encoder(&mut self) -> Option<&mut Encoder> {
+        match &mut self.state {
+            State::Idle | State::Asked { .. } => None,
+            State::Answered { response, .. } => Some(response),
+            State::Upgraded { tx, .. } => Some(tx),
+        }
+    }
+
+    /// Writes a whole answer of our own. Without a head, or before the end of the request body,
+    /// it announces the end of the connection, too. After another answer nothing is written.
+    pub fn reply(&mut self, reply: &Reply<'_>, tx: &mut Buf) {
+        let request = match self.state {
+            State::Idle => Decoder::new(BodyLength::Empty),
+            State::Asked { request } => request,
+            State::Answered { .. } | State::Upgraded { .. } => return,
+        };
+        if !self.has_request_ended() {
+            self.close.get_or_insert(CloseReason::RequestUnfinished);
+        }
+        reply::write_head(reply, tx);
+        tx.extend(self.connection_line());
+        tx.extend(CRLF);
+        if self.caller.question != Question::Head && !matches!(reply.status, 204 | 304) {
+            tx.extend(reply.body);
+        }
+        self.state = State::Answered {
+            request,
+            response: Encoder::withheld(),
+        };
+    }
+
+    /// The answer to come says `Connection: close`.
+    pub const fn close_after(&mut self) {
+        if self.close.is_none() {
+            self.close = Some(CloseReason::Draining);
+        }
+    }
+
+    const fn connection_line(&self) -> &'static [u8] {
+        match (self.close, self.caller.version) {
+            (Some(_), _) => b"Connection: close\r\n",
+            (None, Version::Http10) => b"Connection: keep-alive\r\n",
+            (None, Version::Http11) => b"",
+        }
+    }
+
+    /// Why this connection cannot take another request, as of now: an unfinished exchange is such
+    /// a reason.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.close.or_else(|| match &self.state {
+            State::Idle => None,
+            State::Asked { request } | State::Answered { request, .. } if !request.has_ended() => {
+                Some(CloseReason::RequestUnfinished)
+            }
+            State::Answered { response, .. } if response.has_ended() => None,
+            State::Asked { .. } | State::Answered { .. } => Some(CloseReason::ResponseUnfinished),
+            State::Upgraded { .. } => Some(CloseReason::Upgraded),
+        })
+    }
+
+    /// Leaves a completed exchange.
+    ///
+    /// # Panics
+    /// When there is a [`Self::close_reason`].
+    pub fn next(&mut self) {
+        assert_eq!(
+            self.close_reason(),
+            None,
+            "another request on a lost connection"
+        );
+        self.state = State::Idle;
+        self.caller = Caller::UNKNOWN;
+    }
+
+    const fn judge<T: Copy>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() {
+            self.close = Some(CloseReason::ProtocolError);
+        }
+        result
+    }
+}
+
+impl Caller {
+    /// Nothing was read: the answer is one that anybody understands.
+    const UNKNOWN: Self = Self {
+        version: Version::Http11,
+        question: Question::Other,
+        awaits_continue: false,
+    };
+
+    fn new(head: &RequestHead<'_, '_>, framing: &Framing<'_, '_>) -> Self {
+        let question = if head.method == "HEAD" {
+            Question::Head
+        } else if framing.is_upgrade(head.version) {
+            Question::Upgrade
+        } else {
+            Question::Other
+        };
+        let awaits_continue = framing.expects_continue(head.version);
+        Self {
+            version: head.version,
+            question,
+            awaits_continue,
+        }
+    }
+}
+
+/// Whether a 1xx must not have that field (RFC 9110 8.6, RFC 9112 6.1).
+fn is_framing(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("trailer")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Bytes in, bytes out: everything both ends of the mesh share, with no I/O.
+//!
+//! From the bottom up: [`Buf`] is a byte queue and [`Duplex`] a connection of two of them;
+//! [`Conns`] are all connections of an application; [`App`] is the contract between an application
+//! and a shell, and [`Driver`] the loop that every shell runs. On these stand the protocols.
+
+pub mod app;
+pub mod buf;
+pub mod conns;
+pub mod control;
+pub mod driver;
+pub mod duplex;
+pub mod http1;
+pub mod link;
+pub mod mux;
+pub mod rng;
+pub mod timers;
+pub mod ws;
+pub mod tls;
+
+pub use app::{App, CloseReason, Command, Context, Event, ListenerId, Security, Target, Traffic};
+pub use buf::Buf;
+pub use conns::{ConnId, Connection, Conns};
+pub use driver::{Driver, Filled, Flushed, Readiness, Transport};
+pub use duplex::{Closing, Duplex};
+pub use link::{Alive, Link};
+pub use rng::Rng;
+pub use timers::Timers;

@@ -1,0 +1,281 @@
+//! A tunnel as both ends see it: WebSocket messages of frames, a session, and signs of life.
+//!
+//! Liveness is our own ECHO, because a WebSocket pong may come from an intermediary. Each side
+//! sends one every interval, which also keeps load balancers from cutting a silent tunnel, and
+//! takes any whole frame as a sign of life. Two silent intervals mean the peer is gone.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::mux::{self, Event, FrameKind, Outbound, Session, StreamId, frame};
+use crate::ws::{self, Role};
+use crate::{Buf, Rng};
+
+/// One end of a tunnel, from the upgrade on.
+#[derive(Debug)]
+pub struct Link {
+    /// The streams.
+    pub session: Session,
+    role: Role,
+    /// Bytes at the front of `rx` that the last event borrowed.
+    used: usize,
+    /// Bytes of the present message that follow those.
+    message_left: usize,
+    pong: Option<Vec<u8>>,
+    /// An echo to be returned. Only the last one counts: a peer cannot make answers pile up.
+    echo_reply: Option<[u8; 8]>,
+    close: Option<u16>,
+    /// Where requests begin in the stream of sent bytes, for those that may not have left: the
+    /// first stream of a batch and its position. Positions and streams grow.
+    batches: VecDeque<(u32, u64)>,
+    /// The first stream that is not in a batch yet.
+    unbatched: u32,
+    echo: Echo,
+}
+
+/// When which sign of life is due.
+#[derive(Debug)]
+struct Echo {
+    interval: Duration,
+    next_at: Instant,
+    heard_at: Instant,
+    /// When the echo that is not yet answered was asked for, and its number.
+    asked: Option<(u64, Instant)>,
+    count: u64,
+    round_trip: Option<Duration>,
+}
+
+/// Why a tunnel cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The peer broke WebSocket.
+    WebSocket(ws::Error),
+    /// The peer broke `mesh.v1`.
+    Session(mux::Error),
+    /// The peer said goodbye, with this WebSocket status code if it gave one.
+    Closed(Option<u16>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WebSocket(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
+            Self::Closed(Some(code)) => write!(f, "closed by the peer with code {code}"),
+            Self::Closed(None) => f.write_str("closed by the peer"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What a silent interval asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alive {
+    /// Nothing yet, or an echo that waits to be transmitted.
+    Yes,
+    /// The peer has been silent for two intervals.
+    No,
+}
+
+impl Link {
+    /// A link whose upgrade is just done.
+    #[must_use]
+    pub const fn new(role: Role, session: Session, echo_interval: Duration, now: Instant) -> Self {
+        Self {
+            session,
+            role,
+            used: 0,
+            message_left: 0,
+            pong: None,
+            echo_reply: None,
+            close: None,
+            batches: VecDeque::new(),
+            unbatched: 1,
+            echo: Echo {
+                interval: echo_interval,
+                next_at: now,
+                heard_at: now,
+                asked: None,
+                count: 0,
+                round_trip: None,
+            },
+        }
+    }
+
+    /// The next event in `rx`. Its bytes are consumed by the next call.
+    ///
+    /// # Errors
+    /// The tunnel cannot go on.
+    pub fn poll_event<'m>(
+        &mut self,
+        rx: &'m mut Buf,
+        now: Instant,
+    ) -> Result<Option<Event<'m>>, Error> {
+        rx.consume(std::mem::take(&mut self.used));
+        while self.message_left == 0 {
+            if !self.next_message(rx)? {
+                return Ok(None);
+            }
+        }
+        let message = &rx.as_slice()[..self.message_left];
+        let (used, frame) = frame::parse(message).map_err(Error::Session)?;
+        self.used = used;
+        self.message_left -= used;
+        self.echo.heard_at = now;
+        let Some(frame) = frame else { return Ok(Some(Event::Handled)) };
+        let is_echo = matches!(frame.kind, FrameKind::Echo | FrameKind::EchoReply);
+        if !is_echo || frame.stream != StreamId::CONNECTION {
+            return self.session.handle(frame).map(Some).map_err(Error::Session);
+        }
+        let number = echo_number(frame.payload)?;
+        if frame.kind == FrameKind::Echo {
+            self.echo_reply = Some(number);
+        } else {
+            self.echo.answered(number, now);
+        }
+        Ok(Some(Event::Handled))
+    }
+
+    /// Whether [`Self::transmit`] is worth calling.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.session.has_pending()
+            || self.session.has_ready()
+            || self.pong.is_some()
+            || self.echo_reply.is_some()
+            || self.close.is_some()
+    }
+
+    /// Writes what goes before DATA. The caller adds the DATA of the session's streams to what
+    /// this returns, and finishes it.
+    pub fn transmit<'t>(
+        &mut self,
+        tx: &'t mut Buf,
+        rng: &'t mut Rng,
+    ) -> (Outbound<'t>, &mut Session) {
+        if let Some(payload) = self.pong.take() {
+            ws::frame::write_control(self.role, ws::Kind::Pong, &payload, tx, rng);
+        }
+        if let Some(number) = self.echo_reply.take() {
+            self.session.send(FrameKind::EchoReply, &number);
+        }
+        if self.session.has_pending() {
+            self.note_batch(tx);
+            let mut out = Outbound::new(self.role, tx, rng);
+            self.session.transmit(&mut out);
+            out.finish();
+        }
+        if let Some(code) = self.close.take() {
+            let code = code.to_be_bytes();
+            ws::frame::write_control(self.role, ws::Kind::Close, &code, tx, rng);
+        }
+        (Outbound::new(self.role, tx, rng), &mut self.session)
+    }
+
+    /// Whether the request of a stream that we opened certainly never left this process, of whose
+    /// stream of bytes `tx` holds the rest.
+    #[must_use]
+    pub fn is_unsent(&self, stream: StreamId, tx: &Buf) -> bool {
+        let unsent = self.batches.iter().find(|(_, position)| *position >= tx.taken());
+        stream.number() >= unsent.map_or(self.unbatched, |(first, _)| *first)
+    }
+
+    /// Notes where the requests that are about to be written begin.
+    fn note_batch(&mut self, tx: &Buf) {
+        while self.batches.front().is_some_and(|(_, position)| *position < tx.taken()) {
+            self.batches.pop_front();
+        }
+        let next = self.session.next_stream();
+        if next > self.unbatched {
+            self.batches.push_back((self.unbatched, tx.added()));
+            self.unbatched = next;
+        }
+    }
+
+    /// Says goodbye with a WebSocket status code (RFC 6455 7.4.1) at the next transmit.
+    pub const fn close(&mut self, code: u16) {
+        self.close = Some(code);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.echo.next_at.min(self.echo.heard_at + 2 * self.echo.interval)
+    }
+
+    /// Sends an echo if one is due, and says whether the peer is still there.
+    pub fn handle_timeout(&mut self, now: Instant) -> Alive {
+        let echo = &mut self.echo;
+        if now >= echo.heard_at + 2 * echo.interval {
+            return Alive::No;
+        }
+        if now >= echo.next_at {
+            self.ask(now);
+        }
+        Alive::Yes
+    }
+
+    /// Sends an echo now. Once it [is answered](Self::is_answered), the peer has seen everything
+    /// that was sent before.
+    pub fn ask(&mut self, now: Instant) {
+        let echo = &mut self.echo;
+        echo.count += 1;
+        echo.asked = Some((echo.count, now));
+        echo.next_at = now + echo.interval;
+        let number = echo.count.to_be_bytes();
+        self.session.send(FrameKind::Echo, &number);
+    }
+
+    /// Whether the last echo was answered.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        self.echo.asked.is_none()
+    }
+
+    /// How long the last answered echo took.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.echo.round_trip
+    }
+
+    /// Goes to the payload of the next message; false when it is not yet there.
+    fn next_message(&mut self, rx: &mut Buf) -> Result<bool, Error> {
+        let parsed = ws::frame::parse(self.role, rx.as_mut_slice()).map_err(Error::WebSocket)?;
+        let Some(message) = parsed else { return Ok(false) };
+        let payload = &rx.as_slice()[message.payload.clone()];
+        match message.kind {
+            ws::Kind::Binary => {
+                rx.consume(message.payload.start);
+                self.message_left = message.payload.len();
+                return Ok(true);
+            }
+            ws::Kind::Ping => self.pong = Some(payload.to_vec()),
+            ws::Kind::Pong => {}
+            ws::Kind::Close => {
+                let code = payload.split_first_chunk::<2>();
+                return Err(Error::Closed(code.map(|(code, _)| u16::from_be_bytes(*code))));
+            }
+        }
+        rx.consume(message.payload.end);
+        Ok(true)
+    }
+}
+
+impl Echo {
+    fn answered(&mut self, number: [u8; 8], now: Instant) {
+        if let Some((_, asked_at)) =
+            self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)
+        {
+            self.round_trip = Some(now.saturating_duration_since(asked_at));
+        }
+    }
+}
+
+fn echo_number(payload: &[u8]) -> Result<[u8; 8], Error> {
+    payload.try_into().map_err(|_| Error::Session(mux::Error::MalformedFrame))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,455 @@
+use std::time::{Duration, Instant};
+
+use super::{Alive, Error, Link};
+use crate::mux::frame::{self, DATA_BYTES_MAX, HEADER_BYTES};
+use crate::mux::{self, Flags, FrameKind, Session, Side, StreamId};
+use crate::ws::{self, Kind, Role, Writer};
+use crate::{Buf, Conns, Duplex, Rng};
+
+const INTERVAL: Duration = Duration::from_secs(15);
+const WINDOW: u32 = 1 << 20;
+
+/// The agent's end, which accepts, or the ingress's, which opens.
+fn link(side: Side, now: Instant) -> Link {
+    let role = match side {
+        Side::Opener => Role::Server,
+        Side::Acceptor => Role::Client,
+    };
+    Link::new(
+        role,
+        Session::new(side, 10, WINDOW, WINDOW, 64 * 1024),
+        INTERVAL,
+        now,
+    )
+}
+
+fn origin() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+    Instant::now()
+}
+
+/// One binary message of frames, as the ingress sends it.
+fn message(frames: &[(FrameKind, u32, &[u8])], tx: &mut Buf) {
+    let writer = Writer::begin(Role::Server, tx);
+    for (kind, stream, payload) in frames {
+        frame::write(*kind, Flags::NONE, StreamId(*stream), tx, |tx| {
+            tx.extend(payload)
+        });
+    }
+    writer.finish(tx, &mut Rng::from_seed(1));
+}
+
+fn control(kind: Kind, payload: &[u8], tx: &mut Buf) {
+    ws::frame::write_control(Role::Server, kind, payload, tx, &mut Rng::from_seed(1));
+}
+
+/// What an agent's link makes of the bytes: its events, and why it ends.
+fn receive(link: &mut Link, rx: &mut Buf, now: Instant) -> (Vec<String>, Option<Error>) {
+    let mut events = Vec::new();
+    loop {
+        match link.poll_event(rx, now) {
+            Ok(Some(event)) => events.push(format!("{event:?}")),
+            Ok(None) => return (events, None),
+            Err(error) => return (events, Some(error)),
+        }
+    }
+}
+
+/// The messages that a link sends now: their kinds and payloads.
+fn sent(link: &mut Link, role: Role) -> Vec<(Kind, Vec<u8>)> {
+    let mut tx = Buf::new();
+    link.transmit(&mut tx, &mut Rng::from_seed(1)).0.finish();
+    messages(tx, role)
+}
+
+fn messages(mut tx: Buf, role: Role) -> Vec<(Kind, Vec<u8>)> {
+    let mut messages = Vec::new();
+    while let Some(message) = ws::frame::parse(role, tx.as_mut_slice()).unwrap() {
+        messages.push((
+            message.kind,
+            tx.as_slice()[message.payload.clone()].to_vec(),
+        ));
+        tx.consume(message.payload.end);
+    }
+    assert!(tx.is_empty(), "half a message");
+    messages
+}
+
+/// All that a peer may send, once.
+fn conversation() -> Buf {
+    let mut tx = Buf::new();
+    control(Kind::Ping, b"first", &mut tx);
+    message(&[(FrameKind::Welcome, 0, b"{}")], &mut tx);
+    message(&[], &mut tx);
+    message(
+        &[
+            (FrameKind::Request, 1, b"GET"),
+            (FrameKind::Echo, 0, &[9; 8]),
+            (FrameKind::Data, 1, &[7; 200]),
+            (FrameKind::Window, 1, &[0, 0, 0, 1]),
+        ],
+        &mut tx,
+    );
+    control(Kind::Pong, b"", &mut tx);
+    message(
+        &[
+            (FrameKind::Reset, 1, b"\0\x01enough"),
+            (FrameKind::Drain, 0, b""),
+        ],
+        &mut tx,
+    );
+    control(Kind::Close, &1001_u16.to_be_bytes(), &mut tx);
+    tx
+}
+
+#[test]
+fn events_are_the_same_wherever_the_bytes_are_split() {
+    let whole = conversation();
+    let now = origin();
+    let expected = receive(&mut link(Side::Acceptor, now), &mut conversation(), now);
+    assert_eq!(expected.0.len(), 7, "{expected:?}");
+    assert_eq!(expected.1, Some(Error::Closed(Some(1001))));
+    for split in 0..=whole.len() {
+        // Two parts, and then pieces of that many bytes.
+        for parts in [
+            vec![split, whole.len() - split],
+            vec![split.max(1); whole.len()],
+        ] {
+            let (mut link, mut rx, mut at) = (link(Side::Acceptor, now), Buf::new(), 0);
+            let (mut events, mut end) = (Vec::new(), None);
+            for part in parts {
+                let part = part.min(whole.len() - at);
+                rx.extend(&whole.as_slice()[at..at + part]);
+                at += part;
+                if end.is_none() {
+                    let (more, error) = receive(&mut link, &mut rx, now);
+                    events.extend(more);
+                    end = error;
+                }
+            }
+            assert_eq!((events, end), expected, "{split}");
+        }
+    }
+}
+
+#[test]
+fn small_frames_share_a_message_and_a_full_data_frame_fills_one() {
+    const FULL: usize = DATA_BYTES_MAX + HEADER_BYTES;
+    const SMALL: usize = 100 + HEADER_BYTES;
+    // Payloads of frames before DATA, of DATA frames, and of the messages they become.
+    let cases: &[(&[usize], &[usize], &[usize])] = &[
+        (&[], &[], &[]),
+        (&[100; 3], &[], &[3 * SMALL]),
+        (&[100], &[100, 100], &[SMALL, 2 * SMALL]),
+        (&[], &[DATA_BYTES_MAX; 3], &[FULL; 3]),
+        (&[], &[100, DATA_BYTES_MAX, 100], &[SMALL + FULL, SMALL]),
+        (&[30_000, 100], &[], &[30_000 + HEADER_BYTES, SMALL]),
+        (&[100, 30_000], &[], &[SMALL + 30_000 + HEADER_BYTES]),
+    ];
+    for (side, peer) in [(Side::Opener, Role::Client), (Side::Acceptor, Role::Server)] {
+        for (before, after, expected) in cases {
+            let mut link = link(side, origin());
+            let mut rx = Buf::new();
+            let stream = StreamId(1);
+            match side {
+                Side::Opener => {
+                    let owner = Conns::new().insert(Duplex::new(1), ());
+                    link.session.open(owner, Flags::NONE, |_| {}).unwrap();
+                }
+                Side::Acceptor => {
+                    message(&[(FrameKind::Request, 1, b"")], &mut rx);
+                    receive(&mut link, &mut rx, origin());
+                }
+            }
+            sent(&mut link, peer);
+            for length in *before {
+                link.session.send(FrameKind::Hello, &vec![1; *length]);
+            }
+            let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(3));
+            let (mut out, session) = link.transmit(&mut tx, &mut rng);
+            for length in *after {
+                session
+                    .sender(stream)
+                    .unwrap()
+                    .data(&vec![2; *length], Flags::NONE, &mut out);
+            }
+            out.finish();
+            let lengths: Vec<usize> = messages(tx, peer)
+                .iter()
+                .map(|(_, payload)| payload.len())
+                .collect();
+            assert_eq!(lengths, *expected, "{side:?} {before:?} {after:?}");
+        }
+    }
+}
+
+/// A frame about the connection, as bytes.
+fn about_connection(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+    let mut out = Buf::new();
+    frame::write(kind, Flags::NONE, StreamId::CONNECTION, &mut out, |out| {
+        out.extend(payload)
+    });
+    out.as_slice().to_vec()
+}
+
+#[test]
+fn pings_and_echoes_are_answered_once_however_many_come() {
+    for count in [0_u64, 1, 2, 10_000] {
+        let now = origin();
+        let mut link = link(Side::Acceptor, now);
+        for number in 0..count {
+            let mut rx = Buf::new();
+            control(Kind::Ping, &number.to_le_bytes(), &mut rx);
+            message(&[(FrameKind::Echo, 0, &number.to_be_bytes())], &mut rx);
+            assert_eq!(receive(&mut link, &mut rx, now).1, None);
+        }
+        assert_eq!(link.has_output(), count > 0);
+        let expected = count.checked_sub(1).map(|last| {
+            let reply = about_connection(FrameKind::EchoReply, &last.to_be_bytes());
+            [
+                (Kind::Pong, last.to_le_bytes().to_vec()),
+                (Kind::Binary, reply),
+            ]
+        });
+        assert_eq!(
+            sent(&mut link, Role::Server),
+            expected.map_or(Vec::new(), Vec::from)
+        );
+        assert!(!link.has_output());
+        assert_eq!(sent(&mut link, Role::Server), []);
+    }
+}
+
+#[test]
+fn echoes_have_eight_bytes_and_belong_to_the_connection() {
+    let malformed = Error::Session(mux::Error::MalformedFrame);
+    let bad_stream = Error::Session(mux::Error::BadStreamId);
+    for kind in [FrameKind::Echo, FrameKind::EchoReply] {
+        let cases: [(u32, &[u8], Option<Error>); 5] = [
+            (0, &[0; 8], None),
+            (0, &[], Some(malformed)),
+            (0, &[0; 7], Some(malformed)),
+            (0, &[0; 9], Some(malformed)),
+            (1, &[0; 8], Some(bad_stream)),
+        ];
+        for (stream, payload, error) in cases {
+            let mut rx = Buf::new();
+            message(&[(kind, stream, payload)], &mut rx);
+            let mut link = link(Side::Acceptor, origin());
+            assert_eq!(
+                receive(&mut link, &mut rx, origin()).1,
+                error,
+                "{kind:?} {payload:?}"
+            );
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::type_complexity, reason = "a row of the table")]
+fn a_peer_is_gone_after_two_intervals_without_a_frame() {
+    let frame: &dyn Fn(&mut Buf) = &|tx| message(&[(FrameKind::Drain, 0, b"")], tx);
+    let unknown: &dyn Fn(&mut Buf) = &|tx| {
+        let writer = Writer::begin(Role::Server, tx);
+        tx.extend(&[0, 0, 0, 0x80, 0, 0, 0, 0, 0]);
+        writer.finish(tx, &mut Rng::from_seed(1));
+    };
+    let half: &dyn Fn(&mut Buf) = &|tx| {
+        message(&[(FrameKind::Drain, 0, b"")], tx);
+        tx.truncate(tx.len() - 1);
+    };
+    let cases: &[(&str, &dyn Fn(&mut Buf), bool)] = &[
+        ("nothing", &|_| {}, false),
+        ("a frame", frame, true),
+        ("a frame that is ignored", unknown, true),
+        ("half a frame", half, false),
+        ("a pong", &|tx| control(Kind::Pong, b"", tx), false),
+        ("a ping", &|tx| control(Kind::Ping, b"", tx), false),
+        ("a message without frames", &|tx| message(&[], tx), false),
+    ];
+    for (name, write, is_sign) in cases {
+        let start = origin();
+        let mut link = link(Side::Acceptor, start);
+        let heard = start + INTERVAL;
+        let mut rx = Buf::new();
+        write(&mut rx);
+        assert_eq!(receive(&mut link, &mut rx, heard).1, None);
+        let gone = if *is_sign { heard } else { start } + 2 * INTERVAL;
+        for (now, alive) in [
+            (start, Alive::Yes),
+            (start + INTERVAL, Alive::Yes),
+            (gone - Duration::from_nanos(1), Alive::Yes),
+            (gone, Alive::No),
+            (gone + INTERVAL, Alive::No),
+        ] {
+            assert_eq!(link.handle_timeout(now), alive, "{name} {:?}", now - start);
+        }
+        assert!(link.deadline() <= gone, "{name}");
+    }
+}
+
+#[test]
+fn following_the_deadlines_sends_one_echo_an_interval_until_the_peer_is_gone() {
+    let start = origin();
+    let mut link = link(Side::Acceptor, start);
+    let mut echoes = Vec::new();
+    let mut now = link.deadline();
+    while link.handle_timeout(now) == Alive::Yes {
+        echoes.extend(sent(&mut link, Role::Server).iter().map(|_| now - start));
+        assert!(link.deadline() > now, "time goes on");
+        now = link.deadline();
+    }
+    assert_eq!(echoes, [Duration::ZERO, INTERVAL]);
+    assert_eq!(now, start + 2 * INTERVAL);
+}
+
+#[test]
+fn only_the_answer_to_the_last_echo_measures_the_round_trip() {
+    let start = origin();
+    let later = |millis| start + Duration::from_millis(millis);
+    let mut link = link(Side::Acceptor, start);
+    let answer = |link: &mut Link, number: u64, now| {
+        let mut rx = Buf::new();
+        message(&[(FrameKind::EchoReply, 0, &number.to_be_bytes())], &mut rx);
+        assert_eq!(receive(link, &mut rx, now).1, None);
+        (
+            link.is_answered(),
+            link.round_trip().map(|trip| trip.as_millis()),
+        )
+    };
+    assert_eq!(
+        answer(&mut link, 1, start),
+        (true, None),
+        "nothing was asked"
+    );
+    link.ask(start);
+    let echo = about_connection(FrameKind::Echo, &1_u64.to_be_bytes());
+    assert_eq!(sent(&mut link, Role::Server), [(Kind::Binary, echo)]);
+    assert_eq!(answer(&mut link, 2, later(10)), (false, None));
+    assert_eq!(answer(&mut link, 1, later(20)), (true, Some(20)));
+    assert_eq!(
+        answer(&mut link, 1, later(30)),
+        (true, Some(20)),
+        "an answer counts once"
+    );
+    link.ask(later(100));
+    link.ask(later(200));
+    assert_eq!(answer(&mut link, 2, later(250)), (false, Some(20)));
+    assert_eq!(answer(&mut link, 3, later(260)), (true, Some(60)));
+}
+
+#[test]
+fn a_close_frame_ends_the_tunnel_with_its_code() {
+    let cases: &[(&[u8], Option<u16>)] = &[
+        (b"", None),
+        (b"\x03", None),
+        (b"\x03\xe9", Some(1001)),
+        (b"\x03\xe8bye", Some(1000)),
+    ];
+    for (payload, code) in cases {
+        let mut rx = Buf::new();
+        control(Kind::Close, payload, &mut rx);
+        let end = receive(&mut link(Side::Acceptor, origin()), &mut rx, origin());
+        assert_eq!(end, (vec![], Some(Error::Closed(*code))));
+    }
+}
+
+#[test]
+fn our_close_comes_after_all_that_was_to_be_said() {
+    let mut link = link(Side::Acceptor, origin());
+    link.close(1001);
+    assert!(link.has_output());
+    link.session.send(FrameKind::Drain, b"");
+    let drain = about_connection(FrameKind::Drain, b"");
+    let close = 1001_u16.to_be_bytes().to_vec();
+    assert_eq!(
+        sent(&mut link, Role::Server),
+        [(Kind::Binary, drain), (Kind::Close, close)]
+    );
+    assert!(!link.has_output());
+}
+
+#[test]
+fn a_request_is_unsent_until_its_first_byte_leaves() {
+    let mut link = link(Side::Opener, origin());
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let mut conns = Conns::new();
+    let mut open = |link: &mut Link| {
+        let owner = conns.insert(Duplex::new(1), ());
+        link.session
+            .open(owner, Flags::END, |out| out.extend(b"GET"))
+            .unwrap()
+    };
+    let unsent =
+        |link: &Link, tx: &Buf| [1, 3, 5, 7].map(|stream| link.is_unsent(StreamId(stream), tx));
+    tx.extend(b"upgrade");
+    open(&mut link);
+    open(&mut link);
+    assert_eq!(unsent(&link, &tx), [true; 4], "nothing was written");
+    link.transmit(&mut tx, &mut rng).0.finish();
+    let batch = tx.len() - 7;
+    tx.consume(7);
+    assert_eq!(
+        unsent(&link, &tx),
+        [true; 4],
+        "only what came before has left"
+    );
+    open(&mut link);
+    link.transmit(&mut tx, &mut rng).0.finish();
+    open(&mut link);
+    tx.consume(1);
+    assert_eq!(
+        unsent(&link, &tx),
+        [false, false, true, true],
+        "one byte has left"
+    );
+    tx.consume(batch - 1);
+    assert_eq!(
+        unsent(&link, &tx),
+        [false, false, true, true],
+        "one message has left"
+    );
+    tx.consume(1);
+    assert_eq!(unsent(&link, &tx), [false, false, false, true]);
+    link.transmit(&mut tx, &mut rng).0.finish();
+    assert_eq!(unsent(&link, &tx), [false, false, false, true]);
+    tx.discard();
+    assert_eq!(
+        unsent(&link, &tx),
+        [false, false, false, true],
+        "discarded is not sent"
+    );
+}
+
+#[test]
+fn no_bytes_make_a_link_panic() {
+    let whole = conversation();
+    let now = origin();
+    let mut rng = Rng::from_seed(4);
+    let mut below = |bound: usize| usize::try_from(rng.below(bound as u64)).unwrap();
+    for _ in 0..20_000 {
+        let mut bytes = whole.as_slice().to_vec();
+        for _ in 0..=below(4) {
+            let at = below(bytes.len());
+            match below(4) {
+                0 => bytes[at] ^= 1 << below(8),
+                1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
+                2 => drop(bytes.drain(at..bytes.len().min(at + 1 + below(20)))),
+                _ => bytes.insert(at, bytes[below(bytes.len())]),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        let (mut link, mut rx) = (link(Side::Acceptor, now), Buf::new());
+        for part in bytes.chunks(1 + below(300)) {
+            rx.extend(part);
+            if receive(&mut link, &mut rx, now).1.is_some() {
+                break;
+            }
+            let owner = Conns::new().insert(Duplex::new(1), ());
+            link.session.adopt(StreamId(1), owner);
+            sent(&mut link, Role::Server);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The wire form of one frame. The table in [`super`] is the specification.
+
+use super::Error;
+use crate::Buf;
+
+/// Bytes of a frame's header.
+pub const HEADER_BYTES: usize = 9;
+
+/// The longest DATA payload. Small enough that a small answer never waits behind more than
+/// 16 KiB of one stream; frames of 64 KiB would save less than 5 % of CPU time.
+pub const DATA_BYTES_MAX: usize = 16 * 1024;
+
+/// Names a stream of a tunnel; 0 is the connection itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub(crate) u32);
+
+impl StreamId {
+    /// The connection itself.
+    pub const CONNECTION: Self = Self(0);
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table in the module above documents each type")]
+pub enum FrameKind {
+    Hello,
+    Welcome,
+    Refused,
+    Challenge,
+    Proof,
+    Request,
+    Response,
+    Data,
+    Window,
+    Reset,
+    Trailers,
+    Health,
+    Drain,
+    Echo,
+    EchoReply,
+}
+
+/// The wire numbers, both ways.
+const KINDS: [(u8, FrameKind); 15] = [
+    (0x12, FrameKind::Data),
+    (0x10, FrameKind::Request),
+    (0x11, FrameKind::Response),
+    (0x13, FrameKind::Window),
+    (0x14, FrameKind::Reset),
+    (0x15, FrameKind::Trailers),
+    (0x01, FrameKind::Hello),
+    (0x02, FrameKind::Welcome),
+    (0x03, FrameKind::Refused),
+    (0x04, FrameKind::Challenge),
+    (0x05, FrameKind::Proof),
+    (0x20, FrameKind::Health),
+    (0x21, FrameKind::Drain),
+    (0x22, FrameKind::Echo),
+    (0x23, FrameKind::EchoReply),
+];
+
+/// From this type on, frames are ignored by who does not know them.
+const IGNORABLE: u8 = 0x80;
+
+impl FrameKind {
+    fn number(self) -> u8 {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or(0, |(number, _)| *number)
+    }
+
+    fn from_number(number: u8) -> Option<Self> {
+        KINDS.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
+    }
+}
+
+/// The flags of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// The sender's direction of the stream ends with this frame.
+    pub const END: Self = Self(1);
+    /// A 1xx response head; the final one is yet to come.
+    pub const INTERIM: Self = Self(2);
+    /// A request that asks for an upgrade, or the 101 that grants it.
+    pub const UPGRADE: Self = Self(4);
+
+    /// These flags and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These flags, and those only if the condition holds.
+    #[must_use]
+    pub const fn with_if(self, other: Self, condition: bool) -> Self {
+        if condition { self.with(other) } else { self }
+    }
+
+    /// Whether all of `other` are set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// One frame of a received message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'m> {
+    /// What it is.
+    pub kind: FrameKind,
+    /// Its flags; unknown ones are ignored.
+    pub flags: Flags,
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// Its payload.
+    pub payload: &'m [u8],
+}
+
+/// Splits the first frame off a message: the bytes it takes, and the frame itself unless its type
+/// is to be ignored.
+///
+/// # Errors
+/// The message does not begin with a whole frame of a known type.
+pub fn parse(message: &[u8]) -> Result<(usize, Option<Frame<'_>>), Error> {
+    let Some((header, rest)) = message.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(Error::MalformedFrame);
+    };
+    let [a, b, c, number, flags, stream @ ..] = *header;
+    let length = u32::from_be_bytes([0, a, b, c]) as usize;
+    let payload = rest.get(..length).ok_or(Error::MalformedFrame)?;
+    let frame = match FrameKind::from_number(number) {
+        Some(kind) => {
+            let stream = StreamId(u32::from_be_bytes(stream));
+            Some(Frame { kind, flags: Flags(flags), stream, payload })
+        }
+        None if number >= IGNORABLE => None,
+        None => return Err(Error::UnknownType(number)),
+    };
+    Ok((HEADER_BYTES + length, frame))
+}
+
+/// Appends one frame, its payload written by `payload`. A payload that does not fit 24 bits is a
+/// mistake of the caller; heads and DATA are far smaller.
+pub fn write<R>(
+    kind: FrameKind,
+    flags: Flags,
+    stream: StreamId,
+    out: &mut Buf,
+    payload: impl FnOnce(&mut Buf) -> R,
+) -> R {
+    let start = out.len();
+    let [a, b, c, d] = stream.0.to_be_bytes();
+    out.extend(&[0, 0, 0, kind.number(), flags.0, a, b, c, d]);
+    let result = payload(out);
+    let length = out.len() - start - HEADER_BYTES;
+    assert!(length < 1 << 24, "a payload of {length} bytes");
+    let length = u32::try_from(length).expect("checked above").to_be_bytes();
+    out.as_mut_slice()[start..start + 3].copy_from_slice(&length[1..]);
+    result
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! `mesh.v1`: many HTTP exchanges on one tunnel. This page is the protocol.
+//!
+//! # Framing
+//!
+//! A tunnel is a WebSocket (sub-protocol `mesh.v1`). Each binary message holds one or more whole
+//! frames; other messages than binary ones carry none. All integers are big-endian.
+//!
+//! ```text
+//! 0..3   length   u24   payload bytes; DATA at most 16384
+//! 3      type     u8
+//! 4      flags    u8    bit 0 END, bit 1 INTERIM, bit 2 UPGRADE
+//! 5..9   stream   u32   0: the connection; odd: opened by the ingress; even: reserved for agents
+//! 9..    payload
+//! ```
+//!
+//! | type | from | payload |
+//! | --- | --- | --- |
+//! | 0x01 HELLO | agent | JSON [`crate::control::Hello`] |
+//! | 0x02 WELCOME | ingress | JSON [`crate::control::Welcome`] |
+//! | 0x03 REFUSED | ingress | JSON [`crate::control::Refused`]; the tunnel ends |
+//! | 0x04 CHALLENGE | ingress | JSON [`crate::control::Challenge`] |
+//! | 0x05 PROOF | agent | JSON [`crate::control::Proof`] |
+//! | 0x10 REQUEST | opener | an HTTP/1.1 request head, ready for the service; opens the stream |
+//! | 0x11 RESPONSE | acceptor | an HTTP/1.1 response head; INTERIM for 1xx, UPGRADE for 101 |
+//! | 0x12 DATA | both | body bytes without their HTTP framing; after UPGRADE raw bytes |
+//! | 0x13 WINDOW | both | u32: so many more DATA bytes may be sent on the stream |
+//! | 0x14 RESET | both | u16 code, then a short text; the stream is over |
+//! | 0x15 TRAILERS | both | trailer fields as raw lines; implies END |
+//! | 0x20 HEALTH | agent | JSON [`crate::control::Health`] |
+//! | 0x21 DRAIN | both | nothing: the sender takes no new streams, and finishes the open ones |
+//! | 0x22 ECHO / 0x23 ECHO_REPLY | both | u64, returned as it came |
+//!
+//! Types from 0x80 on are ignored by who does not know them; other unknown types end the tunnel.
+//!
+//! # Life of a stream
+//!
+//! ```text
+//!           REQUEST            RESPONSE*  (INTERIM any number, then one final or UPGRADE)
+//! opener ------------> open <------------ acceptor
+//!           DATA* END            DATA* END              each direction ends by itself;
+//!               `-----> closed <-----'                  RESET ends both at once
+//! ```
+//!
+//! Identifiers only grow and are never used again on a tunnel. Frames for a stream that is over
+//! are dropped: they crossed the end on their way. Frames for one that never was end the tunnel.
+//!
+//! # Flow control
+//!
+//! Only DATA consumes credit. Each side announces its window in HELLO and WELCOME; the receiver
+//! returns credit when bytes have left for their destination's socket, in steps of half a window.
+//! DATA beyond the credit ends the tunnel: a peer that cheats is not throttled.
+//!
+//! # Order and fairness
+//!
+//! Frames about streams and the connection go first, then DATA by turns of 16 KiB, and streams
+//! that have sent little go before those that have sent much ([`session::Session::poll_ready`]).
+
+pub mod error;
+pub mod frame;
+pub mod outbound;
+pub mod session;
+pub mod stream;
+
+pub use error::{Error, ResetCode};
+pub use frame::{Flags, Frame, FrameKind, StreamId};
+pub use outbound::Outbound;
+pub use session::{Event, Head, OpenError, Session, Side, Turns};
+pub use stream::Sender;

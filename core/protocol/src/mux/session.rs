@@ -1,0 +1,444 @@
+//! The multiplexer's state machine over one tunnel.
+//!
+//! `handle` takes one received frame and says what it meant. `open`, `reset`, `release`
+//! and the like are commands; what they send waits in the session until `transmit`. `poll_ready`
+//! and `sender` hand out turns to send DATA. The session owns no body bytes: they go from their
+//! source straight into the tunnel's `tx`, and from its `rx` straight to their destination.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::error::{Error, ResetCode};
+use super::frame::{self, DATA_BYTES_MAX, Flags, Frame, FrameKind, StreamId};
+use super::outbound::Outbound;
+use super::stream::{Sender, Stream, parse_reset};
+use crate::{Buf, ConnId};
+
+/// Which end of the tunnel this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The ingress: opens streams.
+    Opener,
+    /// The agent: accepts them.
+    Acceptor,
+}
+
+/// The state of one tunnel's streams.
+#[derive(Debug)]
+pub struct Session {
+    side: Side,
+    streams: HashMap<StreamId, Stream>,
+    /// The next identifier this side opens, or the lowest that the peer may open.
+    next: u32,
+    /// Frames to be sent before any DATA.
+    pending: Buf,
+    /// Streams with something to send that have sent little, and the others.
+    fresh: VecDeque<StreamId>,
+    bulk: VecDeque<StreamId>,
+    limits: Limits,
+}
+
+/// What both ends agreed on.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    streams: u32,
+    send_window: u32,
+    recv_window: u32,
+    pending_bytes: usize,
+}
+
+/// What a frame meant. Streams are named by their owner, the connection they carry.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'m> {
+    /// The peer opened a stream: [`Session::adopt`] it, or [`Session::reset`] it.
+    Opened {
+        /// Its name.
+        stream: StreamId,
+        /// The request.
+        head: Head<'m>,
+    },
+    /// A response head arrived.
+    Response {
+        /// Whose.
+        owner: ConnId,
+        /// The head.
+        head: Head<'m>,
+    },
+    /// Body bytes arrived; when they are flushed, [`Session::release`] them.
+    Data {
+        /// Whose.
+        owner: ConnId,
+        /// The bytes.
+        bytes: &'m [u8],
+        /// The trailers when the peer's direction ends here; empty without trailers.
+        end: Option<&'m [u8]>,
+    },
+    /// The stream is over before its end.
+    Reset {
+        /// Whose.
+        owner: ConnId,
+        /// Why.
+        code: ResetCode,
+        /// Why, in words for the log.
+        text: &'m str,
+    },
+    /// The frame was the session's own business, or crossed the end of its stream.
+    Handled,
+    /// A frame about the connection, not about a stream.
+    Connection {
+        /// What it is.
+        kind: FrameKind,
+        /// Its payload.
+        payload: &'m [u8],
+    },
+}
+
+/// A head that came through the tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'m> {
+    /// The raw head, its blank line included.
+    pub bytes: &'m [u8],
+    /// END, INTERIM and UPGRADE as the peer set them.
+    pub flags: Flags,
+}
+
+/// Why a stream cannot be opened now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenError {
+    /// As many streams as the peer allows are open.
+    TooManyStreams,
+    /// What was sent before has not left yet.
+    Congested,
+    /// All identifiers were used; a new tunnel is needed.
+    Exhausted,
+}
+
+/// What a stream may send before its turn comes after those that sent less: two frames.
+const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
+
+/// Turns of streams that are over which may stay queued besides as many as there are streams. They
+/// are taken out when their turn comes; but while nothing can be sent, none comes.
+const STALE_TURNS_MAX: usize = 16;
+
+/// Identifiers left when a tunnel counts as worn, so that it is replaced in peace.
+const WORN_BELOW: u32 = u32::MAX - (1 << 24);
+
+impl Session {
+    /// A session without streams, for the limits that HELLO and WELCOME agreed on. `pending_bytes`
+    /// bounds what may wait to be sent besides DATA.
+    #[must_use]
+    pub fn new(
+        side: Side,
+        streams: u32,
+        send_window: u32,
+        recv_window: u32,
+        pending_bytes: usize,
+    ) -> Self {
+        Self {
+            side,
+            streams: HashMap::new(),
+            next: 1,
+            pending: Buf::new(),
+            fresh: VecDeque::new(),
+            bulk: VecDeque::new(),
+            limits: Limits { streams, send_window, recv_window, pending_bytes },
+        }
+    }
+
+    /// Takes the limits that the peer announced.
+    pub fn agree(&mut self, streams: u32, send_window: u32) {
+        self.limits.streams = self.limits.streams.min(streams);
+        self.limits.send_window = send_window;
+    }
+
+    /// Understands one received frame.
+    ///
+    /// # Errors
+    /// The peer broke the protocol: the tunnel is to be closed.
+    pub fn handle<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        let event = match frame.kind {
+            FrameKind::Request => self.handle_request(frame),
+            FrameKind::Response => self.handle_response(frame),
+            FrameKind::Data | FrameKind::Trailers => self.handle_data(frame),
+            FrameKind::Window => self.handle_window(frame),
+            FrameKind::Reset => self.handle_reset(frame),
+            FrameKind::Hello
+            | FrameKind::Welcome
+            | FrameKind::Refused
+            | FrameKind::Challenge
+            | FrameKind::Proof
+            | FrameKind::Health
+            | FrameKind::Drain
+            | FrameKind::Echo
+            | FrameKind::EchoReply => {
+                if frame.stream != StreamId::CONNECTION {
+                    return Err(Error::BadStreamId);
+                }
+                Ok(Event::Connection { kind: frame.kind, payload: frame.payload })
+            }
+        };
+        if self.pending.len() > self.limits.pending_bytes.saturating_mul(4) {
+            return Err(Error::NotReading);
+        }
+        event
+    }
+
+    /// Opens a stream for the connection; `head` writes the request head.
+    ///
+    /// # Errors
+    /// No stream can be opened now; nothing was written.
+    pub fn open(
+        &mut self,
+        owner: ConnId,
+        flags: Flags,
+        head: impl FnOnce(&mut Buf),
+    ) -> Result<StreamId, OpenError> {
+        debug_assert_eq!(self.side, Side::Opener);
+        if self.streams.len() >= self.limits.streams as usize {
+            return Err(OpenError::TooManyStreams);
+        }
+        if self.pending.len() >= self.limits.pending_bytes {
+            return Err(OpenError::Congested);
+        }
+        let id = StreamId(self.next);
+        self.next = self.next.checked_add(2).ok_or(OpenError::Exhausted)?;
+        let mut stream =
+            Stream::new(Some(owner), self.limits.send_window, self.limits.recv_window);
+        stream.send.ended = flags.has(Flags::END);
+        self.streams.insert(id, stream);
+        frame::write(FrameKind::Request, flags, id, &mut self.pending, head);
+        Ok(id)
+    }
+
+    /// Names the connection that serves a stream the peer opened.
+    pub fn adopt(&mut self, stream: StreamId, owner: ConnId) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.owner = Some(owner);
+        }
+    }
+
+    /// Ends a stream at once, and tells the peer unless it is over already.
+    pub fn reset(&mut self, stream: StreamId, code: ResetCode, text: &str) {
+        if self.streams.remove(&stream).is_some() {
+            frame::write(FrameKind::Reset, Flags::NONE, stream, &mut self.pending, |out| {
+                out.extend(&u16::from(code).to_be_bytes());
+                out.extend(text.as_bytes());
+            });
+        }
+    }
+
+    /// Forgets a stream without a word: the peer ends it by itself.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+    }
+
+    /// Bytes of a stream have left for their destination: returns their credit in time.
+    pub fn release(&mut self, stream: StreamId, count: usize) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let count = u32::try_from(count).expect("no more than the window was delivered");
+        if let Some(credit) = state.recv.release(count, self.limits.recv_window) {
+            frame::write(FrameKind::Window, Flags::NONE, stream, &mut self.pending, |out| {
+                out.extend(&credit.to_be_bytes());
+            });
+        }
+    }
+
+    /// Sends a frame about the connection.
+    pub fn send(&mut self, kind: FrameKind, payload: &[u8]) {
+        frame::write(kind, Flags::NONE, StreamId::CONNECTION, &mut self.pending, |out| {
+            out.extend(payload);
+        });
+    }
+
+    /// The stream has something to send: it gets a turn.
+    pub fn mark_ready(&mut self, stream: StreamId) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        if !state.queued && !state.send.ended {
+            state.queued = true;
+            let queue =
+                if state.send.sent < FRESH_BYTES_MAX { &mut self.fresh } else { &mut self.bulk };
+            if queue.len() >= 2 * self.streams.len() + STALE_TURNS_MAX {
+                queue.retain(|id| self.streams.contains_key(id));
+            }
+            queue.push_back(stream);
+        }
+    }
+
+    /// Writes the frames that go before any DATA.
+    pub fn transmit(&mut self, out: &mut Outbound<'_>) {
+        out.frames(self.pending.as_slice());
+        self.pending.clear();
+    }
+
+    /// Whether [`Self::transmit`] has something to write.
+    #[must_use]
+    pub const fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether a stream waits for a turn.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.fresh.is_empty() || !self.bulk.is_empty()
+    }
+
+    /// The next stream whose turn it is, and the connection it carries. It is not ready any more:
+    /// [`Self::mark_ready`] it again if its turn left something.
+    pub fn poll_ready(&mut self, turns: Turns) -> Option<(StreamId, ConnId)> {
+        loop {
+            let id = match turns {
+                Turns::All => self.fresh.pop_front().or_else(|| self.bulk.pop_front()),
+                Turns::FreshOnly => self.fresh.pop_front(),
+            }?;
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.queued = false;
+                if let Some(owner) = stream.owner.filter(|_| !stream.send.ended) {
+                    return Some((id, owner));
+                }
+            }
+        }
+    }
+
+    /// The sending direction of a stream; `None` when the stream is over.
+    pub fn sender(&mut self, id: StreamId) -> Option<Sender<'_>> {
+        self.streams.get_mut(&id).map(|stream| Sender { id, stream })
+    }
+
+    /// Forgets the stream if both directions have ended.
+    pub fn settle(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(Stream::is_over) {
+            self.streams.remove(&id);
+        }
+    }
+
+    /// Whether one more stream can be opened now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.streams.len() < self.limits.streams as usize
+            && self.pending.len() < self.limits.pending_bytes
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether no stream is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// The number of the stream that is opened next.
+    pub(crate) const fn next_stream(&self) -> u32 {
+        self.next
+    }
+
+    /// Whether so many identifiers were used that the tunnel should be replaced.
+    #[must_use]
+    pub const fn is_worn(&self) -> bool {
+        self.next > WORN_BELOW
+    }
+
+    /// The connections that streams carry.
+    pub fn owners(&self) -> impl Iterator<Item = (StreamId, ConnId)> {
+        self.streams.iter().filter_map(|(id, stream)| Some((*id, stream.owner?)))
+    }
+
+    fn handle_request<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        let id = frame.stream.0;
+        if self.side == Side::Opener || id < self.next || id.is_multiple_of(2) {
+            return Err(Error::BadStreamId);
+        }
+        self.next = id.checked_add(2).ok_or(Error::BadStreamId)?;
+        let mut stream = Stream::new(None, self.limits.send_window, self.limits.recv_window);
+        stream.recv.ended = frame.flags.has(Flags::END);
+        let is_full = self.streams.len() >= self.limits.streams as usize;
+        self.streams.insert(frame.stream, stream);
+        if is_full {
+            self.reset(frame.stream, ResetCode::Refused, "too many streams");
+            return Ok(Event::Handled);
+        }
+        let head = Head { bytes: frame.payload, flags: frame.flags };
+        Ok(Event::Opened { stream: frame.stream, head })
+    }
+
+    fn handle_response<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        if self.side == Side::Acceptor {
+            return Err(Error::OutOfOrder);
+        }
+        let Some(stream) = self.find(frame.stream)? else { return Ok(Event::Handled) };
+        let is_interim = frame.flags.has(Flags::INTERIM);
+        if stream.recv.ended || stream.responded || (is_interim && frame.flags.has(Flags::END)) {
+            return Err(Error::OutOfOrder);
+        }
+        stream.responded = !is_interim;
+        stream.recv.ended = frame.flags.has(Flags::END);
+        let Some(owner) = stream.owner else { return Ok(Event::Handled) };
+        self.settle(frame.stream);
+        let head = Head { bytes: frame.payload, flags: frame.flags };
+        Ok(Event::Response { owner, head })
+    }
+
+    fn handle_data<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        let side = self.side;
+        let (bytes, end) = if frame.kind == FrameKind::Trailers {
+            (&frame.payload[..0], Some(frame.payload))
+        } else {
+            (frame.payload, frame.flags.has(Flags::END).then_some(&[][..]))
+        };
+        if bytes.len() > DATA_BYTES_MAX {
+            return Err(Error::DataTooLong);
+        }
+        let Some(stream) = self.find(frame.stream)? else { return Ok(Event::Handled) };
+        if stream.recv.ended {
+            return Err(Error::AfterEnd);
+        }
+        if side == Side::Opener && !stream.responded {
+            return Err(Error::OutOfOrder);
+        }
+        stream.recv.take(bytes.len())?;
+        stream.recv.ended = end.is_some();
+        let Some(owner) = stream.owner else { return Ok(Event::Handled) };
+        self.settle(frame.stream);
+        Ok(Event::Data { owner, bytes, end })
+    }
+
+    fn handle_window<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        let credit: [u8; 4] = frame.payload.try_into().map_err(|_| Error::MalformedFrame)?;
+        if let Some(stream) = self.find(frame.stream)? {
+            stream.send.grant(u32::from_be_bytes(credit))?;
+            self.mark_ready(frame.stream);
+        }
+        Ok(Event::Handled)
+    }
+
+    fn handle_reset<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
+        let (code, text) = parse_reset(frame.payload)?;
+        if self.find(frame.stream)?.is_none() {
+            return Ok(Event::Handled);
+        }
+        let owner = self.streams.remove(&frame.stream).and_then(|stream| stream.owner);
+        Ok(owner.map_or(Event::Handled, |owner| Event::Reset { owner, code, text }))
+    }
+
+    /// The stream of a frame; `None` when it is over, an error when it never was.
+    fn find(&mut self, id: StreamId) -> Result<Option<&mut Stream>, Error> {
+        if id.0 >= self.next || id.0.is_multiple_of(2) {
+            return Err(Error::UnknownStream);
+        }
+        Ok(self.streams.get_mut(&id))
+    }
+}
+
+/// Whose turn it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turns {
+    /// Any stream's, fresh ones first.
+    All,
+    /// Only that of streams which have sent little.
+    FreshOnly,
+}
+
+#[cfg(test)]
+mod tests;

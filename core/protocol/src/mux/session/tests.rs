@@ -1,0 +1,741 @@
+mod pair;
+
+use super::{Event, Head, OpenError, Session, Side, Turns};
+use crate::mux::frame::DATA_BYTES_MAX;
+use crate::mux::{Error, Flags, Frame, FrameKind, Outbound, ResetCode, Sender, StreamId};
+use crate::ws::Role;
+use crate::{Buf, ConnId, Conns, Duplex, Rng};
+
+const WINDOW: u32 = 100;
+const PENDING_BYTES: usize = 1000;
+const BYTES: &[u8] = &[7; DATA_BYTES_MAX + 1];
+
+/// Kind, flags, stream and payload of a received frame.
+type Received = (FrameKind, Flags, u32, &'static [u8]);
+
+const INTERIM_END: Flags = Flags::INTERIM.with(Flags::END);
+
+fn owners(count: usize) -> Vec<ConnId> {
+    let mut conns = Conns::new();
+    (0..count)
+        .map(|_| conns.insert(Duplex::new(1), ()))
+        .collect()
+}
+
+fn session(side: Side, streams: u32) -> Session {
+    Session::new(side, streams, WINDOW, WINDOW, PENDING_BYTES)
+}
+
+fn feed(
+    session: &mut Session,
+    (kind, flags, stream, payload): Received,
+) -> Result<Event<'static>, Error> {
+    session.handle(Frame {
+        kind,
+        flags,
+        stream: StreamId(stream),
+        payload,
+    })
+}
+
+/// Streams 1 and 3 are open, 5 was and is over, 7 comes next.
+fn busy(side: Side) -> Session {
+    let mut session = session(side, 4);
+    for (owner, stream) in owners(3).into_iter().zip([1, 3, 5]) {
+        match side {
+            Side::Opener => {
+                let opened = session.open(owner, Flags::NONE, |_| {});
+                assert_eq!(opened, Ok(StreamId(stream)));
+            }
+            Side::Acceptor => {
+                feed(&mut session, (FrameKind::Request, Flags::NONE, stream, b"")).unwrap();
+                session.adopt(StreamId(stream), owner);
+            }
+        }
+    }
+    session.reset(StreamId(5), ResetCode::Cancel, "");
+    sent(&mut session);
+    session
+}
+
+/// What the session sends now: kind, stream and payload of each frame.
+fn sent(session: &mut Session) -> Vec<(FrameKind, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut rest = session.pending.as_slice();
+    while let Ok((used, Some(frame))) = crate::mux::frame::parse(rest) {
+        frames.push((frame.kind, frame.stream.number(), frame.payload.to_vec()));
+        rest = &rest[used..];
+    }
+    assert!(rest.is_empty());
+    session.pending.clear();
+    frames
+}
+
+/// Sends with a stream's sender into the void, and settles as every caller does.
+fn send(session: &mut Session, stream: u32, act: impl FnOnce(Sender<'_>, &mut Outbound<'_>)) {
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let mut out = Outbound::new(Role::Server, &mut tx, &mut rng);
+    act(session.sender(StreamId(stream)).unwrap(), &mut out);
+    out.finish();
+    session.settle(StreamId(stream));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn breaches_end_the_tunnel() {
+    use FrameKind::{Data, Echo, Hello, Request, Reset, Response, Trailers, Window};
+    use Side::{Acceptor, Opener};
+    const NONE: Flags = Flags::NONE;
+    const END: Flags = Flags::END;
+    let cases: &[(Side, &[Received], Error)] = &[
+        // Credit.
+        (
+            Acceptor,
+            &[(Data, NONE, 1, &[0; 101])],
+            Error::WindowExceeded,
+        ),
+        (
+            Acceptor,
+            &[(Data, END, 1, &[0; 101])],
+            Error::WindowExceeded,
+        ),
+        (
+            Acceptor,
+            &[(Data, NONE, 1, &[0; 60]), (Data, NONE, 1, &[0; 41])],
+            Error::WindowExceeded,
+        ),
+        (Acceptor, &[(Data, NONE, 1, BYTES)], Error::DataTooLong),
+        (Acceptor, &[(Data, NONE, 5, BYTES)], Error::DataTooLong),
+        (
+            Opener,
+            &[(Window, NONE, 1, &[255; 4])],
+            Error::WindowOverflow,
+        ),
+        (Opener, &[(Window, NONE, 1, &[0; 3])], Error::MalformedFrame),
+        (Opener, &[(Window, NONE, 1, &[0; 5])], Error::MalformedFrame),
+        // After the end.
+        (
+            Acceptor,
+            &[(Data, END, 1, b""), (Data, NONE, 1, b"x")],
+            Error::AfterEnd,
+        ),
+        (
+            Acceptor,
+            &[(Data, END, 1, b"x"), (Data, END, 1, b"")],
+            Error::AfterEnd,
+        ),
+        (
+            Acceptor,
+            &[(Trailers, NONE, 1, b""), (Data, NONE, 1, b"")],
+            Error::AfterEnd,
+        ),
+        (
+            Acceptor,
+            &[(Data, END, 1, b""), (Trailers, NONE, 1, b"")],
+            Error::AfterEnd,
+        ),
+        (
+            Acceptor,
+            &[(Request, END, 7, b""), (Data, NONE, 7, b"x")],
+            Error::AfterEnd,
+        ),
+        (
+            Opener,
+            &[(Response, END, 1, b""), (Data, NONE, 1, b"x")],
+            Error::AfterEnd,
+        ),
+        // Responses.
+        (Opener, &[(Data, NONE, 1, b"x")], Error::OutOfOrder),
+        (Opener, &[(Trailers, NONE, 1, b"")], Error::OutOfOrder),
+        (
+            Opener,
+            &[(Response, Flags::INTERIM, 1, b""), (Data, NONE, 1, b"x")],
+            Error::OutOfOrder,
+        ),
+        (
+            Opener,
+            &[(Response, NONE, 1, b""), (Response, NONE, 1, b"")],
+            Error::OutOfOrder,
+        ),
+        (
+            Opener,
+            &[(Response, NONE, 1, b""), (Response, Flags::INTERIM, 1, b"")],
+            Error::OutOfOrder,
+        ),
+        (
+            Opener,
+            &[(Response, END, 1, b""), (Response, NONE, 1, b"")],
+            Error::OutOfOrder,
+        ),
+        (
+            Opener,
+            &[(Response, INTERIM_END, 1, b"")],
+            Error::OutOfOrder,
+        ),
+        (Acceptor, &[(Response, NONE, 1, b"")], Error::OutOfOrder),
+        // Identifiers.
+        (Acceptor, &[(Request, NONE, 3, b"")], Error::BadStreamId),
+        (Acceptor, &[(Request, NONE, 5, b"")], Error::BadStreamId),
+        (Acceptor, &[(Request, NONE, 8, b"")], Error::BadStreamId),
+        (Acceptor, &[(Request, NONE, 0, b"")], Error::BadStreamId),
+        (
+            Acceptor,
+            &[(Request, NONE, u32::MAX, b"")],
+            Error::BadStreamId,
+        ),
+        (
+            Acceptor,
+            &[(Request, NONE, 11, b""), (Request, NONE, 9, b"")],
+            Error::BadStreamId,
+        ),
+        (Opener, &[(Request, NONE, 7, b"")], Error::BadStreamId),
+        (Opener, &[(Request, NONE, 8, b"")], Error::BadStreamId),
+        (Opener, &[(Hello, NONE, 1, b"")], Error::BadStreamId),
+        (Opener, &[(Echo, NONE, 1, &[0; 8])], Error::BadStreamId),
+        // RESET.
+        (Opener, &[(Reset, NONE, 1, b"")], Error::MalformedFrame),
+        (Opener, &[(Reset, NONE, 1, b"\0")], Error::MalformedFrame),
+        (Opener, &[(Reset, NONE, 5, b"\0")], Error::MalformedFrame),
+    ];
+    for (side, frames, error) in cases {
+        let mut session = busy(*side);
+        let (last, before) = frames.split_last().unwrap();
+        for frame in before {
+            let event = feed(&mut session, *frame);
+            assert!(event.is_ok(), "{side:?} {frame:?} {event:?}");
+        }
+        assert_eq!(
+            feed(&mut session, *last),
+            Err(*error),
+            "{side:?} {frames:?}"
+        );
+    }
+}
+
+#[test]
+fn frames_for_finished_streams_are_dropped_and_for_never_opened_ones_end_the_tunnel() {
+    use FrameKind::{Data, Reset, Response, Trailers, Window};
+    let cases: &[(Side, FrameKind, &'static [u8])] = &[
+        (Side::Opener, Response, b""),
+        (Side::Opener, Data, &BYTES[..200]),
+        (Side::Opener, Trailers, b""),
+        (Side::Opener, Window, &[255; 4]),
+        (Side::Opener, Reset, &[0, 1]),
+        (Side::Acceptor, Data, &BYTES[..200]),
+        (Side::Acceptor, Trailers, b""),
+        (Side::Acceptor, Window, &[255; 4]),
+        (Side::Acceptor, Reset, &[0, 1]),
+    ];
+    for (side, kind, payload) in cases {
+        let mut session = busy(*side);
+        for _ in 0..2 {
+            let event = feed(&mut session, (*kind, Flags::END, 5, payload));
+            assert_eq!(event, Ok(Event::Handled), "{side:?} {kind:?}");
+        }
+        assert_eq!(sent(&mut session), [], "nothing is answered");
+        for stream in [0, 2, 7, u32::MAX] {
+            let event = feed(&mut session, (*kind, Flags::NONE, stream, payload));
+            assert_eq!(
+                event,
+                Err(Error::UnknownStream),
+                "{side:?} {kind:?} {stream}"
+            );
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn frames_say_what_they_mean() {
+    use FrameKind::{Data, Drain, Request, Reset, Response, Trailers};
+    use Side::{Acceptor, Opener};
+    const NONE: Flags = Flags::NONE;
+    let owner = owners(1)[0];
+    let response = |bytes, flags| Event::Response {
+        owner,
+        head: Head { bytes, flags },
+    };
+    let cases: &[(Side, &[Received], Event<'static>)] = &[
+        (
+            Acceptor,
+            &[(Request, Flags::UPGRADE, 7, b"head")],
+            Event::Opened {
+                stream: StreamId(7),
+                head: Head {
+                    bytes: b"head",
+                    flags: Flags::UPGRADE,
+                },
+            },
+        ),
+        (
+            Opener,
+            &[(Response, Flags::INTERIM, 1, b"100")],
+            response(b"100", Flags::INTERIM),
+        ),
+        (
+            Opener,
+            &[
+                (Response, Flags::INTERIM, 1, b"100"),
+                (Response, Flags::INTERIM, 1, b"103"),
+            ],
+            response(b"103", Flags::INTERIM),
+        ),
+        (
+            Opener,
+            &[
+                (Response, Flags::INTERIM, 1, b"100"),
+                (Response, Flags::END, 1, b"204"),
+            ],
+            response(b"204", Flags::END),
+        ),
+        (
+            Opener,
+            &[(Response, Flags::UPGRADE, 1, b"101")],
+            response(b"101", Flags::UPGRADE),
+        ),
+        (
+            Opener,
+            &[(Response, NONE, 1, b""), (Data, NONE, 1, b"x")],
+            Event::Data {
+                owner,
+                bytes: b"x",
+                end: None,
+            },
+        ),
+        (
+            Opener,
+            &[(Response, NONE, 1, b""), (Data, Flags::END, 1, b"x")],
+            Event::Data {
+                owner,
+                bytes: b"x",
+                end: Some(b""),
+            },
+        ),
+        (
+            Acceptor,
+            &[(Data, NONE, 1, &[0; 100]), (Trailers, NONE, 1, b"a: b")],
+            Event::Data {
+                owner,
+                bytes: b"",
+                end: Some(b"a: b"),
+            },
+        ),
+        (
+            Acceptor,
+            &[(Reset, NONE, 1, b"\0\x05slow")],
+            Event::Reset {
+                owner,
+                code: ResetCode::Timeout,
+                text: "slow",
+            },
+        ),
+        (
+            Opener,
+            &[(Reset, NONE, 1, b"\x01\0\xff")],
+            Event::Reset {
+                owner,
+                code: ResetCode::Unknown(256),
+                text: "(not UTF-8)",
+            },
+        ),
+        (
+            Opener,
+            &[(Drain, NONE, 0, b"")],
+            Event::Connection {
+                kind: Drain,
+                payload: b"",
+            },
+        ),
+    ];
+    for (side, frames, expected) in cases {
+        let mut session = busy(*side);
+        let events: Vec<_> = frames
+            .iter()
+            .map(|frame| feed(&mut session, *frame))
+            .collect();
+        let last = events.last().unwrap().as_ref();
+        assert_eq!(last, Ok(expected), "{side:?} {frames:?}");
+    }
+}
+
+#[test]
+fn a_stream_is_over_when_both_directions_ended_in_either_order() {
+    use FrameKind::{Data, Response, Trailers};
+    /// How our own direction ends.
+    #[derive(Debug, Clone, Copy)]
+    enum Ours {
+        Head,
+        Data,
+        Nothing,
+        Trailers,
+    }
+    let theirs: [&[Received]; 3] = [
+        &[(Response, Flags::END, 1, b"")],
+        &[(Response, Flags::NONE, 1, b""), (Data, Flags::END, 1, b"x")],
+        &[
+            (Response, Flags::NONE, 1, b""),
+            (Trailers, Flags::NONE, 1, b"a: b"),
+        ],
+    ];
+    for frames in theirs {
+        for ours in [Ours::Head, Ours::Data, Ours::Nothing, Ours::Trailers] {
+            for is_ours_first in [true, false] {
+                let mut opener = session(Side::Opener, 1);
+                let flags = Flags::NONE.with_if(Flags::END, matches!(ours, Ours::Head));
+                opener.open(owners(1)[0], flags, |_| {}).unwrap();
+                let end = |opener: &mut Session| match ours {
+                    Ours::Head => {}
+                    Ours::Data => send(opener, 1, |mut s, out| s.data(b"x", Flags::END, out)),
+                    Ours::Nothing => send(opener, 1, |mut s, out| s.end(b"", out)),
+                    Ours::Trailers => send(opener, 1, |mut s, out| s.end(b"a: b", out)),
+                };
+                if is_ours_first {
+                    end(&mut opener);
+                }
+                for frame in frames {
+                    assert_eq!(opener.len(), 1, "{ours:?} {frames:?}");
+                    feed(&mut opener, *frame).unwrap();
+                }
+                if !is_ours_first && !matches!(ours, Ours::Head) {
+                    assert_eq!(opener.len(), 1, "{ours:?} {frames:?}");
+                    end(&mut opener);
+                }
+                assert!(opener.is_empty(), "{ours:?} {frames:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_too_many_is_refused_by_the_acceptor() {
+    let mut acceptor = session(Side::Acceptor, 2);
+    for (stream, expected) in [(1, 1), (3, 2), (5, 2), (7, 2)] {
+        feed(&mut acceptor, (FrameKind::Request, Flags::END, stream, b"")).unwrap();
+        assert_eq!(acceptor.len(), expected, "{stream}");
+    }
+    let refused = [&[0, 6], &b"too many streams"[..]].concat();
+    let expected = [5, 7].map(|stream| (FrameKind::Reset, stream, refused.clone()));
+    assert_eq!(sent(&mut acceptor), expected);
+    acceptor.reset(StreamId(1), ResetCode::Cancel, "");
+    let event = feed(&mut acceptor, (FrameKind::Request, Flags::END, 9, b""));
+    assert!(
+        matches!(event, Ok(Event::Opened { .. })),
+        "there is room again"
+    );
+}
+
+#[test]
+fn a_stream_too_many_is_not_opened() {
+    let owner = owners(1)[0];
+    let mut opener = session(Side::Opener, 2);
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(1)));
+    assert!(opener.has_room());
+    opener.agree(1, WINDOW);
+    assert!(!opener.has_room());
+    let unwritten = |_: &mut Buf| panic!("nothing is written");
+    assert_eq!(
+        opener.open(owner, Flags::NONE, unwritten),
+        Err(OpenError::TooManyStreams)
+    );
+    opener.forget(StreamId(1));
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(3)));
+}
+
+#[test]
+fn agreed_limits_are_the_smaller_number_of_streams_and_the_peers_window() {
+    for (ours, theirs, opened) in [(2, 5, 2), (5, 2, 2), (3, 3, 3), (3, 0, 0)] {
+        let mut opener = session(Side::Opener, ours);
+        opener.agree(theirs, 12_345);
+        let owner = owners(1)[0];
+        let count = (0..9)
+            .filter(|_| opener.open(owner, Flags::NONE, |_| {}).is_ok())
+            .count();
+        assert_eq!(count, opened, "{ours} {theirs}");
+        let rooms = [1, 3, 5].map(|id| opener.sender(StreamId(id)).map(|s| s.room()));
+        assert!(rooms.into_iter().flatten().all(|room| room == 12_345));
+    }
+}
+
+#[test]
+fn nothing_is_opened_while_too_much_waits_to_be_sent() {
+    let owner = owners(1)[0];
+    let mut opener = session(Side::Opener, 1000);
+    let count = (0..).take_while(|_| {
+        opener
+            .open(owner, Flags::NONE, |out| out.extend(&[b'x'; 91]))
+            .is_ok()
+    });
+    assert_eq!(count.count(), PENDING_BYTES / 100);
+    assert!(!opener.has_room());
+    assert_eq!(
+        opener.open(owner, Flags::NONE, |_| {}),
+        Err(OpenError::Congested)
+    );
+    assert_eq!(opener.len(), 10);
+    let streams: Vec<u32> = sent(&mut opener)
+        .iter()
+        .map(|(_, stream, _)| *stream)
+        .collect();
+    assert_eq!(streams, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+    assert_eq!(
+        opener.open(owner, Flags::NONE, |_| {}),
+        Ok(StreamId(21)),
+        "none was skipped"
+    );
+}
+
+#[test]
+fn identifiers_run_out_after_a_warning() {
+    let owner = owners(1)[0];
+    let mut opener = session(Side::Opener, 10);
+    assert!(!opener.is_worn());
+    opener.next = super::WORN_BELOW;
+    assert!(!opener.is_worn());
+    opener.open(owner, Flags::NONE, |_| {}).unwrap();
+    assert!(opener.is_worn());
+    opener.next = u32::MAX - 2;
+    assert_eq!(
+        opener.open(owner, Flags::NONE, |_| {}),
+        Ok(StreamId(u32::MAX - 2))
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            opener.open(owner, Flags::NONE, |_| {}),
+            Err(OpenError::Exhausted)
+        );
+    }
+    assert_eq!(opener.len(), 2);
+}
+
+#[test]
+fn a_peer_that_does_not_read_refusals_ends_its_tunnel() {
+    let mut acceptor = session(Side::Acceptor, 0);
+    let mut next = (1..).step_by(2);
+    let mut flood = |acceptor: &mut Session| {
+        feed(
+            acceptor,
+            (FrameKind::Request, Flags::NONE, next.next().unwrap(), b""),
+        )
+    };
+    for _ in 0..1000 {
+        assert_eq!(flood(&mut acceptor), Ok(Event::Handled));
+        sent(&mut acceptor);
+    }
+    let error = (0..1000).find_map(|_| flood(&mut acceptor).err());
+    assert_eq!(error, Some(Error::NotReading));
+    assert!(acceptor.pending.len() < 4 * PENDING_BYTES + 100);
+}
+
+#[test]
+fn streams_that_are_over_leave_nothing_behind() {
+    let owner = owners(1)[0];
+    let mut acceptor = session(Side::Acceptor, 3);
+    for stream in (1..20_001).step_by(2) {
+        feed(
+            &mut acceptor,
+            (FrameKind::Request, Flags::NONE, stream, b""),
+        )
+        .unwrap();
+        acceptor.adopt(StreamId(stream), owner);
+        acceptor
+            .streams
+            .get_mut(&StreamId(stream))
+            .unwrap()
+            .send
+            .sent = u64::from(stream % 4) << 20;
+        feed(
+            &mut acceptor,
+            (FrameKind::Window, Flags::NONE, stream, &[0, 0, 0, 1]),
+        )
+        .unwrap();
+        feed(
+            &mut acceptor,
+            (FrameKind::Reset, Flags::NONE, stream, &[0, 1]),
+        )
+        .unwrap();
+        let queued = acceptor.fresh.len() + acceptor.bulk.len();
+        assert!(queued < 100, "{queued} turns for no stream");
+    }
+    assert!(acceptor.is_empty() && !acceptor.has_pending());
+    assert_eq!(acceptor.poll_ready(Turns::All), None);
+    assert!(!acceptor.has_ready());
+}
+
+#[test]
+fn adopting_names_the_owner_and_a_stream_without_one_has_no_turns() {
+    let ids = owners(2);
+    let mut acceptor = session(Side::Acceptor, 3);
+    feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+    acceptor.mark_ready(StreamId(1));
+    assert_eq!(acceptor.poll_ready(Turns::All), None);
+    assert_eq!(acceptor.owners().count(), 0);
+    for owner in ids.iter().copied() {
+        acceptor.adopt(StreamId(1), owner);
+        assert_eq!(
+            acceptor.owners().collect::<Vec<_>>(),
+            [(StreamId(1), owner)]
+        );
+        acceptor.mark_ready(StreamId(1));
+        assert_eq!(acceptor.poll_ready(Turns::All), Some((StreamId(1), owner)));
+    }
+    acceptor.adopt(StreamId(3), ids[0]);
+    assert_eq!(acceptor.len(), 1, "adopting opens nothing");
+}
+
+#[test]
+fn a_reset_is_told_once_and_forgetting_is_not_told() {
+    let mut opener = busy(Side::Opener);
+    opener.reset(StreamId(1), ResetCode::Cancel, "left");
+    opener.reset(StreamId(1), ResetCode::Cancel, "again");
+    opener.forget(StreamId(3));
+    opener.reset(StreamId(3), ResetCode::Cancel, "forgotten");
+    opener.reset(StreamId(99), ResetCode::Cancel, "never opened");
+    assert_eq!(
+        sent(&mut opener),
+        [(FrameKind::Reset, 1, b"\0\x01left".to_vec())]
+    );
+    assert!(opener.is_empty());
+    assert!(opener.sender(StreamId(1)).is_none() && opener.sender(StreamId(3)).is_none());
+    opener.release(StreamId(1), 1);
+    opener.mark_ready(StreamId(3));
+    assert!(!opener.has_pending() && !opener.has_ready());
+}
+
+#[test]
+#[expect(clippy::type_complexity, reason = "a row of the table")]
+fn credit_is_returned_in_steps_of_half_a_window() {
+    // The window, what arrives and is released in which pieces, and what each returns.
+    let cases: &[(u32, usize, &[(usize, u32)])] = &[
+        (100, 100, &[(49, 0), (1, 50), (50, 50)]),
+        (100, 100, &[(100, 100)]),
+        (100, 100, &[(99, 99), (1, 0)]),
+        (1, 1, &[(1, 1)]),
+        (3, 3, &[(1, 1), (1, 1), (1, 1)]),
+        (5, 5, &[(1, 0), (1, 2), (1, 0), (2, 3)]),
+        (100, 60, &[(0, 0), (60, 60), (0, 0)]),
+        (1, 1, &[(0, 0), (1, 1), (0, 0)]),
+    ];
+    for (window, arrived, releases) in cases {
+        for is_ended in [false, true] {
+            let mut acceptor = Session::new(Side::Acceptor, 1, 0, *window, PENDING_BYTES);
+            feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+            acceptor.adopt(StreamId(1), owners(1)[0]);
+            let flags = Flags::NONE.with_if(Flags::END, is_ended);
+            feed(
+                &mut acceptor,
+                (FrameKind::Data, flags, 1, &BYTES[..*arrived]),
+            )
+            .unwrap();
+            for (count, credit) in *releases {
+                acceptor.release(StreamId(1), *count);
+                let expected = (!is_ended && *credit > 0)
+                    .then(|| (FrameKind::Window, 1, credit.to_be_bytes().to_vec()));
+                assert_eq!(
+                    sent(&mut acceptor),
+                    Vec::from_iter(expected),
+                    "{window} {releases:?}"
+                );
+            }
+        }
+    }
+}
+
+/// An opener with three streams, of which those in `bulk` have sent much.
+fn queues(bulk: &[u32]) -> Session {
+    let mut opener = Session::new(Side::Opener, 3, 1 << 30, WINDOW, PENDING_BYTES);
+    for owner in owners(3) {
+        opener.open(owner, Flags::NONE, |_| {}).unwrap();
+    }
+    for stream in bulk {
+        for _ in 0..2 {
+            let bytes = &BYTES[..DATA_BYTES_MAX];
+            send(&mut opener, *stream, |mut sender, out| {
+                sender.data(bytes, Flags::NONE, out)
+            });
+        }
+    }
+    opener
+}
+
+fn turn(opener: &mut Session, turns: Turns) -> Option<u32> {
+    opener.poll_ready(turns).map(|(stream, _)| stream.number())
+}
+
+#[test]
+#[expect(clippy::type_complexity, reason = "a row of the table")]
+fn fresh_streams_go_before_bulk_ones() {
+    let cases: &[(&[u32], &[u32], Turns, &[u32])] = &[
+        (&[], &[1, 3, 5], Turns::All, &[1, 3, 5]),
+        (&[], &[5, 1, 3], Turns::FreshOnly, &[5, 1, 3]),
+        (&[1], &[1, 3, 5], Turns::All, &[3, 5, 1]),
+        (&[1], &[1, 3, 5], Turns::FreshOnly, &[3, 5]),
+        (&[1, 5], &[5, 1, 3], Turns::All, &[3, 5, 1]),
+        (&[1, 3, 5], &[5, 1, 3], Turns::All, &[5, 1, 3]),
+        (&[1, 3, 5], &[5, 1, 3], Turns::FreshOnly, &[]),
+        (&[1], &[1, 1, 3, 3], Turns::All, &[3, 1]),
+    ];
+    for (bulk, ready, turns, expected) in cases {
+        let mut opener = queues(bulk);
+        for stream in *ready {
+            opener.mark_ready(StreamId(*stream));
+        }
+        let got: Vec<u32> = std::iter::from_fn(|| turn(&mut opener, *turns)).collect();
+        assert_eq!(got, *expected, "{bulk:?} {ready:?} {turns:?}");
+    }
+}
+
+#[test]
+fn bulk_streams_take_turns() {
+    let mut opener = queues(&[1, 3, 5]);
+    for stream in [3, 5, 1] {
+        opener.mark_ready(StreamId(stream));
+    }
+    for expected in [3, 5, 1, 3, 5, 1] {
+        assert_eq!(turn(&mut opener, Turns::All), Some(expected));
+        opener.mark_ready(StreamId(expected));
+    }
+}
+
+#[test]
+fn a_direction_that_ended_has_no_turns() {
+    for is_queued_before in [true, false] {
+        let mut opener = queues(&[]);
+        if is_queued_before {
+            opener.mark_ready(StreamId(1));
+        }
+        send(&mut opener, 1, |mut sender, out| sender.end(b"", out));
+        send(&mut opener, 1, |mut sender, out| sender.end(b"", out));
+        opener.mark_ready(StreamId(1));
+        feed(
+            &mut opener,
+            (FrameKind::Window, Flags::NONE, 1, &[0, 0, 0, 9]),
+        )
+        .unwrap();
+        assert_eq!(turn(&mut opener, Turns::All), None, "{is_queued_before}");
+        assert_eq!(opener.len(), 3);
+    }
+}
+
+#[test]
+fn credit_gives_a_turn_and_bounds_one_frame() {
+    for (credit, room) in [
+        (0, 0),
+        (5, 5),
+        (16_384, 16_384),
+        (16_385, 16_384),
+        (1 << 30, 16_384),
+    ] {
+        let mut opener = Session::new(Side::Opener, 1, 0, 0, PENDING_BYTES);
+        opener.open(owners(1)[0], Flags::NONE, |_| {}).unwrap();
+        let frame = u32::to_be_bytes(credit);
+        let window = Frame {
+            kind: FrameKind::Window,
+            flags: Flags::NONE,
+            stream: StreamId(1),
+            payload: &frame,
+        };
+        opener.handle(window).unwrap();
+        assert_eq!(turn(&mut opener, Turns::All), Some(1));
+        assert_eq!(opener.sender(StreamId(1)).unwrap().room(), room);
+    }
+}

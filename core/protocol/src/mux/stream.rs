@@ -1,0 +1,146 @@
+//! One stream: two directions that end by themselves, each with its credit.
+
+use super::Outbound;
+use super::frame::{DATA_BYTES_MAX, Flags, FrameKind, StreamId};
+use super::{Error, ResetCode};
+use crate::ConnId;
+
+/// What both directions of a stream are at.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The connection whose bytes this stream carries; `None` until the acceptor named one.
+    pub(super) owner: Option<ConnId>,
+    pub(super) send: Send,
+    pub(super) recv: Recv,
+    /// Whether the acceptor has sent its final response head.
+    pub(super) responded: bool,
+    pub(super) queued: bool,
+}
+
+/// The direction in which we send.
+#[derive(Debug)]
+pub(super) struct Send {
+    /// DATA bytes that the peer still allows.
+    pub(super) credit: u32,
+    /// DATA bytes sent so far.
+    pub(super) sent: u64,
+    pub(super) ended: bool,
+}
+
+/// The direction in which we receive.
+#[derive(Debug)]
+pub(super) struct Recv {
+    /// DATA bytes that the peer may still send.
+    ///
+    /// Invariant: `allowed + unreturned + (bytes delivered and not yet released) == window`.
+    pub(super) allowed: u32,
+    /// Bytes that were released and whose credit is not yet returned.
+    pub(super) unreturned: u32,
+    pub(super) ended: bool,
+}
+
+impl Stream {
+    pub(super) const fn new(owner: Option<ConnId>, send_window: u32, recv_window: u32) -> Self {
+        Self {
+            owner,
+            send: Send { credit: send_window, sent: 0, ended: false },
+            recv: Recv { allowed: recv_window, unreturned: 0, ended: false },
+            responded: false,
+            queued: false,
+        }
+    }
+
+    /// Whether both directions have ended.
+    pub(super) const fn is_over(&self) -> bool {
+        self.send.ended && self.recv.ended
+    }
+}
+
+impl Send {
+    pub(super) fn grant(&mut self, credit: u32) -> Result<(), Error> {
+        self.credit = self.credit.checked_add(credit).ok_or(Error::WindowOverflow)?;
+        Ok(())
+    }
+}
+
+impl Recv {
+    /// DATA arrived.
+    pub(super) fn take(&mut self, length: usize) -> Result<(), Error> {
+        let length = u32::try_from(length).map_err(|_| Error::DataTooLong)?;
+        self.allowed = self.allowed.checked_sub(length).ok_or(Error::WindowExceeded)?;
+        Ok(())
+    }
+
+    /// Bytes left for their destination; the credit to return now, once it is worth a frame.
+    /// Half a window keeps the sender going while costing one small frame per half window.
+    pub(super) fn release(&mut self, count: u32, window: u32) -> Option<u32> {
+        self.unreturned += count;
+        debug_assert!(self.allowed + self.unreturned <= window, "more released than delivered");
+        if self.ended || self.unreturned < (window / 2).max(1) {
+            return None;
+        }
+        let credit = std::mem::take(&mut self.unreturned);
+        self.allowed += credit;
+        Some(credit)
+    }
+}
+
+/// The sending direction of one stream, borrowed for as long as its turn lasts.
+#[derive(Debug)]
+pub struct Sender<'s> {
+    pub(super) id: StreamId,
+    pub(super) stream: &'s mut Stream,
+}
+
+impl Sender<'_> {
+    /// DATA bytes that may go in the next frame; 0 without credit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        (self.stream.send.credit as usize).min(DATA_BYTES_MAX)
+    }
+
+    /// Whether this direction has ended.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.stream.send.ended
+    }
+
+    /// Sends a response head, written by `head`.
+    pub fn head<R>(
+        &mut self,
+        flags: Flags,
+        out: &mut Outbound<'_>,
+        head: impl FnOnce(&mut crate::Buf) -> R,
+    ) -> R {
+        self.stream.responded |= !flags.has(Flags::INTERIM);
+        self.stream.send.ended |= flags.has(Flags::END);
+        out.frame(FrameKind::Response, flags, self.id, head)
+    }
+
+    /// Sends body bytes, at most [`Self::room`] of them; with [`Flags::END`] they are the last.
+    pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
+        let length = u32::try_from(bytes.len()).expect("at most the room");
+        assert!(bytes.len() <= self.room() && !self.stream.send.ended, "beyond room or end");
+        self.stream.send.credit -= length;
+        self.stream.send.sent += u64::from(length);
+        self.stream.send.ended |= flags.has(Flags::END);
+        out.frame(FrameKind::Data, flags, self.id, |tx| tx.extend(bytes));
+    }
+
+    /// Ends this direction, with trailers unless they are empty.
+    pub fn end(&mut self, trailers: &[u8], out: &mut Outbound<'_>) {
+        if self.stream.send.ended {
+            return;
+        }
+        self.stream.send.ended = true;
+        let kind = if trailers.is_empty() { FrameKind::Data } else { FrameKind::Trailers };
+        out.frame(kind, Flags::END, self.id, |tx| tx.extend(trailers));
+    }
+}
+
+/// The payload of RESET.
+pub(super) fn parse_reset(payload: &[u8]) -> Result<(ResetCode, &str), Error> {
+    let (code, text) = payload.split_first_chunk::<2>().ok_or(Error::MalformedFrame)?;
+    let text = std::str::from_utf8(text).unwrap_or("(not UTF-8)");
+    Ok((ResetCode::from(u16::from_be_bytes(*code)), text))
+}

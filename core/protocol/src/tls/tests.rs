@@ -1,0 +1,258 @@
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
+};
+
+use super::{SEAL_BYTES_MAX, TlsFilter};
+use crate::{Buf, Rng};
+
+/// An authority, and a certificate of it for `mesh.test`.
+struct Identity {
+    authority: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap();
+        let issuer = Issuer::new(params, authority_key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["mesh.test".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        Self {
+            authority: authority.der().clone(),
+            certificate: certificate.der().clone(),
+            key: key.serialize_der(),
+        }
+    }
+
+    fn server(&self) -> TlsFilter {
+        let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        TlsFilter::new(ServerConnection::new(Arc::new(config)).unwrap())
+    }
+
+    fn client(&self, version: &'static SupportedProtocolVersion, host: &str) -> TlsFilter {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        TlsFilter::new(ClientConnection::new(Arc::new(config), name).unwrap())
+    }
+}
+
+/// One end with its queues.
+struct End {
+    filter: TlsFilter,
+    rx: Buf,
+    tx: Buf,
+}
+
+/// Two ends and a link between them that chops.
+struct Pair {
+    client: End,
+    server: End,
+    rng: Rng,
+    chunk_bytes_max: u64,
+}
+
+impl Pair {
+    fn new(version: &'static SupportedProtocolVersion, chunk_bytes_max: u64) -> Self {
+        let identity = Identity::new();
+        let end = |filter| End {
+            filter,
+            rx: Buf::new(),
+            tx: Buf::new(),
+        };
+        Self {
+            client: end(identity.client(version, "mesh.test")),
+            server: end(identity.server()),
+            rng: Rng::from_seed(chunk_bytes_max),
+            chunk_bytes_max,
+        }
+    }
+
+    /// Moves bytes until neither end has anything to say.
+    fn drive(&mut self) {
+        loop {
+            let (client, server) = (&mut self.client, &mut self.server);
+            let size = usize::try_from(1 + self.rng.below(self.chunk_bytes_max)).unwrap();
+            let there = carry(client, server, size);
+            let back = carry(server, client, size);
+            if there + back == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Hands at most `size` bytes of ciphertext over; how many there were.
+fn carry(from: &mut End, to: &mut End, size: usize) -> usize {
+    if from.filter.outgoing().is_empty() {
+        from.filter.seal(&mut from.tx);
+    }
+    let size = size.min(from.filter.outgoing().len());
+    let ciphertext = &from.filter.outgoing()[..size];
+    let before = to.rx.len();
+    let count = to.filter.handle_ciphertext(ciphertext, &mut to.rx).unwrap();
+    assert_eq!(to.rx.len() - before, count);
+    from.filter.handle_written(size);
+    size
+}
+
+#[test]
+fn bytes_pass_both_ways_however_the_link_chops() {
+    for version in [&TLS12, &TLS13] {
+        for chunk_bytes_max in [1, 7, 1000, 100_000] {
+            let mut pair = Pair::new(version, chunk_bytes_max);
+            let request = b"a request ".repeat(300);
+            let answer = b"an answer ".repeat(20_000);
+            pair.client.tx.extend(&request);
+            pair.drive();
+            assert_eq!(pair.server.rx.as_slice(), request);
+            pair.server.tx.extend(&answer);
+            pair.drive();
+            assert_eq!(pair.client.rx.as_slice(), answer);
+            assert!(!pair.client.filter.is_handshaking());
+        }
+    }
+}
+
+#[test]
+fn nothing_leaves_before_the_handshake_is_over() {
+    let mut pair = Pair::new(&TLS13, 100_000);
+    let hello = pair.client.filter.outgoing().len();
+    assert!(hello > 0, "the client speaks first");
+    pair.client.tx.extend(b"secret");
+    assert_eq!(pair.client.filter.seal(&mut pair.client.tx), 0);
+    assert_eq!(pair.client.filter.outgoing().len(), hello);
+    assert_eq!(pair.client.tx.len(), 6);
+}
+
+#[test]
+fn no_more_is_sealed_than_can_be_overtaken() {
+    let mut pair = Pair::new(&TLS13, 100_000);
+    pair.drive();
+    let End { filter, tx, .. } = &mut pair.client;
+    tx.extend(&vec![1; 10 * SEAL_BYTES_MAX]);
+    assert_eq!(filter.seal(tx), SEAL_BYTES_MAX);
+    assert_eq!(filter.seal(tx), 0, "the first batch has not left");
+    assert!(filter.outgoing().len() < SEAL_BYTES_MAX + 1024);
+    assert_eq!(tx.len(), 9 * SEAL_BYTES_MAX);
+}
+
+#[test]
+fn an_idle_session_owns_little_memory() {
+    let mut pair = Pair::new(&TLS13, 100_000);
+    pair.client.tx.extend(&vec![1; 500_000]);
+    pair.drive();
+    assert_eq!(pair.server.rx.len(), 500_000);
+    assert!(pair.client.filter.outgoing.capacity() <= super::IDLE_BYTES_MAX);
+}
+
+#[test]
+fn an_end_is_told_and_what_follows_it_is_ignored() {
+    for version in [&TLS12, &TLS13] {
+        let mut pair = Pair::new(version, 100_000);
+        pair.client.tx.extend(b"the last bytes");
+        pair.drive();
+        pair.client.filter.finish();
+        pair.client.filter.finish();
+        assert!(!pair.server.filter.has_ended());
+        let mut ciphertext = pair.client.filter.outgoing().to_vec();
+        ciphertext.extend(b"rubbish");
+        let count = pair
+            .server
+            .filter
+            .handle_ciphertext(&ciphertext, &mut pair.server.rx);
+        assert_eq!(count.unwrap(), 0);
+        assert!(pair.server.filter.has_ended());
+        assert_eq!(pair.server.rx.as_slice(), b"the last bytes");
+    }
+}
+
+#[test]
+fn the_other_direction_stays_open_after_an_end() {
+    let mut pair = Pair::new(&TLS13, 1000);
+    pair.drive();
+    pair.client.filter.finish();
+    pair.drive();
+    assert!(pair.server.filter.has_ended());
+    pair.server.tx.extend(b"a late answer");
+    pair.drive();
+    assert_eq!(pair.client.rx.as_slice(), b"a late answer");
+}
+
+#[test]
+fn a_wrong_name_is_refused_and_the_server_hears_why() {
+    let identity = Identity::new();
+    let mut client = identity.client(&TLS13, "other.test");
+    let mut server = identity.server();
+    let mut rx = Buf::new();
+    let hello = client.outgoing().to_vec();
+    server.handle_ciphertext(&hello, &mut rx).unwrap();
+    let answer = server.outgoing().to_vec();
+    client.handle_written(hello.len());
+    let error = client.handle_ciphertext(&answer, &mut rx).unwrap_err();
+    assert!(error.to_string().contains("other.test"), "{error}");
+    let alert = client.outgoing().to_vec();
+    let error = server.handle_ciphertext(&alert, &mut rx).unwrap_err();
+    assert!(error.to_string().contains("alert"), "{error}");
+}
+
+#[test]
+fn an_unknown_authority_is_refused() {
+    let mut client = Identity::new().client(&TLS13, "mesh.test");
+    let mut server = Identity::new().server();
+    let mut rx = Buf::new();
+    let hello = client.outgoing().to_vec();
+    server.handle_ciphertext(&hello, &mut rx).unwrap();
+    let error = client.handle_ciphertext(server.outgoing(), &mut rx);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn plain_http_is_an_error_and_no_plaintext() {
+    let mut server = Identity::new().server();
+    let mut rx = Buf::new();
+    let outcome = server.handle_ciphertext(b"GET / HTTP/1.1\r\n\r\n", &mut rx);
+    assert!(outcome.is_err());
+    assert!(rx.is_empty());
+}
+
+#[test]
+fn a_changed_byte_is_an_error_after_the_bytes_before_it() {
+    let mut pair = Pair::new(&TLS13, 100_000);
+    pair.drive();
+    let End { filter, tx, .. } = &mut pair.client;
+    tx.extend(b"good");
+    filter.seal(tx);
+    tx.extend(b"evil");
+    filter.seal(tx);
+    let mut ciphertext = filter.outgoing().to_vec();
+    *ciphertext.last_mut().unwrap() ^= 1;
+    let End { filter, rx, .. } = &mut pair.server;
+    assert!(filter.handle_ciphertext(&ciphertext, rx).is_err());
+    assert_eq!(rx.as_slice(), b"good");
+    assert!(!filter.has_ended(), "a broken session has no clean end");
+}

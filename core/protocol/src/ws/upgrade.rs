@@ -1,0 +1,95 @@
+//! The HTTP upgrade that opens a tunnel (RFC 6455 4), on our own HTTP machines.
+
+use std::io::Write;
+
+use data_encoding::BASE64;
+use tungstenite::handshake::derive_accept_key;
+
+use super::Error;
+use crate::http1::{RequestHead, ResponseHead};
+use crate::{Buf, Rng};
+
+/// The sub-protocol that both ends of a tunnel speak.
+pub const PROTOCOL: &str = "mesh.v1";
+
+/// The agent's side of an upgrade: remembers the key until the answer comes.
+#[derive(Debug)]
+pub struct Offer {
+    key: String,
+}
+
+impl Offer {
+    /// Writes the request for the WebSocket at `path` of `authority`.
+    pub fn write(authority: &str, path: &str, tx: &mut Buf, rng: &mut Rng) -> Self {
+        let nonce = [rng.bits().to_be_bytes(), rng.bits().to_be_bytes()].concat();
+        let key = BASE64.encode(&nonce);
+        write!(
+            tx,
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\
+             Sec-WebSocket-Protocol: {PROTOCOL}\r\nUser-Agent: mesh-agent/{}\r\n\r\n",
+            env!("CARGO_PKG_VERSION"),
+        )
+        .expect("a Buf takes everything");
+        Self { key }
+    }
+
+    /// Checks the answer.
+    ///
+    /// # Errors
+    /// The peer did not switch, or not to what was offered.
+    pub fn verify(&self, head: &ResponseHead<'_, '_>) -> Result<(), Error> {
+        if head.status != 101 {
+            return Err(Error::NotSwitching(head.status));
+        }
+        let accept = derive_accept_key(self.key.as_bytes());
+        let is_upgraded = has_token(head.field("connection"), "upgrade")
+            && has_token(head.field("upgrade"), "websocket")
+            && head.field("sec-websocket-accept") == Some(accept.as_bytes())
+            && head.field("sec-websocket-extensions").is_none();
+        if !is_upgraded {
+            return Err(Error::BadUpgrade);
+        }
+        match head.field("sec-websocket-protocol") {
+            Some(protocol) if protocol == PROTOCOL.as_bytes() => Ok(()),
+            Some(_) | None => Err(Error::WrongProtocol),
+        }
+    }
+}
+
+/// Checks a request for a tunnel and writes the 101 to it.
+///
+/// # Errors
+/// The request is no WebSocket upgrade, or does not offer `mesh.v1`; nothing was written.
+pub fn accept(head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
+    let key = head.field("sec-websocket-key").filter(|key| {
+        BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
+    });
+    let is_upgrade = head.method == "GET"
+        && has_token(head.field("connection"), "upgrade")
+        && has_token(head.field("upgrade"), "websocket")
+        && head.field("sec-websocket-version") == Some(b"13");
+    let (true, Some(key)) = (is_upgrade, key) else { return Err(Error::BadUpgrade) };
+    if !has_token(head.field("sec-websocket-protocol"), PROTOCOL) {
+        return Err(Error::WrongProtocol);
+    }
+    let accept = derive_accept_key(key);
+    write!(
+        tx,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n",
+    )
+    .expect("a Buf takes everything");
+    Ok(())
+}
+
+/// Whether a comma-separated list holds the token, whatever its case.
+fn has_token(list: Option<&[u8]>, token: &str) -> bool {
+    list.is_some_and(|list| {
+        list.split(|byte| *byte == b',')
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use super::{Offer, accept};
+use crate::http1::{RequestHead, ResponseHead, Storage};
+use crate::ws::Error;
+use crate::{Buf, Rng};
+
+fn offer() -> (Offer, String) {
+    let mut tx = Buf::new();
+    let offer = Offer::write("ingress:8082", "/", &mut tx, &mut Rng::from_seed(1));
+    (offer, String::from_utf8(tx.as_slice().to_vec()).unwrap())
+}
+
+fn answer(request: &str) -> Result<String, Error> {
+    let mut tx = Buf::new();
+    let mut storage = Storage::new();
+    accept(&RequestHead::parse(request.as_bytes(), &mut storage).unwrap(), &mut tx)?;
+    Ok(String::from_utf8(tx.as_slice().to_vec()).unwrap())
+}
+
+fn verify(offer: &Offer, response: &str) -> Result<(), Error> {
+    let mut storage = Storage::new();
+    offer.verify(&ResponseHead::parse(response.as_bytes(), &mut storage).unwrap())
+}
+
+#[test]
+fn offer_and_acceptance_fit() {
+    let (offer, request) = offer();
+    let response = answer(&request).unwrap();
+    assert_eq!(verify(&offer, &response), Ok(()));
+}
+
+#[test]
+fn tungstenite_accepts_our_offer_in_the_same_words() {
+    let (_, request) = offer();
+    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
+    let theirs = tungstenite::handshake::server::create_response(
+        &tungstenite::http::Request::builder()
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", key)
+            .body(())
+            .unwrap(),
+    )
+    .unwrap();
+    let accept = theirs.headers()["sec-websocket-accept"].to_str().unwrap();
+    assert!(answer(&request).unwrap().contains(&format!("Sec-WebSocket-Accept: {accept}\r\n")));
+}
+
+#[test]
+fn a_request_that_is_no_offer_is_refused() {
+    let (_, request) = offer();
+    let cases = [
+        ("GET /", "POST /", Error::BadUpgrade),
+        ("Connection: Upgrade", "Connection: close", Error::BadUpgrade),
+        ("Upgrade: websocket", "Upgrade: h2c", Error::BadUpgrade),
+        ("Version: 13", "Version: 8", Error::BadUpgrade),
+        ("Sec-WebSocket-Key: ", "Sec-WebSocket-Key: x", Error::BadUpgrade),
+        ("Sec-WebSocket-Key", "X-Key", Error::BadUpgrade),
+        ("mesh.v1", "mesh.v0", Error::WrongProtocol),
+        ("Sec-WebSocket-Protocol", "X-Protocol", Error::WrongProtocol),
+    ];
+    for (from, to, error) in cases {
+        assert_eq!(answer(&request.replace(from, to)), Err(error), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_the_offer_is_refused() {
+    let (offer, request) = offer();
+    let response = answer(&request).unwrap();
+    let cases = [
+        ("101 Switching Protocols", "403 Forbidden", Error::NotSwitching(403)),
+        ("Connection: Upgrade", "Connection: close", Error::BadUpgrade),
+        ("Upgrade: websocket", "Upgrade: h2c", Error::BadUpgrade),
+        ("Accept: ", "Accept: x", Error::BadUpgrade),
+        ("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n", Error::BadUpgrade),
+        ("mesh.v1", "chat", Error::WrongProtocol),
+    ];
+    for (from, to, error) in cases {
+        assert_eq!(verify(&offer, &response.replace(from, to)), Err(error), "{from} -> {to}");
+    }
+}

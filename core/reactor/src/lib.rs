@@ -1,0 +1,28 @@
+//! The mio shell: sockets, timers, listeners, offload threads and signals. It knows no protocol.
+//!
+//! ```text
+//!   kernel --- poll ---> Reactor --- latch, fire, settle ---> Driver ---> App
+//!                         |  |  |
+//!                Listener '  |  ' Connector --- Offload (DNS)
+//!                         Mailbox <--- Handle, Offload (other threads)
+//! ```
+//!
+//! The loop itself is [`mesh_protocol::Driver`], the same one that the simulator runs. What is
+//! added here is the kernel: one `epoll` instance, each socket registered once for both
+//! directions and edge-triggered, and never again.
+
+mod client_tls;
+mod connect;
+mod handle;
+mod listener;
+mod offload;
+mod reactor;
+mod resolve;
+mod signals;
+mod transport;
+
+pub use client_tls::{CaError, ClientTls};
+pub use handle::Handle;
+pub use listener::{Listen, listen};
+pub use reactor::Reactor;
+pub use signals::Signals;

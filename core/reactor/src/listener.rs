@@ -1,0 +1,150 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{self, SocketAddr};
+use std::time::{Duration, Instant};
+
+use log::warn;
+use mesh_protocol::{ListenerId, Traffic};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Socket, Type};
+
+/// A listening socket to be served, and what its connections carry.
+#[derive(Debug)]
+pub struct Listen {
+    /// How the application knows it.
+    pub id: ListenerId,
+    /// The socket; [`listen`] makes one.
+    pub socket: net::TcpListener,
+    /// Sets the options of each connection.
+    pub traffic: Traffic,
+}
+
+/// Connections that the kernel may hold for us: a reconnect of every agent at once. The kernel
+/// lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket, non-blocking, with `SO_REUSEADDR`: a restart need not wait for the
+/// connections of its predecessor to time out. An unspecified IPv6 address listens on IPv4 too.
+///
+/// # Errors
+/// The kernel's, without the address: the caller words it.
+pub fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A registered listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) id: ListenerId,
+    pub(crate) traffic: Traffic,
+    socket: TcpListener,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The kernel will say when somebody comes.
+    Waiting,
+    /// Somebody may be there.
+    Ready,
+    /// The process or the system is out of something. The kernel's edge is consumed, so only the
+    /// clock makes the listener look again.
+    Exhausted { until: Instant },
+}
+
+/// How long to leave those who wait alone when there is no descriptor or no memory for them.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+impl Listener {
+    pub(crate) fn new(listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
+        listen.socket.set_nonblocking(true)?;
+        let mut socket = TcpListener::from_std(listen.socket);
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        Ok(Self {
+            id: listen.id,
+            traffic: listen.traffic,
+            socket,
+            state: State::Waiting,
+        })
+    }
+
+    /// The kernel says that somebody came.
+    pub(crate) fn latch(&mut self) {
+        if self.state == State::Waiting {
+            self.state = State::Ready;
+        }
+    }
+
+    /// Whether [`Self::poll_accept`] may bring something now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// When to call [`Self::poll_accept`] without having heard from the kernel.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting | State::Ready => None,
+            State::Exhausted { until } => Some(until),
+        }
+    }
+
+    /// The next one who came; `None` when nobody is there or nobody can be taken in.
+    pub(crate) fn poll_accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+        match self.state {
+            State::Waiting => return None,
+            State::Exhausted { until } if until > now => return None,
+            State::Exhausted { .. } | State::Ready => {}
+        }
+        for _ in 0..GONE_MAX {
+            match self.socket.accept() {
+                Ok(accepted) => {
+                    self.state = State::Ready;
+                    return Some(accepted);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.state = State::Waiting;
+                    return None;
+                }
+                Err(error) if is_about_the_peer(&error) => {}
+                Err(error) => {
+                    // The application never hears of those it cannot have, and the operator must.
+                    warn!("cannot accept on listener {}: {error}", self.id.0);
+                    self.state = State::Exhausted {
+                        until: now + RETRY_AFTER,
+                    };
+                    return None;
+                }
+            }
+        }
+        self.state = State::Ready;
+        None
+    }
+}
+
+/// Connections that ended before they were accepted, skipped in one call.
+const GONE_MAX: usize = 64;
+
+/// Whether accepting failed because of the connection and not because of us: accept(2) reports
+/// errors that are already pending on the new connection.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::TimedOut
+    )
+}

@@ -1,0 +1,342 @@
+//! The loop: one poll, one look at the clock and one settling of the driver per turn.
+//!
+//! ```text
+//!   settle -> obey commands -> poll -> now -> latch events -> fire deadlines
+//!     ^                                                             |
+//!     '---- accept <- letters, signals <- connects <----------------'
+//! ```
+//!
+//! Latching changes no connection. All that can end one or begin one comes after the last event
+//! of the batch, so an event never meets another connection than the one it was meant for.
+
+use std::io;
+use std::mem;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+use rustls::crypto::ring;
+
+use crate::connect::{Connector, Outcome};
+use crate::handle::Letter;
+use crate::listener::Listener;
+use crate::signals::SignalPipe;
+use crate::transport::{self, Socket};
+use crate::{ClientTls, Handle, Listen, Signals};
+
+/// An application with its sockets, run by the thread that calls [`Reactor::run`].
+pub struct Reactor<A: App> {
+    driver: Driver<A, Socket>,
+    poll: Poll,
+    listeners: Vec<Listener>,
+    connector: Connector,
+    signals: Option<SignalPipe>,
+    handle: Handle,
+    letters: Receiver<Letter>,
+    /// Whose events come with which token, by slot. An entry stays until the slot's next owner
+    /// registers; the driver knows that its owner is gone.
+    owners: Vec<Option<ConnId>>,
+    /// Attempts to connect of which the kernel said something this turn.
+    dialled: Vec<(ConnId, Readiness)>,
+    /// Attempts that failed at once. They are told in the next turn: an application that connects
+    /// anew whenever it fails must not keep this one from ending.
+    failed: Vec<(ConnId, io::Error)>,
+    /// Signals of this turn.
+    drains_asked: usize,
+    now: Instant,
+}
+
+const MAILBOX: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const LISTENERS: usize = 2;
+
+/// Events taken from the kernel at once. What is left over comes with the next poll.
+const EVENTS_MAX: usize = 1024;
+/// Connections accepted from one listener per turn, so that those already there are served too.
+const ACCEPTS_MAX: usize = 64;
+/// The longest sleep. Nothing needs it; it makes a forgotten deadline a delay and not a standstill.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Whether the loop goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    Exit,
+}
+
+impl<A: App> Reactor<A> {
+    /// Prepares to run `app`. Nobody is accepted and nothing connects before [`Self::run`].
+    ///
+    /// # Errors
+    /// The kernel refuses a poll, a registration or a signal handler, or has no randomness.
+    pub fn new(
+        app: A,
+        listeners: Vec<Listen>,
+        tls: ClientTls,
+        signals: Signals,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
+        let listeners = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, listen)| Listener::new(listen, poll.registry(), listener_token(index)))
+            .collect::<io::Result<_>>()?;
+        let signals = match signals {
+            Signals::Handle => Some(SignalPipe::new(poll.registry(), SIGNALS)?),
+            Signals::Ignore => None,
+        };
+        let now = Instant::now();
+        Ok(Self {
+            driver: Driver::new(app, Rng::from_seed(seed()?), now),
+            poll,
+            listeners,
+            connector: Connector::new(tls, handle.clone()),
+            signals,
+            handle,
+            letters,
+            owners: Vec::new(),
+            dialled: Vec::new(),
+            failed: Vec::new(),
+            drains_asked: 0,
+            now,
+        })
+    }
+
+    /// Reaches this reactor from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until the application exits or somebody stops it, and gives the application back.
+    /// Connections that are still open are closed.
+    ///
+    /// # Errors
+    /// The kernel refuses to poll.
+    pub fn run(mut self) -> io::Result<A> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            self.driver.settle();
+            if self.obey() == Flow::Exit {
+                return Ok(self.driver.into_app());
+            }
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            self.now = Instant::now();
+            for event in &events {
+                self.latch(event);
+            }
+            self.driver.fire(self.now);
+            self.advance_connects();
+            if self.read_letters() == Flow::Exit {
+                return Ok(self.driver.into_app());
+            }
+            self.accept();
+        }
+    }
+
+    /// Carries out what the application asked for.
+    fn obey(&mut self) -> Flow {
+        while let Some(command) = self.driver.poll_command() {
+            match command {
+                Command::Exit => return Flow::Exit,
+                Command::Connect { conn, target } => {
+                    if !self.is_wanted(conn) {
+                        continue;
+                    }
+                    let token = self.claim(conn);
+                    let registry = self.poll.registry();
+                    match self
+                        .connector
+                        .start(conn, target, token, registry, self.now)
+                    {
+                        Outcome::Failed(error) => self.failed.push((conn, error)),
+                        Outcome::Connected(_) | Outcome::Pending => {}
+                    }
+                }
+            }
+        }
+        Flow::Continue
+    }
+
+    /// How long the kernel may let us sleep. mio rounds up to milliseconds, so that a deadline
+    /// has passed when we wake for it.
+    fn timeout(&mut self) -> Duration {
+        if self.driver.has_work()
+            || !self.failed.is_empty()
+            || self.listeners.iter().any(Listener::is_ready)
+        {
+            return Duration::ZERO;
+        }
+        self.listeners
+            .iter()
+            .filter_map(Listener::deadline)
+            .chain(self.driver.next_deadline())
+            .chain(self.connector.deadline())
+            .min()
+            .map_or(SLEEP_MAX, |due| {
+                due.saturating_duration_since(self.now).min(SLEEP_MAX)
+            })
+    }
+
+    /// Records an event.
+    fn latch(&mut self, event: &Event) {
+        let Token(number) = event.token();
+        if event.token() == MAILBOX {
+            return;
+        }
+        if event.token() == SIGNALS {
+            self.drains_asked += self.signals.as_mut().map_or(0, SignalPipe::take);
+            return;
+        }
+        let index = number - LISTENERS;
+        if let Some(listener) = self.listeners.get_mut(index) {
+            return listener.latch();
+        }
+        let owner = self.owners.get(index - self.listeners.len());
+        let Some(conn) = owner.copied().flatten() else {
+            return;
+        };
+        let readiness = Readiness {
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            closed: event.is_read_closed() || event.is_error(),
+        };
+        if self.driver.transport_mut(conn).is_some() {
+            self.driver.latch(conn, readiness);
+        } else {
+            self.dialled.push((conn, readiness));
+        }
+    }
+
+    /// Takes the connections that are being made further.
+    fn advance_connects(&mut self) {
+        for (conn, error) in mem::take(&mut self.failed) {
+            self.driver.connect_failed(conn, error);
+        }
+        let mut dialled = mem::take(&mut self.dialled);
+        for (conn, readiness) in dialled.drain(..) {
+            let registry = self.poll.registry();
+            let outcome = self.connector.handle_event(conn, registry, self.now);
+            let made = matches!(outcome, Outcome::Connected(_));
+            self.conclude(conn, outcome);
+            if made {
+                // The edge that announced the connection also announced its readiness.
+                self.driver.latch(conn, readiness);
+            }
+        }
+        self.dialled = dialled;
+        while let Some(conn) = self.connector.poll_expired(self.now) {
+            if self.is_wanted(conn) {
+                let registry = self.poll.registry();
+                let outcome = self.connector.handle_timeout(conn, registry, self.now);
+                self.conclude(conn, outcome);
+            } else {
+                self.connector.forget(conn);
+            }
+        }
+    }
+
+    fn conclude(&mut self, conn: ConnId, outcome: Outcome) {
+        match outcome {
+            Outcome::Pending => {}
+            Outcome::Connected(socket) => self.driver.connected(conn, socket),
+            Outcome::Failed(error) => self.driver.connect_failed(conn, error),
+        }
+    }
+
+    /// Signals and what other threads had to say.
+    fn read_letters(&mut self) -> Flow {
+        for _ in 0..mem::take(&mut self.drains_asked) {
+            self.driver.drain();
+        }
+        while let Ok(letter) = self.letters.try_recv() {
+            match letter {
+                Letter::Drain => self.driver.drain(),
+                Letter::Stop => return Flow::Exit,
+                Letter::Resolved(resolution) => {
+                    let registry = self.poll.registry();
+                    let outcomes = self
+                        .connector
+                        .handle_resolution(resolution, registry, self.now);
+                    for (conn, outcome) in outcomes {
+                        self.conclude(conn, outcome);
+                    }
+                }
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Takes in who came, within the budget of a turn.
+    fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_MAX {
+                let listener = &mut self.listeners[index];
+                let Some((stream, peer)) = listener.poll_accept(self.now) else {
+                    break;
+                };
+                transport::set_options(&stream, listener.traffic);
+                let id = listener.id;
+                if let Some(conn) = self.driver.accepted(id, peer, Socket::plain(stream)) {
+                    self.register(conn);
+                }
+            }
+        }
+    }
+
+    /// Registers an accepted connection's socket.
+    fn register(&mut self, conn: ConnId) {
+        let token = self.claim(conn);
+        let Some(socket) = self.driver.transport_mut(conn) else {
+            return;
+        };
+        if socket.register(self.poll.registry(), token).is_err() {
+            // It was shut instead, and is served once more to find that out.
+            let ended = Readiness {
+                readable: true,
+                writable: true,
+                closed: true,
+            };
+            self.driver.latch(conn, ended);
+        }
+    }
+
+    /// The token of a connection from now on.
+    fn claim(&mut self, conn: ConnId) -> Token {
+        let index = conn.index();
+        if index >= self.owners.len() {
+            self.owners.resize(index + 1, None);
+        }
+        if let Some(predecessor) = self.owners[index].replace(conn) {
+            // An attempt that nobody wants any more would share the token.
+            self.connector.forget(predecessor);
+        }
+        Token(LISTENERS + self.listeners.len() + index)
+    }
+
+    /// Whether the application still waits for this connection.
+    fn is_wanted(&mut self, conn: ConnId) -> bool {
+        self.driver.app_mut().conns().get(conn).is_some()
+    }
+}
+
+const fn listener_token(index: usize) -> Token {
+    Token(LISTENERS + index)
+}
+
+fn seed() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system has no randomness"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,275 @@
+//! TCP with and without TLS, as the driver needs it.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use mesh_protocol::tls::TlsFilter;
+use mesh_protocol::{Buf, Filled, Flushed, Traffic, Transport};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
+
+/// One connection's socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Plain(Plain),
+    Tls(Box<Tls>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stream: TcpStream,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tls {
+    stream: TcpStream,
+    filter: TlsFilter,
+    /// Reading failed after bytes that the application is to see first.
+    failed: Option<io::Error>,
+}
+
+/// The least to read at once of ciphertext, however little room there is for plaintext: whole
+/// handshake messages and small records in one call.
+const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
+/// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+impl Socket {
+    pub(crate) const fn plain(stream: TcpStream) -> Self {
+        Self::Plain(Plain { stream })
+    }
+
+    pub(crate) fn tls(stream: TcpStream, filter: TlsFilter) -> Self {
+        Self::Tls(Box::new(Tls {
+            stream,
+            filter,
+            failed: None,
+        }))
+    }
+
+    /// Registers the socket, once and for all. When the kernel refuses, the connection is shut
+    /// instead, and the driver finds its end.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let stream = self.stream_mut();
+        let registered = register(stream, registry, token);
+        if registered.is_err() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        registered
+    }
+
+    const fn stream_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(plain) => &mut plain.stream,
+            Self::Tls(tls) => &mut tls.stream,
+        }
+    }
+}
+
+/// Both directions, edge-triggered.
+pub(crate) fn register(
+    stream: &mut TcpStream,
+    registry: &Registry,
+    token: Token,
+) -> io::Result<()> {
+    registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+}
+
+/// Sets the options of a connected socket. An option that the kernel refuses costs speed, not
+/// correctness, and a connection that is already broken will say so itself.
+pub(crate) fn set_options(stream: &TcpStream, traffic: Traffic) {
+    let _ = stream.set_nodelay(true);
+    match traffic {
+        Traffic::Single => {}
+        Traffic::Multiplexed => {
+            let socket = SockRef::from(stream);
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(30))
+                .with_interval(Duration::from_secs(10))
+                .with_retries(3);
+            let _ = socket.set_tcp_keepalive(&keepalive);
+        }
+    }
+}
+
+impl Transport for Socket {
+    fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
+        match self {
+            Self::Plain(plain) => plain.fill(rx, max, scratch),
+            Self::Tls(tls) => tls.fill(rx, max, scratch),
+        }
+    }
+
+    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        match self {
+            Self::Plain(plain) => plain.flush(tx),
+            Self::Tls(tls) => tls.flush(tx),
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => !tls.filter.outgoing().is_empty(),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<Flushed> {
+        match self {
+            Self::Plain(_) => {}
+            Self::Tls(tls) => {
+                tls.filter.finish();
+                if let Written::Blocked = tls.write()? {
+                    return Ok(Flushed::Blocked(0));
+                }
+            }
+        }
+        self.stream_mut().shutdown(Shutdown::Write)?;
+        Ok(Flushed::All(0))
+    }
+
+    fn reset(&mut self) {
+        let _ = SockRef::from(&*self.stream_mut()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Plain {
+    fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
+        let asked = max.min(scratch.len());
+        Ok(match read(&mut self.stream, &mut scratch[..asked])? {
+            None => Filled::Blocked(0),
+            Some(0) => Filled::Eof,
+            Some(count) => {
+                rx.extend(&scratch[..count]);
+                if count < asked {
+                    Filled::Short(count)
+                } else {
+                    Filled::More(count)
+                }
+            }
+        })
+    }
+
+    /// Goes on after a partial write until the kernel says "would block": only then is it certain
+    /// that it will report free space.
+    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        let mut total = 0;
+        while !tx.is_empty() {
+            let Some(count) = write(&mut self.stream, tx.as_slice())? else {
+                return Ok(Flushed::Blocked(total));
+            };
+            tx.consume(count);
+            total += count;
+        }
+        Ok(Flushed::All(total))
+    }
+}
+
+/// What became of the ciphertext that was to be written.
+enum Written {
+    All,
+    Blocked,
+}
+
+impl Tls {
+    /// Reads until the kernel has no more or `max` bytes of plaintext arrived. One read and what
+    /// was kept of one record may overshoot that, by less than 20 KiB.
+    fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let asked = max.max(CIPHERTEXT_BYTES_MIN).min(scratch.len());
+        let before = rx.len();
+        while rx.len() - before < max {
+            if self.filter.has_ended() {
+                return Ok(match rx.len() - before {
+                    0 => Filled::Eof,
+                    count => Filled::More(count),
+                });
+            }
+            match self.fill_once(rx, &mut scratch[..asked]) {
+                Ok(Some(())) => {}
+                Ok(None) => return Ok(Filled::Blocked(rx.len() - before)),
+                Err(error) if rx.len() == before => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(Filled::More(rx.len() - before))
+    }
+
+    /// One read; `None` when it would block.
+    fn fill_once(&mut self, rx: &mut Buf, scratch: &mut [u8]) -> io::Result<Option<()>> {
+        let Some(count) = read(&mut self.stream, scratch)? else {
+            return Ok(None);
+        };
+        if count == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer closed the connection in the middle of the TLS session",
+            ));
+        }
+        match self.filter.handle_ciphertext(&scratch[..count], rx) {
+            Ok(_) => Ok(Some(())),
+            Err(error) => {
+                // The alert tells the peer's operator what we object to.
+                let _ = self.write();
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+        }
+    }
+
+    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        let mut total = 0;
+        loop {
+            if let Written::Blocked = self.write()? {
+                return Ok(Flushed::Blocked(total));
+            }
+            match self.filter.seal(tx) {
+                0 => return Ok(Flushed::All(total)),
+                count => total += count,
+            }
+        }
+    }
+
+    /// Writes ciphertext until there is none left or the kernel says "would block".
+    fn write(&mut self) -> io::Result<Written> {
+        while !self.filter.outgoing().is_empty() {
+            let Some(count) = write(&mut self.stream, self.filter.outgoing())? else {
+                return Ok(Written::Blocked);
+            };
+            self.filter.handle_written(count);
+        }
+        Ok(Written::All)
+    }
+}
+
+/// How many bytes were read, 0 at the end; `None` when reading would block.
+fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match stream.read(bytes) {
+            Ok(count) => return Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How many bytes were written; `None` when writing would block.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
+    loop {
+        match stream.write(bytes) {
+            Ok(count) => return Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

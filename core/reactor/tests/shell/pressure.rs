@@ -1,0 +1,61 @@
+//! Peers that send too much or read too little cost a bounded amount and harm nobody else.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use crate::probe::{Heard, RX_LIMIT, Rule, Running, pattern};
+
+/// What both kernels may hold of one direction: the defaults of `tcp_rmem` and `tcp_wmem` grow to
+/// 6 and 4 MiB, and some systems allow more.
+const KERNEL_BYTES_MAX: usize = 40 << 20;
+
+#[test]
+fn a_peer_that_sends_without_end_is_stopped() {
+    let server = Running::serve(Rule::Keep);
+    let mut stream = server.connect();
+    // A full kernel shows as a write that times out.
+    stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let piece = vec![0; 64 * 1024];
+    let mut sent = 0;
+    while let Ok(count) = stream.write(&piece) {
+        sent += count;
+        assert!(sent < 64 << 20, "nobody stopped us");
+    }
+    assert!(sent <= KERNEL_BYTES_MAX, "{sent} bytes were taken");
+    let held = server.heard.try_iter().filter_map(|heard| match heard {
+        Heard::Holding(held) => Some(held),
+        Heard::Accepted
+        | Heard::Connected
+        | Heard::Received(_)
+        | Heard::Deadline(_)
+        | Heard::Closed(_)
+        | Heard::Tick
+        | Heard::Drain => None,
+    });
+    assert_eq!(held.max(), Some(RX_LIMIT));
+}
+
+#[test]
+fn a_peer_that_does_not_read_harms_nobody() {
+    let server = Running::serve(Rule::Echo);
+    let mut deaf = server.connect();
+    deaf.set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let piece = vec![0; 64 * 1024];
+    let mut sent = 0;
+    while let Ok(count) = deaf.write(&piece) {
+        sent += count;
+    }
+    let mut stream = server.connect();
+    for round in 0..100 {
+        let bytes = pattern(1000 + round);
+        stream.write_all(&bytes).unwrap();
+        let mut answer = vec![0; bytes.len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer == bytes);
+    }
+    // Once it listens, it gets everything: nothing was lost and no edge was missed.
+    deaf.read_exact(&mut vec![1; sent]).unwrap();
+}

@@ -1,0 +1,358 @@
+//! An application that does what a test tells it to and reports what it hears, and the thread
+//! that runs it.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{
+    App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId, Security, Target, Traffic,
+};
+use mesh_reactor::{ClientTls, Handle, Listen, Reactor, Signals, listen};
+
+/// The longest that a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const RX_LIMIT: usize = 64 * 1024;
+const TX_LIMIT: usize = 64 * 1024;
+
+/// What the application does on a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Rule {
+    /// Sends everything back, and finishes when the peer has.
+    Echo,
+    /// Consumes everything and keeps the connection open.
+    Swallow,
+    /// Consumes nothing.
+    Keep,
+    /// Sends without end.
+    Source,
+    /// Answers the first bytes with so many of its own and closes.
+    Answer(usize),
+    /// Sends this and half-closes at once.
+    Speak(Vec<u8>),
+    /// Sends this, and closes when as much has come back.
+    Ask(Vec<u8>),
+    /// Resets when something comes.
+    Abort,
+}
+
+/// What the application reports.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Accepted,
+    Connected,
+    /// Unread bytes, whenever they changed under [`Rule::Keep`].
+    Holding(usize),
+    /// All bytes that ever came, when the peer finished or the asked ones were complete.
+    Received(Vec<u8>),
+    Deadline(usize),
+    Closed(String),
+    Tick,
+    Drain,
+}
+
+pub(crate) struct State {
+    rule: Rule,
+    received: Vec<u8>,
+    reported: bool,
+}
+
+pub(crate) struct Probe {
+    pub(crate) conns: Conns<State>,
+    pub(crate) rule: Rule,
+    pub(crate) dials: Vec<(Target, Rule)>,
+    /// Deadlines of connections, by slot.
+    pub(crate) deadlines: Vec<Option<Instant>>,
+    pub(crate) tick_at: Option<Instant>,
+    /// Drains after which the application exits.
+    pub(crate) drains_to_exit: usize,
+    heard: Sender<Heard>,
+}
+
+impl Probe {
+    pub(crate) fn new(rule: Rule) -> (Self, Receiver<Heard>) {
+        let (heard, receiver) = mpsc::channel();
+        let probe = Self {
+            conns: Conns::new(),
+            rule,
+            dials: Vec::new(),
+            deadlines: Vec::new(),
+            tick_at: None,
+            drains_to_exit: usize::MAX,
+            heard,
+        };
+        (probe, receiver)
+    }
+
+    fn report(&self, heard: Heard) {
+        // A test that has seen enough no longer listens.
+        let _ = self.heard.send(heard);
+    }
+
+    pub(crate) fn state(rule: Rule) -> State {
+        State {
+            rule,
+            received: Vec::new(),
+            reported: false,
+        }
+    }
+
+    fn begin(&mut self, conn: ConnId) {
+        let connection = self.conns.get_mut(conn).unwrap();
+        match &connection.state.rule {
+            Rule::Speak(bytes) => {
+                connection.io.tx.extend(bytes);
+                connection.io.close(Closing::Write);
+            }
+            Rule::Ask(bytes) => connection.io.tx.extend(bytes),
+            Rule::Echo
+            | Rule::Swallow
+            | Rule::Keep
+            | Rule::Source
+            | Rule::Answer(_)
+            | Rule::Abort => {}
+        }
+    }
+
+    fn advance(&mut self, conn: ConnId) {
+        let connection = self.conns.get_mut(conn).unwrap();
+        let (io, state) = (&mut connection.io, &mut connection.state);
+        let mut whole = io.rx_eof;
+        match &state.rule {
+            Rule::Keep => {
+                let held = io.rx.len();
+                return self.report(Heard::Holding(held));
+            }
+            Rule::Echo => {
+                let room = TX_LIMIT.saturating_sub(io.tx.len());
+                let count = io.rx.len().min(room);
+                io.tx.extend(&io.rx.as_slice()[..count]);
+                io.rx.consume(count);
+                if io.rx_eof && io.rx.is_empty() {
+                    io.close(Closing::Write);
+                }
+                return;
+            }
+            Rule::Abort => return io.close(Closing::Abort),
+            Rule::Answer(count) => {
+                if !io.rx.is_empty() {
+                    io.tx.extend(&vec![b'a'; *count]);
+                    io.close(Closing::AfterFlush);
+                }
+                return;
+            }
+            Rule::Source | Rule::Swallow | Rule::Speak(_) => {}
+            Rule::Ask(question) => {
+                whole |= state.received.len() + io.rx.len() >= question.len();
+                if whole {
+                    io.close(Closing::AfterFlush);
+                }
+            }
+        }
+        state.received.extend_from_slice(io.rx.as_slice());
+        io.rx.clear();
+        if whole && !state.reported {
+            state.reported = true;
+            let received = std::mem::take(&mut state.received);
+            self.report(Heard::Received(received));
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>) {
+        self.tick_at = None;
+        for (target, rule) in std::mem::take(&mut self.dials) {
+            let conn = self.conns.insert(Duplex::new(RX_LIMIT), Self::state(rule));
+            cx.connect(conn, target);
+        }
+    }
+}
+
+impl App for Probe {
+    type Conn = State;
+
+    fn conns(&mut self) -> &mut Conns<State> {
+        &mut self.conns
+    }
+
+    fn accept(&mut self, _: ListenerId, _: SocketAddr, _: &mut Context<'_>) -> Option<ConnId> {
+        let state = Self::state(self.rule.clone());
+        let conn = self.conns.insert(Duplex::new(RX_LIMIT), state);
+        self.begin(conn);
+        self.report(Heard::Accepted);
+        Some(conn)
+    }
+
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Connected { conn } => {
+                self.begin(conn);
+                self.report(Heard::Connected);
+            }
+            Event::Progress { conn } => self.advance(conn),
+            Event::Deadline { conn } => {
+                self.deadlines[conn.index()] = None;
+                self.report(Heard::Deadline(conn.index()));
+            }
+            Event::Closed { reason, .. } => self.report(Heard::Closed(reason.to_string())),
+            Event::Tick => {
+                self.report(Heard::Tick);
+                self.tick(cx);
+            }
+            Event::Drain => {
+                self.report(Heard::Drain);
+                self.drains_to_exit -= 1;
+                if self.drains_to_exit == 0 {
+                    cx.exit();
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, conn: ConnId, _: &mut Context<'_>) {
+        let Some(connection) = self.conns.get(conn) else {
+            return;
+        };
+        if matches!(connection.state.rule, Rule::Source) && connection.io.tx.len() < TX_LIMIT {
+            let connection = self.conns.get_mut(conn).unwrap();
+            connection.io.tx.extend(&[b's'; TX_LIMIT]);
+        }
+    }
+
+    fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
+        self.deadlines.get(conn.index()).copied().flatten()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.tick_at
+    }
+}
+
+/// A reactor on its own thread. It stops when this is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: Handle,
+    pub(crate) heard: Receiver<Heard>,
+    thread: Option<JoinHandle<io::Result<Probe>>>,
+}
+
+impl Running {
+    /// A server with this rule for whoever connects.
+    pub(crate) fn serve(rule: Rule) -> Self {
+        Self::start(Probe::new(rule), ClientTls::web_roots(), Signals::Ignore)
+    }
+
+    /// A client that connects once.
+    pub(crate) fn dial(target: Target, rule: Rule) -> Self {
+        Self::dial_trusting(target, rule, ClientTls::web_roots())
+    }
+
+    pub(crate) fn dial_trusting(target: Target, rule: Rule, tls: ClientTls) -> Self {
+        let (mut probe, heard) = Probe::new(Rule::Keep);
+        probe.dials.push((target, rule));
+        probe.tick_at = Some(Instant::now());
+        let running = Self::start((probe, heard), tls, Signals::Ignore);
+        assert_eq!(running.next(), Heard::Tick);
+        running
+    }
+
+    pub(crate) fn start(
+        (probe, heard): (Probe, Receiver<Heard>),
+        tls: ClientTls,
+        signals: Signals,
+    ) -> Self {
+        let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listen = Listen {
+            id: ListenerId(0),
+            socket,
+            traffic: Traffic::Multiplexed,
+        };
+        let reactor = Reactor::new(probe, vec![listen], tls, signals).unwrap();
+        let handle = reactor.handle();
+        let thread = thread::spawn(move || reactor.run());
+        Self {
+            address,
+            handle,
+            heard,
+            thread: Some(thread),
+        }
+    }
+
+    /// The next report.
+    pub(crate) fn next(&self) -> Heard {
+        self.heard.recv_timeout(PATIENCE).expect("a report in time")
+    }
+
+    /// Passes over reports until the connection's end, and returns its reason.
+    pub(crate) fn closed(&self) -> String {
+        loop {
+            if let Heard::Closed(reason) = self.next() {
+                return reason;
+            }
+        }
+    }
+
+    /// Passes over reports until all bytes of a connection, and returns them.
+    pub(crate) fn received(&self) -> Vec<u8> {
+        loop {
+            match self.next() {
+                Heard::Received(bytes) => return bytes,
+                Heard::Closed(reason) => panic!("closed: {reason}"),
+                Heard::Accepted
+                | Heard::Connected
+                | Heard::Holding(_)
+                | Heard::Deadline(_)
+                | Heard::Tick
+                | Heard::Drain => {}
+            }
+        }
+    }
+
+    /// A plain connection to the server, which gives up when nothing happens for long.
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// Stops the loop and returns the application.
+    pub(crate) fn stop(mut self) -> Probe {
+        self.handle.stop();
+        self.join()
+    }
+
+    /// Waits for the loop to end by itself.
+    pub(crate) fn join(&mut self) -> Probe {
+        let thread = self.thread.take().expect("joined once");
+        thread.join().expect("no panic").expect("no poll error")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub(crate) fn target(host: &str, port: u16) -> Target {
+    Target {
+        host: host.to_owned(),
+        port,
+        security: Security::Plain,
+        traffic: Traffic::Single,
+    }
+}
+
+/// Bytes that differ from place to place, so that lost and swapped ones show.
+pub(crate) fn pattern(count: usize) -> Vec<u8> {
+    (0..count)
+        .map(|index| (index ^ (index >> 8) ^ (index >> 16)).to_le_bytes()[0])
+        .collect()
+}

@@ -1,0 +1,76 @@
+//! The environment as a value: the process's own, or one that a test made up.
+
+use std::collections::BTreeMap;
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "MESH_";
+
+/// Environment variables. An empty variable counts as absent.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The variables of this process. Bytes that are no text become `U+FFFD`, which no setting
+    /// accepts.
+    #[must_use]
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .map(|(name, value)| {
+                (
+                    name.to_string_lossy().into_owned(),
+                    value.to_string_lossy().into_owned(),
+                )
+            })
+            .collect()
+    }
+
+    /// The variable's value.
+    #[must_use]
+    pub fn get(&self, variable: &str) -> Option<&str> {
+        self.0
+            .get(variable)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The names of the variables that are meant for this program.
+    pub fn own(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .keys()
+            .map(String::as_str)
+            .filter(|name| name.starts_with(PREFIX))
+    }
+
+    /// The variable of a setting: `request-timeout` has `MESH_REQUEST_TIMEOUT`.
+    #[must_use]
+    pub fn variable(setting: &str) -> String {
+        let mut variable = PREFIX.to_owned();
+        variable.extend(setting.chars().map(|c| match c {
+            '-' => '_',
+            other => other.to_ascii_uppercase(),
+        }));
+        variable
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// What this machine, or this container, calls itself.
+#[must_use]
+pub fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unnamed".to_owned())
+}

@@ -1,0 +1,109 @@
+use super::{Entry, File};
+
+fn entry(key: &str, line: usize, values: &[&str], list: bool) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        line,
+        values: values.iter().map(|&value| value.to_owned()).collect(),
+        list,
+    }
+}
+
+#[test]
+fn a_mapping_is_read_with_its_lines() {
+    let text = "# a comment\n\
+                request-timeout: 30\n\
+                host:\n  - a.example\n  - \"*.a.example\"\n\
+                other: [x, 'y']\n\
+                empty: []\n\
+                quoted: \"\"\n\
+                skip-iam-validation: true\n";
+    let file = File::parse("server.yaml", text).unwrap();
+    let expected = [
+        entry("request-timeout", 2, &["30"], false),
+        entry("host", 3, &["a.example", "*.a.example"], true),
+        entry("other", 6, &["x", "y"], true),
+        entry("empty", 7, &[], true),
+        entry("quoted", 8, &[""], false),
+        entry("skip-iam-validation", 9, &["true"], false),
+    ];
+    assert_eq!(file.entries, expected);
+}
+
+#[test]
+fn a_file_without_settings_is_fine() {
+    for text in [
+        "",
+        "\n",
+        "# nothing yet\n",
+        "---\n",
+        "---\n...\n",
+        "~\n",
+        "{}\n",
+    ] {
+        assert_eq!(File::parse("f", text).unwrap().entries, [], "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_no_flat_mapping_is_refused_with_its_line() {
+    let cases = [
+        ("just text\n", "f line 1: lines such as"),
+        ("- a\n- b\n", "f line 1: lines such as"),
+        (
+            "a: 1\nb:\n  c: 2\n",
+            "f line 3: b must be one value or a list",
+        ),
+        ("a: [[1]]\n", "f line 1: a must be one value or a list"),
+        ("a: [{b: 1}]\n", "f line 1: a must be one value or a list"),
+        (
+            "a: 1\na: 2\n",
+            "f line 2: a is given a second time, after line 1",
+        ),
+        ("a:\n", "a has no value; give one, or remove the line"),
+        ("a: ~\n", "f line 1: a has no value"),
+        ("a: [null]\n", "f line 1: a has no value"),
+        ("[a]: 1\n", "f line 1: a key must be the name of a setting"),
+        (
+            "a: &x 1\nb: *x\n",
+            "f line 2: b must be one value or a list",
+        ),
+        ("host: *.example.com\n", "needs quotes"),
+        ("a: \"unfinished\n", "this is not YAML"),
+        ("a: 1\n  b: 2\n", "f line 2: this is not YAML"),
+        ("a: 1\n---\nb: 2\n", "f line 2: a second document begins"),
+    ];
+    for (text, expected) in cases {
+        let error = File::parse("f", text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    let cases = [
+        (
+            "/nowhere/at/all.yaml",
+            "--config: cannot read /nowhere/at/all.yaml: no such file",
+        ),
+        ("/", "--config: cannot read /: is a directory"),
+        (
+            "/dev/zero",
+            "--config: cannot read /dev/zero: it is larger than 1 MiB",
+        ),
+    ];
+    for (path, expected) in cases {
+        let error = File::read(path, "--config").unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn no_cut_of_a_file_makes_the_reader_panic() {
+    let text = "a: &x [1, \"\\u0041\", 'y']\n? k\n: |\n  v\nb: *x\n--- !t {a: b}\n...\n";
+    for end in 0..=text.len() {
+        for start in 0..end {
+            let _ = File::parse("f", &text[start..end]);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The layers in their order: flag, environment, file. The first that names a setting decides.
+
+use std::fmt;
+
+use crate::{Environment, Error, File, Flags, Kind, nearest};
+
+/// The three layers above the defaults.
+#[derive(Debug, Default)]
+pub struct Layers {
+    flags: Flags,
+    environment: Environment,
+    file: Option<File>,
+}
+
+/// What a layer says of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// One text, or the items of a list.
+    pub values: Vec<String>,
+    /// Which layer says so.
+    pub origin: Origin,
+}
+
+/// Where a value is from, as a user would point at it. The order is the precedence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The command line: `--request-timeout`.
+    Flag(&'static str),
+    /// The environment: `MESH_REQUEST_TIMEOUT`.
+    Variable(String),
+    /// The file: `server.yaml line 3: request-timeout`.
+    File {
+        /// The file as the user named it.
+        file: String,
+        /// The line of the key, from 1.
+        line: usize,
+        /// The key.
+        key: &'static str,
+    },
+    /// The code.
+    Default,
+}
+
+impl Layers {
+    /// These layers. `flags` also says which settings there are.
+    #[must_use]
+    pub const fn new(flags: Flags, environment: Environment) -> Self {
+        Self {
+            flags,
+            environment,
+            file: None,
+        }
+    }
+
+    /// The same layers with a file below them.
+    ///
+    /// # Errors
+    /// The file has a key that is no setting, or a list where one value belongs.
+    pub fn with_file(mut self, file: File) -> Result<Self, Error> {
+        for entry in &file.entries {
+            let place = format!("{} line {}: {}", file.name, entry.line, entry.key);
+            match self.flags.kind(&entry.key) {
+                None => return Err(self.unknown_key(&place, &entry.key)),
+                Some(Kind::One | Kind::Switch) if entry.list => {
+                    return Err(Error::new(format!(
+                        "{place} takes one value and has a list"
+                    )));
+                }
+                Some(Kind::One | Kind::Switch | Kind::Many) => {}
+            }
+        }
+        self.file = Some(file);
+        Ok(self)
+    }
+
+    fn unknown_key(&self, place: &str, key: &str) -> Error {
+        if key == CONFIG {
+            return Error::new(format!("{place} cannot name another file"));
+        }
+        let hint = nearest(key, self.file_keys()).map_or_else(
+            || "the keys are the names of the flags without their dashes".to_owned(),
+            |name| format!("{name} may be meant"),
+        );
+        Error::new(format!("{place} is not a setting of this command; {hint}"))
+    }
+
+    fn file_keys(&self) -> impl Iterator<Item = &'static str> {
+        self.flags.names().filter(|name| *name != CONFIG)
+    }
+
+    /// What the first layer that names the setting says of it.
+    ///
+    /// # Panics
+    /// When the command has no such setting, which is a mistake in this program.
+    #[must_use]
+    pub fn get(&self, name: &'static str) -> Option<Found> {
+        assert!(
+            self.flags.kind(name).is_some(),
+            "{name} is among the command's flags"
+        );
+        self.typed(name)
+            .or_else(|| self.in_environment(name))
+            .or_else(|| self.in_file(name))
+    }
+
+    /// Variables that look like settings and are none, with what may be meant.
+    pub(crate) fn unknown_variables(&self) -> Vec<String> {
+        let known: Vec<String> = self.flags.names().map(Environment::variable).collect();
+        self.environment
+            .own()
+            .filter(|name| known.iter().all(|known| known != name))
+            .map(|name| {
+                let hint = nearest(name, known.iter().map(String::as_str))
+                    .map_or_else(String::new, |near| format!("; {near} may be meant"));
+                format!("{name} is not a setting of this command and is ignored{hint}")
+            })
+            .collect()
+    }
+
+    pub(crate) const fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn typed(&self, name: &'static str) -> Option<Found> {
+        self.flags.typed(name).map(|typed| Found {
+            values: typed.to_vec(),
+            origin: Origin::Flag(name),
+        })
+    }
+
+    pub(crate) fn in_environment(&self, name: &'static str) -> Option<Found> {
+        let variable = Environment::variable(name);
+        let value = self.environment.get(&variable)?.to_owned();
+        Some(Found {
+            values: vec![value],
+            origin: Origin::Variable(variable),
+        })
+    }
+
+    pub(crate) fn in_file(&self, name: &'static str) -> Option<Found> {
+        let file = self.file.as_ref()?;
+        let entry = file.entries.iter().find(|entry| entry.key == name)?;
+        Some(Found {
+            values: entry.values.clone(),
+            origin: Origin::File {
+                file: file.name.clone(),
+                line: entry.line,
+                key: name,
+            },
+        })
+    }
+}
+
+/// The setting that names the file, and so cannot be in it.
+pub(crate) const CONFIG: &str = "config";
+
+impl Found {
+    /// The one value.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.values.first().map_or("", |value| value.trim())
+    }
+
+    /// The items of a list: those of a sequence, each of which may hold commas too.
+    pub fn items(&self) -> impl Iterator<Item = &str> {
+        self.values
+            .iter()
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(variable) => f.write_str(variable),
+            Self::File { file, line, key } => write!(f, "{file} line {line}: {key}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

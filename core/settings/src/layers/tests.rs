@@ -1,0 +1,156 @@
+use super::{Layers, Origin};
+use crate::{Environment, File, Flags};
+
+fn flags(timeout: Option<&str>, hosts: &[&str]) -> Flags {
+    Flags::new()
+        .one("request-timeout", timeout.map(str::to_owned))
+        .many("host", hosts.iter().map(|&host| host.to_owned()).collect())
+        .switch("skip-iam-validation", false)
+        .one("config", None)
+}
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+fn file(text: &str) -> File {
+    File::parse("server.yaml", text).unwrap()
+}
+
+#[test]
+fn the_first_layer_that_names_a_setting_decides() {
+    let from_file = "# first\n\nrequest-timeout: 3\n";
+    let variable = [("MESH_REQUEST_TIMEOUT", "2")];
+    let empty = [("MESH_REQUEST_TIMEOUT", " ")];
+    type Case<'a> = (
+        Option<&'a str>,
+        &'a [(&'a str, &'a str)],
+        &'a str,
+        Option<(&'a str, &'a str)>,
+    );
+    let cases: [Case<'_>; 6] = [
+        (
+            Some("1"),
+            &variable,
+            from_file,
+            Some(("1", "--request-timeout")),
+        ),
+        (
+            None,
+            &variable,
+            from_file,
+            Some(("2", "MESH_REQUEST_TIMEOUT")),
+        ),
+        (
+            None,
+            &empty,
+            from_file,
+            Some(("3", "server.yaml line 3: request-timeout")),
+        ),
+        (
+            None,
+            &[],
+            from_file,
+            Some(("3", "server.yaml line 3: request-timeout")),
+        ),
+        (None, &variable, "", Some(("2", "MESH_REQUEST_TIMEOUT"))),
+        (None, &[], "", None),
+    ];
+    for (typed, variables, text, expected) in cases {
+        let layers = Layers::new(flags(typed, &[]), environment(variables))
+            .with_file(file(text))
+            .unwrap();
+        let found = layers.get("request-timeout");
+        let found = found
+            .as_ref()
+            .map(|found| (found.text().to_owned(), found.origin.to_string()));
+        let expected = expected.map(|(text, origin)| (text.to_owned(), origin.to_owned()));
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn lists_are_repeated_flags_commas_or_sequences() {
+    let cases = [
+        (flags(None, &["a", "b,c"]), environment(&[]), ""),
+        (
+            flags(None, &[]),
+            environment(&[("MESH_HOST", " a, b ,,c")]),
+            "",
+        ),
+        (flags(None, &[]), environment(&[]), "host: [a, b, c]\n"),
+        (flags(None, &[]), environment(&[]), "host: a,b,c\n"),
+    ];
+    for (flags, environment, text) in cases {
+        let layers = Layers::new(flags, environment)
+            .with_file(file(text))
+            .unwrap();
+        let found = layers.get("host").unwrap();
+        assert_eq!(found.items().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn a_key_that_is_no_setting_is_an_error_with_the_nearest_one() {
+    let cases = [
+        (
+            "# c\nrequest-timout: 3\n",
+            "server.yaml line 2: request-timout is not a setting of this command; \
+             request-timeout may be meant",
+        ),
+        (
+            "colour: red\n",
+            "server.yaml line 1: colour is not a setting of this command; \
+             the keys are the names of the flags without their dashes",
+        ),
+        (
+            "request-timeout: [1, 2]\n",
+            "server.yaml line 1: request-timeout takes one value and has a list",
+        ),
+        (
+            "skip-iam-validation: [true]\n",
+            "server.yaml line 1: skip-iam-validation takes one value and has a list",
+        ),
+    ];
+    for (text, expected) in cases {
+        let layers = Layers::new(flags(None, &[]), environment(&[]));
+        let error = layers.with_file(file(text)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_pointed_out() {
+    let variables = environment(&[
+        ("MESH_HOST", "a"),
+        ("MESH_REQUEST_TIMOUT", "3"),
+        ("MESH_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("MESHED", "no"),
+        ("PATH", "/bin"),
+    ]);
+    let layers = Layers::new(flags(None, &[]), variables);
+    assert_eq!(
+        layers.unknown_variables(),
+        [
+            "MESH_PORT_80_TCP is not a setting of this command and is ignored",
+            "MESH_REQUEST_TIMOUT is not a setting of this command and is ignored; \
+             MESH_REQUEST_TIMEOUT may be meant",
+        ]
+    );
+}
+
+#[test]
+fn origins_are_ordered_as_the_layers_are() {
+    let file = Origin::File {
+        file: "f".to_owned(),
+        line: 1,
+        key: "a",
+    };
+    let origins = [
+        Origin::Flag("a"),
+        Origin::Variable("A".to_owned()),
+        file,
+        Origin::Default,
+    ];
+    assert!(origins.is_sorted());
+}

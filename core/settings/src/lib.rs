@@ -1,0 +1,35 @@
+//! Flags, environment and file, looked up in layers; and the log set-up.
+//!
+//! A setting has one name everywhere: `request-timeout` is the flag `--request-timeout`, the
+//! variable `MESH_REQUEST_TIMEOUT` and the key `request-timeout` of the file. The first layer that
+//! names it decides, and every complaint names the layer:
+//!
+//! ```text
+//!   Flags        as typed    --.
+//!   Environment  MESH_...    --+--> Settings --> settings.seconds("request-timeout", ..)?
+//!   File         key: value  --'        |
+//!   default      in the code            `--> Settings::report: every value and where it is from
+//! ```
+//!
+//! Nothing else reads the environment or the command line, and nothing here panics when standard
+//! output or standard error are closed.
+
+pub mod command_line;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod layers;
+pub mod logging;
+mod nearest;
+pub mod output;
+mod settings;
+pub mod value;
+
+pub use environment::{Environment, machine};
+pub use error::{Error, reason};
+pub use file::{Entry, File, read_text};
+pub use flags::{Flags, Kind};
+pub use layers::{Found, Layers, Origin};
+pub use nearest::nearest;
+pub use settings::Settings;

@@ -1,0 +1,54 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use log::{Level, Record};
+
+use super::Colour;
+use super::line::line;
+
+fn at(seconds: u64, millis: u64) -> String {
+    let now = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis);
+    let record = Record::builder()
+        .level(Level::Info)
+        .target("mesh")
+        .args(format_args!("hello"))
+        .build();
+    line(&record, now, Colour::None)
+}
+
+#[test]
+fn times_are_utc_by_the_gregorian_calendar() {
+    let cases = [
+        (0, 0, "1970-01-01T00:00:00.000Z"),
+        (951_782_399, 999, "2000-02-28T23:59:59.999Z"),
+        (951_782_400, 0, "2000-02-29T00:00:00.000Z"),
+        (951_868_800, 1, "2000-03-01T00:00:00.001Z"),
+        (1_704_067_199, 0, "2023-12-31T23:59:59.000Z"),
+        (1_709_164_800, 0, "2024-02-29T00:00:00.000Z"),
+        (4_107_542_400, 0, "2100-03-01T00:00:00.000Z"),
+    ];
+    for (seconds, millis, expected) in cases {
+        assert_eq!(
+            at(seconds, millis),
+            format!("{expected} INFO  [mesh] hello")
+        );
+    }
+}
+
+#[test]
+fn a_message_stays_on_its_line() {
+    let record = Record::builder()
+        .level(Level::Warn)
+        .target("mesh")
+        .args(format_args!("a\r\nb \x1b[31m é"))
+        .build();
+    let plain = line(&record, UNIX_EPOCH, Colour::None);
+    assert!(
+        plain.ends_with("WARN  [mesh] a\\r\\nb \\u{1b}[31m é"),
+        "{plain}"
+    );
+    let coloured = line(&record, UNIX_EPOCH, Colour::Level);
+    assert!(
+        coloured.contains("\x1b[33mWARN \x1b[0m [mesh]"),
+        "{coloured}"
+    );
+}

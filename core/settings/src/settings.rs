@@ -1,0 +1,376 @@
+//! The reader of settings: looks each one up, parses it, and remembers what came of it.
+
+use std::fmt::{Display, Write};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::layers::CONFIG;
+use crate::logging::{self, Rules};
+use crate::{Environment, Error, File, Flags, Found, Layers, Origin, output, value};
+
+/// Layers that are being turned into a configuration.
+#[derive(Debug)]
+pub struct Settings {
+    layers: Layers,
+    effective: Vec<Effective>,
+    warnings: Vec<String>,
+}
+
+/// A setting as it came out, shown as the file would have it.
+#[derive(Debug)]
+struct Effective {
+    name: &'static str,
+    /// `None` is a setting without value.
+    value: Option<String>,
+    origin: Origin,
+}
+
+impl Settings {
+    /// Reads the file that a flag or `MESH_CONFIG` names, and puts all layers together.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn load(flags: Flags, environment: Environment) -> Result<Self, Error> {
+        let takes_file = flags.kind(CONFIG).is_some();
+        let mut layers = Layers::new(flags, environment);
+        if takes_file && let Some(found) = layers.get(CONFIG) {
+            let file = File::read(found.text(), &found.origin.to_string())?;
+            layers = layers.with_file(file)?;
+        }
+        Ok(Self {
+            warnings: layers.unknown_variables(),
+            layers,
+            effective: Vec::new(),
+        })
+    }
+
+    /// A duration within bounds.
+    ///
+    /// # Errors
+    /// It is none, or out of bounds.
+    pub fn seconds(
+        &mut self,
+        name: &'static str,
+        default: Duration,
+        bounds: RangeInclusive<f64>,
+    ) -> Result<Duration, Error> {
+        let parse = |text: &str| {
+            let duration = value::seconds(text)?;
+            if bounds.contains(&duration.as_secs_f64()) {
+                return Ok(duration);
+            }
+            let (min, max) = (bounds.start(), bounds.end());
+            Err(format!(
+                "{text:?} is out of bounds; give {min} to {max} seconds"
+            ))
+        };
+        self.value(name, default, parse, value::show_seconds)
+    }
+
+    /// A whole number within bounds.
+    ///
+    /// # Errors
+    /// It is none, or out of bounds.
+    pub fn number<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        bounds: RangeInclusive<T>,
+    ) -> Result<T, Error>
+    where
+        T: Display + PartialOrd + TryFrom<u64>,
+    {
+        let parse = |text: &str| within(value::number(text)?, text, &bounds, T::to_string);
+        self.value(name, default, parse, T::to_string)
+    }
+
+    /// A number of bytes within bounds.
+    ///
+    /// # Errors
+    /// It is none, or out of bounds.
+    pub fn size<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        bounds: RangeInclusive<T>,
+    ) -> Result<T, Error>
+    where
+        T: Copy + Display + PartialOrd + TryFrom<u64> + TryInto<u64>,
+    {
+        let show = |bytes: &T| {
+            (*bytes)
+                .try_into()
+                .map_or_else(|_| bytes.to_string(), value::show_size)
+        };
+        let parse = |text: &str| within(value::size(text)?, text, &bounds, show);
+        self.value(name, default, parse, show)
+    }
+
+    /// Something that is on or off; off by default.
+    ///
+    /// # Errors
+    /// The environment or the file has neither `true` nor `false`.
+    pub fn switch(&mut self, name: &'static str) -> Result<bool, Error> {
+        self.value(name, false, value::switch, bool::to_string)
+    }
+
+    /// A value with a parser of its own.
+    ///
+    /// # Errors
+    /// Those of the parser.
+    pub fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+        show: impl Fn(&T) -> String,
+    ) -> Result<T, Error> {
+        self.value(name, default, parse, |value| quoted(&show(value)))
+    }
+
+    /// A value with a parser of its own and without default.
+    ///
+    /// # Errors
+    /// Those of the parser.
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        let Some(found) = self.layers.get(name) else {
+            self.note(name, None, Origin::Default);
+            return Ok(None);
+        };
+        let value = parse(found.text()).map_err(|reason| complaint(&found.origin, &reason))?;
+        self.note(name, Some(quoted(found.text())), found.origin);
+        Ok(Some(value))
+    }
+
+    /// A list, each item with a parser of its own; items that come twice count once.
+    ///
+    /// # Errors
+    /// Those of the parser.
+    pub fn list<T: PartialEq>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        show: impl Fn(&T) -> String,
+    ) -> Result<Vec<T>, Error> {
+        let found = self.layers.get(name).unwrap_or(Found {
+            values: Vec::new(),
+            origin: Origin::Default,
+        });
+        let mut items = Vec::new();
+        for item in found.items() {
+            let item = parse(item).map_err(|reason| complaint(&found.origin, &reason))?;
+            if !items.contains(&item) {
+                items.push(item);
+            }
+        }
+        let shown: Vec<String> = items.iter().map(|item| quoted(&show(item))).collect();
+        let shown = (!items.is_empty()).then(|| format!("[{}]", shown.join(", ")));
+        self.note(name, shown, found.origin);
+        Ok(items)
+    }
+
+    /// What is logged: `--log-level`, `--verbose`, their variables, `RUST_LOG`, the file, else
+    /// `default`.
+    ///
+    /// # Errors
+    /// `log-level` or `verbose` cannot be understood. `RUST_LOG` belongs to others too: what is
+    /// strange in it is a warning.
+    pub fn log_rules(&mut self, default: Rules) -> Result<Rules, Error> {
+        let rust_log = self.layers.environment().get(RUST_LOG).map(str::to_owned);
+        if let Some(rules) = self.rules(Layers::typed)? {
+            return Ok(rules);
+        }
+        if let Some(rules) = self.rules(Layers::in_environment)? {
+            return Ok(rules);
+        }
+        match rust_log.as_deref().map(Rules::lenient) {
+            Some(Ok(rules)) => {
+                let origin = Origin::Variable(RUST_LOG.to_owned());
+                self.note(LOG_LEVEL, Some(quoted(&rules.to_string())), origin);
+                return Ok(rules);
+            }
+            Some(Err(reason)) => self.warn(format!("{RUST_LOG} is ignored: {reason}")),
+            None => {}
+        }
+        if let Some(rules) = self.rules(Layers::in_file)? {
+            return Ok(rules);
+        }
+        self.note(LOG_LEVEL, Some(default.to_string()), Origin::Default);
+        Ok(default)
+    }
+
+    /// What one layer says of logging: the level, else whether to be verbose.
+    fn rules(
+        &mut self,
+        layer: impl Fn(&Layers, &'static str) -> Option<Found>,
+    ) -> Result<Option<Rules>, Error> {
+        let wrong = |found: &Found, reason: String| complaint(&found.origin, &reason);
+        if let Some(found) = layer(&self.layers, LOG_LEVEL) {
+            let rules = Rules::strict(found.text()).map_err(|reason| wrong(&found, reason))?;
+            self.note(LOG_LEVEL, Some(quoted(&rules.to_string())), found.origin);
+            return Ok(Some(rules));
+        }
+        let Some(found) = layer(&self.layers, VERBOSE) else {
+            return Ok(None);
+        };
+        if !value::switch(found.text()).map_err(|reason| wrong(&found, reason))? {
+            return Ok(None);
+        }
+        let rules = Rules::verbose();
+        self.note(LOG_LEVEL, Some(rules.to_string()), found.origin);
+        Ok(Some(rules))
+    }
+
+    /// Where the setting is from, as the culprit of a sentence.
+    #[must_use]
+    pub fn culprit(&self, name: &'static str) -> String {
+        let origin = self.origin(name);
+        if *origin == Origin::Default {
+            return format!("--{name} (by default)");
+        }
+        origin.to_string()
+    }
+
+    /// An error that blames this setting.
+    #[must_use]
+    pub fn blame(&self, name: &'static str, reason: &str) -> Error {
+        Error::new(format!("{}: {reason}", self.culprit(name)))
+    }
+
+    /// An error about two settings that do not go together; the one that somebody set is blamed.
+    /// `reason` ends where the name of the other one follows.
+    #[must_use]
+    pub fn clash(&self, one: &'static str, two: &'static str, reason: &str) -> Error {
+        let (blamed, other) = if *self.origin(one) == Origin::Default {
+            (two, one)
+        } else {
+            (one, two)
+        };
+        let other = self.culprit(other);
+        self.blame(blamed, &format!("{reason} {other}; change one of them"))
+    }
+
+    fn origin(&self, name: &'static str) -> &Origin {
+        self.effective
+            .iter()
+            .find(|effective| effective.name == name)
+            .map_or(&Origin::Default, |effective| &effective.origin)
+    }
+
+    /// Something to be logged once logging works.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// What is to be logged.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Begins to log, first of all what was strange in the settings.
+    pub fn start_log(&self, rules: &Rules) {
+        logging::init(rules);
+        for warning in &self.warnings {
+            log::warn!("{warning}");
+        }
+    }
+
+    /// What `--check` does instead of starting: the settings to standard output, what was strange
+    /// in them to standard error.
+    pub fn show(&self) {
+        for warning in &self.warnings {
+            output::complain(&format!("warning: {warning}"));
+        }
+        output::say(&self.report());
+    }
+
+    /// Every setting that was read, as a file that would set the same, origins as comments.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut report = String::new();
+        for Effective {
+            name,
+            value,
+            origin,
+        } in &self.effective
+        {
+            let line = match value {
+                Some(value) => format!("{name}: {value}"),
+                None => format!("# {name}: none"),
+            };
+            let _ = writeln!(report, "{line:<40} # {origin}");
+        }
+        report
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+        show: impl Fn(&T) -> String,
+    ) -> Result<T, Error> {
+        let (value, origin) = match self.layers.get(name) {
+            None => (default, Origin::Default),
+            Some(found) => {
+                let value =
+                    parse(found.text()).map_err(|reason| complaint(&found.origin, &reason))?;
+                (value, found.origin)
+            }
+        };
+        self.note(name, Some(show(&value)), origin);
+        Ok(value)
+    }
+
+    fn note(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
+        self.effective.push(Effective {
+            name,
+            value,
+            origin,
+        });
+    }
+}
+
+const LOG_LEVEL: &str = "log-level";
+const VERBOSE: &str = "verbose";
+const RUST_LOG: &str = "RUST_LOG";
+
+fn complaint(origin: &Origin, reason: &str) -> Error {
+    Error::new(format!("{origin}: {reason}"))
+}
+
+fn within<T: PartialOrd + TryFrom<u64>>(
+    number: u64,
+    text: &str,
+    bounds: &RangeInclusive<T>,
+    show: impl Fn(&T) -> String,
+) -> Result<T, String> {
+    T::try_from(number)
+        .ok()
+        .filter(|number| bounds.contains(number))
+        .ok_or_else(|| {
+            let (min, max) = (show(bounds.start()), show(bounds.end()));
+            format!("{text:?} is out of bounds; give {min} to {max}")
+        })
+}
+
+/// The text as a YAML value, in quotes unless it is certain to be read back as it is.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:-=".contains(c);
+    let safe = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+        && !text.ends_with(':')
+        && text.chars().all(plain)
+        && !text.eq_ignore_ascii_case("null");
+    if safe {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.escape_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! How a link comes into being: SYN, the listener's kernel, SYN-ACK; or a refusal, or nothing.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use super::{Answer, Arrival, Happening, Life, Network, NodeId};
+use crate::faults::{FaultPlan, Trigger};
+use crate::link::{End, EndId, Link, LinkConfig, Pipe, Side, Token};
+use crate::trace::Mark;
+
+/// How long a name that is not in the book is searched for.
+const LOOKUP: Duration = Duration::from_millis(1);
+
+impl Network {
+    /// Opens a connection to an address of the book. The answer comes through the inbox.
+    pub(crate) fn connect(&mut self, from: NodeId, address: &str, token: Token) {
+        let Some(listener) = self.addresses.get(address) else {
+            let why = "no such host";
+            self.mark(Mark::Unreachable { from, why });
+            let error = ErrorKind::HostUnreachable;
+            self.wake(from, self.now + LOOKUP);
+            self.ports[from.index()]
+                .inbox
+                .push_back(Arrival::Failed { token, error });
+            return;
+        };
+        let (to, id, answer) = (listener.node, listener.id, listener.answer);
+        let rules = self.rules(from, to);
+        let config = rules
+            .config
+            .unwrap_or_else(|| LinkConfig::draw(&mut self.rng));
+        let plan = FaultPlan::draw(rules.faults, &mut self.rng);
+        let link = u32::try_from(self.links.len()).expect("a history has fewer links");
+        let ends = [
+            End::new(from, self.socket_address(from), token),
+            End::new(to, self.socket_address(to), Token::Unclaimed),
+        ];
+        let pipes =
+            [Side::Dialer, Side::Listener].map(|side| Pipe::new(&config, side, &plan, self.now));
+        self.links.push(Some(Box::new(Link {
+            config,
+            listener: id,
+            ends,
+            pipes,
+        })));
+        self.mark(Mark::Dialled { link, from, to });
+        for (trigger, fault) in plan.faults {
+            if let Trigger::Time(after) = trigger {
+                self.schedule(self.now + after, Happening::Fault(link, fault));
+            }
+        }
+        let at = self.now + config.latency;
+        match answer {
+            Answer::Accept => self.schedule(at, Happening::Syn(link)),
+            Answer::Refuse => self.schedule(at + config.latency, Happening::Refusal(link)),
+            Answer::Ignore => {}
+        }
+    }
+
+    /// The kernel of a running or frozen process completes the handshake by itself.
+    pub(super) fn handle_syn(&mut self, link: u32) {
+        let Some(Link {
+            config,
+            listener,
+            ends,
+            pipes,
+        }) = self.link(link)
+        else {
+            return;
+        };
+        let (listener, peer, to) = (*listener, ends[0].address, ends[1].node);
+        let at = self.now + config.latency;
+        let dialler_is_gone = !ends[0].open;
+        if pipes[0].black {
+            return;
+        }
+        match self.life(to) {
+            Life::Running | Life::Frozen if !dialler_is_gone => {
+                let end = EndId {
+                    link,
+                    side: Side::Listener,
+                };
+                self.mark(Mark::Established { link });
+                self.hand(
+                    to,
+                    Arrival::Accepted {
+                        end,
+                        listener,
+                        peer,
+                    },
+                );
+                self.schedule(at, Happening::SynAck(link));
+            }
+            Life::Running | Life::Frozen | Life::Exited => {
+                self.schedule(at, Happening::Refusal(link));
+            }
+            Life::Vanished => {}
+        }
+    }
+
+    pub(super) fn handle_syn_ack(&mut self, link: u32) {
+        let Some(dialler) = self.link(link).map(|link| &link.ends[0]) else {
+            return;
+        };
+        if dialler.open {
+            let (node, token) = (dialler.node, dialler.token);
+            let end = EndId {
+                link,
+                side: Side::Dialer,
+            };
+            self.hand(node, Arrival::Connected { end, token });
+        }
+    }
+
+    pub(super) fn handle_refusal(&mut self, link: u32) {
+        let Some(dialler) = self.link(link).map(|link| &link.ends[0]) else {
+            return;
+        };
+        let (from, token, open) = (dialler.node, dialler.token, dialler.open);
+        self.links[link as usize] = None;
+        if open {
+            let why = "connection refused";
+            self.mark(Mark::Unreachable { from, why });
+            let error = ErrorKind::ConnectionRefused;
+            self.hand(from, Arrival::Failed { token, error });
+        }
+    }
+
+    /// The end has an owner from now on, who learns how it stands.
+    pub(crate) fn claim(&mut self, end: EndId, token: Token) {
+        let mask = self.mask(end);
+        if let Some(socket) = self.end_mut(end) {
+            socket.token = token;
+            socket.claimed = true;
+            self.raise(end, mask);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What happens to links and nodes from outside: faults, and the lives of processes and hosts.
+
+use super::{Arrival, Life, Network, NodeId};
+use crate::faults::Fault;
+use crate::link::{EndId, Side};
+use crate::trace::Mark;
+
+impl Network {
+    /// A fault strikes a link; a one-sided one strikes what `writer` writes.
+    pub(crate) fn strike(&mut self, link: u32, writer: Side, fault: Fault) {
+        let now = self.now;
+        let Some(struck) = self.link_mut(link) else {
+            return;
+        };
+        match fault {
+            Fault::Stall(length) => {
+                for pipe in &mut struck.pipes {
+                    pipe.stall(now + length);
+                }
+            }
+            Fault::Truncate => struck.pipes[writer as usize].truncate(now),
+            Fault::Cut => {}
+            Fault::Blackhole => {
+                for pipe in &mut struck.pipes {
+                    pipe.black = true;
+                }
+            }
+        }
+        let what = fault.name();
+        self.mark(Mark::Fault { link, what });
+        for side in [Side::Dialer, Side::Listener] {
+            let end = EndId { link, side };
+            match fault {
+                Fault::Cut => self.handle_rst(end),
+                Fault::Stall(_) | Fault::Truncate | Fault::Blackhole => {
+                    self.plan_delivery(end);
+                    self.give_room(end);
+                }
+            }
+        }
+    }
+
+    /// A fault strikes all present links between two nodes.
+    pub(crate) fn strike_between(&mut self, a: NodeId, b: NodeId, fault: Fault) {
+        for (link, writer) in self.links_of(a) {
+            let other = self
+                .link(link)
+                .map(|link| link.ends[writer.other() as usize].node);
+            if other == Some(b) {
+                self.strike(link, writer, fault);
+            }
+        }
+    }
+
+    /// The links on which a node has an open end, each with its side.
+    fn links_of(&self, node: NodeId) -> Vec<(u32, Side)> {
+        let mut found = Vec::new();
+        for (number, link) in (0..).zip(&self.links) {
+            let Some(link) = link else { continue };
+            for side in [Side::Dialer, Side::Listener] {
+                let end = &link.ends[side as usize];
+                if end.node == node && end.open {
+                    found.push((number, side));
+                }
+            }
+        }
+        found
+    }
+
+    /// Open ends of a node, half-made connections included.
+    pub(crate) fn open_ends(&self, node: NodeId) -> usize {
+        self.links_of(node).len()
+    }
+
+    /// The process ends: its kernel closes what it held.
+    pub(crate) fn exit(&mut self, node: NodeId) {
+        self.live(node, Life::Exited, "exited");
+        for (link, side) in self.links_of(node) {
+            self.close(EndId { link, side });
+        }
+    }
+
+    /// The process is killed and each of its connections is reset.
+    pub(crate) fn reset_all(&mut self, node: NodeId) {
+        self.live(node, Life::Exited, "was killed");
+        for (link, side) in self.links_of(node) {
+            let end = EndId { link, side };
+            self.make_abortive(end);
+            self.close(end);
+        }
+    }
+
+    /// The host vanishes: its connections stay, half open.
+    pub(crate) fn vanish(&mut self, node: NodeId) {
+        self.live(node, Life::Vanished, "vanished");
+        for (number, side) in self.links_of(node) {
+            let Some(link) = self.link_mut(number) else {
+                continue;
+            };
+            link.ends[side as usize].open = false;
+            for pipe in &mut link.pipes {
+                pipe.black = true;
+            }
+            if !link.ends[side.other() as usize].open {
+                self.links[number as usize] = None;
+            }
+        }
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&mut self, node: NodeId) {
+        if self.life(node) == Life::Running {
+            self.live(node, Life::Frozen, "froze");
+        }
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self, node: NodeId) {
+        if self.life(node) == Life::Frozen {
+            self.live(node, Life::Running, "thawed");
+            self.wake(node, self.now);
+        }
+    }
+
+    /// A process runs on this node again. What others still send to its forerunner is turned away.
+    pub(crate) fn revive(&mut self, node: NodeId) {
+        if matches!(self.life(node), Life::Running | Life::Frozen) {
+            self.exit(node);
+        }
+        self.live(node, Life::Running, "started again");
+        let now = self.now;
+        for number in (0..).take(self.links.len()) {
+            for side in [Side::Dialer, Side::Listener] {
+                let Some(link) = self.link_mut(number) else {
+                    continue;
+                };
+                let end = &link.ends[side as usize];
+                if end.node != node || end.open {
+                    continue;
+                }
+                for pipe in &mut link.pipes {
+                    pipe.black = false;
+                    pipe.stall(now);
+                }
+                self.plan_delivery(EndId { link: number, side });
+            }
+        }
+        self.wake(node, self.now);
+    }
+
+    /// SIGTERM.
+    pub(crate) fn drain(&mut self, node: NodeId) {
+        self.hand(node, Arrival::Drain);
+    }
+
+    fn live(&mut self, node: NodeId, life: Life, what: &'static str) {
+        let port = &mut self.ports[node.index()];
+        port.life = life;
+        if matches!(life, Life::Exited | Life::Vanished) {
+            port.inbox.clear();
+            port.edges.clear();
+            port.wake = None;
+        }
+        self.movements += 1;
+        self.mark(Mark::Life { node, what });
+    }
+}

@@ -1,0 +1,126 @@
+//! What the world runs: an application under the driver that real shells use, or a scripted peer.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
+
+use crate::endpoint::Endpoint;
+use crate::link::Token;
+use crate::network::{Arrival, Network, NodeId};
+
+/// Something that lives in a world.
+pub(crate) trait Node: Any {
+    /// Runs what can run now. Called when something was handed to it, became ready, or is due.
+    fn turn(&mut self) -> Outcome;
+
+    /// Connections without a deadline.
+    fn lingering(&mut self) -> Vec<ConnId>;
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is more to run at once.
+    Busy,
+    /// Nothing until then, unless something is handed to it.
+    Idle(Option<Instant>),
+    /// The process ended itself.
+    Exit,
+}
+
+/// An application under the driver.
+pub(crate) struct AppNode<A> {
+    pub(crate) driver: Driver<A, Endpoint>,
+    id: NodeId,
+    network: Rc<RefCell<Network>>,
+    edges: Vec<(Token, Readiness)>,
+}
+
+impl<A: App> AppNode<A> {
+    pub(crate) fn new(app: A, rng: Rng, id: NodeId, network: &Rc<RefCell<Network>>) -> Self {
+        let now = network.borrow().now;
+        Self {
+            driver: Driver::new(app, rng, now),
+            id,
+            network: Rc::clone(network),
+            edges: Vec::new(),
+        }
+    }
+
+    fn receive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Accepted {
+                end,
+                listener,
+                peer,
+            } => {
+                let endpoint = Endpoint::new(end, &self.network);
+                if let Some(conn) = self.driver.accepted(listener, peer, endpoint) {
+                    self.network.borrow_mut().claim(end, Token::Conn(conn));
+                }
+            }
+            Arrival::Connected { end, token } => {
+                let endpoint = Endpoint::new(end, &self.network);
+                if let Token::Conn(conn) = token {
+                    self.driver.connected(conn, endpoint);
+                    self.network.borrow_mut().claim(end, token);
+                }
+            }
+            Arrival::Failed { token, error } => {
+                if let Token::Conn(conn) = token {
+                    self.driver.connect_failed(conn, error.into());
+                }
+            }
+            Arrival::Drain => self.driver.drain(),
+        }
+    }
+}
+
+impl<A: App + 'static> Node for AppNode<A> {
+    /// The turn of a shell: latch everything, tell the time, hand over, settle, obey.
+    fn turn(&mut self) -> Outcome {
+        let now = {
+            let mut network = self.network.borrow_mut();
+            network.take_edges(self.id, &mut self.edges);
+            network.now
+        };
+        for (token, readiness) in self.edges.drain(..) {
+            if let Token::Conn(conn) = token {
+                self.driver.latch(conn, readiness);
+            }
+        }
+        self.driver.fire(now);
+        loop {
+            let arrival = self.network.borrow_mut().poll_arrival(self.id);
+            let Some(arrival) = arrival else { break };
+            self.receive(arrival);
+        }
+        self.driver.settle();
+        while let Some(command) = self.driver.poll_command() {
+            match command {
+                Command::Connect { conn, target } => {
+                    let address = format!("{}:{}", target.host, target.port);
+                    let token = Token::Conn(conn);
+                    self.network.borrow_mut().connect(self.id, &address, token);
+                }
+                Command::Exit => return Outcome::Exit,
+            }
+        }
+        if self.driver.has_work() {
+            Outcome::Busy
+        } else {
+            Outcome::Idle(self.driver.next_deadline())
+        }
+    }
+
+    fn lingering(&mut self) -> Vec<ConnId> {
+        let app = self.driver.app_mut();
+        let ids: Vec<ConnId> = app.conns().iter().map(|(id, _)| id).collect();
+        ids.into_iter()
+            .filter(|id| app.conn_deadline(*id).is_none())
+            .collect()
+    }
+}

@@ -1,0 +1,303 @@
+//! The pages that the ingress answers itself: health, metrics, and what is registered.
+//!
+//! `/health` says that this process serves, never that agents are connected: a load balancer whose
+//! targets all fail sends to all of them anyway.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use mesh_protocol::http1::{Reply, Request, RequestHead, ServerConn, Storage};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
+use serde_json::json;
+
+use crate::config::Timeouts;
+use crate::ingress::{Conn, Ingress, TUNNEL};
+use crate::metrics::Gauge;
+use crate::replies::{self, Format, Reason};
+
+/// A connection to the health port or, before its upgrade, to the agents' port.
+#[derive(Debug)]
+pub struct Admin {
+    http: ServerConn,
+    listener: ListenerId,
+    peer: SocketAddr,
+    /// When it last began to wait, for a request or for its answer to leave.
+    since: Instant,
+    is_delivered: bool,
+}
+
+/// A page.
+struct Page {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+/// Request heads here are small.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+impl Admin {
+    pub(crate) const fn new(listener: ListenerId, peer: SocketAddr, now: Instant) -> Self {
+        let http = ServerConn::new(HEAD_BYTES_MAX);
+        Self { http, listener, peer, since: now, is_delivered: false }
+    }
+
+    pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> Instant {
+        let is_waiting = io.rx.is_empty() && !self.is_delivered;
+        self.since + if is_waiting { timeouts.idle } else { timeouts.head }
+    }
+}
+
+impl Ingress {
+    /// Answers requests on the health port and the agents' port.
+    pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        loop {
+            let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)
+            else {
+                // It was upgraded just now; frames may have followed at once.
+                return self.advance_registration(conn, cx);
+            };
+            if admin.is_delivered {
+                if !io.tx.is_empty() {
+                    return;
+                }
+                admin.http.next();
+                admin.is_delivered = false;
+                admin.since = cx.now;
+            }
+            match admin.http.poll_head(io.rx.as_slice()) {
+                Ok(Some(range)) => {
+                    let mut rx = std::mem::take(&mut io.rx);
+                    self.answer_admin(conn, &rx.as_slice()[range.clone()]);
+                    rx.consume(range.end);
+                    if let Some(connection) = self.conns.get_mut(conn) {
+                        connection.io.rx = rx;
+                    }
+                }
+                Ok(None) if io.rx_eof => return io.close(Closing::AfterFlush),
+                Ok(None) => return,
+                Err(_) => {
+                    replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
+                    return io.close(Closing::AfterFlush);
+                }
+            }
+        }
+    }
+
+    /// Nothing came for too long.
+    pub(crate) fn expire_admin(&mut self, conn: ConnId) {
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// Tells a caller that a limit is reached.
+    pub(crate) fn turn_away(&mut self, conn: ConnId) {
+        self.answer(conn, Reason::Overloaded, Format::Text);
+        if let Some((_, io)) = self.downstream(conn) {
+            io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// Answers a caller's request if it is for the ingress itself: the load balancer's health
+    /// check, when no registration claims its host; and `/debug/services` from this very machine.
+    pub(crate) fn answer_built_in(
+        &mut self,
+        conn: ConnId,
+        head: &RequestHead<'_, '_>,
+        request: &Request<'_>,
+        peer: IpAddr,
+    ) -> bool {
+        let is_ours = match path_of(head.target) {
+            "/health" => self.routes.lookup(request.host).is_none(),
+            "/debug/services" => {
+                peer.to_canonical().is_loopback() && head.field("x-forwarded-for").is_none()
+            }
+            _ => false,
+        };
+        if !is_ours {
+            return false;
+        }
+        let page = self.page(head.method, path_of(head.target));
+        let Some((downstream, io)) = self.downstream(conn) else { return true };
+        write(&page, &mut downstream.http, io);
+        self.deliver(conn);
+        true
+    }
+
+    fn answer_admin(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn) else {
+            return;
+        };
+        let mut storage = Storage::new();
+        let head = RequestHead::parse(bytes, &mut storage);
+        let Ok((head, _)) = head.and_then(|head| admin.http.begin(&head).map(|begun| (head, begun)))
+        else {
+            replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
+            return io.close(Closing::AfterFlush);
+        };
+        let (listener, peer) = (admin.listener, admin.peer);
+        if listener == TUNNEL && path_of(head.target) != "/health" {
+            return self.answer_agent(conn, &head, peer);
+        }
+        let page = self.page(head.method, path_of(head.target));
+        self.reply_admin(conn, |http, io| write(&page, http, io));
+    }
+
+    /// Answers a request on the agents' port: it is to become a tunnel.
+    fn answer_agent(&mut self, conn: ConnId, head: &RequestHead<'_, '_>, peer: SocketAddr) {
+        let refusal = match (self.drain.is_draining(), self.has_room_for_agent()) {
+            (true, _) => Some(Reason::Draining),
+            (false, false) => Some(Reason::Overloaded),
+            (false, true) => None,
+        };
+        if let Some(reason) = refusal {
+            self.metrics.count(reason);
+            return self.reply_admin(conn, |http, io| {
+                replies::write(reason, Format::Text, http, &mut io.tx);
+            });
+        }
+        let mut tx = match self.conns.get_mut(conn) {
+            Some(connection) => std::mem::take(&mut connection.io.tx),
+            None => return,
+        };
+        let upgraded = self.upgrade(head, peer, &mut tx);
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.io.tx = tx;
+        match upgraded {
+            Ok(state) => {
+                connection.io.rx_limit = crate::ingress::TUNNEL_RX_MAX;
+                connection.state = state;
+            }
+            Err(error) => self.reply_admin(conn, |http, io| {
+                let body = format!("This port is for agents ({error}).\n");
+                let fields = [("Upgrade", "websocket")];
+                let content_type = "text/plain; charset=utf-8";
+                let body = body.as_bytes();
+                http.reply(&Reply { status: 426, fields: &fields, content_type, body }, &mut io.tx);
+            }),
+        }
+    }
+
+    fn reply_admin(&mut self, conn: ConnId, reply: impl FnOnce(&mut ServerConn, &mut Duplex)) {
+        let now = self.now;
+        let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn) else {
+            return;
+        };
+        reply(&mut admin.http, io);
+        admin.is_delivered = true;
+        admin.since = now;
+        if admin.http.close_reason().is_some() {
+            io.close(Closing::AfterFlush);
+        }
+    }
+
+    fn page(&self, method: &str, path: &str) -> Page {
+        if !matches!(method, "GET" | "HEAD") {
+            return text(405, "Only GET is answered here.\n");
+        }
+        match path {
+            "/health" => self.health(),
+            "/ready" => self.ready(),
+            "/metrics" => self.metrics_page(),
+            "/debug/services" => self.services(),
+            _ => text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
+        }
+    }
+
+    fn health(&self) -> Page {
+        let is_draining = self.drain.is_draining();
+        let hosts = self.routes.iter().filter(|route| !route.candidates.is_empty()).count();
+        json_page(
+            if is_draining { 503 } else { 200 },
+            &json!({
+                "status": if is_draining { "draining" } else { "healthy" },
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
+                "tunnels": self.tunnels.len(),
+                "hosts": hosts,
+            }),
+        )
+    }
+
+    fn ready(&self) -> Page {
+        if self.drain.is_draining() { text(503, "draining\n") } else { text(200, "ready\n") }
+    }
+
+    fn metrics_page(&self) -> Page {
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let healthy = self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count();
+        let up = self.now.saturating_duration_since(self.started).as_secs();
+        let gauge = |name, help, value| Gauge { name, help, value };
+        let gauges = [
+            gauge("mesh_uptime_seconds", "Since the process began.", up),
+            gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
+            gauge("mesh_connections", "Callers' connections.", count(self.callers.total())),
+            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(self.in_flight)),
+            gauge("mesh_tunnels", "Registered agents.", count(self.tunnels.len())),
+            gauge("mesh_tunnels_available", "Agents that take requests.", count(healthy)),
+        ];
+        let host = |index| self.routes.iter().nth(index).map_or("", |route| &*route.pattern);
+        let mut body = String::new();
+        let written = self.metrics.write(&mut body, host, &gauges);
+        debug_assert!(written.is_ok(), "text grows in memory");
+        Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
+    }
+
+    fn services(&self) -> Page {
+        let tunnels: Vec<_> = self.tunnels.iter().collect();
+        let services: Vec<_> = tunnels
+            .iter()
+            .map(|(_, tunnel)| {
+                json!({
+                    "session": tunnel.name,
+                    "service": tunnel.hello.service,
+                    "cluster": tunnel.hello.cluster,
+                    "instance": tunnel.hello.instance,
+                    "hosts": tunnel.hello.hosts,
+                    "agent_version": tunnel.hello.version,
+                    "peer": tunnel.peer.to_string(),
+                    "healthy": tunnel.is_healthy,
+                    "health_reason": tunnel.health_reason,
+                    "draining": tunnel.is_draining,
+                    "ejected": tunnel.is_ejected(self.now),
+                    "in_flight": tunnel.in_flight(),
+                    "requests": tunnel.requests,
+                    "connected_seconds":
+                        self.now.saturating_duration_since(tunnel.since).as_secs(),
+                    "round_trip_ms":
+                        tunnel.link.round_trip().map(|time| time.as_secs_f64() * 1000.0),
+                })
+            })
+            .collect();
+        let hosts: Vec<_> = self
+            .routes
+            .iter()
+            .map(|route| json!({ "host": route.pattern, "agents": route.candidates.len() }))
+            .collect();
+        json_page(200, &json!({ "services": services, "hosts": hosts }))
+    }
+}
+
+fn write(page: &Page, http: &mut ServerConn, io: &mut Duplex) {
+    let reply = Reply {
+        status: page.status,
+        fields: &[("Cache-Control", "no-store")],
+        content_type: page.content_type,
+        body: page.body.as_bytes(),
+    };
+    http.reply(&reply, &mut io.tx);
+}
+
+fn json_page(status: u16, body: &serde_json::Value) -> Page {
+    Page { status, content_type: "application/json", body: format!("{body}\n") }
+}
+
+fn text(status: u16, body: &str) -> Page {
+    Page { status, content_type: "text/plain; charset=utf-8", body: body.to_owned() }
+}
+
+/// The path of a request target, without its query.
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
+}

@@ -1,0 +1,66 @@
+//! How many connections callers have, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::config::Limits;
+
+/// The callers' connections, counted.
+#[derive(Debug, Default)]
+pub struct Callers {
+    total: usize,
+    /// Invariant: no entry is 0, and together they are `total`.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// What happens to a caller that connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is served.
+    Admitted,
+    /// It is told to come back later: a limit is reached.
+    Turned,
+    /// It is dropped unheard: even those to be told are too many.
+    Dropped,
+}
+
+/// Connections beyond the limit that are told so.
+const TURNED_MAX: usize = 128;
+
+impl Callers {
+    /// Counts a connection in, unless it is dropped.
+    pub fn arrived(&mut self, address: IpAddr, limits: &Limits) -> Arrival {
+        let from_here = self.by_address.get(&address).copied().unwrap_or(0);
+        let arrival = if self.total >= limits.connections + TURNED_MAX
+            || from_here >= limits.connections_per_address + TURNED_MAX
+        {
+            return Arrival::Dropped;
+        } else if self.total >= limits.connections || from_here >= limits.connections_per_address {
+            Arrival::Turned
+        } else {
+            Arrival::Admitted
+        };
+        self.total += 1;
+        *self.by_address.entry(address).or_insert(0) += 1;
+        arrival
+    }
+
+    /// Counts a connection out.
+    pub fn left(&mut self, address: IpAddr) {
+        let Some(count) = self.by_address.get_mut(&address) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.by_address.remove(&address);
+        }
+        self.total -= 1;
+    }
+
+    /// Connections in all.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+use super::{Arrival, Callers};
+use crate::config::Limits;
+
+#[test]
+fn limits_hold_in_all_and_for_one_address() {
+    let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
+    let (here, there) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let mut callers = Callers::default();
+    assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+    assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+    assert_eq!(callers.arrived(here, &limits), Arrival::Turned, "two from one address");
+    assert_eq!(callers.arrived(there, &limits), Arrival::Turned, "three in all");
+    for _ in 0..4 {
+        callers.left(here);
+        callers.left(there);
+    }
+    assert_eq!(callers.total(), 0);
+    assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+}
+
+#[test]
+fn a_flood_beyond_the_limit_is_dropped() {
+    let limits = Limits { connections: 1, connections_per_address: 9999, ..Limits::default() };
+    let address = "::1".parse().unwrap();
+    let mut callers = Callers::default();
+    let arrivals: Vec<_> = (0..200).map(|_| callers.arrived(address, &limits)).collect();
+    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::Turned).count(), 128);
+    assert_eq!(arrivals[199], Arrival::Dropped);
+    assert_eq!(callers.total(), 129);
+}

@@ -1,0 +1,110 @@
+//! What the operator decides about an ingress. Whoever builds a [`Config`] validates it.
+
+use std::time::Duration;
+
+/// Everything configurable about an ingress, defaults included.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The port that callers see when nothing says otherwise (`X-Forwarded-Port`).
+    pub traffic_port: u16,
+    /// Who may register.
+    pub admission: Admission,
+    /// Bounds on time.
+    pub timeouts: Timeouts,
+    /// Bounds on space.
+    pub limits: Limits,
+}
+
+/// Who may register hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing is configured: agents from loopback addresses only.
+    Loopback,
+    /// Anyone who can connect, by `--skip-iam-validation`; each registration is warned about.
+    Anyone,
+}
+
+/// Bounds on time. They nest: the request timeout lies below the load balancer's idle timeout,
+/// and that below our own.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// From a caller's first byte to the end of its request head.
+    pub head: Duration,
+    /// From the last byte of the request to the response head.
+    pub request: Duration,
+    /// How long a caller's connection may rest between requests. More than the load balancer's
+    /// own idle timeout (60 s by default), or it meets connections that we are just closing.
+    pub idle: Duration,
+    /// How long an exchange or an upgraded connection may go without a byte in either direction.
+    pub stream_idle: Duration,
+    /// How long a peer may go without taking a byte of what waits for it.
+    pub send: Duration,
+    /// From an agent's connection to its accepted registration.
+    pub registration: Duration,
+    /// Between two echoes on a tunnel; a peer that stays silent for two of them is gone.
+    pub echo: Duration,
+    /// From the drain signal to the exit, however busy.
+    pub drain: Duration,
+}
+
+/// Bounds on space.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Tunnels, registered or about to be.
+    pub tunnels: usize,
+    /// Streams open at once on one tunnel.
+    pub streams_per_tunnel: u32,
+    /// Callers' connections.
+    pub connections: usize,
+    /// Callers' connections from one address. The load balancer's nodes are few addresses.
+    pub connections_per_address: usize,
+    /// Hosts that one agent may register.
+    pub hosts_per_tunnel: usize,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Bytes that may be on their way to one slow caller or service.
+    pub stream_window: u32,
+    /// Bytes queued for one tunnel, besides what the windows allow at its far end.
+    pub tunnel_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            traffic_port: 8080,
+            admission: Admission::Loopback,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            stream_idle: Duration::from_secs(3600),
+            send: Duration::from_secs(60),
+            registration: Duration::from_secs(10),
+            echo: Duration::from_secs(15),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tunnels: 1000,
+            streams_per_tunnel: 1024,
+            connections: 20_000,
+            connections_per_address: 10_000,
+            hosts_per_tunnel: 64,
+            head_bytes: 64 * 1024,
+            stream_window: 256 * 1024,
+            tunnel_bytes: 256 * 1024,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A caller's connection: one exchange after the other.
+//!
+//! ```text
+//!            first byte       head complete         response complete
+//!    Idle ------------> Head --------------> Busy --------------------> Delivered
+//!      ^                                      | 101                        | tx is empty
+//!      |                                      `--> Busy, both ways raw     |
+//!      `-------------------------------------------------------------------'
+//! ```
+//!
+//! The next request is looked for only when the answer before it has left: otherwise a caller that
+//! pipelines and does not read would earn a fresh window with each request.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Instant;
+
+use mesh_protocol::Duplex;
+use mesh_protocol::http1::{self, ServerConn};
+
+use crate::config::Timeouts;
+use crate::exchange::{Exchange, Phase};
+
+/// What the ingress knows of a caller's connection.
+#[derive(Debug)]
+pub struct Downstream {
+    pub(crate) http: ServerConn,
+    pub(crate) peer: SocketAddr,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the one that matters")]
+pub(crate) enum State {
+    /// Between requests.
+    Idle { since: Instant },
+    /// In the middle of a request head.
+    Head { since: Instant },
+    /// In the middle of an exchange.
+    Busy(Exchange),
+    /// The response is complete and on its way.
+    Delivered { since: Instant },
+}
+
+/// What a caller's connection asks for.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing now.
+    Wait,
+    /// A request head lies at this place in `rx`.
+    Request(Range<usize>),
+    /// The exchange may go on.
+    Exchange,
+    /// The head is none.
+    Refuse(http1::Error),
+    /// The caller has left between requests.
+    Close,
+}
+
+/// What a deadline that passed means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// Nobody asked for anything.
+    Idle,
+    /// The caller did not finish its head.
+    Head,
+    /// The caller did not go on with its body.
+    Body,
+    /// The service did not answer.
+    Request,
+    /// The caller does not read, or nothing moves at all.
+    Stalled,
+}
+
+impl Downstream {
+    pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
+        let http = ServerConn::new(head_bytes);
+        Self { http, peer, state: State::Idle { since: now } }
+    }
+
+    /// Looks at what arrived and what left.
+    pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
+        if let State::Delivered { .. } = self.state {
+            if !io.tx.is_empty() {
+                return Step::Wait;
+            }
+            self.http.next();
+            self.state = State::Idle { since: now };
+        }
+        match self.state {
+            State::Busy(_) => Step::Exchange,
+            State::Delivered { .. } => Step::Wait,
+            State::Idle { .. } | State::Head { .. } => self.look_for_head(io, now),
+        }
+    }
+
+    fn look_for_head(&mut self, io: &Duplex, now: Instant) -> Step {
+        if io.rx.is_empty() {
+            return if io.rx_eof { Step::Close } else { Step::Wait };
+        }
+        if let State::Idle { .. } = self.state {
+            self.state = State::Head { since: now };
+        }
+        match self.http.poll_head(io.rx.as_slice()) {
+            Ok(Some(range)) => Step::Request(range),
+            Ok(None) if io.rx_eof => Step::Close,
+            Ok(None) => Step::Wait,
+            Err(error) => Step::Refuse(error),
+        }
+    }
+
+    /// When the connection has waited long enough, and for what.
+    pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> (Instant, Expired) {
+        match &self.state {
+            State::Idle { since } => (*since + timeouts.idle, Expired::Idle),
+            State::Head { since } => (*since + timeouts.head, Expired::Head),
+            State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
+            State::Busy(exchange) if !io.tx.is_empty() => {
+                (exchange.moved + timeouts.send, Expired::Stalled)
+            }
+            State::Busy(exchange) => match exchange.phase {
+                Phase::Waiting if self.http.has_request_ended() => {
+                    (exchange.moved + timeouts.request, Expired::Request)
+                }
+                Phase::Waiting if io.rx.is_empty() => {
+                    (exchange.moved + timeouts.request, Expired::Body)
+                }
+                Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),
+                Phase::Responding | Phase::Upgraded => {
+                    (exchange.moved + timeouts.stream_idle, Expired::Stalled)
+                }
+            },
+        }
+    }
+}

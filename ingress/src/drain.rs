@@ -1,0 +1,137 @@
+//! Leaving in peace: from SIGTERM to the exit.
+//!
+//! `/health` fails at once, so that the load balancer turns away, while requests that still come
+//! are served. Agents are told to open tunnels elsewhere, and keep theirs here for the rest. The
+//! ingress leaves when no caller is connected any more, or when its time is over.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::{Closing, ConnId, Context};
+
+use crate::config::Timeouts;
+use crate::ingress::{Conn, Ingress};
+use crate::tunnel::TunnelId;
+
+/// How far the leaving is.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    phase: Phase,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    /// Not leaving.
+    #[default]
+    Serving,
+    /// Serving who is still there.
+    Draining { since: Instant },
+    /// Saying goodbye to the agents.
+    Leaving { since: Instant },
+}
+
+/// How long goodbyes may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Drain {
+    /// Whether the ingress is about to leave.
+    #[must_use]
+    pub(crate) const fn is_draining(&self) -> bool {
+        !matches!(self.phase, Phase::Serving)
+    }
+
+    /// When the present phase ends at the latest.
+    #[must_use]
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        match self.phase {
+            Phase::Serving => None,
+            Phase::Draining { since } => Some(since + timeouts.drain),
+            Phase::Leaving { since } => Some(since + GOODBYE),
+        }
+    }
+}
+
+impl Ingress {
+    /// The operator asked to leave; when asked again, at once.
+    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
+        if self.drain.is_draining() {
+            log::info!("asked to leave again: leaving at once");
+            return cx.exit();
+        }
+        log::info!(
+            "draining: {} callers' connections, {} exchanges; leaving in {:?} at the latest",
+            self.callers.total(),
+            self.in_flight,
+            self.config.timeouts.drain,
+        );
+        self.drain.phase = Phase::Draining { since: cx.now };
+        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
+        for id in tunnels {
+            self.tell_to_move(id);
+        }
+        self.leave_if_unused(cx);
+    }
+
+    /// The phase has lasted long enough.
+    pub(crate) fn drain_expired(&mut self, cx: &mut Context<'_>) {
+        match self.drain.phase {
+            Phase::Serving => {}
+            Phase::Draining { .. } => {
+                log::info!("leaving with {} exchanges unfinished", self.in_flight);
+                self.leave(cx);
+            }
+            Phase::Leaving { .. } => cx.exit(),
+        }
+    }
+
+    /// Asks an agent to open another tunnel; this one serves on until it is closed.
+    pub(crate) fn tell_to_move(&mut self, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if !std::mem::replace(&mut tunnel.was_told_to_move, true) {
+            tunnel.link.session.send(FrameKind::Drain, &[]);
+            self.conns.touch(id.conn());
+        }
+    }
+
+    /// A connection is about to be removed: it may have been the last one that mattered.
+    pub(crate) fn check_drained(&mut self, closed: ConnId, cx: &mut Context<'_>) {
+        match self.drain.phase {
+            Phase::Serving => {}
+            Phase::Draining { .. } => self.leave_if_unused(cx),
+            Phase::Leaving { .. } => {
+                let others = self.conns.iter().filter(|(id, connection)| {
+                    *id != closed && matches!(connection.state, Conn::Tunnel)
+                });
+                if others.count() == 0 {
+                    cx.exit();
+                }
+            }
+        }
+    }
+
+    fn leave_if_unused(&mut self, cx: &mut Context<'_>) {
+        if self.callers.total() == 0 && self.in_flight == 0 {
+            log::info!("drained");
+            self.leave(cx);
+        }
+    }
+
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        /// The endpoint is going away (RFC 6455 7.4.1).
+        const GOING_AWAY: u16 = 1001;
+        self.drain.phase = Phase::Leaving { since: cx.now };
+        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
+        if tunnels.is_empty() {
+            return cx.exit();
+        }
+        for id in tunnels {
+            if let Some(tunnel) = self.tunnels.get_mut(id) {
+                tunnel.link.close(GOING_AWAY);
+            }
+            self.transmit_tunnel(id, cx);
+            if let Some(connection) = self.conns.get_mut(id.conn()) {
+                connection.io.close(Closing::AfterFlush);
+            }
+        }
+    }
+}

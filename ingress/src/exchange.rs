@@ -1,0 +1,206 @@
+//! One request with its response, from the caller's connection into a stream and back.
+
+use std::time::Instant;
+
+use mesh_protocol::http1::{self, ServerConn};
+use mesh_protocol::mux::{Flags, Outbound, Session, StreamId};
+use mesh_protocol::{Buf, Duplex};
+
+use crate::replies::Format;
+use crate::routes::RouteId;
+use crate::tunnel::TunnelId;
+
+/// An exchange in progress.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) route: RouteId,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) stream: StreamId,
+    /// When the request head was complete.
+    pub(crate) since: Instant,
+    /// When a byte last moved in either direction.
+    pub(crate) moved: Instant,
+    pub(crate) replay: Replay,
+    pub(crate) format: Format,
+    pub(crate) phase: Phase,
+    /// The status that the caller was sent; 0 before.
+    pub(crate) status: u16,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    /// Bytes that the agent sent and whose credit it has not got back: they wait in `tx`.
+    pub(crate) unreleased: usize,
+}
+
+/// How far an exchange is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No response head yet.
+    Waiting,
+    /// The response head went to the caller, the body is on its way.
+    Responding,
+    /// After 101: raw bytes both ways.
+    Upgraded,
+}
+
+/// What is needed to hand the same request to another agent.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// The rewritten request head.
+    pub(crate) head: Buf,
+    pub(crate) flags: Flags,
+    /// The body bytes sent so far, while they are few.
+    body: Kept,
+    /// How many of the kept bytes the present agent got.
+    resent: usize,
+    pub(crate) is_idempotent: bool,
+    /// The agent that was tried before.
+    pub(crate) tried: Option<TunnelId>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    All(Vec<u8>),
+    TooMany,
+}
+
+/// Body bytes kept for a second agent. A refused connection is reported within a round trip, in
+/// which few callers send more.
+const REPLAY_BYTES_MAX: usize = 64 * 1024;
+
+impl Replay {
+    pub(crate) const fn new(head: Buf, flags: Flags, is_idempotent: bool) -> Self {
+        let body = Kept::All(Vec::new());
+        Self { head, flags, body, resent: 0, is_idempotent, tried: None }
+    }
+
+    /// Whether the request can be given to another agent. One that never reached a service can
+    /// whatever its method; one that may have, only if repeating it does no harm and no body was
+    /// consumed.
+    pub(crate) const fn is_possible(&self, reached: Reached) -> bool {
+        match (&self.body, reached) {
+            _ if self.tried.is_some() => false,
+            (Kept::TooMany, _) => false,
+            (Kept::All(_), Reached::Certainly) => false,
+            (Kept::All(_), Reached::CertainlyNot) => true,
+            (Kept::All(body), Reached::Perhaps) => self.is_idempotent && body.is_empty(),
+        }
+    }
+
+    /// Another agent gets the request from its beginning.
+    pub(crate) const fn restart(&mut self, tried: TunnelId) {
+        self.tried = Some(tried);
+        self.resent = 0;
+    }
+
+    /// The request is answered: nothing is repeated any more.
+    pub(crate) fn forget(&mut self) {
+        self.body = Kept::TooMany;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Kept::All(body) = &mut self.body {
+            if body.len() + bytes.len() > REPLAY_BYTES_MAX {
+                self.body = Kept::TooMany;
+            } else {
+                body.extend_from_slice(bytes);
+                self.resent = body.len();
+            }
+        }
+    }
+
+    /// Kept bytes that the present agent did not get yet.
+    fn unsent(&self) -> &[u8] {
+        match &self.body {
+            Kept::All(body) => &body[self.resent..],
+            Kept::TooMany => &[],
+        }
+    }
+}
+
+/// Whether a request reached a service before it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It never left, or the agent said so.
+    CertainlyNot,
+    /// It left, and then nothing was heard.
+    Perhaps,
+    /// It did, or repeating it would only fail again.
+    Certainly,
+}
+
+/// What a turn left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing that could be sent now.
+    Over,
+    /// More that can be sent now.
+    Again,
+}
+
+impl Exchange {
+    /// Sends at most one DATA frame of the request: a turn of the tunnel's round robin. The bytes
+    /// go from the caller's `rx` straight into the tunnel's `tx`.
+    pub(crate) fn pump(
+        &mut self,
+        http: &mut ServerConn,
+        io: &mut Duplex,
+        session: &mut Session,
+        out: &mut Outbound<'_>,
+        now: Instant,
+    ) -> Result<Turn, http1::Error> {
+        let Some(mut sender) = session.sender(self.stream) else { return Ok(Turn::Over) };
+        if sender.has_ended() {
+            return Ok(Turn::Over);
+        }
+        if self.phase == Phase::Upgraded {
+            let count = io.rx.len().min(sender.room());
+            if count > 0 {
+                sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
+                io.rx.consume(count);
+                self.request_bytes += count as u64;
+                self.moved = now;
+            }
+            if io.rx_eof && io.rx.is_empty() {
+                sender.end(&[], out);
+            }
+        } else if self.replay.flags.has(Flags::UPGRADE) && http.has_request_ended() {
+            // This direction goes on after the 101, if one comes.
+            return Ok(Turn::Over);
+        } else if !self.replay.unsent().is_empty() {
+            let unsent = self.replay.unsent();
+            let count = unsent.len().min(sender.room());
+            sender.data(&unsent[..count], Flags::NONE, out);
+            self.replay.resent += count;
+        } else {
+            let decoded = http.decode(io.rx.as_slice(), sender.room())?;
+            if let (true, Some(trailers)) = (decoded.data.is_empty(), decoded.end) {
+                sender.end(trailers, out);
+            } else if !decoded.data.is_empty() {
+                let is_last = decoded.end.is_some_and(<[u8]>::is_empty);
+                sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
+                if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
+                    sender.end(trailers, out);
+                }
+            }
+            if decoded.used > 0 {
+                self.moved = now;
+            }
+            self.request_bytes += decoded.data.len() as u64;
+            self.replay.keep(decoded.data);
+            let used = decoded.used;
+            io.rx.consume(used);
+        }
+        let has_more = !io.rx.is_empty() || !self.replay.unsent().is_empty();
+        let again = has_more && !sender.has_ended() && sender.room() > 0;
+        Ok(if again { Turn::Again } else { Turn::Over })
+    }
+
+    /// Returns the credit of what has left `tx` since the last call.
+    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session) {
+        let left = self.unreleased.saturating_sub(tx.len());
+        if left > 0 {
+            self.unreleased -= left;
+            session.release(self.stream, left);
+        }
+    }
+}

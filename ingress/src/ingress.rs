@@ -1,0 +1,218 @@
+//! The dispatcher: keeps the branches, while the files beside it keep the work.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mesh_protocol::{
+    Alive, App, Buf, CloseReason, ConnId, Conns, Context, Duplex, Event, ListenerId, link,
+};
+
+use crate::admin::Admin;
+use crate::callers::Callers;
+use crate::config::Config;
+use crate::downstream::Downstream;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::registration::Registration;
+use crate::routes::Routes;
+use crate::tunnel::{TunnelId, Tunnels};
+
+/// The listener for callers: the load balancer's target.
+pub const TRAFFIC: ListenerId = ListenerId(0);
+/// The listener for health checks and metrics.
+pub const ADMIN: ListenerId = ListenerId(1);
+/// The listener for agents.
+pub const TUNNEL: ListenerId = ListenerId(2);
+
+/// The server application.
+#[derive(Debug)]
+pub struct Ingress {
+    pub(crate) config: Config,
+    pub(crate) conns: Conns<Conn>,
+    pub(crate) tunnels: Tunnels,
+    pub(crate) routes: Routes,
+    pub(crate) metrics: Metrics,
+    pub(crate) callers: Callers,
+    pub(crate) drain: Drain,
+    pub(crate) started: Instant,
+    /// The time of the present call.
+    pub(crate) now: Instant,
+    /// Exchanges in progress.
+    ///
+    /// Invariant: the callers' connections that are busy.
+    pub(crate) in_flight: usize,
+    /// Connections that are neither callers' nor tunnels.
+    pub(crate) others: usize,
+    /// Tunnels registered so far, to name the next one.
+    pub(crate) registered: u64,
+    /// Empty buffers for request heads, so that a request allocates none.
+    pub(crate) spare_heads: Vec<Buf>,
+}
+
+/// What a connection is.
+#[derive(Debug)]
+pub enum Conn {
+    /// A caller's.
+    Downstream(Downstream),
+    /// One that asks us for a page, or for a tunnel.
+    Admin(Admin),
+    /// An agent's that is not registered yet.
+    Registration(Box<Registration>),
+    /// A registered agent's; [`Tunnels`] knows the rest.
+    Tunnel,
+}
+
+/// Unread bytes of a caller's connection, besides a whole head: what one read brings.
+const DOWNSTREAM_RX_MAX: usize = 64 * 1024;
+/// Unread bytes of a tunnel: the longest message twice.
+pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
+/// Unread bytes of any other connection.
+const OTHER_RX_MAX: usize = 16 * 1024;
+/// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
+const OTHERS_MAX: usize = 1024;
+
+impl Ingress {
+    /// An ingress without connections.
+    #[must_use]
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            config,
+            conns: Conns::new(),
+            tunnels: Tunnels::default(),
+            routes: Routes::default(),
+            metrics: Metrics::default(),
+            callers: Callers::default(),
+            drain: Drain::default(),
+            started: now,
+            now,
+            in_flight: 0,
+            others: 0,
+            registered: 0,
+            spare_heads: Vec::new(),
+        }
+    }
+
+    fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
+        let head_bytes = self.config.limits.head_bytes;
+        let admission = self.callers.arrived(peer.ip(), &self.config.limits);
+        let io = Duplex::new(DOWNSTREAM_RX_MAX.max(head_bytes));
+        let downstream = Downstream::new(peer, head_bytes, self.now);
+        match admission {
+            crate::callers::Arrival::Admitted => {
+                self.metrics.connections += 1;
+                Some(self.conns.insert(io, Conn::Downstream(downstream)))
+            }
+            crate::callers::Arrival::Turned => {
+                self.metrics.connections_refused += 1;
+                let conn = self.conns.insert(io, Conn::Downstream(downstream));
+                self.turn_away(conn);
+                Some(conn)
+            }
+            crate::callers::Arrival::Dropped => {
+                self.metrics.connections_refused += 1;
+                None
+            }
+        }
+    }
+
+    fn accept_other(&mut self, listener: ListenerId, peer: SocketAddr) -> Option<ConnId> {
+        if self.others >= OTHERS_MAX {
+            return None;
+        }
+        self.others += 1;
+        let admin = Admin::new(listener, peer, self.now);
+        Some(self.conns.insert(Duplex::new(OTHER_RX_MAX), Conn::Admin(admin)))
+    }
+
+    fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(_)) => self.advance_downstream(conn, cx),
+            Some(Conn::Tunnel) => self.advance_tunnel(TunnelId(conn), cx),
+            Some(Conn::Admin(_)) => self.advance_admin(conn, cx),
+            Some(Conn::Registration(_)) => self.advance_registration(conn, cx),
+            None => {}
+        }
+    }
+
+    fn expired(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(_)) => self.expire_downstream(conn, cx),
+            Some(Conn::Tunnel) => self.expire_tunnel(TunnelId(conn), cx),
+            Some(Conn::Admin(_)) => self.expire_admin(conn),
+            Some(Conn::Registration(_)) => self.expire_registration(conn, cx),
+            None => {}
+        }
+    }
+
+    fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if tunnel.link.handle_timeout(cx.now) == Alive::No {
+            log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
+            self.end_tunnel(id, &link::Error::Closed(None), cx);
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(_)) => self.downstream_closed(conn, cx),
+            Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
+            Some(Conn::Admin(_) | Conn::Registration(_)) => self.others -= 1,
+            None => {}
+        }
+        self.check_drained(conn, cx);
+    }
+}
+
+impl App for Ingress {
+    type Conn = Conn;
+
+    fn conns(&mut self) -> &mut Conns<Conn> {
+        &mut self.conns
+    }
+
+    fn accept(
+        &mut self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        cx: &mut Context<'_>,
+    ) -> Option<ConnId> {
+        self.now = cx.now;
+        if listener == TRAFFIC { self.accept_caller(peer) } else { self.accept_other(listener, peer) }
+    }
+
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        match event {
+            Event::Progress { conn } => self.progress(conn, cx),
+            Event::Deadline { conn } => self.expired(conn, cx),
+            Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
+            Event::Tick => self.drain_expired(cx),
+            Event::Drain => self.begin_drain(cx),
+            Event::Connected { .. } => {}
+        }
+    }
+
+    fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Tunnel) => self.transmit_tunnel(TunnelId(conn), cx),
+            Some(Conn::Registration(_)) => self.transmit_registration(conn, cx),
+            Some(Conn::Downstream(_) | Conn::Admin(_)) | None => {}
+        }
+    }
+
+    fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
+        let connection = self.conns.get(conn)?;
+        let timeouts = &self.config.timeouts;
+        match &connection.state {
+            Conn::Downstream(downstream) => Some(downstream.deadline(&connection.io, timeouts).0),
+            Conn::Admin(admin) => Some(admin.deadline(&connection.io, timeouts)),
+            Conn::Registration(registration) => Some(registration.since + timeouts.registration),
+            Conn::Tunnel => Some(self.tunnels.get(TunnelId(conn))?.link.deadline()),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.drain.deadline(&self.config.timeouts)
+    }
+}

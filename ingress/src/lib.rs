@@ -1,0 +1,24 @@
+//! The server application: rules, no I/O.
+//!
+//! A caller's request goes `downstream` -> `requests` (with `routes` and `balance`) -> a stream of
+//! a `tunnel`; its response comes back through `responses`. Agents arrive at `admin` (HTTP), become
+//! a `registration` (frames), and then a `tunnel`.
+
+pub mod admin;
+pub mod balance;
+pub mod callers;
+pub mod config;
+pub mod downstream;
+mod drain;
+mod exchange;
+pub mod ingress;
+pub mod metrics;
+pub mod registration;
+pub mod replies;
+mod requests;
+mod responses;
+pub mod routes;
+pub mod tunnel;
+
+pub use config::{Admission, Config, Limits, Timeouts};
+pub use ingress::{ADMIN, Ingress, TRAFFIC, TUNNEL};

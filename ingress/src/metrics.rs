@@ -1,0 +1,201 @@
+//! What is counted, and how Prometheus reads it (text exposition format 0.0.4).
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::replies::Reason;
+use crate::routes::RouteId;
+
+/// All counters of an ingress. Gauges are read from the state itself when asked for.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// By route, as far as [`HOSTS_MAX`] goes.
+    hosts: Vec<Requests>,
+    /// The other routes, and requests without one.
+    others: Requests,
+    reasons: [u64; Reason::ALL.len()],
+    /// Callers' connections accepted, and refused for a limit.
+    pub connections: u64,
+    /// See above.
+    pub connections_refused: u64,
+    /// Exchanges whose caller left before their end.
+    pub caller_aborts: u64,
+    /// Requests given to a second agent.
+    pub retries: u64,
+    /// Registrations accepted, refused, and lost again.
+    pub registrations: u64,
+    /// See above.
+    pub registrations_refused: u64,
+    /// See above.
+    pub tunnels_lost: u64,
+    /// Agents ejected for failing.
+    pub ejections: u64,
+}
+
+/// The requests of one host.
+#[derive(Debug, Default)]
+struct Requests {
+    /// By the status code's first digit; 0 for exchanges without an answer.
+    by_class: [u64; 6],
+    /// Durations: one count per bucket, not cumulated.
+    buckets: [u64; BOUNDS_MS.len() + 1],
+    duration_ms: f64,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+/// Routes that have counters of their own: agents choose the labels, so there must be a bound.
+pub const HOSTS_MAX: usize = 500;
+
+/// Upper bounds of the duration buckets, in milliseconds.
+const BOUNDS_MS: [f64; 14] = [
+    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0,
+    30_000.0,
+];
+
+/// One exchange that is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation {
+    /// The route it took.
+    pub route: Option<RouteId>,
+    /// The status that the caller saw, 0 for none.
+    pub status: u16,
+    /// From its head to its end.
+    pub duration: Duration,
+    /// Body bytes from the caller.
+    pub request_bytes: u64,
+    /// Body bytes to the caller.
+    pub response_bytes: u64,
+}
+
+impl Metrics {
+    /// Counts an exchange.
+    pub fn observe(&mut self, observation: &Observation) {
+        let route = observation.route.map(RouteId::index).filter(|index| *index < HOSTS_MAX);
+        let requests = match route {
+            Some(index) => {
+                if index >= self.hosts.len() {
+                    self.hosts.resize_with(index + 1, Requests::default);
+                }
+                &mut self.hosts[index]
+            }
+            None => &mut self.others,
+        };
+        let class = usize::from(observation.status / 100).min(5);
+        requests.by_class[class] += 1;
+        let duration_ms = observation.duration.as_secs_f64() * 1000.0;
+        let bucket = BOUNDS_MS.iter().position(|bound| duration_ms <= *bound);
+        requests.buckets[bucket.unwrap_or(BOUNDS_MS.len())] += 1;
+        requests.duration_ms += duration_ms;
+        requests.request_bytes += observation.request_bytes;
+        requests.response_bytes += observation.response_bytes;
+    }
+
+    /// Counts an answer that the mesh wrote itself.
+    pub fn count(&mut self, reason: Reason) {
+        if let Some(index) = Reason::ALL.iter().position(|known| *known == reason) {
+            self.reasons[index] += 1;
+        }
+    }
+
+    /// How often the mesh answered itself for that reason.
+    #[must_use]
+    pub fn reason(&self, reason: Reason) -> u64 {
+        let index = Reason::ALL.iter().position(|known| *known == reason);
+        index.map_or(0, |index| self.reasons[index])
+    }
+
+    /// Writes everything; `host` names a route, `gauges` are values of this moment.
+    ///
+    /// # Errors
+    /// None: the text grows in memory.
+    pub fn write<'n>(
+        &self,
+        out: &mut String,
+        host: impl Fn(usize) -> &'n str,
+        gauges: &[Gauge],
+    ) -> fmt::Result {
+        for Gauge { name, help, value } in gauges {
+            writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
+        }
+        let counters = [
+            ("mesh_connections_total", "Callers' connections accepted.", self.connections),
+            (
+                "mesh_connections_refused_total",
+                "Callers' connections refused for a limit.",
+                self.connections_refused,
+            ),
+            ("mesh_caller_aborts_total", "Exchanges the caller abandoned.", self.caller_aborts),
+            ("mesh_retries_total", "Requests given to a second agent.", self.retries),
+            ("mesh_registrations_total", "Registrations accepted.", self.registrations),
+            (
+                "mesh_registrations_refused_total",
+                "Registrations refused.",
+                self.registrations_refused,
+            ),
+            ("mesh_tunnels_lost_total", "Tunnels that ended.", self.tunnels_lost),
+            ("mesh_ejections_total", "Agents ejected for failing.", self.ejections),
+        ];
+        for (name, help, value) in counters {
+            writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}")?;
+        }
+        let name = "mesh_errors_total";
+        writeln!(out, "# HELP {name} Answers of the mesh itself.\n# TYPE {name} counter")?;
+        for (reason, count) in Reason::ALL.iter().zip(self.reasons) {
+            writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.name())?;
+        }
+        let named = self.hosts.iter().enumerate().map(|(index, requests)| (host(index), requests));
+        let all: Vec<_> = named.chain([("", &self.others)]).collect();
+        write_requests(out, &all)
+    }
+}
+
+/// A value of this moment.
+#[derive(Debug)]
+pub struct Gauge {
+    /// The metric's name.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// Its value.
+    pub value: u64,
+}
+
+fn write_requests(out: &mut String, hosts: &[(&str, &Requests)]) -> fmt::Result {
+    let name = "mesh_requests_total";
+    writeln!(out, "# HELP {name} Exchanges by host and status class.\n# TYPE {name} counter")?;
+    for (host, requests) in hosts {
+        for (class, count) in requests.by_class.iter().enumerate().filter(|(_, count)| **count > 0)
+        {
+            let class = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
+            writeln!(out, "{name}{{host=\"{host}\",class=\"{class}\"}} {count}")?;
+        }
+    }
+    type Read = fn(&Requests) -> u64;
+    let bytes: [(&str, &str, Read); 2] = [
+        ("mesh_request_bytes_total", "Body bytes from callers.", |one| one.request_bytes),
+        ("mesh_response_bytes_total", "Body bytes to callers.", |one| one.response_bytes),
+    ];
+    for (name, help, read) in bytes {
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;
+        for (host, requests) in hosts {
+            writeln!(out, "{name}{{host=\"{host}\"}} {}", read(requests))?;
+        }
+    }
+    let name = "mesh_request_duration_seconds";
+    writeln!(out, "# HELP {name} From request head to end.\n# TYPE {name} histogram")?;
+    for (host, requests) in hosts {
+        let mut total = 0;
+        for (bound, count) in BOUNDS_MS.iter().zip(requests.buckets) {
+            total += count;
+            let bound = bound / 1000.0;
+            writeln!(out, "{name}_bucket{{host=\"{host}\",le=\"{bound}\"}} {total}")?;
+        }
+        total += requests.buckets[BOUNDS_MS.len()];
+        writeln!(out, "{name}_bucket{{host=\"{host}\",le=\"+Inf\"}} {total}")?;
+        let seconds = requests.duration_ms / 1000.0;
+        writeln!(out, "{name}_sum{{host=\"{host}\"}} {seconds}")?;
+        writeln!(out, "{name}_count{{host=\"{host}\"}} {total}")?;
+    }
+    Ok(())
+}

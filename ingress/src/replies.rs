@@ -1,0 +1,150 @@
+//! The answers that the mesh writes itself. Each names its reason in `x-mesh-error`, because the
+//! load balancer's own 502, 503 and 504 look alike.
+
+use mesh_protocol::Buf;
+use mesh_protocol::http1::{Reply, RequestHead, ServerConn};
+
+/// Why the mesh answers in place of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The request is malformed.
+    BadRequest,
+    /// The request head is too large.
+    HeadTooLarge,
+    /// No registration ever claimed this host.
+    NoRoute,
+    /// The host is known, but no healthy agent serves it now.
+    NoHealthyAgent,
+    /// A limit is reached.
+    Overloaded,
+    /// The agent's tunnel broke.
+    AgentLost,
+    /// The service could not be connected to.
+    UpstreamConnect,
+    /// The service broke the connection.
+    UpstreamReset,
+    /// The service's answer is malformed or too large.
+    UpstreamProtocol,
+    /// The service did not answer in time.
+    RequestTimeout,
+    /// The caller did not finish its request head in time.
+    HeadTimeout,
+    /// The caller did not go on with its request body in time.
+    BodyTimeout,
+    /// The ingress is leaving.
+    Draining,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::BadRequest,
+        Self::HeadTooLarge,
+        Self::NoRoute,
+        Self::NoHealthyAgent,
+        Self::Overloaded,
+        Self::AgentLost,
+        Self::UpstreamConnect,
+        Self::UpstreamReset,
+        Self::UpstreamProtocol,
+        Self::RequestTimeout,
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::Draining,
+    ];
+
+    /// The status code of the answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NoRoute => 404,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTooLarge => 431,
+            Self::AgentLost
+            | Self::UpstreamConnect
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol => 502,
+            Self::NoHealthyAgent | Self::Overloaded | Self::Draining => 503,
+            Self::RequestTimeout => 504,
+        }
+    }
+
+    /// The word in `x-mesh-error`, in metrics and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::HeadTooLarge => "head_too_large",
+            Self::NoRoute => "no_route",
+            Self::NoHealthyAgent => "no_healthy_agent",
+            Self::Overloaded => "overloaded",
+            Self::AgentLost => "agent_lost",
+            Self::UpstreamConnect => "upstream_connect",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::RequestTimeout => "request_timeout",
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// A sentence for whoever sees the answer.
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request is malformed.",
+            Self::HeadTooLarge => "The request head is too large.",
+            Self::NoRoute => "No service is registered for this host.",
+            Self::NoHealthyAgent => "The service is not available now.",
+            Self::Overloaded => "Too many requests are in flight.",
+            Self::AgentLost => "The connection to the service was lost.",
+            Self::UpstreamConnect => "The service cannot be reached.",
+            Self::UpstreamReset => "The service broke the connection.",
+            Self::UpstreamProtocol => "The service sent no valid answer.",
+            Self::RequestTimeout => "The service did not answer in time.",
+            Self::HeadTimeout => "The request head did not arrive in time.",
+            Self::BodyTimeout => "The request body did not arrive in time.",
+            Self::Draining => "The ingress is about to leave.",
+        }
+    }
+}
+
+/// In which form a caller likes its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `text/plain`
+    Text,
+    /// `application/json`
+    Json,
+}
+
+impl Format {
+    /// The form that the request's `Accept` asks for; text unless it names JSON.
+    #[must_use]
+    pub fn of(head: &RequestHead<'_, '_>) -> Self {
+        let wants_json = |accept: &[u8]| {
+            accept.split(|byte| *byte == b',').any(|range| {
+                let kind = range.split(|byte| *byte == b';').next().unwrap_or(range);
+                kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+            })
+        };
+        if head.field("accept").is_some_and(wants_json) { Self::Json } else { Self::Text }
+    }
+}
+
+/// Writes the answer for a reason.
+pub fn write(reason: Reason, format: Format, http: &mut ServerConn, tx: &mut Buf) {
+    let (content_type, body) = match format {
+        Format::Text => ("text/plain; charset=utf-8", format!("{}\n", reason.sentence())),
+        Format::Json => {
+            let body = serde_json::json!({ "error": reason.name(), "message": reason.sentence() });
+            ("application/json", format!("{body}\n"))
+        }
+    };
+    let error = ("x-mesh-error", reason.name());
+    let retry = ("Retry-After", "1");
+    let fields: &[_] = if reason.status() == 503 { &[error, retry] } else { &[error] };
+    let reply = Reply { status: reason.status(), fields, content_type, body: body.as_bytes() };
+    http.reply(&reply, tx);
+}

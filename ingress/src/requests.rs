@@ -1,0 +1,350 @@
+//! From a caller's connection to an agent's tunnel.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
+use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
+use mesh_protocol::mux::{Flags, Turns};
+use mesh_protocol::{Buf, Closing, Connection, ConnId, Context};
+
+use crate::balance::{self, Unavailable};
+use crate::downstream::{Downstream, Expired, State, Step};
+use crate::exchange::{Exchange, Phase, Reached, Replay, Turn};
+use crate::ingress::{Conn, Ingress};
+use crate::replies::{self, Format, Reason};
+use crate::routes::RouteId;
+use crate::tunnel::TunnelId;
+
+/// Bytes that may wait in a tunnel's `tx` before bulk DATA waits for its turn. What is queued here
+/// is ahead of everything that comes later, so it bounds how long a small request waits.
+const BULK_QUEUE_MAX: usize = 32 * 1024;
+/// The same for streams that have sent little.
+const FRESH_QUEUE_MAX: usize = 64 * 1024;
+
+/// Where a request goes.
+struct Choice {
+    route: RouteId,
+    tunnel: TunnelId,
+}
+
+impl Ingress {
+    /// Goes on with a caller's connection on which something moved.
+    pub(crate) fn advance_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        loop {
+            let Some((downstream, io)) = self.downstream(conn) else { return };
+            match downstream.advance(io, cx.now) {
+                Step::Wait => return,
+                Step::Exchange => return self.advance_exchange(conn, cx),
+                Step::Request(range) => self.begin(conn, range, cx),
+                Step::Refuse(error) => return self.refuse(conn, error),
+                Step::Close => return io.close(Closing::AfterFlush),
+            }
+        }
+    }
+
+    /// The caller's deadline passed.
+    pub(crate) fn expire_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let timeouts = self.config.timeouts.clone();
+        let Some((downstream, io)) = self.downstream(conn) else { return };
+        let (due, expired) = downstream.deadline(io, &timeouts);
+        if due > cx.now {
+            return;
+        }
+        match expired {
+            Expired::Idle => io.close(Closing::AfterFlush),
+            Expired::Head => self.answer(conn, Reason::HeadTimeout, Format::Text),
+            Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
+            Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            Expired::Stalled => {
+                io.close(Closing::Abort);
+                self.abandon(conn, cx);
+            }
+        }
+    }
+
+    /// Reads a request head and sends it on its way.
+    fn begin(&mut self, conn: ConnId, range: Range<usize>, cx: &mut Context<'_>) {
+        let Some((_, io)) = self.downstream(conn) else { return };
+        let mut rx = std::mem::take(&mut io.rx);
+        let outcome = self.route(conn, &rx.as_slice()[range.clone()], cx);
+        rx.consume(range.end);
+        let Some((_, io)) = self.downstream(conn) else { return };
+        io.rx = rx;
+        if let Err(error) = outcome {
+            self.refuse(conn, error);
+        } else {
+            self.advance_exchange(conn, cx);
+        }
+    }
+
+    /// Finds the agent for a request head and opens a stream to it, or answers.
+    fn route(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), http1::Error> {
+        let mut storage = Storage::new();
+        let head = RequestHead::parse(bytes, &mut storage)?;
+        let is_draining = self.drain.is_draining();
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(()) };
+        let peer = downstream.peer.ip();
+        let request = downstream.http.begin(&head)?;
+        if is_draining {
+            downstream.http.close_after();
+        }
+        let format = Format::of(&head);
+        if self.answer_built_in(conn, &head, &request, peer) {
+            return Ok(());
+        }
+        match self.choose(request.host, None, cx) {
+            Ok(choice) => self.open(conn, &head, &request, format, choice, cx),
+            Err(reason) => self.answer(conn, reason, format),
+        }
+        Ok(())
+    }
+
+    /// The agent that gets a request for this host.
+    fn choose(
+        &self,
+        host: &str,
+        except: Option<TunnelId>,
+        cx: &mut Context<'_>,
+    ) -> Result<Choice, Reason> {
+        let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
+        let tunnel = self.choose_from(route, except, cx)?;
+        Ok(Choice { route, tunnel })
+    }
+
+    fn choose_from(
+        &self,
+        route: RouteId,
+        except: Option<TunnelId>,
+        cx: &mut Context<'_>,
+    ) -> Result<TunnelId, Reason> {
+        let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
+        let picked = balance::pick(candidates, &self.tunnels, except, cx.now, cx.rng);
+        picked.map_err(|unavailable| match unavailable {
+            Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
+            Unavailable::Overloaded => Reason::Overloaded,
+        })
+    }
+
+    fn open(
+        &mut self,
+        conn: ConnId,
+        head: &RequestHead<'_, '_>,
+        request: &Request<'_>,
+        format: Format,
+        choice: Choice,
+        cx: &mut Context<'_>,
+    ) {
+        let Some((downstream, _)) = self.downstream(conn) else { return };
+        let via = Forwarded { peer: canonical(downstream.peer.ip()), proto: Proto::Http, port: 0 };
+        let via = Forwarded { port: self.config.traffic_port, ..via };
+        let body = match request.body {
+            BodyLength::Empty => BodyKind::Empty,
+            BodyLength::Sized(_) => BodyKind::Sized,
+            BodyLength::Chunked | BodyLength::UntilClose => BodyKind::Chunked,
+        };
+        let upgrade = if request.is_upgrade { Upgrade::Asked } else { Upgrade::No };
+        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
+        forward::request(head, body, upgrade, &via, &mut rewritten);
+        let has_no_body = matches!(request.body, BodyLength::Empty | BodyLength::Sized(0));
+        let flags = Flags::NONE
+            .with_if(Flags::END, has_no_body && !request.is_upgrade)
+            .with_if(Flags::UPGRADE, request.is_upgrade);
+        let replay = Replay::new(rewritten, flags, request.is_idempotent);
+        self.open_stream(conn, choice, replay, format, cx);
+    }
+
+    /// Opens a stream and with it the exchange.
+    fn open_stream(
+        &mut self,
+        conn: ConnId,
+        choice: Choice,
+        replay: Replay,
+        format: Format,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
+        let opened = tunnel
+            .link
+            .session
+            .open(conn, replay.flags, |out| out.extend(replay.head.as_slice()));
+        let Ok(stream) = opened else { return self.answer(conn, Reason::Overloaded, format) };
+        tunnel.requests += 1;
+        let is_worn = tunnel.link.session.is_worn();
+        self.conns.touch(choice.tunnel.conn());
+        if is_worn {
+            self.tell_to_move(choice.tunnel);
+        }
+        let exchange = Exchange {
+            route: choice.route,
+            tunnel: choice.tunnel,
+            stream,
+            since: cx.now,
+            moved: cx.now,
+            replay,
+            format,
+            phase: Phase::Waiting,
+            status: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            unreleased: 0,
+        };
+        if let Some((downstream, _)) = self.downstream(conn) {
+            downstream.state = State::Busy(exchange);
+        }
+        self.in_flight += 1;
+    }
+
+    /// Something moved on the connection of an exchange: credit goes back, and its stream gets a
+    /// turn when there is more to send.
+    fn advance_exchange(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Connection { io, state: Conn::Downstream(downstream) } = connection else { return };
+        let State::Busy(exchange) = &mut downstream.state else { return };
+        let is_upgraded = exchange.phase == Phase::Upgraded;
+        exchange.moved = cx.now;
+        let has_ended = !is_upgraded && downstream.http.has_request_ended();
+        if io.rx_eof && io.rx.is_empty() && !has_ended && !is_upgraded {
+            // The caller left in the middle of its request.
+            io.close(Closing::AfterFlush);
+            return self.abandon(conn, cx);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
+        let session = &mut tunnel.link.session;
+        exchange.release(&io.tx, session);
+        if !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded) {
+            session.mark_ready(exchange.stream);
+        }
+        if session.has_pending() || session.has_ready() {
+            let tunnel = exchange.tunnel;
+            self.conns.touch(tunnel.conn());
+        }
+    }
+
+    /// Fills a tunnel's `tx`: frames that wait, then DATA by turns.
+    pub(crate) fn transmit_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if !tunnel.link.has_output() {
+            return;
+        }
+        let Some(connection) = self.conns.get_served(id.conn()) else { return };
+        let mut tx = std::mem::take(&mut connection.io.tx);
+        let mut failures = Vec::new();
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        let (mut out, session) = tunnel.link.transmit(&mut tx, cx.rng);
+        loop {
+            let turns = match out.queued() {
+                queued if queued < BULK_QUEUE_MAX => Turns::All,
+                queued if queued < FRESH_QUEUE_MAX => Turns::FreshOnly,
+                _ => break,
+            };
+            let Some((stream, owner)) = session.poll_ready(turns) else { break };
+            let Some(connection) = self.conns.get_mut(owner) else { continue };
+            let Connection { io, state: Conn::Downstream(downstream) } = connection else {
+                continue;
+            };
+            let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
+                continue;
+            };
+            match exchange.pump(http, io, session, &mut out, cx.now) {
+                Ok(Turn::Again) => session.mark_ready(stream),
+                Ok(Turn::Over) => session.settle(stream),
+                Err(error) => failures.push((owner, error)),
+            }
+        }
+        out.finish();
+        if let Some(connection) = self.conns.get_served(id.conn()) {
+            connection.io.tx = tx;
+        }
+        for (owner, error) in failures {
+            self.refuse_body(owner, error, cx);
+        }
+    }
+
+    /// The exchange failed. It is tried once more where that is safe, else answered, else cut.
+    pub(crate) fn fail(
+        &mut self,
+        conn: ConnId,
+        reason: Reason,
+        reached: Reached,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(mut exchange) = self.take_exchange(conn) else { return };
+        self.reset_stream(&exchange, reason);
+        if exchange.phase != Phase::Waiting {
+            self.cut(conn);
+            return self.finish(&exchange, cx);
+        }
+        if exchange.replay.is_possible(reached) {
+            let tried = exchange.tunnel;
+            if let Ok(tunnel) = self.choose_from(exchange.route, Some(tried), cx) {
+                self.metrics.retries += 1;
+                exchange.replay.restart(tried);
+                let choice = Choice { route: exchange.route, tunnel };
+                let (since, format) = (exchange.since, exchange.format);
+                self.open_stream(conn, choice, exchange.replay, format, cx);
+                if let Some((downstream, _)) = self.downstream(conn)
+                    && let State::Busy(exchange) = &mut downstream.state
+                {
+                    exchange.since = since;
+                }
+                return self.advance_exchange(conn, cx);
+            }
+        }
+        exchange.status = reason.status();
+        self.answer(conn, reason, exchange.format);
+        self.finish(&exchange, cx);
+    }
+
+    /// The caller sent no request head.
+    fn refuse(&mut self, conn: ConnId, error: http1::Error) {
+        let reason =
+            if error.is_head_too_large() { Reason::HeadTooLarge } else { Reason::BadRequest };
+        log::debug!("refused a request: {error}");
+        self.answer(conn, reason, Format::Text);
+    }
+
+    /// The caller's request body breaks its framing.
+    fn refuse_body(&mut self, conn: ConnId, error: http1::Error, cx: &mut Context<'_>) {
+        log::debug!("refused a request body: {error}");
+        self.fail(conn, Reason::BadRequest, Reached::Certainly, cx);
+    }
+
+    /// Writes an answer of our own. The connection goes on if its request was read to the end.
+    pub(crate) fn answer(&mut self, conn: ConnId, reason: Reason, format: Format) {
+        self.metrics.count(reason);
+        let Some((downstream, io)) = self.downstream(conn) else { return };
+        replies::write(reason, format, &mut downstream.http, &mut io.tx);
+        self.deliver(conn);
+    }
+
+    /// The response is complete: the connection takes the next request, or ends.
+    pub(crate) fn deliver(&mut self, conn: ConnId) {
+        let since = self.now;
+        let Some((downstream, io)) = self.downstream(conn) else { return };
+        downstream.state = State::Delivered { since };
+        if let Some(reason) = downstream.http.close_reason() {
+            log::trace!("a caller's connection ends: {reason}");
+            io.close(Closing::AfterFlush);
+        }
+    }
+}
+
+/// The address as people write it: IPv4 callers on an IPv6 socket are IPv4 callers.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// An empty head buffer that a finished exchange left.
+pub(crate) fn recycle(mut head: Buf, spare: &mut Vec<Buf>) {
+    const SPARE_MAX: usize = 64;
+    if spare.len() < SPARE_MAX {
+        head.clear();
+        spare.push(head);
+    }
+}

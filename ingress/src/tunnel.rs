@@ -1,0 +1,197 @@
+//! One registered agent: its link, what it registered, and how it fares.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mesh_protocol::control::Hello;
+use mesh_protocol::{ConnId, Link};
+
+/// Names a tunnel: the connection it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelId(pub(crate) ConnId);
+
+impl TunnelId {
+    /// The connection the tunnel runs on.
+    #[must_use]
+    pub const fn conn(self) -> ConnId {
+        self.0
+    }
+}
+
+/// A registered agent's tunnel.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The streams and signs of life.
+    pub link: Link,
+    /// Its name in logs.
+    pub name: String,
+    /// What the agent said of itself; its hosts are normalised patterns.
+    pub hello: Hello,
+    /// Where it connected from.
+    pub peer: SocketAddr,
+    /// When it was registered.
+    pub since: Instant,
+    /// The state of the service behind it, as the agent sees it.
+    pub is_healthy: bool,
+    /// Why, in the agent's words.
+    pub health_reason: String,
+    /// Whether the agent takes no new requests because it is about to leave.
+    pub is_draining: bool,
+    /// Whether the agent was asked to open another tunnel.
+    pub was_told_to_move: bool,
+    /// Requests it was given so far.
+    pub requests: u64,
+    outliers: Outliers,
+}
+
+/// How often an agent failed lately.
+#[derive(Debug, Default)]
+struct Outliers {
+    /// Failures in a row.
+    failures: u32,
+    /// Ejections in a row.
+    ejections: u32,
+    ejected_until: Option<Instant>,
+}
+
+/// Failures in a row that eject an agent.
+const FAILURES_MAX: u32 = 5;
+/// How long the first ejection lasts; the n-th in a row lasts n times as long.
+const EJECTION: Duration = Duration::from_secs(10);
+/// The ejections after which they grow no longer: ten minutes.
+const EJECTIONS_MAX: u32 = 60;
+
+impl Tunnel {
+    /// A tunnel whose registration is just accepted.
+    #[must_use]
+    pub fn new(link: Link, name: String, hello: Hello, peer: SocketAddr, now: Instant) -> Self {
+        let is_healthy = hello.healthy;
+        Self {
+            link,
+            name,
+            hello,
+            peer,
+            since: now,
+            is_healthy,
+            health_reason: String::new(),
+            is_draining: false,
+            was_told_to_move: false,
+            requests: 0,
+            outliers: Outliers::default(),
+        }
+    }
+
+    /// Whether new requests may go to it.
+    #[must_use]
+    pub const fn takes_requests(&self) -> bool {
+        self.is_healthy && !self.is_draining
+    }
+
+    /// Whether it may carry one more request now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.link.session.has_room()
+    }
+
+    /// Requests it carries.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.link.session.len()
+    }
+
+    /// Whether it failed so often that others are better.
+    #[must_use]
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.outliers.ejected_until.is_some_and(|until| now < until)
+    }
+
+    /// The service answered, whatever it said.
+    pub fn succeeded(&mut self) {
+        self.outliers = Outliers::default();
+    }
+
+    /// The service could not be reached or broke. Says whether this ejects the agent.
+    pub fn failed(&mut self, now: Instant) -> Ejected {
+        let outliers = &mut self.outliers;
+        outliers.failures += 1;
+        if outliers.failures < FAILURES_MAX || outliers.ejected_until.is_some_and(|at| now < at) {
+            return Ejected::No;
+        }
+        outliers.failures = 0;
+        outliers.ejections = (outliers.ejections + 1).min(EJECTIONS_MAX);
+        let duration = EJECTION * outliers.ejections;
+        outliers.ejected_until = Some(now + duration);
+        Ejected::For(duration)
+    }
+}
+
+/// Whether a failure ejected an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ejected {
+    /// It did not, or not anew.
+    No,
+    /// It did, for this long.
+    For(Duration),
+}
+
+/// All tunnels.
+#[derive(Debug, Default)]
+pub struct Tunnels {
+    /// By the slot of their connection.
+    slots: Vec<Option<(TunnelId, Box<Tunnel>)>>,
+    count: usize,
+}
+
+impl Tunnels {
+    /// Takes a tunnel in.
+    pub fn insert(&mut self, id: TunnelId, tunnel: Tunnel) {
+        if id.0.index() >= self.slots.len() {
+            self.slots.resize_with(id.0.index() + 1, || None);
+        }
+        let slot = &mut self.slots[id.0.index()];
+        debug_assert!(slot.is_none(), "a connection is one tunnel at most");
+        *slot = Some((id, Box::new(tunnel)));
+        self.count += 1;
+    }
+
+    /// Takes a tunnel out.
+    pub fn remove(&mut self, id: TunnelId) -> Option<Tunnel> {
+        let slot = self.slots.get_mut(id.0.index())?;
+        let (_, tunnel) = slot.take_if(|(owner, _)| *owner == id)?;
+        self.count -= 1;
+        Some(*tunnel)
+    }
+
+    /// A tunnel, to be looked at.
+    #[must_use]
+    pub fn get(&self, id: TunnelId) -> Option<&Tunnel> {
+        let (owner, tunnel) = self.slots.get(id.0.index())?.as_ref()?;
+        (*owner == id).then_some(tunnel)
+    }
+
+    /// A tunnel, to be worked on. What it is to send is sent only once its connection is touched.
+    pub fn get_mut(&mut self, id: TunnelId) -> Option<&mut Tunnel> {
+        let (owner, tunnel) = self.slots.get_mut(id.0.index())?.as_mut()?;
+        (*owner == id).then_some(tunnel)
+    }
+
+    /// All tunnels.
+    pub fn iter(&self) -> impl Iterator<Item = (TunnelId, &Tunnel)> {
+        self.slots.iter().flatten().map(|(id, tunnel)| (*id, &**tunnel))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,87 @@
+use std::time::{Duration, Instant};
+
+use mesh_protocol::control::Hello;
+use mesh_protocol::mux::{Session, Side};
+use mesh_protocol::ws::Role;
+use mesh_protocol::{Conns, Duplex, Link};
+
+use super::{Ejected, Tunnel, TunnelId, Tunnels};
+
+/// The name of a tunnel that no test connects.
+pub(crate) fn tunnel_id(index: usize) -> TunnelId {
+    let mut conns = Conns::new();
+    TunnelId((0..=index).map(|_| conns.insert(Duplex::new(0), ())).next_back().unwrap())
+}
+
+/// A moment to count from.
+#[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+pub(crate) fn origin() -> Instant {
+    Instant::now()
+}
+
+/// A healthy tunnel without streams, which takes `streams` of them.
+pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
+    let session = Session::new(Side::Opener, streams, 65_536, 65_536, 65_536);
+    let link = Link::new(Role::Server, session, Duration::from_secs(15), now);
+    let hello = Hello {
+        version: "0".to_owned(),
+        hosts: vec!["demo.local".to_owned()],
+        service: "demo".to_owned(),
+        cluster: String::new(),
+        instance: String::new(),
+        window: 65_536,
+        streams,
+        healthy: true,
+    };
+    Tunnel::new(link, "t1".to_owned(), hello, "127.0.0.1:1".parse().unwrap(), now)
+}
+
+#[test]
+fn an_agent_is_ejected_after_failures_in_a_row_and_longer_each_time() {
+    let start = origin();
+    let mut tunnel = tunnel(1, start);
+    for _ in 0..4 {
+        assert_eq!(tunnel.failed(start), Ejected::No);
+    }
+    assert_eq!(tunnel.failed(start), Ejected::For(Duration::from_secs(10)));
+    assert!(tunnel.is_ejected(start + Duration::from_millis(9_999)));
+    let later = start + Duration::from_secs(10);
+    assert!(!tunnel.is_ejected(later));
+    for _ in 0..4 {
+        assert_eq!(tunnel.failed(later), Ejected::No);
+    }
+    assert_eq!(tunnel.failed(later), Ejected::For(Duration::from_secs(20)));
+}
+
+#[test]
+fn one_success_forgives_everything() {
+    let start = origin();
+    let mut tunnel = tunnel(1, start);
+    for _ in 0..5 {
+        tunnel.failed(start);
+    }
+    tunnel.succeeded();
+    assert!(!tunnel.is_ejected(start));
+    for _ in 0..4 {
+        assert_eq!(tunnel.failed(start), Ejected::No);
+    }
+    assert_eq!(tunnel.failed(start), Ejected::For(Duration::from_secs(10)));
+}
+
+#[test]
+fn a_stale_name_means_nothing() {
+    let mut conns = Conns::new();
+    let now = origin();
+    let mut tunnels = Tunnels::default();
+    let first = conns.insert(Duplex::new(0), ());
+    tunnels.insert(TunnelId(first), tunnel(1, now));
+    assert!(tunnels.remove(TunnelId(first)).is_some());
+    conns.remove(first);
+    let second = conns.insert(Duplex::new(0), ());
+    tunnels.insert(TunnelId(second), tunnel(1, now));
+    assert_eq!(first.index(), second.index());
+    assert!(tunnels.get(TunnelId(first)).is_none());
+    assert!(tunnels.get_mut(TunnelId(first)).is_none());
+    assert!(tunnels.remove(TunnelId(first)).is_none());
+    assert_eq!(tunnels.len(), 1);
+}

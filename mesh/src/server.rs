@@ -1,0 +1,116 @@
+//! `mesh server`: an ingress on the sockets that the settings name.
+
+mod args;
+mod config;
+
+pub(crate) use args::ServerArgs;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
+
+use log::{info, warn};
+use mesh_ingress::{ADMIN, Admission, Config, Ingress, TRAFFIC, TUNNEL};
+use mesh_protocol::{ListenerId, Traffic};
+use mesh_reactor::{ClientTls, Listen, Reactor, Signals};
+use mesh_settings::logging::Rules;
+use mesh_settings::{Environment, Error, Settings, output, reason};
+
+use self::config::Start;
+
+/// Whose lines in the log these are.
+const LOG: &str = "mesh";
+
+/// Starts an ingress and returns when it has drained.
+pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
+    if args.version {
+        crate::version();
+        return Ok(());
+    }
+    let check = args.check;
+    let mut settings = Settings::load(args.flags(), Environment::of_process())?;
+    let start = Start::read(&mut settings)?;
+    let rules = settings.log_rules(Rules::default())?;
+    if check {
+        settings.show();
+        return Ok(());
+    }
+    settings.start_log(&rules);
+    run(start)
+}
+
+fn run(start: Start) -> Result<(), Error> {
+    let Start { listen, config } = start;
+    let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
+    let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
+    let health = Socket::open("health", "--health-port", listen.health)?;
+    let config = Config {
+        traffic_port: traffic.address.port(),
+        ..config
+    };
+    info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
+    for socket in [&traffic, &tunnels, &health] {
+        info!(target: LOG, "listening for {} on {}", socket.name, socket.address);
+        output::say(&format!("listening {} {}", socket.name, socket.address));
+    }
+    warn_of(config.admission);
+    let listeners = vec![
+        traffic.listen(TRAFFIC, Traffic::Single),
+        tunnels.listen(TUNNEL, Traffic::Multiplexed),
+        health.listen(ADMIN, Traffic::Single),
+    ];
+    let ingress = Ingress::new(config, Instant::now());
+    Reactor::new(ingress, listeners, ClientTls::web_roots(), Signals::Handle)
+        .and_then(Reactor::run)
+        .map_err(|error| Error::new(format!("cannot run the event loop: {}", reason(&error))))?;
+    info!(target: LOG, "the ingress has left");
+    Ok(())
+}
+
+fn warn_of(admission: Admission) {
+    match admission {
+        Admission::Loopback => warn!(
+            target: LOG,
+            "NO AUTHENTICATION IS CONFIGURED: only agents from loopback addresses of this machine \
+             are accepted; --skip-iam-validation accepts them from everywhere"
+        ),
+        Admission::Anyone => warn!(
+            target: LOG,
+            "agents are accepted from everywhere without authentication (--skip-iam-validation): \
+             whoever reaches the WebSocket port can take over any host"
+        ),
+    }
+}
+
+/// An open listening socket.
+struct Socket {
+    name: &'static str,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Socket {
+    /// Listens on `wanted`; `flag` is what a user would change if that cannot be had.
+    fn open(name: &'static str, flag: &str, wanted: SocketAddr) -> Result<Self, Error> {
+        let opened = mesh_reactor::listen(wanted).and_then(|socket| {
+            let address = socket.local_addr()?;
+            Ok(Self {
+                name,
+                socket,
+                address,
+            })
+        });
+        opened
+            .map_err(|error| Error::new(format!("listen on {wanted} ({flag}): {}", reason(&error))))
+    }
+
+    fn listen(self, id: ListenerId, traffic: Traffic) -> Listen {
+        Listen {
+            id,
+            socket: self.socket,
+            traffic,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

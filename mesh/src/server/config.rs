@@ -1,0 +1,167 @@
+//! From settings to an ingress [`Config`] that cannot be invalid.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use mesh_ingress::{Admission, Config, Limits, Timeouts};
+use mesh_settings::{Error, Settings, value};
+
+/// Everything that an ingress needs to start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) listen: Addresses,
+    pub(crate) config: Config,
+}
+
+/// Where to listen.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    pub(crate) traffic: SocketAddr,
+    pub(crate) tunnels: SocketAddr,
+    pub(crate) health: SocketAddr,
+}
+
+/// The load balancer's idle timeout, unless somebody changed it.
+const LOAD_BALANCER_IDLE: Duration = Duration::from_secs(60);
+
+impl Start {
+    /// Reads the settings of an ingress.
+    pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
+        let Config { traffic_port, .. } = Config::default();
+        let listen = addresses(settings, traffic_port)?;
+        let config = Config {
+            traffic_port: listen.traffic.port(),
+            admission: admission(settings)?,
+            timeouts: timeouts(settings)?,
+            limits: limits(settings)?,
+        };
+        Ok(Self { listen, config })
+    }
+}
+
+fn addresses(settings: &mut Settings, traffic_port: u16) -> Result<Addresses, Error> {
+    let any = 0..=u16::MAX;
+    let traffic = settings.number("alb-port", traffic_port, any.clone())?;
+    let tunnels = settings.number("websocket-port", 8082, any.clone())?;
+    let health = settings.number("health-port", 8081, any)?;
+    let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let ip = settings.parsed("bind", everywhere, value::address, IpAddr::to_string)?;
+    let ports = [
+        ("alb-port", traffic),
+        ("websocket-port", tunnels),
+        ("health-port", health),
+    ];
+    for (index, (name, port)) in ports.iter().enumerate() {
+        let earlier = ports[..index]
+            .iter()
+            .find(|(_, other)| other == port && *port != 0);
+        if let Some((earlier, _)) = earlier {
+            return Err(settings.clash(name, earlier, &format!("{port} is already the port of")));
+        }
+    }
+    Ok(Addresses {
+        traffic: SocketAddr::new(ip, traffic),
+        tunnels: SocketAddr::new(ip, tunnels),
+        health: SocketAddr::new(ip, health),
+    })
+}
+
+/// An operator who names roles believes that they are checked: then it must not run.
+fn admission(settings: &mut Settings) -> Result<Admission, Error> {
+    let skip = settings.switch("skip-iam-validation")?;
+    let label = |text: &str| value::label(text);
+    let roles = settings.list("allowed-role-arns", label, String::clone)?;
+    if !roles.is_empty() {
+        return Err(settings.blame(
+            "allowed-role-arns",
+            "IAM validation is not available in this version, so that roles cannot be enforced; \
+             remove the setting to accept agents from loopback addresses only, or from everywhere \
+             with --skip-iam-validation",
+        ));
+    }
+    Ok(if skip {
+        Admission::Anyone
+    } else {
+        Admission::Loopback
+    })
+}
+
+fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
+    let default = Timeouts::default();
+    let timeouts = Timeouts {
+        request: settings.seconds("request-timeout", default.request, 0.1..=4000.0)?,
+        head: settings.seconds("head-timeout", default.head, 0.1..=300.0)?,
+        idle: settings.seconds("idle-timeout", default.idle, 0.1..=7200.0)?,
+        stream_idle: settings.seconds(
+            "stream-idle-timeout",
+            default.stream_idle,
+            0.1..=86_400.0,
+        )?,
+        send: settings.seconds("send-timeout", default.send, 0.1..=3600.0)?,
+        registration: settings.seconds(
+            "registration-timeout",
+            default.registration,
+            0.1..=300.0,
+        )?,
+        echo: settings.seconds("echo-interval", default.echo, 0.05..=30.0)?,
+        drain: settings.seconds("drain-timeout", default.drain, 0.1..=3600.0)?,
+    };
+    for warning in strange(&timeouts, settings) {
+        settings.warn(warning);
+    }
+    Ok(timeouts)
+}
+
+/// Timeouts that work, but not behind a load balancer that is set up as usual.
+fn strange(timeouts: &Timeouts, settings: &Settings) -> Vec<String> {
+    let usual = value::show_seconds(&LOAD_BALANCER_IDLE);
+    let mut warnings = Vec::new();
+    if timeouts.idle <= LOAD_BALANCER_IDLE {
+        warnings.push(format!(
+            "{}: {} s is not more than the load balancer's idle timeout of usually {usual} s, so \
+             that it will meet connections that are just being closed and answer 502",
+            settings.culprit("idle-timeout"),
+            value::show_seconds(&timeouts.idle),
+        ));
+    }
+    if timeouts.request >= LOAD_BALANCER_IDLE {
+        warnings.push(format!(
+            "{}: {} s takes effect only if the load balancer's idle timeout, usually {usual} s, \
+             is raised above it",
+            settings.culprit("request-timeout"),
+            value::show_seconds(&timeouts.request),
+        ));
+    }
+    if timeouts.stream_idle < timeouts.request {
+        warnings.push(format!(
+            "{}: {} s is less than the request timeout and ends slow requests before it",
+            settings.culprit("stream-idle-timeout"),
+            value::show_seconds(&timeouts.stream_idle),
+        ));
+    }
+    warnings
+}
+
+fn limits(settings: &mut Settings) -> Result<Limits, Error> {
+    let default = Limits::default();
+    let window = 16 * 1024..=16 * 1024 * 1024;
+    let buffer = 64 * 1024..=64 * 1024 * 1024;
+    Ok(Limits {
+        tunnels: settings.number("max-tunnels", default.tunnels, 1..=100_000)?,
+        streams_per_tunnel: settings.number(
+            "max-streams",
+            default.streams_per_tunnel,
+            1..=65_535,
+        )?,
+        connections: settings.number("max-connections", default.connections, 1..=1_000_000)?,
+        connections_per_address: settings.number(
+            "max-connections-per-address",
+            default.connections_per_address,
+            1..=1_000_000,
+        )?,
+        hosts_per_tunnel: settings.number("max-hosts", default.hosts_per_tunnel, 1..=10_000)?,
+        head_bytes: settings.size("max-head-size", default.head_bytes, 1024..=64 * 1024)?,
+        stream_window: settings.size("stream-window", default.stream_window, window)?,
+        tunnel_bytes: settings.size("tunnel-buffer", default.tunnel_bytes, buffer)?,
+    })
+}

@@ -1,0 +1,169 @@
+use argh::FromArgs;
+use mesh_settings::{Environment, Error, Settings};
+
+use super::ServerArgs;
+use super::config::Start;
+
+fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
+    let args = ServerArgs::from_args(&["mesh", "server"], words).unwrap();
+    let environment: Environment = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    Settings::load(args.flags(), environment).unwrap()
+}
+
+fn read(words: &[&str]) -> Result<Start, Error> {
+    Start::read(&mut settings(words, &[]))
+}
+
+/// Another value than the default for each setting that ends up in the configuration.
+const OTHERS: [(&str, &str); 21] = [
+    ("alb-port", "0"),
+    ("websocket-port", "0"),
+    ("health-port", "0"),
+    ("bind", "::1"),
+    ("skip-iam-validation", "true"),
+    ("request-timeout", "31"),
+    ("head-timeout", "11"),
+    ("idle-timeout", "76"),
+    ("stream-idle-timeout", "3601"),
+    ("send-timeout", "61"),
+    ("registration-timeout", "12"),
+    ("echo-interval", "16"),
+    ("drain-timeout", "26"),
+    ("max-tunnels", "1001"),
+    ("max-streams", "1025"),
+    ("max-connections", "20001"),
+    ("max-connections-per-address", "10001"),
+    ("max-hosts", "65"),
+    ("max-head-size", "63KiB"),
+    ("stream-window", "128KiB"),
+    ("tunnel-buffer", "512KiB"),
+];
+
+/// The lines of the configuration that say a value.
+fn leaves(start: &Start) -> Vec<String> {
+    format!("{start:#?}")
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.ends_with(',') && !line.starts_with(['}', ']', ')']))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_field_of_the_configuration_has_a_setting() {
+    let by_default = read(&[]).unwrap();
+    let variables: Vec<(String, &str)> = OTHERS
+        .iter()
+        .map(|(name, value)| (Environment::variable(name), *value))
+        .collect();
+    let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
+    for (line, other) in leaves(&by_default).iter().zip(&other) {
+        assert_ne!(line, other, "this cannot be changed");
+    }
+    let names = ServerArgs::from_args(&["mesh"], &[]).unwrap().flags();
+    for name in names.names() {
+        let elsewhere = ["config", "log-level", "verbose", "allowed-role-arns"].contains(&name);
+        assert!(
+            elsewhere || OTHERS.iter().any(|(other, _)| *other == name),
+            "{name} has no other value here"
+        );
+    }
+}
+
+#[test]
+fn the_help_shows_each_setting_with_its_default() {
+    let help = ServerArgs::from_args(&["mesh", "server"], &["--help"]).unwrap_err();
+    let help = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut settings = settings(&[], &[]);
+    Start::read(&mut settings).unwrap();
+    for line in settings.report().lines() {
+        let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
+        let value = value.split_whitespace().next().unwrap();
+        let (_, description) = help.split_once(&format!("--{name} ")).unwrap();
+        let (_, default) = description.split_once("[default: ").unwrap();
+        assert!(
+            default.starts_with(&format!("{value}]")),
+            "{name}: {default:.40}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_one_sentence() {
+    let cases: [(&[&str], &str); 9] = [
+        (
+            &["--alb-port", "8081"],
+            "--alb-port: 8081 is already the port of --health-port (by default); change one of \
+             them",
+        ),
+        (
+            &["--alb-port", "1", "--websocket-port", "1"],
+            "--websocket-port: 1 is already the port of --alb-port; change one of them",
+        ),
+        (
+            &["--alb-port", "65536"],
+            "--alb-port: \"65536\" is out of bounds; give 0 to 65535",
+        ),
+        (
+            &["--bind", "localhost"],
+            "--bind: \"localhost\" is not an IP address",
+        ),
+        (
+            &[
+                "--skip-iam-validation",
+                "--allowed-role-arns",
+                "arn:aws:iam::1:role/a",
+            ],
+            "--allowed-role-arns: IAM validation is not available in this version",
+        ),
+        (
+            &["--max-head-size", "65KiB"],
+            "--max-head-size: \"65KiB\" is out of bounds; give 1KiB to 64KiB",
+        ),
+        (
+            &["--max-head-size", "1023"],
+            "--max-head-size: \"1023\" is out of bounds; give 1KiB to 64KiB",
+        ),
+        (
+            &["--max-streams", "0"],
+            "--max-streams: \"0\" is out of bounds; give 1 to 65535",
+        ),
+        (
+            &["--request-timeout", "0"],
+            "--request-timeout: \"0\" must be more than 0 seconds",
+        ),
+    ];
+    for (words, expected) in cases {
+        let error = read(words).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn what_is_strange_behind_a_load_balancer_is_a_warning() {
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["--idle-timeout", "60"],
+            "--idle-timeout: 60 s is not more than the load balancer's",
+        ),
+        (
+            &["--request-timeout", "60"],
+            "--request-timeout: 60 s takes effect only if",
+        ),
+        (
+            &["--stream-idle-timeout", "29"],
+            "--stream-idle-timeout: 29 s is less than the request timeout",
+        ),
+        (&["--request-timeout", "59.9", "--idle-timeout", "60.1"], ""),
+    ];
+    for (words, expected) in cases {
+        let mut settings = settings(words, &[]);
+        Start::read(&mut settings).unwrap();
+        let warnings = settings.warnings().concat();
+        assert_eq!(warnings.is_empty(), expected.is_empty(), "{warnings}");
+        assert!(warnings.starts_with(expected), "{words:?}: {warnings}");
+    }
+}

@@ -1,0 +1,368 @@
+//! The real binary and what it says to its user.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// The binary with these words, and none of the settings of whoever runs the tests.
+fn mesh(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MESH_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").args(words);
+    command
+}
+
+fn run(words: &[&str]) -> Output {
+    mesh(words).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A file that is gone at the end of the test.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Each command line ends at once with this sentence and nothing else.
+fn check(cases: &[(&[&str], &str)]) {
+    for (words, expected) in cases {
+        let output = run(words);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{words:?}");
+        assert_eq!(text(&output.stderr).trim_end(), *expected, "{words:?}");
+        assert_eq!(text(&output.stdout), "", "{words:?}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_one_sentence_at_once() {
+    check(&[
+        (
+            &[],
+            "mesh: a command is missing; give server, client or demo; see mesh --help",
+        ),
+        (
+            &["serve"],
+            "mesh: \"serve\" is not a command; give server, client or demo; see mesh --help",
+        ),
+        (
+            &["server", "--alb-prot", "1"],
+            "mesh: --alb-prot is not a flag of this command; --alb-port may be meant; see mesh \
+             server --help",
+        ),
+        (
+            &["server", "--alb-port"],
+            "mesh: --alb-port needs a value; see mesh server --help",
+        ),
+        (
+            &["server", "--alb-port=http"],
+            "mesh: --alb-port: \"http\" is not a whole number; give for example 8080",
+        ),
+        (
+            &["server", "--request-timeout", "abc"],
+            "mesh: --request-timeout: \"abc\" is not a number of seconds; give for example 30 or \
+             2.5, or a unit as in 500ms, 5m or 1h",
+        ),
+        (
+            &[
+                "client",
+                "--host",
+                "a",
+                "--ingress-endpoint",
+                "mesh.example",
+            ],
+            "mesh: --ingress-endpoint: \"mesh.example\" is not a URL; give for example \
+             ws://localhost:8082",
+        ),
+        (
+            &["--log-level", "loud", "server"],
+            "mesh: --log-level: \"loud\" is not a log level; give off, error, warn, info, debug \
+             or trace",
+        ),
+        (
+            &["server", "--allowed-role-arns", "arn:aws:iam::1:role/a"],
+            "mesh: --allowed-role-arns: IAM validation is not available in this version, so that \
+             roles cannot be enforced; remove the setting to accept agents from loopback addresses \
+             only, or from everywhere with --skip-iam-validation",
+        ),
+    ]);
+}
+
+#[test]
+fn files_and_ports_that_cannot_be_had_are_named_with_the_reason() {
+    let yaml = TempFile::new("wrong.yaml", "# one\n\nrequest-timout: 3\n");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let in_use = format!("mesh: listen on 127.0.0.1:{port} (--alb-port): address already in use");
+    let unknown_key = format!(
+        "mesh: {} line 3: request-timout is not a setting of this command; request-timeout may be \
+         meant",
+        yaml.path()
+    );
+    check(&[
+        (
+            &["server", "--config", "/nowhere.yaml"],
+            "mesh: --config: cannot read /nowhere.yaml: no such file or directory",
+        ),
+        (
+            &["client", "--host", "a", "--ca-file", "/nowhere.pem"],
+            "mesh: --ca-file: cannot read /nowhere.pem: no such file or directory",
+        ),
+        (&["server", "--config", yaml.path()], &unknown_key),
+        (
+            &["server", "--bind", "127.0.0.1", "--alb-port", &port],
+            &in_use,
+        ),
+    ]);
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["--version"], "mesh 0"),
+        (&["server", "--version"], "mesh 0"),
+        (&["--help"], "Usage: mesh [<options>] <command>"),
+        (&["help"], "Usage: mesh [<options>] <command>"),
+        (&["server", "--help"], "Usage: mesh server"),
+        (&["client", "--help"], "Usage: mesh client"),
+        (&["demo", "--help"], "Usage: mesh demo"),
+    ];
+    for (words, expected) in cases {
+        let output = run(words);
+        assert!(output.status.success(), "{words:?}");
+        assert!(text(&output.stdout).starts_with(expected), "{words:?}");
+        assert!(
+            text(&output.stdout)
+                .lines()
+                .all(|line| line.chars().count() <= 90)
+        );
+        assert_eq!(text(&output.stderr), "", "{words:?}");
+    }
+}
+
+#[test]
+fn flags_come_before_variables_before_the_file_before_defaults() {
+    let yaml = TempFile::new(
+        "layers.yaml",
+        "request-timeout: 3\nhead-timeout: 4\nmax-hosts: 5\n",
+    );
+    let output = mesh(&["--verbose", "server", "--check", "--request-timeout", "1"])
+        .env("MESH_CONFIG", yaml.path())
+        .env("MESH_REQUEST_TIMEOUT", "2")
+        .env("MESH_HEAD_TIMEOUT", "3s")
+        .env("MESH_HEAD_TIMOUT", "3s")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let shown = text(&output.stdout);
+    let from_file = format!("max-hosts: 5 # {} line 3: max-hosts", yaml.path());
+    let lines: Vec<String> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for expected in [
+        "request-timeout: 1 # --request-timeout",
+        "head-timeout: 3 # MESH_HEAD_TIMEOUT",
+        &from_file,
+        "idle-timeout: 75 # default",
+        "log-level: debug # --verbose",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == expected),
+            "{expected}: {shown}"
+        );
+    }
+    let warning = "warning: MESH_HEAD_TIMOUT is not a setting of this command and is ignored; \
+                   MESH_HEAD_TIMEOUT may be meant";
+    assert_eq!(text(&output.stderr).trim_end(), warning);
+}
+
+#[test]
+fn what_check_prints_is_a_file_that_sets_the_same() {
+    for words in [
+        &["server", "--idle-timeout", "80", "--check"][..],
+        &[
+            "client",
+            "--host",
+            "*,a.example",
+            "--service-name",
+            "a b",
+            "--check",
+        ],
+    ] {
+        let first = run(words);
+        let file = TempFile::new(&format!("{}.yaml", words[0]), text(&first.stdout));
+        let second = run(&[words[0], "--check", "--config", file.path()]);
+        assert_eq!(values(&second.stdout), values(&first.stdout));
+    }
+}
+
+/// What was checked, without origins.
+fn values(stdout: &[u8]) -> Vec<&str> {
+    text(stdout)
+        .lines()
+        .map(|line| line.rsplit_once(" # ").unwrap().0.trim_end())
+        .collect()
+}
+
+/// A running program, killed at the end of the test.
+struct Server {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::run(mesh(&["server", "--bind", "127.0.0.1"]).args([
+            "--alb-port=0",
+            "--websocket-port=0",
+            "--health-port=0",
+        ]))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self { child, stdout }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().unwrap();
+        assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "it has ended");
+        line
+    }
+
+    /// The next `listening NAME ADDRESS`.
+    fn listening(&mut self) -> (String, SocketAddr) {
+        let line = self.line();
+        let mut words = line.split_whitespace();
+        assert_eq!(words.next(), Some("listening"), "{line}");
+        let name = words.next().unwrap().to_owned();
+        (name, words.next().unwrap().parse().unwrap())
+    }
+
+    fn ask(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_server_says_where_it_listens_and_leaves_when_asked() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Server::start();
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            let (name, address) = server.listening();
+            assert_ne!(address.port(), 0);
+            TcpStream::connect(address).unwrap();
+            names.push(name);
+        }
+        names.sort();
+        assert_eq!(names, ["health", "traffic", "tunnels"]);
+        server.ask(signal);
+        assert!(server.child.wait().unwrap().success());
+        let mut log = String::new();
+        let mut stderr = server.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut log).unwrap();
+        assert!(log.contains("NO AUTHENTICATION IS CONFIGURED"), "{log}");
+        assert!(!log.contains('\x1b'), "{log}");
+    }
+}
+
+#[test]
+fn nobody_has_to_listen_to_a_server() {
+    let mut server = Server::start();
+    let (_, address) = server.listening();
+    drop(server.child.stderr.take());
+    drop(server.stdout.take());
+    TcpStream::connect(address).unwrap();
+    server.ask("-TERM");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn help_without_a_reader_is_no_crash() {
+    let mut child = mesh(&["server", "--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn the_demo_shows_a_request_through_the_mesh() {
+    let output = run(&["demo", "--once"]);
+    let story = text(&output.stdout);
+    assert!(output.status.success(), "{story}{}", text(&output.stderr));
+    for part in [
+        "> GET /hello HTTP/1.1",
+        "> Host: demo.local",
+        "< HTTP/1.1 200 OK",
+        "\"x-forwarded-for\": \"127.0.0.1\"",
+    ] {
+        assert!(story.contains(part), "{part} is missing: {story}");
+    }
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn the_demo_serves_what_it_tells_to_try_until_it_is_asked_to_leave() {
+    let mut demo = Server::run(&mut mesh(&["demo"]));
+    let line = loop {
+        let line = demo.line();
+        if line.trim_end().ends_with("/stream") {
+            break line;
+        }
+    };
+    let (_, url) = line.trim_end().split_once("http://").unwrap();
+    let mut caller = TcpStream::connect(url.strip_suffix("/stream").unwrap()).unwrap();
+    let request = "GET /stream HTTP/1.1\r\nHost: demo.local\r\n\r\n";
+    caller.write_all(request.as_bytes()).unwrap();
+    let mut response = BufReader::new(caller).lines();
+    assert_eq!(response.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
+    let event = response.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("data:")));
+    assert_eq!(event.unwrap().unwrap(), "data: event 1 of 10");
+    drop(response);
+    demo.ask("-INT");
+    assert!(demo.child.wait().unwrap().success());
+}
