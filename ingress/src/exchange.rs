@@ -169,6 +169,9 @@ impl Exchange {
         } else if !self.replay.unsent().is_empty() {
             let unsent = self.replay.unsent();
             let count = unsent.len().min(sender.room());
+            if count == 0 {
+                return Ok(Turn::Over);
+            }
             sender.data(&unsent[..count], Flags::NONE, out);
             self.replay.resent += count;
         } else {

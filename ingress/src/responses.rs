@@ -15,6 +15,9 @@ use crate::tunnel::{Ejected, TunnelId};
 /// The longest response head: the load balancer refuses longer ones, without saying so.
 const RESPONSE_HEAD_MAX: usize = 32 * 1024;
 
+/// Bytes that may wait for a caller when an interim response is added to them.
+const INTERIM_QUEUE_MAX: usize = 16 * 1024;
+
 impl Ingress {
     /// Acts on what arrived on a tunnel.
     pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
@@ -120,7 +123,10 @@ impl Ingress {
             if !(100..200).contains(&response.status) || response.status == 101 {
                 return Err(http1::Error::BadStatus);
             }
-            http.interim(&response, &mut io.tx);
+            // An interim response is a courtesy: a caller that does not read gets no more of them.
+            if io.tx.len() < INTERIM_QUEUE_MAX {
+                http.interim(&response, &mut io.tx);
+            }
             return Ok(());
         }
         if head.flags.has(Flags::UPGRADE) {

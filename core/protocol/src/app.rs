@@ -31,7 +31,9 @@ pub trait App {
     /// Something happened.
     fn handle(&mut self, event: Event, cx: &mut Context<'_>);
 
-    /// The connection is about to be flushed: the moment to put more into its `tx`.
+    /// The connection is about to be flushed: the moment to put more into its `tx`, by way of
+    /// [`Conns::get_served`]. Other connections are to be touched only when there is something to
+    /// do: a touch on every call would keep the shell from ever waiting.
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>);
 
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.

@@ -300,8 +300,10 @@ impl<A: App, T: Transport> Driver<A, T> {
             };
             let tx = &mut connection.io.tx;
             if socket.broken.is_some() {
+                // Room in `tx` is movement: who waits for it must hear of it.
+                let had_bytes = !tx.is_empty();
                 tx.discard();
-                return moved;
+                return moved | had_bytes;
             }
             if tx.is_empty() && !transport.has_pending() {
                 return moved;
@@ -322,7 +324,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                     socket.broken = Some(error);
                     socket.ready.readable = true;
                     socket.ready.closed = true;
-                    return moved;
+                    return true;
                 }
             }
         }

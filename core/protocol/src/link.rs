@@ -40,6 +40,8 @@ struct Echo {
     interval: Duration,
     next_at: Instant,
     heard_at: Instant,
+    /// When the first echo was sent since the peer was last heard.
+    unheard_since: Option<Instant>,
     /// When the echo that is not yet answered was asked for, and its number.
     asked: Option<(u64, Instant)>,
     count: u64,
@@ -97,6 +99,7 @@ impl Link {
                 interval: echo_interval,
                 next_at: now,
                 heard_at: now,
+                unheard_since: None,
                 asked: None,
                 count: 0,
                 round_trip: None,
@@ -124,6 +127,7 @@ impl Link {
         self.used = used;
         self.message_left -= used;
         self.echo.heard_at = now;
+        self.echo.unheard_since = None;
         let Some(frame) = frame else { return Ok(Some(Event::Handled)) };
         let is_echo = matches!(frame.kind, FrameKind::Echo | FrameKind::EchoReply);
         if !is_echo || frame.stream != StreamId::CONNECTION {
@@ -202,13 +206,14 @@ impl Link {
     /// When [`Self::handle_timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.echo.next_at.min(self.echo.heard_at + 2 * self.echo.interval)
+        let next_at = self.echo.next_at;
+        self.echo.dead_at().map_or(next_at, |dead_at| dead_at.min(next_at))
     }
 
     /// Sends an echo if one is due, and says whether the peer is still there.
     pub fn handle_timeout(&mut self, now: Instant) -> Alive {
         let echo = &mut self.echo;
-        if now >= echo.heard_at + 2 * echo.interval {
+        if echo.dead_at().is_some_and(|dead_at| dead_at <= now) {
             return Alive::No;
         }
         if now >= echo.next_at {
@@ -223,6 +228,7 @@ impl Link {
         let echo = &mut self.echo;
         echo.count += 1;
         echo.asked = Some((echo.count, now));
+        echo.unheard_since.get_or_insert(now);
         echo.next_at = now + echo.interval;
         let number = echo.count.to_be_bytes();
         self.session.send(FrameKind::Echo, &number);
@@ -264,6 +270,13 @@ impl Link {
 }
 
 impl Echo {
+    /// When the peer counts as gone: two silent intervals, in the second of which it was asked. A
+    /// process that was itself asleep for long asks first.
+    fn dead_at(&self) -> Option<Instant> {
+        let asked_at = self.unheard_since?;
+        Some((asked_at + self.interval).max(self.heard_at + 2 * self.interval))
+    }
+
     fn answered(&mut self, number: [u8; 8], now: Instant) {
         if let Some((_, asked_at)) =
             self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)

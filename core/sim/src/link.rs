@@ -395,3 +395,6 @@ impl Pipe {
         self.last_at
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,3 +24,6 @@ pub(crate) fn chosen() -> Option<u64> {
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,12 +228,12 @@ fn values(stdout: &[u8]) -> Vec<&str> {
 }
 
 /// A running program, killed at the end of the test.
-struct Server {
+struct Program {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
-impl Server {
+impl Program {
     fn start() -> Self {
         Self::run(mesh(&["server", "--bind", "127.0.0.1"]).args([
             "--alb-port=0",
@@ -275,7 +275,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -285,7 +285,7 @@ impl Drop for Server {
 #[test]
 fn a_server_says_where_it_listens_and_leaves_when_asked() {
     for signal in ["-TERM", "-INT"] {
-        let mut server = Server::start();
+        let mut server = Program::start();
         let mut names = Vec::new();
         for _ in 0..3 {
             let (name, address) = server.listening();
@@ -307,7 +307,7 @@ fn a_server_says_where_it_listens_and_leaves_when_asked() {
 
 #[test]
 fn nobody_has_to_listen_to_a_server() {
-    let mut server = Server::start();
+    let mut server = Program::start();
     let (_, address) = server.listening();
     drop(server.child.stderr.take());
     drop(server.stdout.take());
@@ -347,7 +347,7 @@ fn the_demo_shows_a_request_through_the_mesh() {
 
 #[test]
 fn the_demo_serves_what_it_tells_to_try_until_it_is_asked_to_leave() {
-    let mut demo = Server::run(&mut mesh(&["demo"]));
+    let mut demo = Program::run(&mut mesh(&["demo"]));
     let line = loop {
         let line = demo.line();
         if line.trim_end().ends_with("/stream") {

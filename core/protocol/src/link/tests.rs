@@ -396,6 +396,11 @@ fn a_request_is_unsent_until_its_first_byte_leaves() {
     );
     open(&mut link);
     link.transmit(&mut tx, &mut rng).0.finish();
+    assert_eq!(
+        unsent(&link, &tx),
+        [true; 4],
+        "nor did a later batch change that"
+    );
     open(&mut link);
     tx.consume(1);
     assert_eq!(
@@ -452,4 +457,13 @@ fn no_bytes_make_a_link_panic() {
             sent(&mut link, Role::Server);
         }
     }
+}
+
+#[test]
+fn a_process_that_was_asleep_asks_before_it_gives_up() {
+    let start = origin();
+    let mut link = link(Side::Acceptor, start);
+    let woken = start + 100 * INTERVAL;
+    assert_eq!(link.handle_timeout(woken), Alive::Yes);
+    assert_eq!(link.handle_timeout(woken + INTERVAL), Alive::No, "asked, and not answered");
 }

@@ -119,6 +119,9 @@ const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
 /// are taken out when their turn comes; but while nothing can be sent, none comes.
 const STALE_TURNS_MAX: usize = 16;
 
+/// Bytes of the frames about one stream that may wait at once, besides its head.
+const STREAM_NOTICES_BYTES: usize = 128;
+
 /// Identifiers left when a tunnel counts as worn, so that it is replaced in peace.
 const WORN_BELOW: u32 = u32::MAX - (1 << 24);
 
@@ -176,7 +179,9 @@ impl Session {
                 Ok(Event::Connection { kind: frame.kind, payload: frame.payload })
             }
         };
-        if self.pending.len() > self.limits.pending_bytes.saturating_mul(4) {
+        // What an honest peer can make us say at once: a RESET and a WINDOW for each stream.
+        let about_streams = self.limits.streams as usize * STREAM_NOTICES_BYTES;
+        if self.pending.len() > 4 * self.limits.pending_bytes + about_streams {
             return Err(Error::NotReading);
         }
         event

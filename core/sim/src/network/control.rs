@@ -128,24 +128,31 @@ impl Network {
             self.exit(node);
         }
         self.live(node, Life::Running, "started again");
-        let now = self.now;
         for number in (0..).take(self.links.len()) {
             for side in [Side::Dialer, Side::Listener] {
-                let Some(link) = self.link_mut(number) else {
-                    continue;
-                };
-                let end = &link.ends[side as usize];
-                if end.node != node || end.open {
-                    continue;
-                }
-                for pipe in &mut link.pipes {
-                    pipe.black = false;
-                    pipe.stall(now);
-                }
-                self.plan_delivery(EndId { link: number, side });
+                self.orphan(EndId { link: number, side }, node);
             }
         }
         self.wake(node, self.now);
+    }
+
+    /// The node is back and knows nothing of this end that it may once have had.
+    fn orphan(&mut self, id: EndId, node: NodeId) {
+        let now = self.now;
+        let Some(link) = self.link_mut(id.link) else {
+            return;
+        };
+        let end = &link.ends[id.side as usize];
+        if end.node != node || end.open {
+            return;
+        }
+        for pipe in &mut link.pipes {
+            pipe.black = false;
+            pipe.stall(now);
+        }
+        link.pipes[id.side.other() as usize].drop_arrived();
+        self.plan_delivery(id);
+        self.give_room(id.other());
     }
 
     /// SIGTERM.

@@ -22,7 +22,7 @@ pub fn pattern(len: usize) -> Vec<u8> {
     (0..251u8).cycle().take(len).collect()
 }
 
-/// A checksum of a body (FNV-1a), fed piece by piece through [`Checksum`] or at once here.
+/// The checksum (FNV-1a) that the service makes of a request's body.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u64 {
     let mut sum = Checksum::default();

@@ -72,6 +72,10 @@ pub struct RawPeer<S> {
     connections: usize,
 }
 
+#[expect(
+    clippy::type_complexity,
+    reason = "the one place where it is spelled out"
+)]
 struct Script<S>(Box<dyn FnMut(&mut S, &mut RawTurn<'_>)>);
 
 #[derive(Debug)]

@@ -25,7 +25,7 @@ enum State {
     Head {
         closes_at: Option<Instant>,
     },
-    Request(Exchange),
+    Request(Box<Exchange>),
     /// The answer is whole and on its way out.
     Leaving(Then),
     Mirror,
@@ -166,7 +166,7 @@ impl Line {
             Route::AtOnce(answer) => (None, Some(answer)),
             Route::Upload(_) => (None, None),
         };
-        self.state = State::Request(Exchange {
+        self.state = State::Request(Box::new(Exchange {
             served: service.served.len() - 1,
             body: Body::new(framing),
             sum: Checksum::default(),
@@ -175,7 +175,7 @@ impl Line {
             answer,
             not_before: io.now,
             next_sip: io.now,
-        });
+        }));
     }
 
     /// Reads the request and sends the answer, whichever can go on.
