@@ -16,6 +16,7 @@ use crate::config::Timeouts;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     since: Option<Instant>,
+    has_left: bool,
 }
 
 /// The endpoint has done what it was there for (RFC 6455 7.4.1).
@@ -96,8 +97,9 @@ impl Agent {
     }
 
     /// Leaves when no tunnel is left.
-    pub(crate) fn check_drained(&self, cx: &mut Context<'_>) {
-        if self.drain.is_draining() && self.tunnels.is_empty() {
+    pub(crate) fn check_drained(&mut self, cx: &mut Context<'_>) {
+        if self.drain.is_draining() && self.tunnels.is_empty() && !self.drain.has_left {
+            self.drain.has_left = true;
             log::info!("drained");
             cx.exit();
         }

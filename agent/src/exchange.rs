@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, ResponseHead, Storage};
 use mesh_protocol::http1::forward;
-use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId};
+use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, ConnId, Duplex};
 
 /// An exchange in progress.
@@ -36,11 +36,9 @@ pub(crate) enum Phase {
 
 /// What a turn left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// Nothing that could be sent now.
-    Over,
-    /// More that can be sent now.
-    Again,
+pub(crate) enum Pumped {
+    /// More to come.
+    Turn(Turn),
     /// The response is complete.
     Complete,
 }
@@ -55,15 +53,15 @@ impl Exchange {
         session: &mut Session,
         out: &mut Outbound<'_>,
         now: Instant,
-    ) -> Result<Turn, http1::Error> {
-        let Some(mut sender) = session.sender(self.stream) else { return Ok(Turn::Over) };
+    ) -> Result<Pumped, http1::Error> {
+        let Some(mut sender) = session.sender(self.stream) else { return Ok(Pumped::Turn(Turn::Over)) };
         if sender.has_ended() {
-            return Ok(Turn::Over);
+            return Ok(Pumped::Turn(Turn::Over));
         }
         let before = io.rx.len();
         while self.phase == Phase::Waiting {
             if !self.pump_head(http, io, &mut sender, out)? {
-                return Ok(Turn::Over);
+                return Ok(Pumped::Turn(Turn::Over));
             }
         }
         if !sender.has_ended() {
@@ -77,11 +75,12 @@ impl Exchange {
             self.moved = now;
         }
         if sender.has_ended() {
-            return Ok(if self.phase == Phase::Upgraded { Turn::Over } else { Turn::Complete });
+            let is_over = self.phase != Phase::Upgraded;
+            return Ok(if is_over { Pumped::Complete } else { Pumped::Turn(Turn::Over) });
         }
         let has_more = !io.rx.is_empty() || io.rx_eof;
         let again = sender.room() > 0 && has_more && io.rx.len() != before;
-        Ok(if again { Turn::Again } else { Turn::Over })
+        Ok(Pumped::Turn(if again { Turn::Again } else { Turn::Over }))
     }
 
     /// Sends one response head; false when none is complete yet.

@@ -50,6 +50,8 @@ pub enum Change {
 
 /// Until a probe that disagrees is confirmed; shorter if probes are more frequent anyway.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Between two probes of a service that is down: callers wait for it to come back.
+const DOWN_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Health {
     /// Nothing is known; the first probe is due at once, and decides alone.
@@ -103,6 +105,7 @@ impl Health {
         };
         if supports {
             self.against = 0;
+            self.hasten(check);
             return Change::Same;
         }
         self.against += 1;
@@ -112,7 +115,15 @@ impl Health {
         }
         self.against = 0;
         self.state = if change == Change::Up { State::Healthy } else { State::Unhealthy };
+        self.hasten(check);
         change
+    }
+
+    /// Brings the next probe of a service that is down forward.
+    fn hasten(&mut self, check: &HealthCheck) {
+        if self.state == State::Unhealthy && check.interval > DOWN_INTERVAL {
+            self.next_at -= check.interval - DOWN_INTERVAL;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 mod drain;
 mod exchange;
 pub mod health;
+pub mod invariants;
 pub mod pool;
 pub mod probe;
 mod registration;

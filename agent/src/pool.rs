@@ -38,6 +38,11 @@ impl Pool {
         self.idle.retain(|(idle, _)| *idle != conn);
     }
 
+    /// All of them, in the order in which they became idle.
+    pub fn iter(&self) -> impl Iterator<Item = ConnId> {
+        self.idle.iter().map(|(conn, _)| *conn)
+    }
+
     /// How many wait.
     #[must_use]
     pub const fn len(&self) -> usize {

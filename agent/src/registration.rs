@@ -191,8 +191,8 @@ impl Agent {
         tunnel.welcomed = Some(cx.now);
         self.conns.touch(conn);
         log::info!(
-            "registered {:?} at {} as session {} (ingress version {})",
-            self.config.hosts,
+            "registered {} at {} as session {} (ingress version {})",
+            self.config.hosts.join(", "),
             authority(&self.config.ingress),
             welcome.session,
             welcome.version,

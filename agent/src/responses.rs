@@ -2,18 +2,12 @@
 
 use std::time::Instant;
 
-use mesh_protocol::mux::{ResetCode, Turns};
+use mesh_protocol::mux::{ResetCode, Turn};
 use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, http1};
 
 use crate::agent::{Agent, Conn};
-use crate::exchange::{Exchange, Phase, Turn};
+use crate::exchange::{Exchange, Phase, Pumped};
 use crate::upstream::{State, Upstream};
-
-/// Bytes that may wait in a tunnel's `tx` before bulk DATA waits for its turn. What is queued here
-/// is ahead of everything that comes later, so it bounds how long a small answer waits.
-const BULK_QUEUE_MAX: usize = 32 * 1024;
-/// The same for streams that have sent little.
-const FRESH_QUEUE_MAX: usize = 64 * 1024;
 
 impl Agent {
     /// Something moved on a connection to the service: credit goes back, and its stream gets a
@@ -112,32 +106,26 @@ impl Agent {
         let Some(connection) = self.conns.get_served(conn) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
         let mut over = Vec::new();
-        let (mut out, session) = link.transmit(&mut tx, cx.rng);
-        loop {
-            let turns = match out.queued() {
-                queued if queued < BULK_QUEUE_MAX => Turns::All,
-                queued if queued < FRESH_QUEUE_MAX => Turns::FreshOnly,
-                _ => break,
-            };
-            let Some((stream, owner)) = session.poll_ready(turns) else { break };
-            let Some(Connection { io, state: Conn::Upstream(upstream) }) =
-                self.conns.get_mut(owner)
+        let conns = &mut self.conns;
+        link.transmit(&mut tx, cx.rng, |session, stream, owner, out| {
+            let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
             else {
-                continue;
+                return Turn::Over;
             };
-            let Upstream { http, state: State::Busy(exchange), .. } = upstream else { continue };
-            match exchange.pump(http, io, session, &mut out, cx.now) {
-                Ok(Turn::Again) => session.mark_ready(stream),
-                Ok(Turn::Over) => session.settle(stream),
-                Ok(Turn::Complete) => {
+            let Upstream { http, state: State::Busy(exchange), .. } = upstream else {
+                return Turn::Over;
+            };
+            match exchange.pump(http, io, session, out, cx.now) {
+                Ok(Pumped::Turn(turn)) => return turn,
+                Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
                     over.push((owner, Ok(())));
                 }
                 Err(error) => over.push((owner, Err(error))),
             }
-        }
-        out.finish();
+            Turn::Over
+        });
         if let Some(connection) = self.conns.get_served(conn) {
             connection.io.tx = tx;
         }

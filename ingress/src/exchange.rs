@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::mux::{Flags, Outbound, Session, StreamId};
+use mesh_protocol::mux::{Flags, Outbound, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
 use crate::replies::Format;
@@ -108,6 +108,18 @@ impl Replay {
         }
     }
 
+    /// The body ended with trailers, which are not kept: it cannot be repeated as it was.
+    fn forget_unless_empty(&mut self, trailers: &[u8]) {
+        if !trailers.is_empty() {
+            self.forget();
+        }
+    }
+
+    /// Whether the present agent lacks kept bytes.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent().is_empty()
+    }
+
     /// Kept bytes that the present agent did not get yet.
     fn unsent(&self) -> &[u8] {
         match &self.body {
@@ -126,15 +138,6 @@ pub(crate) enum Reached {
     Perhaps,
     /// It did, or repeating it would only fail again.
     Certainly,
-}
-
-/// What a turn left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// Nothing that could be sent now.
-    Over,
-    /// More that can be sent now.
-    Again,
 }
 
 impl Exchange {
@@ -166,7 +169,7 @@ impl Exchange {
         } else if self.replay.flags.has(Flags::UPGRADE) && http.has_request_ended() {
             // This direction goes on after the 101, if one comes.
             return Ok(Turn::Over);
-        } else if !self.replay.unsent().is_empty() {
+        } else if self.replay.has_unsent() {
             let unsent = self.replay.unsent();
             let count = unsent.len().min(sender.room());
             if count == 0 {
@@ -190,10 +193,13 @@ impl Exchange {
             }
             self.request_bytes += decoded.data.len() as u64;
             self.replay.keep(decoded.data);
+            self.replay.forget_unless_empty(decoded.end.unwrap_or_default());
             let used = decoded.used;
             io.rx.consume(used);
         }
-        let has_more = !io.rx.is_empty() || !self.replay.unsent().is_empty();
+        // A repeated body may end with bytes that were read long ago.
+        let must_end = self.phase != Phase::Upgraded && http.has_request_ended();
+        let has_more = !io.rx.is_empty() || self.replay.has_unsent() || must_end;
         let again = has_more && !sender.has_ended() && sender.room() > 0;
         Ok(if again { Turn::Again } else { Turn::Over })
     }

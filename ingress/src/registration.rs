@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use mesh_protocol::control::{self, Hello, RefusalCode, Refused, Welcome};
 use mesh_protocol::http1::RequestHead;
-use mesh_protocol::mux::{Event, FrameKind, Session, Side};
+use mesh_protocol::mux::{Event, FrameKind, Session, Side, Turn};
 use mesh_protocol::ws::{self, Role};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link};
 
@@ -120,7 +120,7 @@ impl Ingress {
             return;
         };
         if registration.link.has_output() {
-            registration.link.transmit(&mut io.tx, cx.rng).0.finish();
+            registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         }
     }
 
@@ -166,10 +166,8 @@ impl Ingress {
             )),
             Admission::Loopback => Ok(hello),
             Admission::Anyone => {
-                log::warn!(
-                    "agent from {peer} registers {:?} without any authentication",
-                    hello.hosts
-                );
+                let hosts = hello.hosts.join(", ");
+                log::warn!("agent from {peer} registers {hosts} without any authentication");
                 Ok(hello)
             }
         }
@@ -201,8 +199,8 @@ impl Ingress {
             }
         }
         log::info!(
-            "tunnel {name}: agent from {peer} registered {:?}, service {:?}, cluster {:?}, {}",
-            hello.hosts,
+            "tunnel {name}: agent from {peer} registered {}, service {:?}, cluster {:?}, {}",
+            hello.hosts.join(", "),
             hello.service,
             hello.cluster,
             if hello.healthy { "healthy" } else { "not yet healthy" },
@@ -227,7 +225,7 @@ impl Ingress {
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         registration.link.session.send(FrameKind::Refused, &control::encode(&refused));
         registration.link.close(POLICY_VIOLATION);
-        registration.link.transmit(&mut io.tx, cx.rng).0.finish();
+        registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         io.close(Closing::AfterFlush);
         self.metrics.registrations_refused += 1;
     }

@@ -5,22 +5,16 @@ use std::ops::Range;
 
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
 use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
-use mesh_protocol::mux::{Flags, Turns};
+use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, Connection, ConnId, Context};
 
 use crate::balance::{self, Unavailable};
 use crate::downstream::{Downstream, Expired, State, Step};
-use crate::exchange::{Exchange, Phase, Reached, Replay, Turn};
+use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::{self, Format, Reason};
 use crate::routes::RouteId;
 use crate::tunnel::TunnelId;
-
-/// Bytes that may wait in a tunnel's `tx` before bulk DATA waits for its turn. What is queued here
-/// is ahead of everything that comes later, so it bounds how long a small request waits.
-const BULK_QUEUE_MAX: usize = 32 * 1024;
-/// The same for streams that have sent little.
-const FRESH_QUEUE_MAX: usize = 64 * 1024;
 
 /// Where a request goes.
 struct Choice {
@@ -217,7 +211,8 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
         let session = &mut tunnel.link.session;
         exchange.release(&io.tx, session);
-        if !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded) {
+        let has_more = !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded);
+        if has_more || exchange.replay.has_unsent() {
             session.mark_ready(exchange.stream);
         }
         if session.has_pending() || session.has_ready() {
@@ -236,28 +231,20 @@ impl Ingress {
         let mut tx = std::mem::take(&mut connection.io.tx);
         let mut failures = Vec::new();
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        let (mut out, session) = tunnel.link.transmit(&mut tx, cx.rng);
-        loop {
-            let turns = match out.queued() {
-                queued if queued < BULK_QUEUE_MAX => Turns::All,
-                queued if queued < FRESH_QUEUE_MAX => Turns::FreshOnly,
-                _ => break,
-            };
-            let Some((stream, owner)) = session.poll_ready(turns) else { break };
-            let Some(connection) = self.conns.get_mut(owner) else { continue };
-            let Connection { io, state: Conn::Downstream(downstream) } = connection else {
-                continue;
+        let conns = &mut self.conns;
+        tunnel.link.transmit(&mut tx, cx.rng, |session, _, owner, out| {
+            let Some(Connection { io, state: Conn::Downstream(downstream) }) = conns.get_mut(owner)
+            else {
+                return Turn::Over;
             };
             let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
-                continue;
+                return Turn::Over;
             };
-            match exchange.pump(http, io, session, &mut out, cx.now) {
-                Ok(Turn::Again) => session.mark_ready(stream),
-                Ok(Turn::Over) => session.settle(stream),
-                Err(error) => failures.push((owner, error)),
-            }
-        }
-        out.finish();
+            exchange.pump(http, io, session, out, cx.now).unwrap_or_else(|error| {
+                failures.push((owner, error));
+                Turn::Over
+            })
+        });
         if let Some(connection) = self.conns.get_served(id.conn()) {
             connection.io.tx = tx;
         }

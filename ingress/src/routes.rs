@@ -150,10 +150,10 @@ fn without_port(host: &str) -> &str {
 /// The canonical form of a pattern that an agent wants to register; `None` if it is none.
 #[must_use]
 pub fn normalize(pattern: &str) -> Option<String> {
-    let pattern = pattern.strip_suffix('.').unwrap_or(pattern).to_ascii_lowercase();
     if pattern == "*" {
-        return Some(pattern);
+        return Some(pattern.to_owned());
     }
+    let pattern = pattern.strip_suffix('.').unwrap_or(pattern).to_ascii_lowercase();
     let name = pattern.strip_prefix("*.").unwrap_or(&pattern);
     let is_label = |label: &str| {
         !label.is_empty()

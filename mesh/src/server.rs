@@ -47,21 +47,25 @@ fn run(start: Start) -> Result<(), Error> {
         traffic_port: traffic.address.port(),
         ..config
     };
-    info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
-    for socket in [&traffic, &tunnels, &health] {
-        info!(target: LOG, "listening for {} on {}", socket.name, socket.address);
-        output::say(&format!("listening {} {}", socket.name, socket.address));
-    }
-    warn_of(config.admission);
+    let admission = config.admission;
+    let heard = [&traffic, &tunnels, &health].map(|socket| (socket.name, socket.address));
     let listeners = vec![
         traffic.listen(TRAFFIC, Traffic::Single),
         tunnels.listen(TUNNEL, Traffic::Multiplexed),
         health.listen(ADMIN, Traffic::Single),
     ];
     let ingress = Ingress::new(config, Instant::now());
-    Reactor::new(ingress, listeners, ClientTls::web_roots(), Signals::Handle)
-        .and_then(Reactor::run)
-        .map_err(|error| Error::new(format!("cannot run the event loop: {}", reason(&error))))?;
+    let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
+    let reactor =
+        Reactor::new(ingress, listeners, ClientTls::web_roots(), Signals::Handle).map_err(wrong)?;
+    // Whoever reads these lines may send a signal: from here on it drains.
+    info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
+    for (name, address) in heard {
+        info!(target: LOG, "listening for {name} on {address}");
+        output::say(&format!("listening {name} {address}"));
+    }
+    warn_of(admission);
+    reactor.run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
 }

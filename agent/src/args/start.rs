@@ -33,8 +33,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
         return Ok(());
     }
     settings.start_log(&rules);
-    announce(&start);
-    run(start, tls)
+    run(&start, tls)
 }
 
 /// The authorities to trust.
@@ -72,12 +71,14 @@ fn announce(start: &Start) {
     clippy::disallowed_methods,
     reason = "the clock is read once, to be handed over"
 )]
-fn run(start: Start, tls: ClientTls) -> Result<(), Error> {
+fn run(start: &Start, tls: ClientTls) -> Result<(), Error> {
+    let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
-    let agent = Agent::new(start.config, Instant::now(), instance);
-    Reactor::new(agent, Vec::new(), tls, Signals::Handle)
-        .and_then(Reactor::run)
-        .map_err(|error| Error::new(format!("cannot run the event loop: {}", reason(&error))))?;
+    let agent = Agent::new(start.config.clone(), Instant::now(), instance);
+    let reactor = Reactor::new(agent, Vec::new(), tls, Signals::Handle).map_err(wrong)?;
+    // Whoever reads this may send a signal: from here on it drains.
+    announce(start);
+    reactor.run().map_err(wrong)?;
     info!(target: LOG, "the agent has left");
     Ok(())
 }

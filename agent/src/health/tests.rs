@@ -51,7 +51,9 @@ fn a_probe_that_disagrees_is_looked_at_again_soon() {
     assert_eq!(health.due(), Some(now + Duration::from_secs(1)));
     health.record(bad(), &check(), now);
     health.record(bad(), &check(), now);
-    assert_eq!(health.due(), Some(now + Duration::from_secs(10)), "decided");
+    assert_eq!(health.due(), Some(now + Duration::from_secs(2)), "decided, and to be watched");
+    health.record(bad(), &check(), now);
+    assert_eq!(health.due(), Some(now + Duration::from_secs(2)), "still down");
 }
 
 #[test]

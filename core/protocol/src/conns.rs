@@ -142,6 +142,12 @@ impl<C> Conns<C> {
         self.get_mut(id);
     }
 
+    /// Whether a connection was touched and the shell has not looked at it yet.
+    #[must_use]
+    pub const fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// How many connections there are.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::mux::{self, Event, FrameKind, Outbound, Session, StreamId, frame};
+use crate::mux::{self, Event, FrameKind, Outbound, Session, StreamId, Turn, Turns, frame};
 use crate::ws::{self, Role};
-use crate::{Buf, Rng};
+use crate::{Buf, ConnId, Rng};
 
 /// One end of a tunnel, from the upgrade on.
 #[derive(Debug)]
@@ -152,13 +152,17 @@ impl Link {
             || self.close.is_some()
     }
 
-    /// Writes what goes before DATA. The caller adds the DATA of the session's streams to what
-    /// this returns, and finishes it.
-    pub fn transmit<'t>(
+    /// Writes what can be sent now: frames that wait, then DATA by turns. `turn` sends at most one
+    /// DATA frame of the stream that it is given, from the connection that the stream carries.
+    ///
+    /// What is queued in `tx` is ahead of everything that comes later, so it is kept short: that
+    /// bounds how long a small answer waits behind bulk.
+    pub fn transmit(
         &mut self,
-        tx: &'t mut Buf,
-        rng: &'t mut Rng,
-    ) -> (Outbound<'t>, &mut Session) {
+        tx: &mut Buf,
+        rng: &mut Rng,
+        mut turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
+    ) {
         if let Some(payload) = self.pong.take() {
             ws::frame::write_control(self.role, ws::Kind::Pong, &payload, tx, rng);
         }
@@ -167,15 +171,22 @@ impl Link {
         }
         if self.session.has_pending() {
             self.note_batch(tx);
-            let mut out = Outbound::new(self.role, tx, rng);
-            self.session.transmit(&mut out);
-            out.finish();
         }
+        let mut out = Outbound::new(self.role, tx, rng);
+        self.session.transmit(&mut out);
+        while let Some(turns) = turns_for(out.queued())
+            && let Some((stream, owner)) = self.session.poll_ready(turns)
+        {
+            match turn(&mut self.session, stream, owner, &mut out) {
+                Turn::Again => self.session.mark_ready(stream),
+                Turn::Over => self.session.settle(stream),
+            }
+        }
+        out.finish();
         if let Some(code) = self.close.take() {
             let code = code.to_be_bytes();
             ws::frame::write_control(self.role, ws::Kind::Close, &code, tx, rng);
         }
-        (Outbound::new(self.role, tx, rng), &mut self.session)
     }
 
     /// Whether the request of a stream that we opened certainly never left this process, of whose
@@ -283,6 +294,20 @@ impl Echo {
         {
             self.round_trip = Some(now.saturating_duration_since(asked_at));
         }
+    }
+}
+
+/// Bytes that may wait in `tx` when DATA is added to them.
+const BULK_QUEUE_MAX: usize = 32 * 1024;
+/// The same for DATA of streams that have sent little.
+const FRESH_QUEUE_MAX: usize = 64 * 1024;
+
+/// Whose turn it may be behind so many bytes.
+const fn turns_for(queued: usize) -> Option<Turns> {
+    match queued {
+        ..BULK_QUEUE_MAX => Some(Turns::All),
+        BULK_QUEUE_MAX..FRESH_QUEUE_MAX => Some(Turns::FreshOnly),
+        FRESH_QUEUE_MAX.. => None,
     }
 }
 

@@ -260,3 +260,6 @@ fn name_target(target: &Target, error: &io::Error) -> io::Error {
     };
     io::Error::new(error.kind(), text)
 }
+
+#[cfg(test)]
+mod tests;

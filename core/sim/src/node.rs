@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
+use mesh_protocol::{App, Closing, Command, ConnId, Driver, Readiness, Rng};
 
 use crate::endpoint::Endpoint;
 use crate::link::Token;
@@ -118,7 +118,12 @@ impl<A: App + 'static> Node for AppNode<A> {
 
     fn lingering(&mut self) -> Vec<ConnId> {
         let app = self.driver.app_mut();
-        let ids: Vec<ConnId> = app.conns().iter().map(|(id, _)| id).collect();
+        // How long a closing connection may take is the driver's business.
+        let open = app
+            .conns()
+            .iter()
+            .filter(|(_, connection)| connection.io.closing < Some(Closing::AfterFlush));
+        let ids: Vec<ConnId> = open.map(|(id, _)| id).collect();
         ids.into_iter()
             .filter(|id| app.conn_deadline(*id).is_none())
             .collect()

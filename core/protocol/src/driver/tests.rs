@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::{Driver, FLUSH_TIMEOUT, Filled, Flushed, LINGER_TIMEOUT, Readiness, Transport};
+use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
+use super::{Driver, Filled, Flushed, Readiness, Transport};
 use crate::{
     App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
     ListenerId, Rng, Security, Target, Traffic,

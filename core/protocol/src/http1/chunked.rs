@@ -13,7 +13,7 @@
 //! piece of it has a limit, so that waiting for its end cannot make the receive queue grow.
 
 use super::body::Decoded;
-use super::rewrite::CRLF;
+use super::fields::CRLF;
 use super::{Error, trailers};
 use crate::Buf;
 

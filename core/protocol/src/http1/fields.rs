@@ -2,6 +2,9 @@
 
 use std::net::Ipv6Addr;
 
+/// Ends every line of a head (RFC 9112 2.2).
+pub(super) const CRLF: &[u8] = b"\r\n";
+
 /// A field's name, as far as it matters for forwarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
@@ -182,6 +185,18 @@ fn has_prefix(prefixes: &[&str], name: &str) -> bool {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     })
+}
+
+/// Whether that is a token (RFC 9110 5.6.2).
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Whether that can be a field's value: no control characters but the tab (RFC 9110 5.5).
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    !bytes
+        .iter()
+        .any(|&byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 #[cfg(test)]

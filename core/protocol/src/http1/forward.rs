@@ -10,9 +10,8 @@ use super::fields::{self, Name};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
 
-mod lines;
 
-use lines::{Lines, write_display, write_line};
+use super::lines::{self, Lines, write_display, write_line};
 
 /// How a request's body goes on to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,14 +126,7 @@ pub fn request(
 /// hop to say, and so is `Connection`.
 pub fn response(head: &ResponseHead<'_, '_>, out: &mut Buf) {
     let seen = Seen::new(head.fields);
-    let mut lines = Lines::new(head.bytes, head.fields);
-    lines.write_status_line(head.version, out);
-    for (index, field) in head.fields.iter().enumerate() {
-        if !seen.is_response_field_kept(field, head.status) {
-            lines.drop(index, out);
-        }
-    }
-    lines.write_rest(out);
+    lines::copy_response(head, |field| seen.is_response_field_kept(field, head.status), out);
     out.extend(b"\r\n");
 }
 

@@ -85,7 +85,7 @@ pub mod framing;
 pub mod head;
 mod reply;
 mod request;
-mod rewrite;
+mod lines;
 pub mod scan;
 pub mod server;
 mod trailers;

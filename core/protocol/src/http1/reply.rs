@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::rewrite::{is_token, is_value};
+use super::fields::{is_token, is_value};
 use crate::Buf;
 
 /// An answer that the mesh writes itself.

@@ -16,7 +16,8 @@ use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::framing::{BodyLength, CloseReason, Framing};
 use super::reply::{self, Reply};
 use super::request::Request;
-use super::rewrite::{self, CRLF};
+use super::fields::CRLF;
+use super::lines;
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
@@ -151,7 +152,7 @@ impl ServerConn {
         }
         let framing = Framing::new(head.fields);
         let is_kept = |name: &str| !is_framing(name) && !framing.is_of_hop(name);
-        rewrite::copy_head(head, is_kept, tx);
+        lines::copy_response(head, |field| is_kept(field.name), tx);
         tx.extend(CRLF);
         self.caller.awaits_continue &= head.status != 100;
     }
@@ -191,7 +192,7 @@ impl ServerConn {
             }
             !framing.is_of_hop(name)
         };
-        rewrite::copy_head(head, is_kept, tx);
+        lines::copy_response(head, |field| is_kept(field.name), tx);
         if length == BodyLength::UntilClose {
             self.close.get_or_insert(CloseReason::UntilClose);
         }
@@ -229,7 +230,7 @@ impl ServerConn {
             let is_upgrade = name.eq_ignore_ascii_case("upgrade");
             is_upgrade || !is_framing(name) && !framing.is_of_hop(name)
         };
-        rewrite::copy_head(head, is_kept, tx);
+        lines::copy_response(head, |field| is_kept(field.name), tx);
         tx.extend(b"Connection: Upgrade\r\n\r\n");
         self.close = Some(CloseReason::Upgraded);
         self.state = State::Upgraded {

@@ -5,7 +5,7 @@
 
 use super::Error;
 use super::fields::is_trailer_allowed;
-use super::rewrite::{CRLF, is_token, is_value};
+use super::fields::{CRLF, is_token, is_value};
 use crate::Buf;
 
 /// Bytes of a trailer section, its final blank line not counted.

@@ -64,5 +64,5 @@ pub mod stream;
 pub use error::{Error, ResetCode};
 pub use frame::{Flags, Frame, FrameKind, StreamId};
 pub use outbound::Outbound;
-pub use session::{Event, Head, OpenError, Session, Side, Turns};
+pub use session::{Event, Head, OpenError, Session, Side, Turn, Turns};
 pub use stream::Sender;

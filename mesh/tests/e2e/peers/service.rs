@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::caller::find;
@@ -14,6 +15,7 @@ use super::wire::PATIENCE;
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
+    listening: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Service {
         let (state, changed) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared { name, state, changed });
         let served = Arc::clone(&shared);
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if served.lock().is_over {
                     return;
@@ -81,7 +83,7 @@ impl Service {
                 std::thread::spawn(move || served.serve(stream));
             }
         });
-        Self { address, shared }
+        Self { address, shared, listening: Some(listening) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -91,6 +93,11 @@ impl Service {
     /// What was asked so far, without the health checks.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.lock().requests.clone()
+    }
+
+    /// Requests that are held now.
+    pub(crate) fn held(&self) -> usize {
+        self.shared.lock().held
     }
 
     /// Waits until so many requests are held.
@@ -130,6 +137,7 @@ impl Drop for Service {
         self.release();
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
+        let _ = self.listening.take().map(JoinHandle::join);
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, SockRef, Socket, Type};
+
 /// How long anything may take that should happen at once. Only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -38,6 +40,14 @@ impl Wire {
         Self::new(stream)
     }
 
+    /// A connection whose kernel takes little that is not read.
+    pub(crate) fn connect_slowly(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::new(socket.into())
+    }
+
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -64,7 +74,7 @@ impl Wire {
 
     /// Closes with a reset rather than in peace.
     pub(crate) fn abort(self) {
-        let socket = socket2::SockRef::from(&self.stream);
+        let socket = SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::{Event, OpenError, Session, Side, Turns};
+use super::super::{Event, OpenError, Session, Side, Turn};
 use super::owners;
 use crate::mux::frame::DATA_BYTES_MAX;
 use crate::mux::{Flags, Outbound, ResetCode, Sender, StreamId};
@@ -229,28 +229,19 @@ impl Pair {
             return;
         }
         let mut mask = Rng::from_seed(self.rng.bits());
-        let (mut out, session) = link.transmit(tx, &mut mask);
-        while out.queued() < 64 * 1024 {
-            let turns = if out.queued() < 32 * 1024 {
-                Turns::All
-            } else {
-                Turns::FreshOnly
-            };
-            let Some((stream, owner)) = session.poll_ready(turns) else {
-                break;
-            };
+        link.transmit(tx, &mut mask, |session, stream, owner, out| {
             assert_eq!(self.owners[stream.number() as usize / 2], owner);
             let carried = self.streams.get_mut(&stream.number()).unwrap();
-            if at == 0 || carried.is_answering {
-                let content = content(&self.content, stream.number(), at);
-                let sender = session.sender(stream).unwrap();
-                match carried.flows[at].pump(sender, content, &mut out, &mut self.rng) {
-                    true => session.mark_ready(stream),
-                    false => session.settle(stream),
-                }
+            if at == 1 && !carried.is_answering {
+                return Turn::Over;
             }
-        }
-        out.finish();
+            let content = content(&self.content, stream.number(), at);
+            let sender = session.sender(stream).unwrap();
+            match carried.flows[at].pump(sender, content, out, &mut self.rng) {
+                true => Turn::Again,
+                false => Turn::Over,
+            }
+        });
     }
 
     /// Moves bytes from the end `at` to the other one, which acts on them.

@@ -3,9 +3,26 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
+use super::head::{line_start, value_end};
+use super::{ResponseHead, Version};
 use crate::Buf;
-use crate::http1::Version;
-use crate::http1::head::{line_start, value_end};
+
+/// Writes a response head as one of HTTP/1.1, without the fields for which `is_kept` does not hold
+/// and without the blank line. The reason phrase stays as it is.
+pub(super) fn copy_response(
+    head: &ResponseHead<'_, '_>,
+    is_kept: impl Fn(&httparse::Header<'_>) -> bool,
+    out: &mut Buf,
+) {
+    let mut lines = Lines::new(head.bytes, head.fields);
+    lines.write_status_line(head.version, out);
+    for (index, field) in head.fields.iter().enumerate() {
+        if !is_kept(field) {
+            lines.drop(index, out);
+        }
+    }
+    lines.write_rest(out);
+}
 
 /// The lines of a head while they are copied.
 #[derive(Debug)]
@@ -40,7 +57,7 @@ impl<'s, 'b> Lines<'s, 'b> {
     }
 
     /// Makes the status line one of HTTP/1.1.
-    pub(super) fn write_status_line(&mut self, version: Version, out: &mut Buf) {
+    fn write_status_line(&mut self, version: Version, out: &mut Buf) {
         const VERSION: usize = "HTTP/1.1".len();
         const VERSION_AND_STATUS: usize = "HTTP/1.1 200".len();
         match version {

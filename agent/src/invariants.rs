@@ -1,0 +1,127 @@
+//! What holds between any two turns of an agent, and a census of what it holds. The simulation
+//! asks for both after each turn.
+
+use std::collections::HashSet;
+
+use mesh_protocol::{Closing, ConnId};
+
+use crate::agent::{Agent, Conn, Dial};
+use crate::tunnel::Phase;
+use crate::upstream::State;
+
+/// How much there is of everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections of any kind.
+    pub connections: usize,
+    /// Tunnels, whether they serve already or not.
+    pub tunnels: usize,
+    /// Streams open on all tunnels.
+    pub streams: usize,
+    /// Connections to the service that carry a request.
+    pub busy: usize,
+    /// Connections to the service that wait for a request.
+    pub idle: usize,
+    /// The most bytes that wait for one connection to the service.
+    pub upstream_tx: usize,
+    /// The most bytes that wait for one tunnel, whether as bytes or as frames.
+    pub tunnel_tx: usize,
+}
+
+impl Agent {
+    /// Counts everything.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            connections: self.conns.len(),
+            tunnels: self.tunnels.len(),
+            idle: self.pool.len(),
+            ..Census::default()
+        };
+        for (conn, connection) in self.conns.iter() {
+            let waiting = connection.io.tx.len();
+            match &connection.state {
+                Conn::Upstream(upstream) => {
+                    census.busy += usize::from(matches!(upstream.state, State::Busy(_)));
+                    census.upstream_tx = census.upstream_tx.max(waiting);
+                }
+                Conn::Tunnel => {
+                    let (streams, pending) = self.tunnel_load(conn);
+                    census.streams += streams;
+                    census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
+                }
+                Conn::Probe(_) => {}
+            }
+        }
+        census
+    }
+
+    /// Streams and waiting bytes of frames of a tunnel.
+    fn tunnel_load(&self, conn: ConnId) -> (usize, usize) {
+        match self.tunnels.get(&conn).map(|tunnel| &tunnel.phase) {
+            Some(Phase::Greeting(link) | Phase::Serving(link)) => {
+                (link.session.len(), link.session.pending_bytes())
+            }
+            Some(Phase::Connecting | Phase::Upgrading { .. } | Phase::Over) | None => (0, 0),
+        }
+    }
+
+    /// Compares what is kept in several places.
+    ///
+    /// # Panics
+    /// When it does not agree.
+    pub fn check_invariants(&self) {
+        assert!(!self.conns.has_touched(), "a touched connection was not served");
+        let mut idle = HashSet::new();
+        for (conn, connection) in self.conns.iter() {
+            assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
+            let Conn::Upstream(upstream) = &connection.state else { continue };
+            match &upstream.state {
+                State::Idle { .. } => {
+                    idle.insert(conn);
+                }
+                State::Busy(exchange) => {
+                    let window = self.config.limits.stream_window as usize;
+                    assert!(exchange.unreleased <= window, "the service is owed too much");
+                    let phase = self.tunnels.get(&exchange.tunnel).map(|tunnel| &tunnel.phase);
+                    let Some(Phase::Serving(link)) = phase else {
+                        panic!("an exchange without a tunnel: {phase:?}");
+                    };
+                    let owner = link.session.owner(exchange.stream);
+                    let has_ended = exchange.phase == crate::exchange::Phase::Upgraded;
+                    assert!(owner == Some(conn) || has_ended, "an exchange without a stream");
+                }
+                State::Spent { .. } => {
+                    let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
+                    assert!(is_closing, "a spent connection goes on");
+                }
+            }
+        }
+        let pooled: HashSet<_> = self.pool.iter().collect();
+        assert_eq!(pooled, idle, "idle connections are those in the pool");
+        assert_eq!(self.pool.len(), idle.len(), "twice in the pool");
+        self.check_tunnels();
+    }
+
+    fn check_tunnels(&self) {
+        if let Dial::Tunnel(conn) = self.dial {
+            assert!(self.tunnels.contains_key(&conn), "the tunnel that serves is gone");
+        }
+        for (conn, tunnel) in &self.tunnels {
+            assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");
+            let (Phase::Greeting(link) | Phase::Serving(link)) = &tunnel.phase else { continue };
+            for (stream, owner) in link.session.owners() {
+                let state = self.conns.get(owner).map(|connection| &connection.state);
+                let exchange = match state {
+                    Some(Conn::Upstream(upstream)) => match &upstream.state {
+                        State::Busy(exchange) => Some(exchange),
+                        State::Idle { .. } | State::Spent { .. } => None,
+                    },
+                    Some(Conn::Tunnel | Conn::Probe(_)) | None => None,
+                };
+                let of_stream = exchange.map(|exchange| (exchange.tunnel, exchange.stream));
+                assert_eq!(of_stream, Some((*conn, stream)), "a stream without its exchange");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! How connections end: in good order, by a reset, or because time is up.
+//!
+//! ```text
+//!   open -- closing is set --> flushing -- all left, FIN --> lingering -- peer's FIN --> closed
+//!                                 |                             |
+//!                    FLUSH_TIMEOUT: reset         LINGER_TIMEOUT: plain close
+//! ```
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Driver, Flushed, Transport, socket_of};
+use crate::{App, CloseReason, Closing, ConnId, Event};
+
+/// How long a closing connection may go without taking a byte of what is left for it.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to discard what a peer still sends after our FIN.
+pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl<A: App, T: Transport> Driver<A, T> {
+    /// Takes the connection as far towards its end as the application and the peer want it.
+    pub(super) fn wind_up(&mut self, conn: ConnId) {
+        let Some(socket) = socket_of(&mut self.sockets, conn) else {
+            return;
+        };
+        let Some(connection) = self.app.conns().get(conn) else {
+            return;
+        };
+        let io = &connection.io;
+        let ends = io.closing >= Some(Closing::AfterFlush);
+        let Some(transport) = socket.transport.as_mut() else {
+            if ends {
+                return self.close(conn, CloseReason::Aborted);
+            }
+            let deadline = self.deadline_of(conn);
+            return self.timers.update(conn, deadline);
+        };
+        if io.closing == Some(Closing::Abort) {
+            transport.reset();
+            return self.close(conn, CloseReason::Aborted);
+        }
+        if socket.broken.is_some() && (socket.eof || ends) {
+            let error = socket
+                .broken
+                .take()
+                .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+            return self.close(conn, CloseReason::Failed(error));
+        }
+        if io.closing.is_some()
+            && io.tx.is_empty()
+            && socket.finished_at.is_none()
+            && socket.ready.writable
+        {
+            match transport.finish() {
+                Ok(Flushed::All(_)) => socket.finished_at = Some(self.now),
+                Ok(Flushed::Blocked(_)) => socket.ready.writable = false,
+                Err(error) => return self.close(conn, CloseReason::Failed(error)),
+            }
+        }
+        if socket.finished_at.is_some() && socket.eof && (ends || io.rx.is_empty()) {
+            return self.close(conn, CloseReason::Finished);
+        }
+        let deadline = self.deadline_of(conn);
+        self.timers.update(conn, deadline);
+    }
+
+    /// Notes that a closing connection made way. Reading does not count: a peer that talks on
+    /// without ever listening would hold the connection for good.
+    pub(super) fn watch_ending(&mut self, conn: ConnId, flushed: bool) {
+        let now = self.now;
+        if self.is_ending(conn)
+            && let Some(socket) = self.socket(conn)
+            && (flushed || socket.drained_at.is_none())
+        {
+            socket.drained_at = Some(now);
+        }
+    }
+
+    /// The connection's entry in the timers came up.
+    pub(super) fn expire(&mut self, conn: ConnId) {
+        let due = self.deadline_of(conn);
+        if due.is_some_and(|due| due <= self.now) {
+            if self.is_ending(conn) {
+                return self.give_up(conn);
+            }
+            self.tell(Event::Deadline { conn });
+            self.app.conns().touch(conn);
+        } else {
+            self.timers.update(conn, due);
+        }
+    }
+
+    /// Ends a connection whose peer neither takes what is left nor closes.
+    fn give_up(&mut self, conn: ConnId) {
+        let Some(socket) = self.socket(conn) else {
+            return;
+        };
+        if socket.finished_at.is_some() {
+            // No reset: the kernel may still hold a large answer for a slow peer.
+            return self.close(conn, CloseReason::Finished);
+        }
+        if let Some(transport) = socket.transport.as_mut() {
+            transport.reset();
+        }
+        self.close(conn, CloseReason::Aborted);
+    }
+
+    fn deadline_of(&mut self, conn: ConnId) -> Option<Instant> {
+        if !self.is_ending(conn) {
+            return self.app.conn_deadline(conn);
+        }
+        let now = self.now;
+        let socket = self.socket(conn)?;
+        Some(match socket.finished_at {
+            Some(finished_at) => finished_at + LINGER_TIMEOUT,
+            None => socket.drained_at.unwrap_or(now) + FLUSH_TIMEOUT,
+        })
+    }
+
+    fn is_ending(&mut self, conn: ConnId) -> bool {
+        let connection = self.app.conns().get(conn);
+        connection.is_some_and(|connection| connection.io.closing >= Some(Closing::AfterFlush))
+    }
+
+    /// The one place where a connection ends.
+    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        self.tell(Event::Closed { conn, reason });
+        self.app.conns().remove(conn);
+        self.timers.remove(conn);
+        if self.socket(conn).is_some() {
+            self.sockets[conn.index()] = None;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One connection's turn: what the application has leaves, what the peer sent arrives, and the
+//! application hears of it when something moved.
+
+use super::{Driver, Filled, Flushed, Transport, context, socket_of};
+use crate::{App, Closing, ConnId, Event};
+
+/// Bytes read from one connection before the next one has its turn.
+pub(super) const FILL_BYTES_MAX: usize = 64 * 1024;
+/// Rounds of filling and flushing one `tx` before the next connection has its turn.
+const FLUSH_ROUNDS_MAX: usize = 4;
+
+impl<A: App, T: Transport> Driver<A, T> {
+    /// Transmit, flush, fill, and `Progress` when something moved.
+    pub(super) fn service(&mut self, conn: ConnId) {
+        let Some(socket) = self.socket(conn) else {
+            return;
+        };
+        socket.queued = false;
+        if socket.transport.is_some() {
+            let flushed = self.flush(conn);
+            let filled = self.fill(conn);
+            self.answer(conn);
+            self.watch_ending(conn, flushed);
+            if flushed || filled {
+                self.progress(conn);
+            }
+        }
+        self.wind_up(conn);
+        self.app.conns().settle(conn);
+    }
+
+    /// Writes what there is and what the application adds; whether a byte left.
+    fn flush(&mut self, conn: ConnId) -> bool {
+        let mut moved = false;
+        for _ in 0..FLUSH_ROUNDS_MAX {
+            let Some(socket) = socket_of(&mut self.sockets, conn) else {
+                return moved;
+            };
+            if !socket.ready.writable || socket.finished_at.is_some() {
+                return moved;
+            }
+            if socket.broken.is_some() {
+                // Asking for more would never end while the peer's last bytes have no room.
+                return moved | self.discard(conn);
+            }
+            let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+            self.app.transmit(conn, &mut cx);
+            let Some(connection) = self.app.conns().serve(conn) else {
+                return moved;
+            };
+            let Some(transport) = socket.transport.as_mut() else {
+                return moved;
+            };
+            let tx = &mut connection.io.tx;
+            if tx.is_empty() && !transport.has_pending() {
+                return moved;
+            }
+            match transport.flush(tx) {
+                Ok(Flushed::All(count)) => {
+                    moved |= count > 0;
+                    if !tx.is_empty() {
+                        return moved;
+                    }
+                }
+                Ok(Flushed::Blocked(count)) => {
+                    socket.ready.writable = false;
+                    return moved | (count > 0);
+                }
+                Err(error) => {
+                    tx.discard();
+                    socket.broken = Some(error);
+                    socket.ready.readable = true;
+                    socket.ready.closed = true;
+                    return true;
+                }
+            }
+        }
+        self.enqueue(conn);
+        moved
+    }
+
+    /// Drops what can no longer be sent; whether there was something. Room in `tx` is movement:
+    /// who waits for it must hear of it.
+    fn discard(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.app.conns().serve(conn) else {
+            return false;
+        };
+        let had_bytes = !connection.io.tx.is_empty();
+        connection.io.tx.discard();
+        had_bytes
+    }
+
+    /// Reads what there is room for; whether a byte or the end arrived.
+    fn fill(&mut self, conn: ConnId) -> bool {
+        let (mut moved, mut budget) = (false, FILL_BYTES_MAX);
+        loop {
+            let Some(socket) = socket_of(&mut self.sockets, conn) else {
+                return moved;
+            };
+            let Some(transport) = socket.transport.as_mut() else {
+                return moved;
+            };
+            let Some(connection) = self.app.conns().serve(conn) else {
+                return moved;
+            };
+            let io = &mut connection.io;
+            let discard = io.closing >= Some(Closing::AfterFlush);
+            let room = if discard {
+                FILL_BYTES_MAX
+            } else {
+                io.rx_room()
+            };
+            if !socket.ready.readable || socket.eof || room == 0 {
+                return moved;
+            }
+            if budget == 0 {
+                self.enqueue(conn);
+                return moved;
+            }
+            let filled = transport.fill(&mut io.rx, room.min(budget), &mut self.scratch);
+            if discard {
+                io.rx.clear();
+            }
+            let count = match filled {
+                Ok(Filled::More(count)) => count,
+                Ok(Filled::Short(count)) => {
+                    socket.ready.readable = socket.ready.closed;
+                    count
+                }
+                Ok(Filled::Blocked(count)) => {
+                    socket.ready.readable = false;
+                    count
+                }
+                Ok(Filled::Eof) => {
+                    socket.eof = true;
+                    // After a failed write the end is a reset's, and what arrived is not the whole.
+                    io.rx_eof = socket.broken.is_none();
+                    return moved | io.rx_eof;
+                }
+                Err(error) => {
+                    socket.eof = true;
+                    socket.broken.get_or_insert(error);
+                    return moved;
+                }
+            };
+            budget = budget.saturating_sub(count);
+            moved |= count > 0;
+        }
+    }
+
+    /// Writes once more when reading gave the transport itself something to say.
+    fn answer(&mut self, conn: ConnId) {
+        let Some(socket) = self.socket(conn) else {
+            return;
+        };
+        if socket.ready.writable
+            && socket.finished_at.is_none()
+            && socket.broken.is_none()
+            && socket.transport.as_ref().is_some_and(T::has_pending)
+        {
+            self.enqueue(conn);
+        }
+    }
+
+    /// Tells the application that something moved; a closing connection is the driver's alone.
+    fn progress(&mut self, conn: ConnId) {
+        let closing = self
+            .app
+            .conns()
+            .get(conn)
+            .and_then(|connection| connection.io.closing);
+        if closing < Some(Closing::AfterFlush) {
+            self.tell(Event::Progress { conn });
+        }
+    }
+}

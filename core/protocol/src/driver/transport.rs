@@ -1,0 +1,66 @@
+//! What the driver needs of a socket: the seam between the loop and the two shells.
+
+use std::io;
+
+use crate::Buf;
+
+/// A byte stream to one peer, as the driver needs it: never blocking, TLS or not.
+pub trait Transport {
+    /// Reads up to `max` bytes to the end of `rx`, by way of `scratch`.
+    ///
+    /// # Errors
+    /// Anything but "would block" ends the connection.
+    fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled>;
+
+    /// Writes and consumes as much of `tx` as goes.
+    ///
+    /// # Errors
+    /// Anything but "would block" ends the sending direction.
+    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed>;
+
+    /// Whether there is something to write besides `tx`, such as a TLS handshake.
+    fn has_pending(&self) -> bool;
+
+    /// Ends the sending direction; everything was flushed.
+    ///
+    /// # Errors
+    /// The connection is over.
+    fn finish(&mut self) -> io::Result<Flushed>;
+
+    /// Makes the coming close a reset.
+    fn reset(&mut self);
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// This many bytes, and there may be more.
+    More(usize),
+    /// This many bytes, fewer than asked for: the kernel has no more unless the peer has closed.
+    Short(usize),
+    /// This many bytes, and now reading would block.
+    Blocked(usize),
+    /// The peer has sent its last byte.
+    Eof,
+}
+
+/// What a write achieved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything left that can; this many bytes. What is still in `tx` waits for something to be
+    /// read first, as during a TLS handshake.
+    All(usize),
+    /// This many bytes left, and now writing would block.
+    Blocked(usize),
+}
+
+/// What the kernel says of a socket. Flags stay latched until a call would block.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Readiness {
+    /// Reading may succeed.
+    pub readable: bool,
+    /// Writing may succeed.
+    pub writable: bool,
+    /// The peer closed its sending direction, or the connection broke: read on until that shows.
+    pub closed: bool,
+}

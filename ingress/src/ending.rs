@@ -1,0 +1,176 @@
+//! How exchanges and tunnels end, well or badly.
+
+use mesh_protocol::mux::ResetCode;
+use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
+
+use crate::downstream::{Downstream, State};
+use crate::exchange::{Exchange, Phase, Reached};
+use crate::ingress::Ingress;
+use crate::metrics::Observation;
+use crate::replies::Reason;
+use crate::requests::recycle;
+use crate::tunnel::TunnelId;
+
+impl Ingress {
+    /// The response is complete.
+    pub(crate) fn complete(&mut self, owner: ConnId, trailers: &[u8], cx: &mut Context<'_>) {
+        let Some((downstream, io)) = self.downstream(owner) else { return };
+        if let Err(error) = downstream.http.finish(trailers, &mut io.tx) {
+            log::warn!("the end of a response: {error}");
+            return self.fail(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
+        }
+        let Some(exchange) = self.take_exchange(owner) else { return };
+        // A request that is still under way is of no use to anybody now.
+        self.cancel_stream(&exchange);
+        self.deliver(owner);
+        self.finish(&exchange, cx);
+        self.spare(exchange);
+    }
+
+    /// One direction of an upgraded connection ended; when both have, the exchange is over.
+    pub(crate) fn finish_upgraded(&mut self, owner: ConnId, cx: &mut Context<'_>) {
+        let Some((Downstream { state: State::Busy(exchange), .. }, _)) = self.downstream(owner)
+        else {
+            return;
+        };
+        let (tunnel, stream) = (exchange.tunnel, exchange.stream);
+        let session = self.tunnels.get_mut(tunnel).map(|tunnel| &mut tunnel.link.session);
+        if session.is_some_and(|session| session.sender(stream).is_none()) {
+            let Some(exchange) = self.take_exchange(owner) else { return };
+            self.finish(&exchange, cx);
+            self.spare(exchange);
+        }
+    }
+
+    /// The caller is gone: nobody wants the rest of its exchange.
+    pub(crate) fn abandon(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(exchange) = self.take_exchange(conn) else { return };
+        self.cancel_stream(&exchange);
+        if exchange.phase != Phase::Upgraded {
+            self.metrics.caller_aborts += 1;
+        }
+        self.finish(&exchange, cx);
+        self.spare(exchange);
+    }
+
+    /// A caller's connection is over.
+    pub(crate) fn downstream_closed(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        self.abandon(conn, cx);
+        if let Some((downstream, _)) = self.downstream(conn) {
+            let address = downstream.peer.ip();
+            self.callers.left(address);
+        }
+    }
+
+    /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
+    pub(crate) fn end_tunnel(&mut self, id: TunnelId, error: &link::Error, cx: &mut Context<'_>) {
+        if let Some(tunnel) = self.tunnels.get_mut(id) {
+            tunnel.link.close(match error {
+                link::Error::Closed(_) => 1000,
+                link::Error::WebSocket(_) | link::Error::Session(_) => 1002,
+            });
+        }
+        self.transmit_tunnel(id, cx);
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
+            connection.io.close(Closing::AfterFlush);
+        }
+        self.lose_tunnel(id, &error.to_string(), cx);
+    }
+
+    /// A tunnel's connection is over.
+    pub(crate) fn tunnel_closed(
+        &mut self,
+        id: TunnelId,
+        reason: &CloseReason,
+        cx: &mut Context<'_>,
+    ) {
+        self.lose_tunnel(id, &reason.to_string(), cx);
+    }
+
+    /// Takes a tunnel out of the routes and fails its exchanges at once.
+    fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.remove(id) else { return };
+        self.metrics.tunnels_lost += 1;
+        for host in &tunnel.hello.hosts {
+            self.routes.remove(host, id);
+        }
+        log::info!(
+            "tunnel {}: ended after {:?}, {} requests: {why}",
+            tunnel.name,
+            cx.now.saturating_duration_since(tunnel.since),
+            tunnel.requests,
+        );
+        let mut owners: Vec<_> = tunnel.link.session.owners().collect();
+        owners.sort_unstable();
+        for (stream, owner) in owners {
+            let tx = self.conns.get(id.conn()).map(|connection| &connection.io.tx);
+            let is_unsent = tx.is_some_and(|tx| tunnel.link.is_unsent(stream, tx));
+            let reached = if is_unsent { Reached::CertainlyNot } else { Reached::Perhaps };
+            self.fail(owner, Reason::AgentLost, reached, cx);
+        }
+    }
+
+    /// Ends a caller's connection in a way that cannot be taken for a whole response.
+    pub(crate) fn cut(&mut self, conn: ConnId) {
+        if let Some((_, io)) = self.downstream(conn) {
+            io.close(Closing::Abort);
+        }
+    }
+
+    /// Takes the exchange off its connection.
+    pub(crate) fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
+        let since = self.now;
+        let (downstream, _) = self.downstream(conn)?;
+        if !matches!(downstream.state, State::Busy(_)) {
+            return None;
+        }
+        let state = std::mem::replace(&mut downstream.state, State::Delivered { since });
+        let State::Busy(exchange) = state else { return None };
+        self.in_flight -= 1;
+        Some(exchange)
+    }
+
+    /// Tells the agent that nobody wants the exchange any more, unless it is over there too.
+    fn cancel_stream(&mut self, exchange: &Exchange) {
+        self.reset_with(exchange, ResetCode::Cancel, "");
+    }
+
+    /// Tells the agent that the exchange failed here.
+    pub(crate) fn reset_stream(&mut self, exchange: &Exchange, reason: Reason) {
+        let code = match reason {
+            Reason::RequestTimeout | Reason::BodyTimeout => ResetCode::Timeout,
+            _ => ResetCode::Cancel,
+        };
+        self.reset_with(exchange, code, reason.name());
+    }
+
+    fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) {
+        if let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) {
+            tunnel.link.session.reset(exchange.stream, code, text);
+            self.conns.touch(exchange.tunnel.conn());
+        }
+    }
+
+    /// The one place where an exchange is counted and logged.
+    pub(crate) fn finish(&mut self, exchange: &Exchange, cx: &Context<'_>) {
+        let duration = cx.now.saturating_duration_since(exchange.since);
+        self.metrics.observe(&Observation {
+            route: Some(exchange.route),
+            status: exchange.status,
+            duration,
+            request_bytes: exchange.request_bytes,
+            response_bytes: exchange.response_bytes,
+        });
+        log::debug!(
+            "exchange on stream {}: status {} after {duration:?}, {} bytes up, {} bytes down",
+            exchange.stream.number(),
+            exchange.status,
+            exchange.request_bytes,
+            exchange.response_bytes,
+        );
+    }
+
+    fn spare(&mut self, exchange: Exchange) {
+        recycle(exchange.replay.head, &mut self.spare_heads);
+    }
+}

@@ -1,0 +1,131 @@
+//! What holds between any two turns of an ingress, and a census of what it holds. The simulation
+//! asks for both after each turn.
+
+use mesh_protocol::{Closing, ConnId, Connection};
+
+use crate::downstream::{Downstream, State};
+use crate::exchange::{Exchange, Phase};
+use crate::ingress::{Conn, Ingress};
+use crate::tunnel::TunnelId;
+
+/// How much there is of everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections of any kind.
+    pub connections: usize,
+    /// Callers' connections.
+    pub callers: usize,
+    /// Exchanges in progress.
+    pub in_flight: usize,
+    /// Registered agents.
+    pub tunnels: usize,
+    /// Those of them that take requests.
+    pub healthy: usize,
+    /// Streams open on all tunnels.
+    pub streams: usize,
+    /// Places that agents have in routes.
+    pub candidates: usize,
+    /// The most bytes that wait for one caller.
+    pub caller_tx: usize,
+    /// The most bytes that wait for one tunnel, whether as bytes or as frames.
+    pub tunnel_tx: usize,
+}
+
+impl Ingress {
+    /// Counts everything.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            connections: self.conns.len(),
+            callers: self.callers.total(),
+            in_flight: self.in_flight,
+            tunnels: self.tunnels.len(),
+            healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
+            candidates: self.routes.iter().map(|route| route.candidates.len()).sum(),
+            ..Census::default()
+        };
+        for (conn, connection) in self.conns.iter() {
+            let waiting = connection.io.tx.len();
+            match connection.state {
+                Conn::Downstream(_) => census.caller_tx = census.caller_tx.max(waiting),
+                Conn::Tunnel => {
+                    let session = self.tunnels.get(TunnelId(conn)).map(|one| &one.link.session);
+                    let pending = session.map_or(0, |session| session.pending_bytes());
+                    census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
+                    census.streams += session.map_or(0, |session| session.len());
+                }
+                Conn::Admin(_) | Conn::Registration(_) => {}
+            }
+        }
+        census
+    }
+
+    /// Compares what is kept in several places.
+    ///
+    /// # Panics
+    /// When it does not agree.
+    pub fn check_invariants(&self) {
+        assert!(!self.conns.has_touched(), "a touched connection was not served");
+        let (mut callers, mut busy, mut others) = (0, 0, 0);
+        for (conn, connection) in self.conns.iter() {
+            assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
+            match &connection.state {
+                Conn::Downstream(downstream) => {
+                    callers += 1;
+                    busy += usize::from(matches!(downstream.state, State::Busy(_)));
+                    self.check_downstream(conn, downstream);
+                }
+                Conn::Admin(_) | Conn::Registration(_) => others += 1,
+                Conn::Tunnel => self.check_tunnel(TunnelId(conn), connection),
+            }
+        }
+        assert_eq!(self.callers.total(), callers, "callers' connections");
+        assert_eq!(self.in_flight, busy, "exchanges in flight");
+        assert_eq!(self.others, others, "connections besides callers' and tunnels");
+        self.check_routes();
+    }
+
+    fn check_downstream(&self, conn: ConnId, downstream: &Downstream) {
+        let State::Busy(exchange) = &downstream.state else { return };
+        let tunnel = self.tunnels.get(exchange.tunnel).expect("an exchange has a live tunnel");
+        let window = self.config.limits.stream_window as usize;
+        assert!(exchange.unreleased <= window, "a caller is owed more than a window");
+        let owner = tunnel.link.session.owner(exchange.stream);
+        assert!(owner == Some(conn) || has_ended(exchange, owner), "an exchange without a stream");
+    }
+
+    fn check_tunnel(&self, id: TunnelId, connection: &Connection<Conn>) {
+        let Some(tunnel) = self.tunnels.get(id) else {
+            let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
+            return assert!(is_closing, "a lost tunnel's connection goes on");
+        };
+        for (stream, owner) in tunnel.link.session.owners() {
+            let connection = self.conns.get(owner).map(|connection| &connection.state);
+            let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) =
+                connection
+            else {
+                panic!("stream {} has no exchange", stream.number());
+            };
+            assert_eq!((exchange.tunnel, exchange.stream), (id, stream), "another one's stream");
+        }
+    }
+
+    fn check_routes(&self) {
+        let mut places = 0;
+        for route in self.routes.iter() {
+            places += route.candidates.len();
+            for id in &route.candidates {
+                let tunnel = self.tunnels.get(*id).expect("routes name live tunnels only");
+                let claims = tunnel.hello.hosts.iter().any(|host| **host == *route.pattern);
+                assert!(claims, "a route to an agent that did not ask for it");
+            }
+        }
+        let claimed: usize = self.tunnels.iter().map(|(_, tunnel)| tunnel.hello.hosts.len()).sum();
+        assert_eq!(places, claimed, "places in routes");
+    }
+}
+
+/// Whether both directions of an upgraded connection have ended: only its caller is still there.
+fn has_ended(exchange: &Exchange, owner: Option<ConnId>) -> bool {
+    exchange.phase == Phase::Upgraded && owner.is_none()
+}

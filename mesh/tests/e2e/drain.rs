@@ -1,0 +1,221 @@
+//! Leaving in peace: what is under way is finished, and under load nothing fails.
+
+use std::time::{Duration, Instant};
+
+use crate::peers::balancer::{Balancer, Target};
+use crate::peers::caller::{get, read_response, request, try_ask};
+use crate::peers::load::Load;
+use crate::peers::process::{Server, agent, mesh};
+use crate::peers::service::Service;
+use crate::peers::wire::{Wire, wait_until};
+
+/// Callers at once in the tests under load.
+const CALLERS: usize = 6;
+/// Answers between two steps of a test under load.
+const SOME: usize = 150;
+
+/// So many whole answers, and none that failed.
+fn assert_flawless(failures: &[String]) {
+    assert!(failures.is_empty(), "{} failed: {:?}", failures.len(), &failures[..1]);
+}
+
+#[test]
+fn an_agent_that_leaves_finishes_a_slow_request_and_takes_no_new_ones() {
+    let (server, mut agent, service) = mesh(&[], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("POST", "/hold", "slow"));
+    service.wait_held(1);
+    agent.signal("TERM");
+    server.wait_available(0);
+    assert_eq!(server.get("/").verdict(), (503, "no_healthy_agent"));
+    assert!(agent.is_running(), "it left a request behind");
+    service.release();
+    let response = read_response(&mut wire).unwrap();
+    assert!(response.text().ends_with("slow"), "{response:?}");
+    assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
+    server.wait_metric("mesh_tunnels", 0.0);
+}
+
+#[test]
+fn an_agent_leaves_at_once_when_asked_twice() {
+    let (server, mut agent, service) = mesh(&[], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    agent.signal("TERM");
+    server.wait_available(0);
+    agent.signal("TERM");
+    assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
+    assert_eq!(read_response(&mut wire).unwrap().verdict(), (502, "agent_lost"));
+}
+
+#[test]
+fn an_agent_leaves_a_request_behind_that_outlasts_its_drain_timeout() {
+    let (server, mut agent, service) = mesh(&[], &["--drain-timeout", "0.3"]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    agent.signal("TERM");
+    assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
+    assert_eq!(read_response(&mut wire).unwrap().verdict(), (502, "agent_lost"));
+}
+
+#[test]
+fn draining_one_of_two_agents_under_load_fails_nothing() {
+    let server = Server::start(&[]);
+    let services = ["a", "b"].map(Service::start);
+    let mut first = agent(server.tunnels, &services[0], &[]);
+    let _second = agent(server.tunnels, &services[1], &[]);
+    server.wait_available(2);
+    let load = Load::start(server.traffic, CALLERS);
+    load.wait_served(SOME);
+    first.signal("TERM");
+    assert_eq!(first.wait_exit().code(), Some(0), "{}", first.log());
+    load.wait_served(SOME);
+    assert_flawless(&load.stop());
+    for service in &services {
+        assert!(!service.requests().is_empty(), "one of them did nothing");
+    }
+}
+
+#[test]
+fn killing_one_of_two_agents_under_load_fails_only_posts_in_flight_on_it() {
+    let server = Server::start(&[]);
+    let services = ["a", "b"].map(Service::start);
+    let first = agent(server.tunnels, &services[0], &[]);
+    let _second = agent(server.tunnels, &services[1], &[]);
+    server.wait_available(2);
+    let load = Load::start(server.traffic, CALLERS);
+    load.wait_served(SOME);
+    first.signal("KILL");
+    load.wait_served(SOME);
+    let failures = load.stop();
+    assert!(failures.len() <= CALLERS, "{failures:?}");
+    for failure in failures {
+        assert_eq!(failure, r#"POST (502, "agent_lost")"#);
+    }
+}
+
+#[test]
+fn a_second_agent_takes_over_under_load_before_the_first_one_leaves() {
+    let (server, mut old, service) = mesh(&[], &[]);
+    let load = Load::start(server.traffic, CALLERS);
+    load.wait_served(SOME);
+    for _ in 0..3 {
+        let new = agent(server.tunnels, &service, &[]);
+        server.wait_available(2);
+        load.wait_served(SOME / 3);
+        old.signal("TERM");
+        assert_eq!(old.wait_exit().code(), Some(0), "{}", old.log());
+        load.wait_served(SOME / 3);
+        old = new;
+    }
+    assert_flawless(&load.stop());
+}
+
+#[test]
+fn an_ingress_that_leaves_finishes_what_is_under_way_and_says_so_to_everyone() {
+    let (mut server, _agent, service) = mesh(&[], &[]);
+    let [mut slow, mut kept] = [0; 2].map(|_| Wire::connect(server.traffic));
+    kept.send(request("GET", "/kept", ""));
+    assert!(!read_response(&mut kept).unwrap().is_last());
+    slow.send(request("POST", "/hold", "slow"));
+    service.wait_held(1);
+
+    server.process.signal("TERM");
+    wait_until("/health fails", || server.page("/health").status == 503);
+    assert!(server.page("/health").text().contains("draining"));
+    assert_eq!(server.page("/ready").status, 503);
+    // The load balancer has not noticed yet: old and new connections are served, for the last time.
+    kept.send(request("GET", "/kept", ""));
+    for response in [read_response(&mut kept).unwrap(), server.get("/new")] {
+        assert_eq!(response.status, 200);
+        assert!(response.is_last(), "{}", response.head);
+    }
+    service.release();
+    let response = read_response(&mut slow).unwrap();
+    assert!(response.text().ends_with("slow"));
+    drop((slow, kept));
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+}
+
+#[test]
+fn an_ingress_without_callers_serves_on_until_the_load_balancer_can_have_noticed() {
+    let (mut server, _agent, _service) = mesh(&["--drain-timeout", "1.5"], &[]);
+    let asked_at = Instant::now();
+    server.process.signal("TERM");
+    wait_until("/health fails", || server.page("/health").status == 503);
+    while asked_at.elapsed() < Duration::from_secs(1) {
+        let response = try_ask(server.traffic, request("GET", "/", ""));
+        assert_eq!(response.map(|response| response.status), Ok(200));
+    }
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+}
+
+#[test]
+fn an_ingress_leaves_at_once_when_asked_twice() {
+    let (mut server, _agent, service) = mesh(&[], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    server.process.signal("TERM");
+    wait_until("/health fails", || server.page("/health").status == 503);
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+    assert!(read_response(&mut wire).is_err());
+}
+
+#[test]
+fn an_ingress_leaves_a_request_behind_that_outlasts_its_drain_timeout() {
+    let (mut server, agent, service) = mesh(&["--drain-timeout", "0.3"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+    assert!(read_response(&mut wire).is_ok_and(|response| response.status == 502));
+    service.wait_abandoned(1);
+    agent.wait_log("connecting again in");
+}
+
+#[test]
+fn a_draining_ingress_takes_no_new_agents() {
+    let (server, _agent, service) = mesh(&[], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    server.process.signal("TERM");
+    wait_until("/health fails", || server.page("/health").status == 503);
+    let late = agent(server.tunnels, &service, &[]);
+    late.wait_log("upgrade answered with status 503");
+    service.release();
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+}
+
+/// Two ingresses behind a load balancer, with an agent each: one ingress leaves, and the other one
+/// does all the work.
+#[test]
+fn a_rolling_restart_of_the_ingress_under_load_fails_nothing() {
+    let drain = ["--drain-timeout", "1.5"];
+    let (mut old, new, service) =
+        (Server::start(&drain), Server::start(&drain), Service::start("a"));
+    let target = |server: &Server, address| Target { address, health: server.health };
+    let callers = [target(&old, old.traffic), target(&new, new.traffic)];
+    let agents = [target(&old, old.tunnels), target(&new, new.tunnels)];
+    let (callers, agents) = (Balancer::start(&callers), Balancer::start(&agents));
+    let moving = agent(agents.address, &service, &[]);
+    old.wait_available(1);
+    let _staying = agent(new.tunnels, &service, &[]);
+    new.wait_available(1);
+    assert_eq!(get(callers.address, "/").status, 200);
+
+    let load = Load::start(callers.address, CALLERS);
+    load.wait_served(SOME);
+    old.process.signal("TERM");
+    new.wait_available(2);
+    moving.wait_log("opening another tunnel");
+    assert_eq!(old.process.wait_exit().code(), Some(0), "{}", old.process.log());
+    assert_eq!(callers.chosen(), 1);
+    load.wait_served(SOME);
+    assert_flawless(&load.stop());
+}

@@ -1,0 +1,249 @@
+//! The mesh's own processes: started with the real binary, watched, signalled, and gone at the end
+//! of the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::caller::{self, Response, HOST};
+use super::service::Service;
+use super::wire::{PATIENCE, wait_until};
+
+/// A running process and what it logged so far.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts `mesh` with these words.
+    pub(crate) fn start(words: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_mesh")).args(words))
+    }
+
+    /// Starts a program with none of the settings of whoever runs the tests.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MESH_") {
+                command.env_remove(name);
+            }
+        }
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, said) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(Vec::new())));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let written = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                written.lock().unwrap().push(line);
+            }
+        });
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log: std::sync::MutexGuard<'_, String> = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, log, said }
+    }
+
+    /// What follows `start` on the line of its standard output that begins so; waits for it.
+    pub(crate) fn wait_said(&self, start: &str) -> String {
+        let due = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.said.lock().unwrap();
+            if let Some(rest) = lines.iter().find_map(|line| line.strip_prefix(start)) {
+                return rest.to_owned();
+            }
+            drop(lines);
+            assert!(Instant::now() < due, "it never said {start:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Everything that it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// How many of its log lines hold that text.
+    pub(crate) fn log_count(&self, text: &str) -> usize {
+        self.log.lock().unwrap().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until a line of its log holds that text.
+    pub(crate) fn wait_log(&self, text: &str) {
+        let due = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < due, "{text:?} is not in the log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal: `TERM`, `KILL`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success(), "kill -s {name} {pid}");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        let due = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < due, "still running:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Descriptors that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Memory that it occupies, in KiB.
+    pub(crate) fn memory_kib(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that it ever occupied, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of {}:\n{}", self.child.id(), self.log());
+        }
+    }
+}
+
+/// `mesh server` on ports of the system's choice.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) traffic: SocketAddr,
+    pub(crate) tunnels: SocketAddr,
+    pub(crate) health: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(words: &[&str]) -> Self {
+        Self::start_on([0; 3], words)
+    }
+
+    /// The same on these ports: for callers, agents and health checks.
+    pub(crate) fn start_on(ports: [u16; 3], words: &[&str]) -> Self {
+        let [traffic, tunnels, health] = ports.map(|port| port.to_string());
+        let fixed = [
+            "server", "--bind", "127.0.0.1", "--alb-port", &traffic, "--websocket-port", &tunnels,
+            "--health-port", &health,
+        ];
+        let bind = words.contains(&"--bind");
+        let fixed: Vec<_> = match bind {
+            true => fixed.into_iter().filter(|word| !["--bind", "127.0.0.1"].contains(word)).collect(),
+            false => fixed.into(),
+        };
+        let process = Process::start(&[&fixed, words].concat());
+        let find = |name: &str| {
+            let lines = process.said.lock().unwrap();
+            lines.iter().find_map(|line| {
+                let address = line.strip_prefix(&format!("listening {name} "))?;
+                address.replace("0.0.0.0", "127.0.0.1").parse().ok()
+            })
+        };
+        wait_until("the ingress listens", || find("health").is_some());
+        let [traffic, tunnels, health] =
+            ["traffic", "tunnels", "health"].map(|name| find(name).unwrap());
+        Self { process, traffic, tunnels, health }
+    }
+
+    /// The ports, to start another one there.
+    pub(crate) fn ports(&self) -> [u16; 3] {
+        [self.traffic, self.tunnels, self.health].map(|address| address.port())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        caller::get(self.traffic, path)
+    }
+
+    /// A page of the health port.
+    pub(crate) fn page(&self, path: &str) -> Response {
+        caller::get(self.health, path)
+    }
+
+    /// The sum of a metric over its labels, those with `label` in them.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        let page = self.page("/metrics").text();
+        let values = page.lines().filter_map(|line| {
+            let (key, value) = line.rsplit_once(' ')?;
+            let (found, labels) = key.split_once('{').unwrap_or((key, ""));
+            (found == name && labels.contains(label)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
+    /// Waits until a metric has that value.
+    pub(crate) fn wait_metric(&self, name: &str, value: f64) {
+        wait_until(&format!("{name} is {value}"), || {
+            (self.metric(name, "") - value).abs() < f64::EPSILON
+        });
+    }
+
+    /// Waits until so many agents take requests.
+    pub(crate) fn wait_available(&self, agents: u32) {
+        self.wait_metric("mesh_tunnels_available", f64::from(agents));
+    }
+}
+
+/// Settings with which an agent notices and comes back within a fraction of a second.
+const QUICK: [&str; 8] = [
+    "--reconnect-min",
+    "0.05",
+    "--reconnect-max",
+    "0.2",
+    "--health-check-interval",
+    "0.1",
+    "--connect-timeout",
+    "1",
+];
+
+/// `mesh client` for the host of these tests.
+pub(crate) fn agent(tunnels: SocketAddr, service: &Service, words: &[&str]) -> Process {
+    let (ingress, local) = (format!("ws://{tunnels}"), service.url());
+    let fixed = [
+        "client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host", HOST,
+    ];
+    Process::start(&[&fixed, &QUICK[..], words].concat())
+}
+
+/// An ingress, an agent and a service that answers through them.
+pub(crate) fn mesh(server: &[&str], client: &[&str]) -> (Server, Process, Service) {
+    let (server, service) = (Server::start(server), Service::start("a"));
+    let agent = agent(server.tunnels, &service, client);
+    server.wait_available(1);
+    (server, agent, service)
+}

@@ -1,0 +1,167 @@
+//! Each timeout, exceeded once, and who is not to be bothered by it.
+
+use std::time::{Duration, Instant};
+
+use crate::peers::caller::{HOST, read_response, request};
+use crate::peers::process::{Server, mesh};
+use crate::peers::raw_agent::RawAgent;
+use crate::peers::wire::{End, Wire};
+
+/// Whether `time` is at least `expected`, and not much more.
+fn assert_about(time: Duration, expected: Duration) {
+    let slack = Duration::from_millis(1500);
+    assert!(time + Duration::from_millis(50) >= expected, "{time:?} instead of {expected:?}");
+    assert!(time <= expected + slack, "{time:?} instead of {expected:?}");
+}
+
+#[test]
+fn a_service_that_does_not_answer_in_time_costs_504_and_its_connection() {
+    let (server, _agent, service) = mesh(&["--request-timeout", "0.5"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    for (method, body) in [("GET", ""), ("POST", "body")] {
+        let asked_at = Instant::now();
+        wire.send(request(method, "/hold", body));
+        let response = read_response(&mut wire).unwrap();
+        assert_eq!(response.verdict(), (504, "request_timeout"), "{method}");
+        assert_about(asked_at.elapsed(), Duration::from_millis(500));
+        assert!(!response.is_last(), "the request was whole: the connection can go on");
+    }
+    service.wait_abandoned(2);
+    wire.send(request("GET", "/after", ""));
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+    assert_eq!(service.requests().len(), 3, "nothing is repeated");
+    server.wait_metric("mesh_requests_in_flight", 0.0);
+}
+
+#[test]
+fn a_response_that_began_in_time_may_take_longer_than_the_request_timeout() {
+    let (server, _agent, service) = mesh(&["--request-timeout", "0.4"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/half", ""));
+    service.wait_held(1);
+    wire.wait(|bytes| bytes.ends_with(b"half").then_some(()));
+    std::thread::sleep(Duration::from_millis(800));
+    service.release();
+    assert_eq!(read_response(&mut wire).unwrap().text(), "halfhalf");
+}
+
+#[test]
+fn callers_that_dribble_their_heads_are_cut_and_hurt_nobody() {
+    let (server, _agent, _service) = mesh(&["--head-timeout", "1"], &[]);
+    let started_at = Instant::now();
+    let mut slow: Vec<_> = (0..200).map(|_| Wire::connect(server.traffic)).collect();
+    let head = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow: ");
+    slow.iter_mut().for_each(|wire| wire.send(&head));
+    let mut slowest = Duration::ZERO;
+    while started_at.elapsed() < Duration::from_millis(800) {
+        slow.iter_mut().for_each(|wire| wire.send("x"));
+        let asked_at = Instant::now();
+        assert_eq!(server.get("/").status, 200);
+        slowest = slowest.max(asked_at.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(500), "a request took {slowest:?}");
+    for wire in &mut slow {
+        let response = read_response(wire).unwrap();
+        assert_eq!(response.verdict(), (408, "head_timeout"));
+        assert!(response.is_last());
+        wire.read_to_end();
+    }
+    assert_about(started_at.elapsed(), Duration::from_secs(1));
+}
+
+#[test]
+fn a_body_that_stalls_costs_408_and_the_connection() {
+    let (server, _agent, service) = mesh(&["--request-timeout", "0.5"], &[]);
+    let cases = ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"];
+    for rest in cases {
+        let mut wire = Wire::connect(server.traffic);
+        let asked_at = Instant::now();
+        wire.send(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\n{rest}"));
+        let response = read_response(&mut wire).unwrap();
+        assert_eq!(response.verdict(), (408, "body_timeout"), "{rest:?}");
+        assert_about(asked_at.elapsed(), Duration::from_millis(500));
+        assert!(response.is_last());
+        wire.read_to_end();
+    }
+    assert!(service.requests().is_empty(), "the service saw no whole request");
+    server.wait_metric("mesh_requests_in_flight", 0.0);
+}
+
+#[test]
+fn a_body_that_keeps_moving_may_take_longer_than_the_request_timeout() {
+    let (server, _agent, _service) = mesh(&["--request-timeout", "0.5"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 12\r\n\r\n"));
+    for _ in 0..12 {
+        std::thread::sleep(Duration::from_millis(100));
+        wire.send("x");
+    }
+    let response = read_response(&mut wire).unwrap();
+    assert!(response.text().ends_with("xxxxxxxxxxxx"), "{response:?}");
+}
+
+#[test]
+fn connections_without_requests_are_closed_in_peace() {
+    let (server, _agent, _service) = mesh(&["--idle-timeout", "0.5"], &[]);
+    let opened_at = Instant::now();
+    let mut silent = Wire::connect(server.traffic);
+    let mut used = Wire::connect(server.traffic);
+    used.send(request("GET", "/", ""));
+    assert_eq!(read_response(&mut used).unwrap().status, 200);
+    for mut wire in [silent.read_to_end(), used.read_to_end()] {
+        assert_eq!(wire.1, End::Closed);
+        assert!(std::mem::take(&mut wire.0).is_empty(), "nothing was asked, nothing is said");
+    }
+    assert_about(opened_at.elapsed(), Duration::from_millis(500));
+}
+
+#[test]
+fn agents_that_do_not_register_in_time_are_cut_at_each_stage() {
+    let server = Server::start(&["--registration-timeout", "0.5"]);
+    let opened_at = Instant::now();
+    let mut silent = Wire::connect(server.tunnels);
+    let mut halfway = Wire::connect(server.tunnels);
+    halfway.send("GET / HTTP/1.1\r\nHost: mesh\r\nConnection: Upg");
+    let mut upgraded = RawAgent::connect(server.tunnels);
+    let reason = upgraded.expect_refusal();
+    assert!(reason.contains("no registration in time"), "{reason}");
+    assert!(upgraded.is_ended());
+    silent.read_to_end();
+    halfway.read_to_end();
+    assert_about(opened_at.elapsed(), Duration::from_millis(500));
+}
+
+/// The last part of an answer waits in the ingress when the service is long done with it.
+#[test]
+fn a_caller_that_reads_slowly_gets_the_end_of_a_long_answer() {
+    const PIECE: usize = 8 * 1024;
+    let (server, _agent, _service) = mesh(&["--send-timeout", "0.7"], &[]);
+    let body = "x".repeat(8 << 20);
+    let mut wire = Wire::connect_slowly(server.traffic);
+    wire.send(request("POST", "/", &body));
+    let mut read = 0;
+    while server.metric("mesh_requests_in_flight", "") > 0.0 || read == 0 {
+        wire.wait(|bytes| (bytes.len() >= PIECE).then_some(()));
+        read += wire.take(PIECE).len();
+    }
+    let delivered_at = Instant::now();
+    while delivered_at.elapsed() < Duration::from_millis(1500) {
+        wire.wait(|bytes| (bytes.len() >= PIECE).then_some(()));
+        read += wire.take(PIECE).len();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    wire.finish();
+    let (rest, end) = wire.read_to_end();
+    assert_eq!(end, End::Closed);
+    assert!(read + rest.len() > body.len(), "{} bytes came", read + rest.len());
+}
+
+#[test]
+fn a_caller_that_does_not_read_is_cut_and_so_is_its_request() {
+    let (server, _agent, service) = mesh(&["--send-timeout", "0.5"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/endless", ""));
+    service.wait_abandoned(1);
+    server.wait_metric("mesh_requests_in_flight", 0.0);
+    server.wait_metric("mesh_connections", 0.0);
+}

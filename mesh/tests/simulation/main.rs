@@ -1,0 +1,17 @@
+//! The whole system in one process and without a clock: the very applications that the binaries
+//! run, between scripted callers and services, on links that chop, delay, stall and cut.
+//!
+//! One seed is one history. A failing one prints its seed; `SIM_SEED=.. cargo test -p mesh --test
+//! simulation NAME` plays it again. `SIM_SEEDS=5000` sweeps further.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `stage` | an ingress, its agents, their services and the callers, and how a history ends |
+//! | `watch` | what is checked after each turn of anybody |
+//! | `ask` | a request together with the only right answer to it |
+//! | the others | histories, by what is tried |
+
+mod ask;
+mod mixed;
+mod stage;
+mod watch;

@@ -1,0 +1,274 @@
+//! An ingress, its agents, their services and the callers in one world.
+
+use std::time::Duration;
+
+use mesh_agent::{Agent, Endpoint};
+use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
+use mesh_protocol::{Rng, Security};
+use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
+use mesh_sim::{Fault, FaultRates, Life, LinkConfig, LinkRules, NodeId, World};
+
+use crate::ask::{Ask, Weather};
+use crate::watch;
+
+/// The host that every agent registers.
+pub(crate) const HOST: &str = "a.example";
+/// Where callers connect.
+pub(crate) const TRAFFIC_ADDRESS: &str = "ingress:8080";
+/// Where agents connect.
+pub(crate) const TUNNEL_ADDRESS: &str = "ingress:8082";
+
+/// See the module.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) ingress: NodeId,
+    pub(crate) agents: Vec<NodeId>,
+    pub(crate) services: Vec<NodeId>,
+    pub(crate) callers: Vec<Caller>,
+    pub(crate) plan: Plan,
+    rng: Rng,
+}
+
+/// A caller with the answers it has to get.
+pub(crate) struct Caller {
+    pub(crate) node: NodeId,
+    pub(crate) asks: Vec<Ask>,
+}
+
+/// What a history is made of.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) agents: usize,
+    pub(crate) ingress: mesh_ingress::Config,
+    pub(crate) agent: mesh_agent::Config,
+    pub(crate) tunnel_links: LinkRules,
+    pub(crate) service_links: LinkRules,
+    pub(crate) caller_links: LinkRules,
+}
+
+impl Plan {
+    /// One agent, default limits, and links that are fast and never fail.
+    pub(crate) fn calm() -> Self {
+        let fast = LinkRules::fixed(LinkConfig::fast());
+        let mut ingress = mesh_ingress::Config { admission: Admission::Anyone, ..<_>::default() };
+        // Links may be slow: less than a window in half a minute.
+        ingress.timeouts.request = Duration::from_secs(120);
+        let agent = mesh_agent::Config {
+            ingress: endpoint("ingress", 8082),
+            local: endpoint("service", 3000),
+            hosts: vec![HOST.to_owned()],
+            service: "sample".to_owned(),
+            cluster: "simulated".to_owned(),
+            health: mesh_agent::HealthCheck::default(),
+            timeouts: mesh_agent::Timeouts::default(),
+            limits: mesh_agent::Limits::default(),
+        };
+        Self {
+            agents: 1,
+            ingress,
+            agent,
+            tunnel_links: fast,
+            service_links: fast,
+            caller_links: fast,
+        }
+    }
+
+    /// Any links, and faults at these rates on all of them.
+    pub(crate) fn drawn(faults: FaultRates) -> Self {
+        let links = LinkRules::drawn(faults);
+        let mut plan = Self::calm();
+        (plan.tunnel_links, plan.service_links, plan.caller_links) = (links, links, links);
+        plan
+    }
+
+    pub(crate) const fn with_agents(mut self, agents: usize) -> Self {
+        self.agents = agents;
+        self
+    }
+}
+
+fn endpoint(host: &str, port: u16) -> Endpoint {
+    let path = "/".to_owned();
+    Endpoint { host: host.to_owned(), port, security: Security::Plain, path }
+}
+
+impl Stage {
+    /// Everybody but the callers. The agents begin to connect at once.
+    pub(crate) fn new(seed: u64, plan: Plan) -> Self {
+        let mut world = World::new(seed);
+        let app = Ingress::new(plan.ingress.clone(), world.now());
+        let listeners =
+            [(TRAFFIC_ADDRESS, TRAFFIC), ("ingress:8081", ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
+        let ingress = world.add_app("ingress", app, &listeners);
+        watch::ingress(&mut world, ingress, &plan.ingress);
+        let mut stage = Self {
+            world,
+            ingress,
+            agents: Vec::new(),
+            services: Vec::new(),
+            callers: Vec::new(),
+            rng: Rng::from_seed(!seed),
+            plan,
+        };
+        for _ in 0..stage.plan.agents {
+            stage.add_agent();
+        }
+        stage
+    }
+
+    /// One more agent with a service of its own.
+    pub(crate) fn add_agent(&mut self) -> NodeId {
+        let number = self.agents.len();
+        let app = self.agent(number);
+        let agent = self.world.add_app(&format!("agent{number}"), app, &[]);
+        watch::agent(&mut self.world, agent, &self.plan.agent);
+        let address = format!("service{number}:3000");
+        let name = format!("service{number}");
+        let service = self.world.add_peer(&name, HttpService::new(), &[&address]);
+        self.world.set_links(agent, self.ingress, self.plan.tunnel_links);
+        self.world.set_links(agent, service, self.plan.service_links);
+        self.agents.push(agent);
+        self.services.push(service);
+        agent
+    }
+
+    /// The application of an agent that begins now.
+    pub(crate) fn agent(&self, number: usize) -> Agent {
+        let mut config = self.plan.agent.clone();
+        config.local.host = format!("service{number}");
+        Agent::new(config, self.world.now(), format!("agent{number}"))
+    }
+
+    /// Runs until every running agent is registered and its service known to be healthy.
+    pub(crate) fn expect_ready(&mut self, limit: Duration) {
+        let (ingress, agents) = (self.ingress, self.agents.clone());
+        let ready = move |world: &World| {
+            let running = |id: &&NodeId| world.life(**id) == Life::Running;
+            let agents = agents.iter().filter(running).count();
+            let app = world.app::<Ingress>(ingress);
+            agents > 0 && app.census().healthy == agents && app.census().tunnels == agents
+        };
+        self.world.expect("every agent is registered and healthy", ready, limit);
+    }
+
+    /// Adds a caller that asks in order and expects the right answers.
+    pub(crate) fn add_caller(
+        &mut self,
+        asks: Vec<Ask>,
+        manners: impl FnOnce(HttpClient) -> HttpClient,
+    ) -> NodeId {
+        let number = self.callers.len();
+        let name = format!("caller{number}");
+        let mut script = Vec::new();
+        let mut named = Vec::new();
+        for (turn, mut ask) in asks.into_iter().enumerate() {
+            ask.sign(&format!("{number}-{turn}"));
+            script.push(ask.request.clone());
+            named.push(ask);
+        }
+        let client = manners(HttpClient::new(TRAFFIC_ADDRESS, script));
+        let node = self.world.add_peer(&name, client, &[]);
+        self.world.set_links(node, self.ingress, self.plan.caller_links);
+        self.callers.push(Caller { node, asks: named });
+        node
+    }
+
+    /// A draw for the test's own decisions.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
+
+    pub(crate) const fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// Runs until every caller has an outcome for each of its requests.
+    pub(crate) fn expect_answers(&mut self, limit: Duration) {
+        let callers: Vec<_> = self.callers.iter().map(|caller| caller.node).collect();
+        let done = move |world: &World| {
+            callers.iter().all(|caller| world.peer::<HttpClient>(*caller).is_done())
+        };
+        self.world.expect("every request has its outcome", done, limit);
+    }
+
+    /// Compares every outcome with what was asked for, and with what the services got.
+    pub(crate) fn judge(&self, weather: Weather) {
+        for caller in &self.callers {
+            let responses = self.responses(caller.node);
+            for (ask, response) in caller.asks.iter().zip(responses) {
+                ask.judge(response, weather);
+                ask.judge_service(&self.served(ask), response);
+            }
+        }
+    }
+
+    pub(crate) fn responses(&self, caller: NodeId) -> &[Response] {
+        self.world.peer::<HttpClient>(caller).responses()
+    }
+
+    /// What the services got of a request, and how often.
+    pub(crate) fn served(&self, ask: &Ask) -> Vec<&mesh_sim::peers::Served> {
+        let services = self.services.iter().map(|id| self.world.peer::<HttpService>(*id));
+        let served = services.flat_map(|service| &service.served);
+        served.filter(|served| served.header("x-ask").as_deref() == Some(&ask.name)).collect()
+    }
+
+    /// All links become good ones: present connections break, and new ones are fast.
+    pub(crate) fn clear_up(&mut self) {
+        let fast = LinkRules::fixed(LinkConfig::fast());
+        self.plan.tunnel_links = fast;
+        self.plan.service_links = fast;
+        self.plan.caller_links = fast;
+        for (agent, service) in self.agents.iter().zip(&self.services) {
+            self.world.set_links(*agent, self.ingress, fast);
+            self.world.set_links(*agent, *service, fast);
+            self.world.strike(*agent, self.ingress, Fault::Cut);
+            self.world.strike(*agent, *service, Fault::Cut);
+        }
+        for caller in &self.callers {
+            self.world.set_links(caller.node, self.ingress, fast);
+        }
+    }
+
+    /// A plain request succeeds at once.
+    pub(crate) fn probe(&mut self) {
+        let ask = Ask::new(Request::get(HOST, "/bytes/1000"));
+        let prober = self.add_caller(vec![ask], |client| client);
+        self.expect_answers(Duration::from_secs(10));
+        let caller = self.callers.last().expect("just added");
+        caller.asks[0].judge(&self.responses(prober)[0], Weather::Fair);
+    }
+
+    /// After a while without requests nothing is left but tunnels; after a drain of the agents,
+    /// and then of the ingress, nothing at all.
+    pub(crate) fn expect_empty_after_drain(&mut self) {
+        self.world.run_for(Duration::from_secs(100));
+        let census = self.world.app::<Ingress>(self.ingress).census();
+        let tunnels = census.tunnels;
+        assert_eq!((census.callers, census.in_flight, census.streams), (0, 0, 0), "{census:?}");
+        assert_eq!(census.connections, tunnels, "only tunnels are left: {census:?}");
+        for (agent, service) in self.agents.clone().into_iter().zip(self.services.clone()) {
+            if self.world.life(agent) != Life::Running {
+                continue;
+            }
+            let census = self.world.app::<Agent>(agent).census();
+            assert_eq!((census.streams, census.busy, census.idle), (0, 0, 0), "{census:?}");
+            self.world.drain(agent);
+            let gone = move |world: &World| world.life(agent) == Life::Exited;
+            self.world.expect("the agent leaves", gone, Duration::from_secs(31));
+            assert_eq!(self.world.open_links(agent), 0);
+            let left = move |world: &World| world.open_links(service) == 0;
+            self.world.expect("its connections are closed", left, Duration::from_secs(5));
+        }
+        let ingress = self.ingress;
+        let lonely = move |world: &World| {
+            world.app::<Ingress>(ingress).census() == mesh_ingress::invariants::Census::default()
+        };
+        self.world.expect("the ingress has nothing left", lonely, Duration::from_secs(5));
+        self.world.drain(ingress);
+        let gone = move |world: &World| world.life(ingress) == Life::Exited;
+        self.world.expect("the ingress leaves", gone, Duration::from_secs(2));
+        assert!(self.world.run_until_quiet(Duration::from_secs(5)));
+        self.world.check_settled();
+    }
+}
