@@ -43,6 +43,9 @@ impl Admin {
     }
 
     pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> Instant {
+        if self.listener == TUNNEL {
+            return self.since + timeouts.registration;
+        }
         let is_waiting = io.rx.is_empty() && !self.is_delivered;
         self.since + if is_waiting { timeouts.idle } else { timeouts.head }
     }
@@ -192,12 +195,15 @@ impl Ingress {
         }
     }
 
-    fn page(&self, method: &str, path: &str) -> Page {
+    fn page(&mut self, method: &str, path: &str) -> Page {
         if !matches!(method, "GET" | "HEAD") {
             return text(405, "Only GET is answered here.\n");
         }
         match path {
-            "/health" => self.health(),
+            "/health" => {
+                self.drain.checked(self.now);
+                self.health()
+            }
             "/ready" => self.ready(),
             "/metrics" => self.metrics_page(),
             "/debug/services" => self.services(),

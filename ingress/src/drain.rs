@@ -2,7 +2,9 @@
 //!
 //! `/health` fails at once, so that the load balancer turns away, while requests that still come
 //! are served. Agents are told to open tunnels elsewhere, and keep theirs here for the rest. The
-//! ingress leaves when no caller is connected any more, or when its time is over.
+//! ingress leaves when its time is over, or before that when no caller is connected any more and
+//! no load balancer watches it. One that does sends callers until it has noticed, and nobody can
+//! know when that is.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,8 @@ use crate::tunnel::TunnelId;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     phase: Phase,
+    /// When `/health` was last asked for.
+    checked_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +34,9 @@ enum Phase {
     Leaving { since: Instant },
 }
 
+/// Whoever has not asked for `/health` for that long does not watch. Load balancers ask every 30 s
+/// by default; those that ask less often would not notice in time anyway.
+const WATCHED: Duration = Duration::from_secs(60);
 /// How long goodbyes may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -38,6 +45,15 @@ impl Drain {
     #[must_use]
     pub(crate) const fn is_draining(&self) -> bool {
         !matches!(self.phase, Phase::Serving)
+    }
+
+    /// Somebody asked for `/health`.
+    pub(crate) const fn checked(&mut self, now: Instant) {
+        self.checked_at = Some(now);
+    }
+
+    fn is_watched(&self, now: Instant) -> bool {
+        self.checked_at.is_some_and(|at| now.saturating_duration_since(at) < WATCHED)
     }
 
     /// When the present phase ends at the latest.
@@ -110,7 +126,8 @@ impl Ingress {
     }
 
     fn leave_if_unused(&mut self, cx: &mut Context<'_>) {
-        if self.callers.total() == 0 && self.in_flight == 0 {
+        let is_unused = self.callers.total() == 0 && self.in_flight == 0;
+        if is_unused && !self.drain.is_watched(cx.now) {
             log::info!("drained");
             self.leave(cx);
         }

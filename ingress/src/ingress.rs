@@ -70,6 +70,8 @@ pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
 const OTHER_RX_MAX: usize = 16 * 1024;
 /// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
 const OTHERS_MAX: usize = 1024;
+/// Those more for the health port: whoever floods the agents' port must not make us look dead.
+const HEALTH_RESERVE: usize = 128;
 
 impl Ingress {
     /// An ingress without connections.
@@ -116,7 +118,8 @@ impl Ingress {
     }
 
     fn accept_other(&mut self, listener: ListenerId, peer: SocketAddr) -> Option<ConnId> {
-        if self.others >= OTHERS_MAX {
+        let reserve = if listener == ADMIN { HEALTH_RESERVE } else { 0 };
+        if self.others >= OTHERS_MAX + reserve {
             return None;
         }
         self.others += 1;

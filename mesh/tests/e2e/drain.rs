@@ -115,7 +115,7 @@ fn a_second_agent_takes_over_under_load_before_the_first_one_leaves() {
 
 #[test]
 fn an_ingress_that_leaves_finishes_what_is_under_way_and_says_so_to_everyone() {
-    let (mut server, _agent, service) = mesh(&[], &[]);
+    let (mut server, _agent, service) = mesh(&["--drain-timeout", "2"], &[]);
     let [mut slow, mut kept] = [0; 2].map(|_| Wire::connect(server.traffic));
     kept.send(request("GET", "/kept", ""));
     assert!(!read_response(&mut kept).unwrap().is_last());

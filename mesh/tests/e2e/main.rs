@@ -8,3 +8,4 @@ mod peers;
 mod resilience;
 mod routing;
 mod timeouts;
+mod tls;
