@@ -51,7 +51,6 @@ pub(crate) enum Dial {
 
 /// What a connection is.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "upstreams are by far the most")]
 pub enum Conn {
     /// To an ingress; the tunnel's state is kept beside the connections.
     Tunnel,

@@ -36,10 +36,10 @@ pub struct ClientArgs {
     /// with commas [required]
     #[argh(option)]
     pub host: Vec<String>,
-    /// the service's name, for logs and metrics [default: none]
+    /// the service's name, for logs, metrics and /debug/services [default: none]
     #[argh(option)]
     pub service_name: Option<String>,
-    /// the ECS cluster's name, for logs and metrics [default: none]
+    /// the ECS cluster's name, for logs and /debug/services [default: none]
     #[argh(option)]
     pub cluster_name: Option<String>,
     /// path of the local service that answers 200 to 399 while it is healthy [default: /health]

@@ -45,7 +45,11 @@ impl Agent {
         let conns: Vec<_> = self.tunnels.keys().copied().collect();
         log::info!(
             "draining: {} exchanges; leaving in {:?} at the latest",
-            self.tunnels.values_mut().filter_map(|tunnel| tunnel.link()).map(|link| link.session.len()).sum::<usize>(),
+            self.tunnels
+                .values_mut()
+                .filter_map(|tunnel| tunnel.link())
+                .map(|link| link.session.len())
+                .sum::<usize>(),
             self.config.timeouts.drain,
         );
         for conn in conns {

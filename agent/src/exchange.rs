@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, ResponseHead, Storage};
 use mesh_protocol::http1::forward;
+use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, ResponseHead, Storage};
 use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, ConnId, Duplex};
 
@@ -54,7 +54,9 @@ impl Exchange {
         out: &mut Outbound<'_>,
         now: Instant,
     ) -> Result<Pumped, http1::Error> {
-        let Some(mut sender) = session.sender(self.stream) else { return Ok(Pumped::Turn(Turn::Over)) };
+        let Some(mut sender) = session.sender(self.stream) else {
+            return Ok(Pumped::Turn(Turn::Over));
+        };
         if sender.has_ended() {
             return Ok(Pumped::Turn(Turn::Over));
         }

@@ -30,7 +30,9 @@ impl Pool {
 
     /// The connection used last, if it has been idle for `age` at most.
     pub fn take(&mut self, age: Duration, now: Instant) -> Option<ConnId> {
-        self.idle.pop_if(|(_, since)| now.saturating_duration_since(*since) <= age).map(|idle| idle.0)
+        self.idle
+            .pop_if(|(_, since)| now.saturating_duration_since(*since) <= age)
+            .map(|idle| idle.0)
     }
 
     /// Forgets a connection that closed.

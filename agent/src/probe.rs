@@ -6,9 +6,7 @@ use std::time::Instant;
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{
-    CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control,
-};
+use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control};
 
 use crate::agent::{Agent, Conn, authority, target};
 use crate::health::{Change, Verdict};

@@ -115,8 +115,7 @@ impl Agent {
     fn greet(&mut self, conn: ConnId, cx: &Context<'_>) {
         let limits = &self.config.limits;
         let window = limits.stream_window;
-        let session =
-            Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX);
+        let session = Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -159,7 +158,8 @@ impl Agent {
                 self.end_tunnel(conn, NORMAL, &why, cx);
             }
             FrameKind::Challenge => {
-                let methods = control::decode::<Challenge>(payload).map(|challenge| challenge.methods);
+                let methods =
+                    control::decode::<Challenge>(payload).map(|challenge| challenge.methods);
                 log::error!(
                     "the ingress asks for a proof of identity ({:?}), which this version of the \
                      agent cannot give",
@@ -168,7 +168,17 @@ impl Agent {
                 self.end_tunnel(conn, NORMAL, "no proof of identity to give", cx);
             }
             FrameKind::Drain => self.move_on(conn, cx),
-            other => log::warn!("unexpected {other:?} frame from the ingress"),
+            FrameKind::Hello
+            | FrameKind::Proof
+            | FrameKind::Request
+            | FrameKind::Response
+            | FrameKind::Data
+            | FrameKind::Window
+            | FrameKind::Reset
+            | FrameKind::Trailers
+            | FrameKind::Health
+            | FrameKind::Echo
+            | FrameKind::EchoReply => log::warn!("unexpected {kind:?} frame from the ingress"),
         }
     }
 

@@ -155,10 +155,8 @@ impl Agent {
     /// The service's answer is none.
     fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
         log::warn!("the local service: {error}");
-        let code = match error {
-            http1::Error::Truncated => ResetCode::UpstreamReset,
-            _ => ResetCode::Protocol,
-        };
+        let is_cut = error == http1::Error::Truncated;
+        let code = if is_cut { ResetCode::UpstreamReset } else { ResetCode::Protocol };
         self.fail(conn, code, &error.to_string(), now);
     }
 

@@ -31,7 +31,10 @@ pub(crate) struct Tunnel {
 #[derive(Debug)]
 pub(crate) enum Phase {
     Connecting,
-    Upgrading { offer: Offer, scan: HeadScan },
+    Upgrading {
+        offer: Offer,
+        scan: HeadScan,
+    },
     Greeting(Box<Link>),
     Serving(Box<Link>),
     /// About to close; nothing that comes counts any more.

@@ -21,7 +21,6 @@ pub struct Upstream {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the one that matters")]
 pub(crate) enum State {
     /// Kept for the next request.
     Idle { since: Instant },

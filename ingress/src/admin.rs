@@ -47,7 +47,12 @@ impl Admin {
             return self.since + timeouts.registration;
         }
         let is_waiting = io.rx.is_empty() && !self.is_delivered;
-        self.since + if is_waiting { timeouts.idle } else { timeouts.head }
+        self.since
+            + match is_waiting {
+                true if self.listener == TUNNEL => timeouts.registration,
+                true => timeouts.idle,
+                false => timeouts.head,
+            }
     }
 }
 
@@ -134,7 +139,8 @@ impl Ingress {
         };
         let mut storage = Storage::new();
         let head = RequestHead::parse(bytes, &mut storage);
-        let Ok((head, _)) = head.and_then(|head| admin.http.begin(&head).map(|begun| (head, begun)))
+        let Ok((head, _)) =
+            head.and_then(|head| admin.http.begin(&head).map(|begun| (head, begun)))
         else {
             replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
             return io.close(Closing::AfterFlush);
@@ -243,9 +249,12 @@ impl Ingress {
             gauge("mesh_tunnels", "Registered agents.", count(self.tunnels.len())),
             gauge("mesh_tunnels_available", "Agents that take requests.", count(healthy)),
         ];
-        let host = |index| self.routes.iter().nth(index).map_or("", |route| &*route.pattern);
+        let routes: Vec<_> = self.routes.iter().collect();
+        let labels = |index: usize| {
+            routes.get(index).map_or(("", ""), |route| (&*route.pattern, &*route.service))
+        };
         let mut body = String::new();
-        let written = self.metrics.write(&mut body, host, &gauges);
+        let written = self.metrics.write(&mut body, labels, &gauges);
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }

@@ -32,17 +32,11 @@ pub fn pick(
         Some(**id) != except && tunnels.get(**id).is_some_and(|tunnel| tunnel.takes_requests())
     };
     let calm = |id: &&TunnelId| tunnels.get(**id).is_some_and(|tunnel| !tunnel.is_ejected(now));
-    let turn = usize::try_from(rng.below(candidates.len() as u64)).unwrap_or(0);
-    let rotated = || candidates[turn..].iter().chain(&candidates[..turn]).filter(usable);
     // An ejected agent is better than none: everything failing is no reason to fail everything.
-    let mut sample = rotated().filter(calm);
-    let mut first = sample.next();
-    let mut second = sample.next();
-    if first.is_none() {
-        let mut sample = rotated();
-        first = sample.next();
-        second = sample.next();
-    }
+    let (first, second) = match two_of(|| candidates.iter().filter(usable).filter(calm), rng) {
+        (None, _) => two_of(|| candidates.iter().filter(usable), rng),
+        calm => calm,
+    };
     let load = |id: &TunnelId| tunnels.get(*id).map_or(usize::MAX, |tunnel| tunnel.in_flight());
     match (first, second) {
         (None, _) => Err(Unavailable::NoHealthyAgent),
@@ -50,9 +44,27 @@ pub fn pick(
         (Some(one), Some(two)) => {
             let better = if load(two) < load(one) { two } else { one };
             room(*better, tunnels).or_else(|_| {
-                let with_room = rotated().find(|id| room(**id, tunnels).is_ok());
+                let mut others = candidates.iter().filter(usable);
+                let with_room = others.find(|id| room(**id, tunnels).is_ok());
                 with_room.copied().ok_or(Unavailable::Overloaded)
             })
+        }
+    }
+}
+
+/// Two different ones at random, as far as there are two.
+fn two_of<'c, C: Iterator<Item = &'c TunnelId>>(
+    candidates: impl Fn() -> C,
+    rng: &mut Rng,
+) -> (Option<&'c TunnelId>, Option<&'c TunnelId>) {
+    let mut below = |bound: usize| usize::try_from(rng.below(bound as u64)).unwrap_or(0);
+    match candidates().count() {
+        0 => (None, None),
+        1 => (candidates().next(), None),
+        count => {
+            let one = below(count);
+            let step = 1 + below(count - 1);
+            (candidates().nth(one), candidates().nth((one + step) % count))
         }
     }
 }

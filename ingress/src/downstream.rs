@@ -30,7 +30,6 @@ pub struct Downstream {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the one that matters")]
 pub(crate) enum State {
     /// Between requests.
     Idle { since: Instant },
@@ -80,8 +79,10 @@ impl Downstream {
 
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
-        if let State::Delivered { .. } = self.state {
+        if let State::Delivered { since } = &mut self.state {
             if !io.tx.is_empty() {
+                // It reads, if slowly.
+                *since = now;
                 return Step::Wait;
             }
             self.http.next();

@@ -137,10 +137,8 @@ impl Ingress {
 
     /// Tells the agent that the exchange failed here.
     pub(crate) fn reset_stream(&mut self, exchange: &Exchange, reason: Reason) {
-        let code = match reason {
-            Reason::RequestTimeout | Reason::BodyTimeout => ResetCode::Timeout,
-            _ => ResetCode::Cancel,
-        };
+        let is_late = matches!(reason, Reason::RequestTimeout | Reason::BodyTimeout);
+        let code = if is_late { ResetCode::Timeout } else { ResetCode::Cancel };
         self.reset_with(exchange, code, reason.name());
     }
 

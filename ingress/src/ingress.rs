@@ -180,7 +180,11 @@ impl App for Ingress {
         cx: &mut Context<'_>,
     ) -> Option<ConnId> {
         self.now = cx.now;
-        if listener == TRAFFIC { self.accept_caller(peer) } else { self.accept_other(listener, peer) }
+        if listener == TRAFFIC {
+            self.accept_caller(peer)
+        } else {
+            self.accept_other(listener, peer)
+        }
     }
 
     fn handle(&mut self, event: Event, cx: &mut Context<'_>) {

@@ -105,14 +105,15 @@ impl Metrics {
         index.map_or(0, |index| self.reasons[index])
     }
 
-    /// Writes everything; `host` names a route, `gauges` are values of this moment.
+    /// Writes everything; `labels` names a route and its service, `gauges` are values of this
+    /// moment.
     ///
     /// # Errors
     /// None: the text grows in memory.
     pub fn write<'n>(
         &self,
         out: &mut String,
-        host: impl Fn(usize) -> &'n str,
+        labels: impl Fn(usize) -> (&'n str, &'n str),
         gauges: &[Gauge],
     ) -> fmt::Result {
         for Gauge { name, help, value } in gauges {
@@ -144,8 +145,12 @@ impl Metrics {
         for (reason, count) in Reason::ALL.iter().zip(self.reasons) {
             writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.name())?;
         }
-        let named = self.hosts.iter().enumerate().map(|(index, requests)| (host(index), requests));
-        let all: Vec<_> = named.chain([("", &self.others)]).collect();
+        let named = self.hosts.iter().enumerate().map(|(index, requests)| {
+            let (host, service) = labels(index);
+            (format!("host=\"{}\",service=\"{}\"", escape(host), escape(service)), requests)
+        });
+        let others = ("host=\"\",service=\"\"".to_owned(), &self.others);
+        let all: Vec<_> = named.chain([others]).collect();
         write_requests(out, &all)
     }
 }
@@ -161,14 +166,19 @@ pub struct Gauge {
     pub value: u64,
 }
 
-fn write_requests(out: &mut String, hosts: &[(&str, &Requests)]) -> fmt::Result {
+/// A label's value as the text format wants it. Agents choose the service's name.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn write_requests(out: &mut String, hosts: &[(String, &Requests)]) -> fmt::Result {
     let name = "mesh_requests_total";
     writeln!(out, "# HELP {name} Exchanges by host and status class.\n# TYPE {name} counter")?;
-    for (host, requests) in hosts {
+    for (labels, requests) in hosts {
         for (class, count) in requests.by_class.iter().enumerate().filter(|(_, count)| **count > 0)
         {
             let class = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
-            writeln!(out, "{name}{{host=\"{host}\",class=\"{class}\"}} {count}")?;
+            writeln!(out, "{name}{{{labels},class=\"{class}\"}} {count}")?;
         }
     }
     type Read = fn(&Requests) -> u64;
@@ -178,24 +188,24 @@ fn write_requests(out: &mut String, hosts: &[(&str, &Requests)]) -> fmt::Result 
     ];
     for (name, help, read) in bytes {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;
-        for (host, requests) in hosts {
-            writeln!(out, "{name}{{host=\"{host}\"}} {}", read(requests))?;
+        for (labels, requests) in hosts {
+            writeln!(out, "{name}{{{labels}}} {}", read(requests))?;
         }
     }
     let name = "mesh_request_duration_seconds";
     writeln!(out, "# HELP {name} From request head to end.\n# TYPE {name} histogram")?;
-    for (host, requests) in hosts {
+    for (labels, requests) in hosts {
         let mut total = 0;
         for (bound, count) in BOUNDS_MS.iter().zip(requests.buckets) {
             total += count;
             let bound = bound / 1000.0;
-            writeln!(out, "{name}_bucket{{host=\"{host}\",le=\"{bound}\"}} {total}")?;
+            writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}")?;
         }
         total += requests.buckets[BOUNDS_MS.len()];
-        writeln!(out, "{name}_bucket{{host=\"{host}\",le=\"+Inf\"}} {total}")?;
+        writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}")?;
         let seconds = requests.duration_ms / 1000.0;
-        writeln!(out, "{name}_sum{{host=\"{host}\"}} {seconds}")?;
-        writeln!(out, "{name}_count{{host=\"{host}\"}} {total}")?;
+        writeln!(out, "{name}_sum{{{labels}}} {seconds}")?;
+        writeln!(out, "{name}_count{{{labels}}} {total}")?;
     }
     Ok(())
 }

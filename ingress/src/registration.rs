@@ -53,9 +53,8 @@ const POLICY_VIOLATION: u16 = 1008;
 impl Ingress {
     /// Whether one more agent may try to register.
     pub(crate) fn has_room_for_agent(&self) -> bool {
-        let trying = |connection: &Connection<Conn>| {
-            matches!(connection.state, Conn::Registration(_))
-        };
+        let trying =
+            |connection: &Connection<Conn>| matches!(connection.state, Conn::Registration(_));
         let trying = self.conns.iter().filter(|(_, connection)| trying(connection)).count();
         self.tunnels.len() + trying < self.config.limits.tunnels
     }
@@ -126,8 +125,7 @@ impl Ingress {
 
     /// Decides about an agent that said hello.
     fn introduce(&mut self, conn: ConnId, hello: Hello, cx: &mut Context<'_>) {
-        let Some(Connection { state: Conn::Registration(registration), .. }) =
-            self.conns.get(conn)
+        let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
         else {
             return;
         };
@@ -194,7 +192,7 @@ impl Ingress {
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         let id = TunnelId(conn);
         for host in &hello.hosts {
-            if !self.routes.add(host, id) {
+            if !self.routes.add(host, &hello.service, id) {
                 log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
             }
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
 use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, Connection, ConnId, Context};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context};
 
 use crate::balance::{self, Unavailable};
 use crate::downstream::{Downstream, Expired, State, Step};
@@ -142,13 +142,15 @@ impl Ingress {
             BodyLength::Sized(_) => BodyKind::Sized,
             BodyLength::Chunked | BodyLength::UntilClose => BodyKind::Chunked,
         };
-        let upgrade = if request.is_upgrade { Upgrade::Asked } else { Upgrade::No };
+        let has_no_body = matches!(request.body, BodyLength::Empty | BodyLength::Sized(0));
+        // Whoever is asked to upgrade may decline (RFC 9110 7.8); with a body on its way we do.
+        let upgrades = request.is_upgrade && has_no_body;
+        let upgrade = if upgrades { Upgrade::Asked } else { Upgrade::No };
         let mut rewritten = self.spare_heads.pop().unwrap_or_default();
         forward::request(head, body, upgrade, &via, &mut rewritten);
-        let has_no_body = matches!(request.body, BodyLength::Empty | BodyLength::Sized(0));
         let flags = Flags::NONE
-            .with_if(Flags::END, has_no_body && !request.is_upgrade)
-            .with_if(Flags::UPGRADE, request.is_upgrade);
+            .with_if(Flags::END, has_no_body && !upgrades)
+            .with_if(Flags::UPGRADE, upgrades);
         let replay = Replay::new(rewritten, flags, request.is_idempotent);
         self.open_stream(conn, choice, replay, format, cx);
     }
@@ -163,10 +165,8 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
-        let opened = tunnel
-            .link
-            .session
-            .open(conn, replay.flags, |out| out.extend(replay.head.as_slice()));
+        let opened =
+            tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head.as_slice()));
         let Ok(stream) = opened else { return self.answer(conn, Reason::Overloaded, format) };
         tunnel.requests += 1;
         let is_worn = tunnel.link.session.is_worn();

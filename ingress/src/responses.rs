@@ -10,8 +10,9 @@ use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
 use crate::tunnel::{Ejected, TunnelId};
 
-/// The longest response head: the load balancer refuses longer ones, without saying so.
-const RESPONSE_HEAD_MAX: usize = 32 * 1024;
+/// The longest response head: the load balancer refuses more than 32 KiB, without saying so, and
+/// the lines about framing and persistence are still to be added.
+const RESPONSE_HEAD_MAX: usize = 32 * 1024 - 64;
 
 /// Bytes that may wait for a caller when an interim response is added to them.
 const INTERIM_QUEUE_MAX: usize = 16 * 1024;
@@ -76,7 +77,21 @@ impl Ingress {
                 log::info!("tunnel {}: the agent drains", tunnel.name);
                 tunnel.is_draining = true;
             }
-            other => log::warn!("tunnel {}: unexpected {other:?} frame", tunnel.name),
+            FrameKind::Hello
+            | FrameKind::Welcome
+            | FrameKind::Refused
+            | FrameKind::Challenge
+            | FrameKind::Proof
+            | FrameKind::Request
+            | FrameKind::Response
+            | FrameKind::Data
+            | FrameKind::Window
+            | FrameKind::Reset
+            | FrameKind::Trailers
+            | FrameKind::Echo
+            | FrameKind::EchoReply => {
+                log::warn!("tunnel {}: unexpected {kind:?} frame", tunnel.name);
+            }
         }
     }
 

@@ -34,6 +34,8 @@ impl RouteId {
 pub struct Route {
     /// The pattern, in lower case: `name`, `*.suffix` or `*`.
     pub pattern: Box<str>,
+    /// The service that its last agent named.
+    pub service: Box<str>,
     /// The tunnels whose agents registered it, in the order of their registration.
     pub candidates: Vec<TunnelId>,
 }
@@ -47,18 +49,27 @@ const NAME_BYTES_MAX: usize = 253;
 impl Routes {
     /// Adds a tunnel to a pattern that [`normalize`] returned. False when too many patterns are
     /// known already.
-    pub fn add(&mut self, pattern: &str, tunnel: TunnelId) -> bool {
+    pub fn add(&mut self, pattern: &str, service: &str, tunnel: TunnelId) -> bool {
         let id = match self.by_pattern.get(pattern) {
             Some(id) => *id,
             None if self.routes.len() >= ROUTES_MAX => return false,
             None => {
                 let id = RouteId(self.routes.len());
                 self.by_pattern.insert(pattern.into(), id);
-                self.routes.push(Route { pattern: pattern.into(), candidates: Vec::new() });
+                let service = service.into();
+                self.routes.push(Route {
+                    pattern: pattern.into(),
+                    service,
+                    candidates: Vec::new(),
+                });
                 id
             }
         };
-        self.routes[id.0].candidates.push(tunnel);
+        let route = &mut self.routes[id.0];
+        if *route.service != *service {
+            route.service = service.into();
+        }
+        route.candidates.push(tunnel);
         true
     }
 

@@ -58,15 +58,10 @@ pub(crate) fn start(args: DemoArgs) -> Result<(), Error> {
         crate::version();
         return Ok(());
     }
-    let flags = Flags::new()
-        .one("log-level", args.log_level)
-        .switch("verbose", args.verbose);
+    let flags = Flags::new().one("log-level", args.log_level).switch("verbose", args.verbose);
     let mut settings = Settings::load(flags, Environment::of_process())?;
     // The story on the screen is told without the log.
-    let quiet = Rules {
-        level: LevelFilter::Warn,
-        targets: Vec::new(),
-    };
+    let quiet = Rules { level: LevelFilter::Warn, targets: Vec::new() };
     let rules = settings.log_rules(quiet)?;
     settings.start_log(&rules);
     let parts = Parts::start(HOST)?;

@@ -43,10 +43,7 @@ fn run(start: Start) -> Result<(), Error> {
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
-    let config = Config {
-        traffic_port: traffic.address.port(),
-        ..config
-    };
+    let config = Config { traffic_port: traffic.address.port(), ..config };
     let admission = config.admission;
     let heard = [&traffic, &tunnels, &health].map(|socket| (socket.name, socket.address));
     let listeners = vec![
@@ -97,22 +94,14 @@ impl Socket {
     fn open(name: &'static str, flag: &str, wanted: SocketAddr) -> Result<Self, Error> {
         let opened = mesh_reactor::listen(wanted).and_then(|socket| {
             let address = socket.local_addr()?;
-            Ok(Self {
-                name,
-                socket,
-                address,
-            })
+            Ok(Self { name, socket, address })
         });
         opened
             .map_err(|error| Error::new(format!("listen on {wanted} ({flag}): {}", reason(&error))))
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic) -> Listen {
-        Listen {
-            id,
-            socket: self.socket,
-            traffic,
-        }
+        Listen { id, socket: self.socket, traffic }
     }
 }
 

@@ -66,10 +66,7 @@ impl Config {
     /// One sentence about the setting with which the service cannot start.
     pub fn from_env() -> Result<Self, String> {
         Self::from_variables(std::env::vars_os().map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
         }))
     }
 
@@ -81,10 +78,8 @@ impl Config {
     pub fn from_variables(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, String> {
-        let variables: BTreeMap<String, String> = variables
-            .into_iter()
-            .filter(|(_, value)| !value.trim().is_empty())
-            .collect();
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
         let get = |name: &str| variables.get(name).map(String::as_str);
         let mut warnings = Vec::new();
         Ok(Self {
@@ -109,13 +104,7 @@ impl Config {
     pub(crate) fn downstream_url(&self, service: &str) -> String {
         let variable: String = service
             .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_uppercase()
-                } else {
-                    '_'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
             .collect();
         match self.downstreams.get(&variable) {
             Some(url) => url.clone(),

@@ -58,9 +58,7 @@ pub(crate) async fn call(
     Path(service): Path<String>,
 ) -> Result<Response, Refusal> {
     if !is_host(&service) {
-        return Err(Refusal::bad_request(
-            "the service must be a host name, with :port or without",
-        ));
+        return Err(Refusal::bad_request("the service must be a host name, with :port or without"));
     }
     let url = app.config.downstream_url(&service);
     let start = Instant::now();
@@ -72,31 +70,19 @@ pub(crate) async fn call(
         Ok(answer) => (StatusCode::OK, Outcome::Answer(answer)),
         Err(error) => (StatusCode::BAD_GATEWAY, Outcome::Failure { error }),
     };
-    Ok((
-        code,
-        Json(Report {
-            service,
-            outcome,
-            duration_ms,
-        }),
-    )
-        .into_response())
+    Ok((code, Json(Report { service, outcome, duration_ms })).into_response())
 }
 
 /// Whether `text` can stand where a URL has its host, so that it cannot reach into the path.
 fn is_host(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "80"));
     !host.is_empty()
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         && port.parse::<u16>().is_ok()
 }
 
 async fn get(url: &str) -> Result<Answer, String> {
-    let uri: Uri = url
-        .parse()
-        .map_err(|_| "the service's URL is not a URL".to_owned())?;
+    let uri: Uri = url.parse().map_err(|_| "the service's URL is not a URL".to_owned())?;
     let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
         return Err("the service's URL must begin with http://".to_owned());
     };
@@ -109,9 +95,7 @@ async fn get(url: &str) -> Result<Answer, String> {
         .map_err(|error| format!("the connection failed: {error}"))?;
     // The connection lives until the sender and the body are dropped.
     tokio::spawn(connection);
-    let host = uri
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let host = uri.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let request = Request::get(uri.path_and_query().map_or("/", |target| target.as_str()))
         .header(header::HOST, host)
         .header(header::ACCEPT, "application/json, */*")
@@ -124,11 +108,7 @@ async fn get(url: &str) -> Result<Answer, String> {
         .map_err(|error| format!("the service did not answer properly: {error}"))?;
     let status = response.status().as_u16();
     let (body, body_truncated) = read(response.into_body()).await?;
-    Ok(Answer {
-        status,
-        body,
-        body_truncated,
-    })
+    Ok(Answer { status, body, body_truncated })
 }
 
 async fn read(mut body: Incoming) -> Result<(serde_json::Value, bool), String> {
@@ -142,8 +122,5 @@ async fn read(mut body: Incoming) -> Result<(serde_json::Value, bool), String> {
         }
     }
     let json = serde_json::from_slice(&kept);
-    Ok((
-        json.unwrap_or_else(|_| String::from_utf8_lossy(&kept).into()),
-        false,
-    ))
+    Ok((json.unwrap_or_else(|_| String::from_utf8_lossy(&kept).into()), false))
 }

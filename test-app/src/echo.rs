@@ -69,21 +69,14 @@ pub(crate) async fn headers(headers: HeaderMap) -> Json<Pairs> {
 /// The fields as `[name, value]` in the order received, names in lower case. Fields with the same
 /// name stand together where the first of them was, for that is how hyper keeps them.
 fn pairs(headers: &HeaderMap) -> Pairs {
-    headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), text(value)))
-        .collect()
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// A field's value: UTF-8 if it is that, and otherwise (nothing is lost) as ISO 8859-1.
 fn text(value: &HeaderValue) -> String {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
-        Err(_) => value
-            .as_bytes()
-            .iter()
-            .map(|byte| char::from(*byte))
-            .collect(),
+        Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
     }
 }
 
@@ -114,9 +107,5 @@ async fn read(headers: &HeaderMap, mut body: Body) -> Result<(Vec<u8>, HeaderMap
             Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
-    if size > BODY_LIMIT {
-        Err(too_large())
-    } else {
-        Ok((kept, trailers))
-    }
+    if size > BODY_LIMIT { Err(too_large()) } else { Ok((kept, trailers)) }
 }

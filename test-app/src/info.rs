@@ -39,11 +39,7 @@ pub(crate) async fn info(State(app): State<Shared>) -> Response {
 }
 
 pub(crate) async fn version(State(app): State<Shared>) -> Response {
-    Json(Version {
-        service: &app.config.name,
-        version: &app.config.version,
-    })
-    .into_response()
+    Json(Version { service: &app.config.name, version: &app.config.version }).into_response()
 }
 
 pub(crate) async fn time() -> Json<Moment> {

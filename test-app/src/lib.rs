@@ -83,8 +83,6 @@ async fn stamp(State(app): State<Shared>, request: Request, next: Next) -> Respo
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(SERVICE_HEADER, app.name_header());
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -42,10 +42,7 @@ pub(crate) async fn bytes(Path(count): Path<String>, uri: Uri) -> Result<Respons
         let message = format!("the count must be a whole number from 0 to {MOST}");
         return Err(Refusal::bad_request(message));
     };
-    let pattern = Pattern {
-        remaining,
-        sized: !Query::of(&uri).flag("chunked")?,
-    };
+    let pattern = Pattern { remaining, sized: !Query::of(&uri).flag("chunked")? };
     let binary = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, binary)], Body::new(pattern)).into_response())
 }
@@ -64,9 +61,7 @@ impl http_body::Body for Pattern {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let size = usize::try_from(self.remaining)
-            .unwrap_or(usize::MAX)
-            .min(BLOCK_SIZE);
+        let size = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(BLOCK_SIZE);
         if size == 0 {
             return Poll::Ready(None);
         }
@@ -79,10 +74,6 @@ impl http_body::Body for Pattern {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.sized {
-            SizeHint::with_exact(self.remaining)
-        } else {
-            SizeHint::default()
-        }
+        if self.sized { SizeHint::with_exact(self.remaining) } else { SizeHint::default() }
     }
 }

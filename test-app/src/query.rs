@@ -10,11 +10,7 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     pub(crate) fn of(uri: &Uri) -> Self {
         let raw = uri.query().unwrap_or_default();
-        Self(
-            form_urlencoded::parse(raw.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(raw.as_bytes()).into_owned().collect())
     }
 
     pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
@@ -22,10 +18,7 @@ impl Query {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The whole number called `name`, at most `max`, or `default` if it is not there.
@@ -33,13 +26,9 @@ impl Query {
         let Some(value) = self.get(name) else {
             return Ok(default);
         };
-        value
-            .parse()
-            .ok()
-            .filter(|number| *number <= max)
-            .ok_or_else(|| {
-                Refusal::bad_request(format!("{name} must be a whole number from 0 to {max}"))
-            })
+        value.parse().ok().filter(|number| *number <= max).ok_or_else(|| {
+            Refusal::bad_request(format!("{name} must be a whole number from 0 to {max}"))
+        })
     }
 
     /// Whether `name` is switched on: `?name`, `?name=1` or `?name=true`.

@@ -20,11 +20,7 @@ struct Body {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            headers: Vec::new(),
-        }
+        Self { status, message: message.into(), headers: Vec::new() }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -39,23 +35,14 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (
-            self.status,
-            Json(Body {
-                error: self.message,
-            }),
-        )
-            .into_response();
+        let mut response = (self.status, Json(Body { error: self.message })).into_response();
         response.headers_mut().extend(self.headers);
         response
     }
 }
 
 pub(crate) async fn not_found(uri: Uri) -> Refusal {
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {}", uri.path()),
-    )
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }
 
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {

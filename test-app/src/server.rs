@@ -76,10 +76,7 @@ async fn serve(config: Config) -> Result<(), String> {
         stop.finished().await;
     };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
-        log(format!(
-            "Requests were still in progress after {} seconds.",
-            GRACE.as_secs()
-        ));
+        log(format!("Requests were still in progress after {} seconds.", GRACE.as_secs()));
     }
     Ok(())
 }

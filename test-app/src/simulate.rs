@@ -35,23 +35,15 @@ pub(crate) async fn stress(Path(seconds): Path<String>) -> Result<Json<Stress>, 
         .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
         .ok_or_else(|| Refusal::bad_request("the seconds must be a number such as 2 or 0.5"))?;
     let start = Instant::now();
-    tokio::time::sleep(Duration::from_secs_f64(
-        requested_seconds.min(LONGEST_SECONDS),
-    ))
-    .await;
-    Ok(Json(Stress {
-        requested_seconds,
-        held_seconds: clock::seconds(start.elapsed()),
-    }))
+    tokio::time::sleep(Duration::from_secs_f64(requested_seconds.min(LONGEST_SECONDS))).await;
+    Ok(Json(Stress { requested_seconds, held_seconds: clock::seconds(start.elapsed()) }))
 }
 
 /// Answers with the given status. 1xx is refused, for a final response cannot have it.
 pub(crate) async fn status(Path(code): Path<String>) -> Result<Response, Refusal> {
     let code = code.parse().ok().filter(|code| (100..=599).contains(code));
     let Some(status) = code.and_then(|code| StatusCode::from_u16(code).ok()) else {
-        return Err(Refusal::bad_request(
-            "the status must be a number from 200 to 599",
-        ));
+        return Err(Refusal::bad_request("the status must be a number from 200 to 599"));
     };
     if status.is_informational() {
         let message = format!("{} announces a response and cannot be one", status.as_u16());
@@ -62,10 +54,7 @@ pub(crate) async fn status(Path(code): Path<String>) -> Result<Response, Refusal
             status.into_response()
         }
         _ => {
-            let body = Status {
-                status: status.as_u16(),
-                reason: status.canonical_reason(),
-            };
+            let body = Status { status: status.as_u16(), reason: status.canonical_reason() };
             (status, Json(body)).into_response()
         }
     })

@@ -55,14 +55,8 @@ fn events(
                 () = shutdown.clone().wait() => return None,
             }
         }
-        let tick = Tick {
-            sequence,
-            moment: Moment::now(),
-        };
-        let event = Event::default()
-            .id(sequence.to_string())
-            .json_data(tick)
-            .unwrap_or_default();
+        let tick = Tick { sequence, moment: Moment::now() };
+        let event = Event::default().id(sequence.to_string()).json_data(tick).unwrap_or_default();
         Some((Ok(event), (sequence + 1, shutdown)))
     })
 }

@@ -25,20 +25,12 @@ const LINES: [&str; 3] = [
 /// advises; the others get the same response without it.
 pub(crate) async fn trailers() -> Response {
     let checksum = HEXLOWER.encode(&Sha256::digest(LINES.concat()));
-    let fields: HeaderMap = HeaderValue::from_str(&checksum)
-        .map(|checksum| (CHECKSUM, checksum))
-        .into_iter()
-        .collect();
+    let fields: HeaderMap =
+        HeaderValue::from_str(&checksum).map(|checksum| (CHECKSUM, checksum)).into_iter().collect();
     let chunks = LINES.map(|line| Frame::data(Bytes::from_static(line.as_bytes())));
-    let frames = chunks
-        .into_iter()
-        .chain([Frame::trailers(fields)])
-        .map(Ok::<_, Infallible>);
+    let frames = chunks.into_iter().chain([Frame::trailers(fields)]).map(Ok::<_, Infallible>);
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::TRAILER, HeaderValue::from(CHECKSUM)),
     ];
     (headers, Body::new(StreamBody::new(stream::iter(frames)))).into_response()

@@ -31,9 +31,5 @@ pub(crate) async fn upload(mut body: Body) -> Result<Json<Upload>, Refusal> {
         }
     }
     let sha256 = HEXLOWER.encode(&hash.finalize());
-    Ok(Json(Upload {
-        size,
-        sha256,
-        duration_ms: clock::millis(start.elapsed()),
-    }))
+    Ok(Json(Upload { size, sha256, duration_ms: clock::millis(start.elapsed()) }))
 }

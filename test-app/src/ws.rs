@@ -42,10 +42,7 @@ pub(crate) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let accepted = handshake::accept(&request)?;
-    tokio::spawn(serve(
-        hyper::upgrade::on(&mut request),
-        app.shutdown.clone(),
-    ));
+    tokio::spawn(serve(hyper::upgrade::on(&mut request), app.shutdown.clone()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -53,10 +50,7 @@ pub(crate) async fn upgrade(
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted.key);
     if let Some(protocol) = accepted.protocol {
-        headers.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(protocol),
-        );
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     }
     Ok(response)
 }
@@ -125,11 +119,7 @@ async fn converse(socket: &mut Socket) -> End {
 /// library.
 fn react(message: Message) -> Reaction {
     let Message::Text(text) = message else {
-        return if message.is_binary() {
-            Reaction::Reply(message)
-        } else {
-            Reaction::Nothing
-        };
+        return if message.is_binary() { Reaction::Reply(message) } else { Reaction::Nothing };
     };
     let Some(command) = text.strip_prefix("close ") else {
         return Reaction::Reply(Message::Text(text));
@@ -137,9 +127,7 @@ fn react(message: Message) -> Reaction {
     let (code, reason) = command.split_once(' ').unwrap_or((command, ""));
     match code.parse::<u16>().map(CloseCode::from) {
         Ok(code) if code.is_allowed() => Reaction::Close(frame(code, reason)),
-        _ => Reaction::Reply(Message::text(format!(
-            "{code:?} is not a code to close with"
-        ))),
+        _ => Reaction::Reply(Message::text(format!("{code:?} is not a code to close with"))),
     }
 }
 
@@ -162,10 +150,7 @@ fn frame(code: CloseCode, reason: &str) -> CloseFrame {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    CloseFrame {
-        code,
-        reason: Utf8Bytes::from(&reason[..end]),
-    }
+    CloseFrame { code, reason: Utf8Bytes::from(&reason[..end]) }
 }
 
 /// Closes properly: sends the frame and waits for the other side's.

@@ -37,12 +37,10 @@ impl Start {
             ingress_endpoint,
             |endpoint| show(endpoint, ["ws", "wss"]),
         )?;
-        let local = settings.parsed(
-            "local-endpoint",
-            at_localhost(3000),
-            local_endpoint,
-            |endpoint| show(endpoint, ["http", "https"]),
-        )?;
+        let local =
+            settings.parsed("local-endpoint", at_localhost(3000), local_endpoint, |endpoint| {
+                show(endpoint, ["http", "https"])
+            })?;
         let hosts = settings.list("host", value::host_pattern, String::clone)?;
         if hosts.is_empty() {
             return Err(Error::new(
@@ -80,13 +78,7 @@ impl Start {
 }
 
 fn health_check(settings: &mut Settings) -> Result<HealthCheck, Error> {
-    let HealthCheck {
-        path,
-        interval,
-        timeout,
-        rise,
-        fall,
-    } = HealthCheck::default();
+    let HealthCheck { path, interval, timeout, rise, fall } = HealthCheck::default();
     Ok(HealthCheck {
         path: settings.parsed("health-check-path", path, value::path, String::clone)?,
         interval: settings.seconds("health-check-interval", interval, 0.1..=3600.0)?,
@@ -117,7 +109,7 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
         )?,
         upstream_idle: settings.seconds("upstream-idle-timeout", upstream_idle, 0.1..=3600.0)?,
         stream_idle: settings.seconds("stream-idle-timeout", stream_idle, 0.1..=86_400.0)?,
-        echo: settings.seconds("echo-interval", echo, 0.05..=30.0)?,
+        echo: settings.seconds("echo-interval", echo, 0.05..=20.0)?,
         backoff_min: settings.seconds("reconnect-min", backoff_min, 0.05..=300.0)?,
         backoff_max: settings.seconds("reconnect-max", backoff_max, 0.05..=3600.0)?,
         stable: settings.seconds("reconnect-reset", stable, 0.1..=86_400.0)?,
@@ -134,12 +126,7 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
 }
 
 fn limits(settings: &mut Settings) -> Result<Limits, Error> {
-    let Limits {
-        streams,
-        idle_upstreams,
-        head_bytes,
-        stream_window,
-    } = Limits::default();
+    let Limits { streams, idle_upstreams, head_bytes, stream_window } = Limits::default();
     Ok(Limits {
         streams: settings.number("max-streams", streams, 1..=65_535)?,
         idle_upstreams: settings.number("max-idle-upstreams", idle_upstreams, 0..=65_535)?,
@@ -167,9 +154,7 @@ fn local_endpoint(text: &str) -> Result<Endpoint, String> {
     if endpoint.path == "/" {
         return Ok(endpoint);
     }
-    Err(format!(
-        "{text:?} has a path, and requests keep their own; give for example {example}"
-    ))
+    Err(format!("{text:?} has a path, and requests keep their own; give for example {example}"))
 }
 
 fn parse(text: &str, schemes: &[&str], example: &str) -> Result<Endpoint, String> {
@@ -194,30 +179,17 @@ const fn port_of(security: Security) -> u16 {
 }
 
 fn at_localhost(port: u16) -> Endpoint {
-    Endpoint {
-        host: "localhost".to_owned(),
-        port,
-        security: Security::Plain,
-        path: "/".to_owned(),
-    }
+    Endpoint { host: "localhost".to_owned(), port, security: Security::Plain, path: "/".to_owned() }
 }
 
 /// The endpoint as a URL, with the scheme without or with TLS.
 fn show(endpoint: &Endpoint, [plain, tls]: [&str; 2]) -> String {
-    let Endpoint {
-        host,
-        port,
-        security,
-        path,
-    } = endpoint;
+    let Endpoint { host, port, security, path } = endpoint;
     let scheme = match security {
         Security::Plain => plain,
         Security::Tls => tls,
     };
-    let path = path
-        .strip_suffix('/')
-        .filter(|rest| rest.is_empty())
-        .unwrap_or(path);
+    let path = path.strip_suffix('/').filter(|rest| rest.is_empty()).unwrap_or(path);
     if host.contains(':') {
         return format!("{scheme}://[{host}]:{port}{path}");
     }

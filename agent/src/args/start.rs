@@ -67,10 +67,7 @@ fn announce(start: &Start) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the clock is read once, to be handed over"
-)]
+#[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
 fn run(start: &Start, tls: ClientTls) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());

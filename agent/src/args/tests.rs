@@ -5,10 +5,8 @@ use super::{ClientArgs, Identity, Start};
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     let args = ClientArgs::from_args(&["mesh-agent"], words).unwrap();
-    let environment: Environment = variables
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
+    let environment: Environment =
+        variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     Settings::load(args.flags(), environment).unwrap()
 }
 
@@ -58,10 +56,8 @@ fn leaves(start: &Start) -> Vec<String> {
 #[test]
 fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&["--host", "x"]).unwrap();
-    let variables: Vec<(String, &str)> = OTHERS
-        .iter()
-        .map(|(name, value)| (Environment::variable(name), *value))
-        .collect();
+    let variables: Vec<(String, &str)> =
+        OTHERS.iter().map(|(name, value)| (Environment::variable(name), *value)).collect();
     let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
     let unchanged: Vec<String> = leaves(&by_default)
         .into_iter()
@@ -87,20 +83,13 @@ fn the_help_shows_each_setting_with_its_default() {
     let help = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut settings = settings(&["--host", "x"], &[]);
     Start::read(&mut settings).unwrap();
-    for line in settings
-        .report()
-        .lines()
-        .filter(|line| line.ends_with("# default"))
-    {
+    for line in settings.report().lines().filter(|line| line.ends_with("# default")) {
         let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
         let value = value.split_whitespace().next().unwrap();
         let value = if value == "\"\"" { "none" } else { value };
         let (_, description) = help.split_once(&format!("--{name} ")).unwrap();
         let (_, default) = description.split_once("[default: ").unwrap();
-        assert!(
-            default.starts_with(&format!("{value}]")),
-            "{name}: {default:.40}"
-        );
+        assert!(default.starts_with(&format!("{value}]")), "{name}: {default:.40}");
     }
 }
 
@@ -118,10 +107,7 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
     check(&[
         (&[], "--host is missing; give the host name to serve"),
         (&["--host", ","], "--host is missing"),
-        (
-            &["--host", "a:80"],
-            "--host: \"a:80\" is not a host name; give it without the port",
-        ),
+        (&["--host", "a:80"], "--host: \"a:80\" is not a host name; give it without the port"),
         (
             &["--host", "a", "--local-endpoint", "https://localhost"],
             "--local-endpoint: TLS to the local service is not supported",
@@ -135,12 +121,7 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
             "--ingress-endpoint: \"https://mesh.example\" must begin with ws:// or wss://",
         ),
         (
-            &[
-                "--host",
-                "a",
-                "--ingress-endpoint",
-                "wss://me:pw@mesh.example",
-            ],
+            &["--host", "a", "--ingress-endpoint", "wss://me:pw@mesh.example"],
             "--ingress-endpoint: a user name or password in a URL is not supported",
         ),
     ]);
@@ -159,7 +140,7 @@ fn values_out_of_bounds_are_refused_with_one_sentence() {
         ),
         (
             &["--host", "a", "--echo-interval", "31"],
-            "--echo-interval: \"31\" is out of bounds; give 0.05 to 30 seconds",
+            "--echo-interval: \"31\" is out of bounds; give 0.05 to 20 seconds",
         ),
         (
             &["--host", "a", "--max-head-size", "64KiB"],

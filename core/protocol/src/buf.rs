@@ -19,11 +19,7 @@ impl Buf {
     /// An empty queue that owns no memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            start: 0,
-            taken: 0,
-        }
+        Self { bytes: Vec::new(), start: 0, taken: 0 }
     }
 
     /// Appends `bytes` at the back.
@@ -37,11 +33,7 @@ impl Buf {
     /// # Panics
     /// When fewer than `count` bytes are queued: that is a mistake of the caller, not of a peer.
     pub fn consume(&mut self, count: usize) {
-        assert!(
-            count <= self.len(),
-            "consumed {count} of {} bytes",
-            self.len()
-        );
+        assert!(count <= self.len(), "consumed {count} of {} bytes", self.len());
         self.start += count;
         self.taken += count as u64;
         if self.start == self.bytes.len() {

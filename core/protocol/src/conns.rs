@@ -55,12 +55,7 @@ impl<C> Conns<C> {
     /// No connections.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            touched: Vec::new(),
-            spare: Vec::new(),
-        }
+        Self { slots: Vec::new(), free: Vec::new(), touched: Vec::new(), spare: Vec::new() }
     }
 
     /// Takes a connection in; it counts as touched.
@@ -69,21 +64,11 @@ impl<C> Conns<C> {
         let id = if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.connection = connection;
-            ConnId {
-                index,
-                generation: slot.generation,
-            }
+            ConnId { index, generation: slot.generation }
         } else {
             let index = u32::try_from(self.slots.len()).expect("descriptors end long before 2^32");
-            self.slots.push(Slot {
-                generation: 0,
-                touched: false,
-                connection,
-            });
-            ConnId {
-                index,
-                generation: 0,
-            }
+            self.slots.push(Slot { generation: 0, touched: false, connection });
+            ConnId { index, generation: 0 }
         };
         self.touch(id);
         id
@@ -106,9 +91,7 @@ impl<C> Conns<C> {
     #[must_use]
     pub fn get(&self, id: ConnId) -> Option<&Connection<C>> {
         let slot = self.slots.get(id.index())?;
-        slot.connection
-            .as_ref()
-            .filter(|_| slot.generation == id.generation)
+        slot.connection.as_ref().filter(|_| slot.generation == id.generation)
     }
 
     /// The connection, to be worked on: the shell will look at it again.
@@ -163,10 +146,7 @@ impl<C> Conns<C> {
     /// All connections, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection<C>)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let id = ConnId {
-                index: u32::try_from(index).ok()?,
-                generation: slot.generation,
-            };
+            let id = ConnId { index: u32::try_from(index).ok()?, generation: slot.generation };
             Some((id, slot.connection.as_ref()?))
         })
     }

@@ -105,10 +105,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// A connection that was asked for is there. A stale name drops the transport.
     pub fn connected(&mut self, conn: ConnId, transport: T) {
-        if self
-            .socket(conn)
-            .is_none_or(|socket| socket.transport.is_some())
-        {
+        if self.socket(conn).is_none_or(|socket| socket.transport.is_some()) {
             return;
         }
         self.adopt(conn, transport);
@@ -117,10 +114,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// A connection that was asked for cannot be had.
     pub fn connect_failed(&mut self, conn: ConnId, error: io::Error) {
-        if self
-            .socket(conn)
-            .is_some_and(|socket| socket.transport.is_none())
-        {
+        if self.socket(conn).is_some_and(|socket| socket.transport.is_none()) {
             self.close(conn, CloseReason::ConnectFailed(error));
         }
     }
@@ -165,10 +159,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// When [`Self::fire`] is to be called at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.next(), self.app.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.timers.next(), self.app.deadline()].into_iter().flatten().min()
     }
 
     /// What the application asks of the shell.
@@ -244,11 +235,7 @@ impl<T> Socket<T> {
         Self {
             owner,
             transport: None,
-            ready: Readiness {
-                readable: false,
-                writable: false,
-                closed: false,
-            },
+            ready: Readiness { readable: false, writable: false, closed: false },
             queued: false,
             broken: None,
             eof: false,
@@ -259,10 +246,7 @@ impl<T> Socket<T> {
 }
 
 fn socket_of<T>(sockets: &mut [Option<Socket<T>>], conn: ConnId) -> Option<&mut Socket<T>> {
-    sockets
-        .get_mut(conn.index())?
-        .as_mut()
-        .filter(|socket| socket.owner == conn)
+    sockets.get_mut(conn.index())?.as_mut().filter(|socket| socket.owner == conn)
 }
 
 fn context<'a>(rng: &'a mut Rng, commands: &'a mut VecDeque<Command>, now: Instant) -> Context<'a> {

@@ -34,13 +34,7 @@ impl Duplex {
     /// An open connection that holds at most `rx_limit` unread bytes.
     #[must_use]
     pub const fn new(rx_limit: usize) -> Self {
-        Self {
-            rx: Buf::new(),
-            tx: Buf::new(),
-            rx_limit,
-            rx_eof: false,
-            closing: None,
-        }
+        Self { rx: Buf::new(), tx: Buf::new(), rx_limit, rx_eof: false, closing: None }
     }
 
     /// Ends the connection that way, or in the harsher way already chosen.

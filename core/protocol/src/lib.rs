@@ -15,8 +15,8 @@ pub mod link;
 pub mod mux;
 pub mod rng;
 pub mod timers;
-pub mod ws;
 pub mod tls;
+pub mod ws;
 
 pub use app::{App, CloseReason, Command, Context, Event, ListenerId, Security, Target, Traffic};
 pub use buf::Buf;

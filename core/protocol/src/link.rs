@@ -289,8 +289,7 @@ impl Echo {
     }
 
     fn answered(&mut self, number: [u8; 8], now: Instant) {
-        if let Some((_, asked_at)) =
-            self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)
+        if let Some((_, asked_at)) = self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)
         {
             self.round_trip = Some(now.saturating_duration_since(asked_at));
         }

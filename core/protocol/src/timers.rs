@@ -19,10 +19,7 @@ impl Timers {
     /// No deadlines.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            live: Vec::new(),
-        }
+        Self { heap: BinaryHeap::new(), live: Vec::new() }
     }
 
     /// Makes sure that `conn` is asked at `deadline` or before. A deadline that moved later, as it
@@ -39,12 +36,7 @@ impl Timers {
         *live = Some((deadline, conn));
         self.heap.push(Reverse((deadline, conn)));
         if self.heap.len() > 4 * self.live.len() + 64 {
-            self.heap = self
-                .live
-                .iter()
-                .flatten()
-                .map(|&entry| Reverse(entry))
-                .collect();
+            self.heap = self.live.iter().flatten().map(|&entry| Reverse(entry)).collect();
         }
     }
 
@@ -57,11 +49,7 @@ impl Timers {
 
     /// The next connection whose entry is due.
     pub fn poll(&mut self, now: Instant) -> Option<ConnId> {
-        while self
-            .heap
-            .peek()
-            .is_some_and(|Reverse((due, _))| *due <= now)
-        {
+        while self.heap.peek().is_some_and(|Reverse((due, _))| *due <= now) {
             let Reverse(entry) = self.heap.pop()?;
             if let Some(live) = self.live.get_mut(entry.1.index())
                 && live.take_if(|live| *live == entry).is_some()

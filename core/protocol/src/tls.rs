@@ -40,11 +40,7 @@ impl TlsFilter {
     pub fn new(session: impl Into<Connection>) -> Self {
         let mut session = session.into();
         session.set_buffer_limit(Some(SESSION_BYTES_MAX));
-        let mut filter = Self {
-            session,
-            outgoing: Buf::new(),
-            ended: false,
-        };
+        let mut filter = Self { session, outgoing: Buf::new(), ended: false };
         filter.collect();
         filter
     }

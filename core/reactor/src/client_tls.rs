@@ -30,9 +30,7 @@ impl ClientTls {
     /// Trusts the authorities that browsers trust, as compiled in.
     #[must_use]
     pub fn web_roots() -> Self {
-        Self::trusting(RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        })
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
     /// Trusts the certificates in this PEM text, and nobody else.
@@ -65,9 +63,7 @@ impl ClientTls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self {
-            config: Arc::new(config),
-        }
+        Self { config: Arc::new(config) }
     }
 }
 

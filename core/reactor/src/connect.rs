@@ -66,13 +66,7 @@ impl Connector {
             Ok(addresses) => addresses,
             Err(error) => return Outcome::Failed(name_target(&target, &error)),
         };
-        let attempt = Attempt {
-            target,
-            token,
-            stream: None,
-            addresses: VecDeque::new(),
-            due: now,
-        };
+        let attempt = Attempt { target, token, stream: None, addresses: VecDeque::new(), due: now };
         self.attempts.insert(conn, attempt);
         match addresses {
             Some(addresses) => self.dial(conn, addresses, registry, now),
@@ -107,10 +101,7 @@ impl Connector {
         registry: &Registry,
         now: Instant,
     ) -> Outcome {
-        let Some(stream) = self
-            .attempts
-            .get(&conn)
-            .and_then(|attempt| attempt.stream.as_ref())
+        let Some(stream) = self.attempts.get(&conn).and_then(|attempt| attempt.stream.as_ref())
         else {
             return Outcome::Pending;
         };
@@ -223,12 +214,7 @@ impl Connector {
 
     /// The connection is there.
     fn finish(&mut self, conn: ConnId) -> Outcome {
-        let Some(Attempt {
-            target,
-            stream: Some(stream),
-            ..
-        }) = self.attempts.remove(&conn)
-        else {
+        let Some(Attempt { target, stream: Some(stream), .. }) = self.attempts.remove(&conn) else {
             return Outcome::Pending;
         };
         transport::set_options(&stream, target.traffic);

@@ -70,12 +70,7 @@ impl Listener {
         listen.socket.set_nonblocking(true)?;
         let mut socket = TcpListener::from_std(listen.socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Self {
-            id: listen.id,
-            traffic: listen.traffic,
-            socket,
-            state: State::Waiting,
-        })
+        Ok(Self { id: listen.id, traffic: listen.traffic, socket, state: State::Waiting })
     }
 
     /// The kernel says that somebody came.
@@ -119,9 +114,7 @@ impl Listener {
                 Err(error) => {
                     // The application never hears of those it cannot have, and the operator must.
                     warn!("cannot accept on listener {}: {error}", self.id.0);
-                    self.state = State::Exhausted {
-                        until: now + RETRY_AFTER,
-                    };
+                    self.state = State::Exhausted { until: now + RETRY_AFTER };
                     return None;
                 }
             }

@@ -35,11 +35,7 @@ impl Offload {
         work: impl FnOnce() -> R + Send + 'static,
         deliver: impl FnOnce(R) + Send + 'static,
     ) -> io::Result<()> {
-        let jobs = if let Some(jobs) = &self.jobs {
-            jobs
-        } else {
-            self.jobs.insert(start()?)
-        };
+        let jobs = if let Some(jobs) = &self.jobs { jobs } else { self.jobs.insert(start()?) };
         jobs.try_send(Box::new(move || deliver(work())))
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs are waiting"))
     }

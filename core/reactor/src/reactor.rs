@@ -153,10 +153,7 @@ impl<A: App> Reactor<A> {
                     }
                     let token = self.claim(conn);
                     let registry = self.poll.registry();
-                    match self
-                        .connector
-                        .start(conn, target, token, registry, self.now)
-                    {
+                    match self.connector.start(conn, target, token, registry, self.now) {
                         Outcome::Failed(error) => self.failed.push((conn, error)),
                         Outcome::Connected(_) | Outcome::Pending => {}
                     }
@@ -181,9 +178,7 @@ impl<A: App> Reactor<A> {
             .chain(self.driver.next_deadline())
             .chain(self.connector.deadline())
             .min()
-            .map_or(SLEEP_MAX, |due| {
-                due.saturating_duration_since(self.now).min(SLEEP_MAX)
-            })
+            .map_or(SLEEP_MAX, |due| due.saturating_duration_since(self.now).min(SLEEP_MAX))
     }
 
     /// Records an event.
@@ -263,9 +258,7 @@ impl<A: App> Reactor<A> {
                 Letter::Stop => return Flow::Exit,
                 Letter::Resolved(resolution) => {
                     let registry = self.poll.registry();
-                    let outcomes = self
-                        .connector
-                        .handle_resolution(resolution, registry, self.now);
+                    let outcomes = self.connector.handle_resolution(resolution, registry, self.now);
                     for (conn, outcome) in outcomes {
                         self.conclude(conn, outcome);
                     }
@@ -300,11 +293,7 @@ impl<A: App> Reactor<A> {
         };
         if socket.register(self.poll.registry(), token).is_err() {
             // It was shut instead, and is served once more to find that out.
-            let ended = Readiness {
-                readable: true,
-                writable: true,
-                closed: true,
-            };
+            let ended = Readiness { readable: true, writable: true, closed: true };
             self.driver.latch(conn, ended);
         }
     }

@@ -42,11 +42,7 @@ const NAMES_MAX: usize = 1024;
 
 impl Resolver {
     pub(crate) fn new(mailbox: Handle) -> Self {
-        Self {
-            names: HashMap::new(),
-            offload: Offload::new(),
-            mailbox,
-        }
+        Self { names: HashMap::new(), offload: Offload::new(), mailbox }
     }
 
     /// The addresses of `target`, or `None` when they will come as a letter for `conn`.
@@ -96,10 +92,7 @@ impl Resolver {
             return (Vec::new(), addresses);
         };
         if let Ok(addresses) = &addresses {
-            let known = Name::Known {
-                addresses: addresses.clone(),
-                until: now + KNOWN_FOR,
-            };
+            let known = Name::Known { addresses: addresses.clone(), until: now + KNOWN_FOR };
             self.names.insert(name, known);
         }
         (waiting, addresses)
@@ -108,10 +101,7 @@ impl Resolver {
     fn ask(&mut self, name: (String, u16)) -> io::Result<()> {
         let mailbox = self.mailbox.clone();
         self.offload.submit(
-            move || Resolution {
-                addresses: look_up(&name.0, name.1),
-                name,
-            },
+            move || Resolution { addresses: look_up(&name.0, name.1), name },
             move |resolution| mailbox.post(Letter::Resolved(resolution)),
         )
     }
@@ -142,10 +132,7 @@ fn known_without_asking(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
 fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     if addresses.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        ));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
 }

@@ -35,10 +35,7 @@ impl SignalPipe {
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let (sender, receiver) = StdUnixStream::pair()?;
         receiver.set_nonblocking(true)?;
-        let mut pipe = Self {
-            receiver: UnixStream::from_std(receiver),
-            handlers: Vec::new(),
-        };
+        let mut pipe = Self { receiver: UnixStream::from_std(receiver), handlers: Vec::new() };
         registry.register(&mut pipe.receiver, token, Interest::READABLE)?;
         for signal in [SIGTERM, SIGINT] {
             let handler = low_level::pipe::register(signal, sender.try_clone()?)?;

@@ -42,11 +42,7 @@ impl Socket {
     }
 
     pub(crate) fn tls(stream: TcpStream, filter: TlsFilter) -> Self {
-        Self::Tls(Box::new(Tls {
-            stream,
-            filter,
-            failed: None,
-        }))
+        Self::Tls(Box::new(Tls { stream, filter, failed: None }))
     }
 
     /// Registers the socket, once and for all. When the kernel refuses, the connection is shut
@@ -145,11 +141,7 @@ impl Plain {
             Some(0) => Filled::Eof,
             Some(count) => {
                 rx.extend(&scratch[..count]);
-                if count < asked {
-                    Filled::Short(count)
-                } else {
-                    Filled::More(count)
-                }
+                if count < asked { Filled::Short(count) } else { Filled::More(count) }
             }
         })
     }

@@ -24,17 +24,13 @@ pub fn run<T: FromArgs>(program: &str, body: impl FnOnce(T) -> Result<(), Error>
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(program, &error.to_string(), FAILED),
         },
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => {
+        Err(EarlyExit { output, status: Ok(()) }) => {
             output::say(&wrapped(&output));
             ExitCode::SUCCESS
         }
-        Err(EarlyExit {
-            output,
-            status: Err(()),
-        }) => fail(program, &mistake::<T>(program, &words, &output), MISUSED),
+        Err(EarlyExit { output, status: Err(()) }) => {
+            fail(program, &mistake::<T>(program, &words, &output), MISUSED)
+        }
     }
 }
 
@@ -90,9 +86,7 @@ fn unknown(word: &str, help: &str) -> String {
         };
     }
     let flags = help.split_whitespace().filter_map(|word| {
-        word.trim_matches(['[', ']', ','])
-            .strip_prefix("--")
-            .filter(|name| !name.is_empty())
+        word.trim_matches(['[', ']', ',']).strip_prefix("--").filter(|name| !name.is_empty())
     });
     let hint = nearest(word.trim_start_matches('-'), flags)
         .map_or_else(String::new, |name| format!("; --{name} may be meant"));
@@ -105,10 +99,7 @@ fn choice(commands: &str) -> String {
         .lines()
         .skip(1)
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| {
-            line.strip_prefix("  ")
-                .filter(|rest| !rest.starts_with(' '))
-        })
+        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     match names.as_slice() {
@@ -129,11 +120,7 @@ fn wrapped(help: &str) -> String {
                 _ if width + 1 + length > COLUMNS && !line.starts_with(' ') => "\n",
                 _ => " ",
             };
-            width = if separator == "\n" {
-                length
-            } else {
-                width + separator.len() + length
-            };
+            width = if separator == "\n" { length } else { width + separator.len() + length };
             text.extend([separator, word]);
         }
         text.push('\n');
@@ -147,10 +134,7 @@ const COLUMNS: usize = 80;
 /// The command that the words are about, and its help.
 fn help<T: FromArgs>(program: &str, words: &[&str]) -> (String, String) {
     let ask = |words: &[&str]| match T::from_args(&[program], words) {
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => Some(output),
+        Err(EarlyExit { output, status: Ok(()) }) => Some(output),
         Ok(_) | Err(_) => None,
     };
     words

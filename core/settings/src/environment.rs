@@ -16,10 +16,7 @@ impl Environment {
     pub fn of_process() -> Self {
         std::env::vars_os()
             .map(|(name, value)| {
-                (
-                    name.to_string_lossy().into_owned(),
-                    value.to_string_lossy().into_owned(),
-                )
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             })
             .collect()
     }
@@ -27,18 +24,12 @@ impl Environment {
     /// The variable's value.
     #[must_use]
     pub fn get(&self, variable: &str) -> Option<&str> {
-        self.0
-            .get(variable)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        self.0.get(variable).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The names of the variables that are meant for this program.
     pub fn own(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .keys()
-            .map(String::as_str)
-            .filter(|name| name.starts_with(PREFIX))
+        self.0.keys().map(String::as_str).filter(|name| name.starts_with(PREFIX))
     }
 
     /// The variable of a setting: `request-timeout` has `MESH_REQUEST_TIMEOUT`.
@@ -55,12 +46,7 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 

@@ -49,16 +49,9 @@ impl File {
     /// # Errors
     /// It is not a flat mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let mut reader = Reader {
-            name,
-            line: 1,
-            events: Parser::new_from_str(text),
-        };
+        let mut reader = Reader { name, line: 1, events: Parser::new_from_str(text) };
         let entries = reader.document()?;
-        Ok(Self {
-            name: name.to_owned(),
-            entries,
-        })
+        Ok(Self { name: name.to_owned(), entries })
     }
 }
 
@@ -75,9 +68,7 @@ pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
         Ok(_) => "it is larger than 1 MiB".to_owned(),
         Err(error) => reason(&error),
     };
-    Err(Error::new(format!(
-        "{asked_by}: cannot read {path}: {complaint}"
-    )))
+    Err(Error::new(format!("{asked_by}: cannot read {path}: {complaint}")))
 }
 
 /// Far more than any sensible file needs; a device file never ends.
@@ -148,12 +139,7 @@ impl<'a> Reader<'a> {
         } else {
             return Err(self.not_flat(&key));
         };
-        Ok(Entry {
-            key,
-            line,
-            values,
-            list,
-        })
+        Ok(Entry { key, line, values, list })
     }
 
     fn sequence(&mut self, key: &str) -> Result<Vec<String>, Error> {
@@ -198,9 +184,7 @@ impl<'a> Reader<'a> {
     }
 
     fn not_flat(&self, key: &str) -> Error {
-        self.fault(&format!(
-            "{key} must be one value or a list of values, without anything nested"
-        ))
+        self.fault(&format!("{key} must be one value or a list of values, without anything nested"))
     }
 
     fn fault(&self, complaint: &str) -> Error {

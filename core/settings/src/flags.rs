@@ -67,9 +67,7 @@ impl Flags {
     /// What was typed for a setting, if anything was.
     #[must_use]
     pub fn typed(&self, name: &str) -> Option<&[String]> {
-        self.find(name)
-            .map(|flag| flag.typed.as_slice())
-            .filter(|typed| !typed.is_empty())
+        self.find(name).map(|flag| flag.typed.as_slice()).filter(|typed| !typed.is_empty())
     }
 
     fn find(&self, name: &str) -> Option<&Flag> {

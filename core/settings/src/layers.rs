@@ -45,11 +45,7 @@ impl Layers {
     /// These layers. `flags` also says which settings there are.
     #[must_use]
     pub const fn new(flags: Flags, environment: Environment) -> Self {
-        Self {
-            flags,
-            environment,
-            file: None,
-        }
+        Self { flags, environment, file: None }
     }
 
     /// The same layers with a file below them.
@@ -62,9 +58,7 @@ impl Layers {
             match self.flags.kind(&entry.key) {
                 None => return Err(self.unknown_key(&place, &entry.key)),
                 Some(Kind::One | Kind::Switch) if entry.list => {
-                    return Err(Error::new(format!(
-                        "{place} takes one value and has a list"
-                    )));
+                    return Err(Error::new(format!("{place} takes one value and has a list")));
                 }
                 Some(Kind::One | Kind::Switch | Kind::Many) => {}
             }
@@ -94,13 +88,8 @@ impl Layers {
     /// When the command has no such setting, which is a mistake in this program.
     #[must_use]
     pub fn get(&self, name: &'static str) -> Option<Found> {
-        assert!(
-            self.flags.kind(name).is_some(),
-            "{name} is among the command's flags"
-        );
-        self.typed(name)
-            .or_else(|| self.in_environment(name))
-            .or_else(|| self.in_file(name))
+        assert!(self.flags.kind(name).is_some(), "{name} is among the command's flags");
+        self.typed(name).or_else(|| self.in_environment(name)).or_else(|| self.in_file(name))
     }
 
     /// Variables that look like settings and are none, with what may be meant.
@@ -122,19 +111,15 @@ impl Layers {
     }
 
     pub(crate) fn typed(&self, name: &'static str) -> Option<Found> {
-        self.flags.typed(name).map(|typed| Found {
-            values: typed.to_vec(),
-            origin: Origin::Flag(name),
-        })
+        self.flags
+            .typed(name)
+            .map(|typed| Found { values: typed.to_vec(), origin: Origin::Flag(name) })
     }
 
     pub(crate) fn in_environment(&self, name: &'static str) -> Option<Found> {
         let variable = Environment::variable(name);
         let value = self.environment.get(&variable)?.to_owned();
-        Some(Found {
-            values: vec![value],
-            origin: Origin::Variable(variable),
-        })
+        Some(Found { values: vec![value], origin: Origin::Variable(variable) })
     }
 
     pub(crate) fn in_file(&self, name: &'static str) -> Option<Found> {
@@ -142,11 +127,7 @@ impl Layers {
         let entry = file.entries.iter().find(|entry| entry.key == name)?;
         Some(Found {
             values: entry.values.clone(),
-            origin: Origin::File {
-                file: file.name.clone(),
-                line: entry.line,
-                key: name,
-            },
+            origin: Origin::File { file: file.name.clone(), line: entry.line, key: name },
         })
     }
 }

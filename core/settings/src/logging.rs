@@ -36,16 +36,9 @@ pub fn init(rules: &Rules) {
     }
     // https://no-color.org: any value but the empty one.
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if io::stderr().is_terminal() && !refused {
-        Colour::Level
-    } else {
-        Colour::None
-    };
+    let colour = if io::stderr().is_terminal() && !refused { Colour::Level } else { Colour::None };
     let level_max = chosen.max_level();
-    let logger = Logger {
-        rules: chosen,
-        colour,
-    };
+    let logger = Logger { rules: chosen, colour };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level_max);
     }

@@ -37,11 +37,7 @@ impl Settings {
             let file = File::read(found.text(), &found.origin.to_string())?;
             layers = layers.with_file(file)?;
         }
-        Ok(Self {
-            warnings: layers.unknown_variables(),
-            layers,
-            effective: Vec::new(),
-        })
+        Ok(Self { warnings: layers.unknown_variables(), layers, effective: Vec::new() })
     }
 
     /// A duration within bounds.
@@ -60,9 +56,7 @@ impl Settings {
                 return Ok(duration);
             }
             let (min, max) = (bounds.start(), bounds.end());
-            Err(format!(
-                "{text:?} is out of bounds; give {min} to {max} seconds"
-            ))
+            Err(format!("{text:?} is out of bounds; give {min} to {max} seconds"))
         };
         self.value(name, default, parse, value::show_seconds)
     }
@@ -97,11 +91,8 @@ impl Settings {
     where
         T: Copy + Display + PartialOrd + TryFrom<u64> + TryInto<u64>,
     {
-        let show = |bytes: &T| {
-            (*bytes)
-                .try_into()
-                .map_or_else(|_| bytes.to_string(), value::show_size)
-        };
+        let show =
+            |bytes: &T| (*bytes).try_into().map_or_else(|_| bytes.to_string(), value::show_size);
         let parse = |text: &str| within(value::size(text)?, text, &bounds, show);
         self.value(name, default, parse, show)
     }
@@ -156,10 +147,8 @@ impl Settings {
         parse: impl Fn(&str) -> Result<T, String>,
         show: impl Fn(&T) -> String,
     ) -> Result<Vec<T>, Error> {
-        let found = self.layers.get(name).unwrap_or(Found {
-            values: Vec::new(),
-            origin: Origin::Default,
-        });
+        let found =
+            self.layers.get(name).unwrap_or(Found { values: Vec::new(), origin: Origin::Default });
         let mut items = Vec::new();
         for item in found.items() {
             let item = parse(item).map_err(|reason| complaint(&found.origin, &reason))?;
@@ -245,11 +234,8 @@ impl Settings {
     /// `reason` ends where the name of the other one follows.
     #[must_use]
     pub fn clash(&self, one: &'static str, two: &'static str, reason: &str) -> Error {
-        let (blamed, other) = if *self.origin(one) == Origin::Default {
-            (two, one)
-        } else {
-            (one, two)
-        };
+        let (blamed, other) =
+            if *self.origin(one) == Origin::Default { (two, one) } else { (one, two) };
         let other = self.culprit(other);
         self.blame(blamed, &format!("{reason} {other}; change one of them"))
     }
@@ -293,12 +279,7 @@ impl Settings {
     #[must_use]
     pub fn report(&self) -> String {
         let mut report = String::new();
-        for Effective {
-            name,
-            value,
-            origin,
-        } in &self.effective
-        {
+        for Effective { name, value, origin } in &self.effective {
             let line = match value {
                 Some(value) => format!("{name}: {value}"),
                 None => format!("# {name}: none"),
@@ -328,11 +309,7 @@ impl Settings {
     }
 
     fn note(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
-        self.effective.push(Effective {
-            name,
-            value,
-            origin,
-        });
+        self.effective.push(Effective { name, value, origin });
     }
 }
 
@@ -350,13 +327,10 @@ fn within<T: PartialOrd + TryFrom<u64>>(
     bounds: &RangeInclusive<T>,
     show: impl Fn(&T) -> String,
 ) -> Result<T, String> {
-    T::try_from(number)
-        .ok()
-        .filter(|number| bounds.contains(number))
-        .ok_or_else(|| {
-            let (min, max) = (show(bounds.start()), show(bounds.end()));
-            format!("{text:?} is out of bounds; give {min} to {max}")
-        })
+    T::try_from(number).ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        let (min, max) = (show(bounds.start()), show(bounds.end()));
+        format!("{text:?} is out of bounds; give {min} to {max}")
+    })
 }
 
 /// The text as a YAML value, in quotes unless it is certain to be read back as it is.

@@ -32,10 +32,7 @@ pub fn switch(text: &str) -> Result<bool, String> {
 /// # Errors
 /// It is none, such as a name.
 pub fn address(text: &str) -> Result<IpAddr, String> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().map_err(|_| {
         format!("{text:?} is not an IP address; give for example 0.0.0.0, 127.0.0.1 or ::")
     })
@@ -57,9 +54,7 @@ pub fn level(text: &str) -> Result<LevelFilter, String> {
 /// It does not begin with a slash, or has characters that a request line cannot carry.
 pub fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
-        return Err(format!(
-            "{text:?} must begin with a slash; give for example /health"
-        ));
+        return Err(format!("{text:?} must begin with a slash; give for example /health"));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
         return Err(format!(

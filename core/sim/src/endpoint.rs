@@ -22,11 +22,7 @@ pub struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(id: EndId, network: &Rc<RefCell<Network>>) -> Self {
         let rng = draw::fork(&mut network.borrow_mut().rng);
-        Self {
-            id,
-            network: Rc::clone(network),
-            rng,
-        }
+        Self { id, network: Rc::clone(network), rng }
     }
 
     pub(crate) fn read(&self, max: usize, take: impl FnMut(&[u8])) -> io::Result<Got> {
@@ -50,11 +46,8 @@ impl Transport for Endpoint {
     fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
         let max = max.min(scratch.len());
         // A TLS session hands out less than there is, too: a record at a time.
-        let want = if draw::one_in(&mut self.rng, 16) {
-            draw::size(&mut self.rng, max)
-        } else {
-            max
-        };
+        let want =
+            if draw::one_in(&mut self.rng, 16) { draw::size(&mut self.rng, max) } else { max };
         let got = self.read(want, |bytes| rx.extend(bytes))?;
         Ok(match got {
             Got::Bytes(count) if count == want => Filled::More(count),
@@ -74,11 +67,7 @@ impl Transport for Endpoint {
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
         let count = self.write(tx.as_slice())?;
         tx.consume(count);
-        Ok(if tx.is_empty() {
-            Flushed::All(count)
-        } else {
-            Flushed::Blocked(count)
-        })
+        Ok(if tx.is_empty() { Flushed::All(count) } else { Flushed::Blocked(count) })
     }
 
     fn has_pending(&self) -> bool {

@@ -29,34 +29,19 @@ impl FaultRates {
     /// A network that works.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            dribble: 0,
-            stall: 0,
-            truncate: 0,
-            cut: 0,
-            blackhole: 0,
-        }
+        Self { dribble: 0, stall: 0, truncate: 0, cut: 0, blackhole: 0 }
     }
 
     /// A network that annoys and loses nothing: every exchange must still succeed.
     #[must_use]
     pub const fn mild() -> Self {
-        Self {
-            dribble: 150,
-            stall: 200,
-            ..Self::none()
-        }
+        Self { dribble: 150, stall: 200, ..Self::none() }
     }
 
     /// A network that breaks connections.
     #[must_use]
     pub const fn rough() -> Self {
-        Self {
-            truncate: 60,
-            cut: 150,
-            blackhole: 60,
-            ..Self::mild()
-        }
+        Self { truncate: 60, cut: 150, blackhole: 60, ..Self::mild() }
     }
 }
 

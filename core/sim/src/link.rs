@@ -86,19 +86,13 @@ impl LinkRules {
     /// All links alike, and nothing goes wrong.
     #[must_use]
     pub const fn fixed(config: LinkConfig) -> Self {
-        Self {
-            config: Some(config),
-            faults: FaultRates::none(),
-        }
+        Self { config: Some(config), faults: FaultRates::none() }
     }
 
     /// Each link drawn from the seed, with faults at these rates.
     #[must_use]
     pub const fn drawn(faults: FaultRates) -> Self {
-        Self {
-            config: None,
-            faults,
-        }
+        Self { config: None, faults }
     }
 }
 
@@ -111,11 +105,7 @@ pub(crate) enum Side {
 
 impl Side {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        if draw::one_in(rng, 2) {
-            Self::Dialer
-        } else {
-            Self::Listener
-        }
+        if draw::one_in(rng, 2) { Self::Dialer } else { Self::Listener }
     }
 
     pub(crate) const fn other(self) -> Self {
@@ -135,10 +125,7 @@ pub(crate) struct EndId {
 
 impl EndId {
     pub(crate) const fn other(self) -> Self {
-        Self {
-            link: self.link,
-            side: self.side.other(),
-        }
+        Self { link: self.link, side: self.side.other() }
     }
 
     pub(crate) const fn number(self) -> u64 {
@@ -319,11 +306,7 @@ impl Pipe {
         if self.written < self.dribble_bytes {
             return 1;
         }
-        let grain = if draw::one_in(rng, 8) {
-            config.grain.min(8)
-        } else {
-            config.grain
-        };
+        let grain = if draw::one_in(rng, 8) { config.grain.min(8) } else { config.grain };
         let len = draw::size(rng, grain).min(left);
         let next = self.faults.iter().find(|(at, _)| *at > self.written);
         match next {

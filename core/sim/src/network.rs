@@ -104,11 +104,7 @@ struct Port {
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// Somebody connected.
-    Accepted {
-        end: EndId,
-        listener: ListenerId,
-        peer: SocketAddr,
-    },
+    Accepted { end: EndId, listener: ListenerId, peer: SocketAddr },
     /// A connection that the node asked for is there.
     Connected { end: EndId, token: Token },
     /// A connection that the node asked for cannot be had.

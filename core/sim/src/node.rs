@@ -52,11 +52,7 @@ impl<A: App> AppNode<A> {
 
     fn receive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Accepted {
-                end,
-                listener,
-                peer,
-            } => {
+            Arrival::Accepted { end, listener, peer } => {
                 let endpoint = Endpoint::new(end, &self.network);
                 if let Some(conn) = self.driver.accepted(listener, peer, endpoint) {
                     self.network.borrow_mut().claim(end, Token::Conn(conn));
@@ -124,8 +120,6 @@ impl<A: App + 'static> Node for AppNode<A> {
             .iter()
             .filter(|(_, connection)| connection.io.closing < Some(Closing::AfterFlush));
         let ids: Vec<ConnId> = open.map(|(id, _)| id).collect();
-        ids.into_iter()
-            .filter(|id| app.conn_deadline(*id).is_none())
-            .collect()
+        ids.into_iter().filter(|id| app.conn_deadline(*id).is_none()).collect()
     }
 }

@@ -46,12 +46,7 @@ pub(crate) struct PeerNode<P> {
 
 impl<P: Peer> PeerNode<P> {
     pub(crate) fn new(peer: P, rng: Rng, id: NodeId, network: &Rc<RefCell<Network>>) -> Self {
-        Self {
-            peer,
-            sockets: io::Sockets::new(id, network),
-            rng,
-            edges: Vec::new(),
-        }
+        Self { peer, sockets: io::Sockets::new(id, network), rng, edges: Vec::new() }
     }
 }
 

@@ -71,15 +71,8 @@ impl Trace {
     /// The last `count` lines, readable.
     pub(crate) fn tail(&self, count: usize) -> String {
         let mut text = String::new();
-        for (at, mark) in self
-            .lines
-            .iter()
-            .skip(self.lines.len().saturating_sub(count))
-        {
-            let line = Line {
-                mark,
-                names: &self.names,
-            };
+        for (at, mark) in self.lines.iter().skip(self.lines.len().saturating_sub(count)) {
+            let line = Line { mark, names: &self.names };
             text.push_str(&format!("{:>14.6} ms  {line}\n", at.as_secs_f64() * 1e3));
         }
         text
@@ -93,11 +86,9 @@ impl Trace {
 impl Mark {
     fn hash_into(&self, trace: &mut Trace) {
         let words: [u64; 3] = match self {
-            Self::Dialled { link, from, to } => [
-                1 | u64::from(*link) << 8,
-                from.index() as u64,
-                to.index() as u64,
-            ],
+            Self::Dialled { link, from, to } => {
+                [1 | u64::from(*link) << 8, from.index() as u64, to.index() as u64]
+            }
             Self::Unreachable { from, why } => [2, from.index() as u64, why.len() as u64],
             Self::Established { link } => [3, u64::from(*link), 0],
             Self::Sent { end, bytes } => [4, end.number(), *bytes as u64],

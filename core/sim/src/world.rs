@@ -363,11 +363,7 @@ impl Drop for World {
         if std::thread::panicking()
             && let Ok(network) = self.network.try_borrow()
         {
-            let lines = if crate::seeds::chosen().is_some() {
-                usize::MAX
-            } else {
-                TAIL_LINES
-            };
+            let lines = if crate::seeds::chosen().is_some() { usize::MAX } else { TAIL_LINES };
             let tail = network.trace.tail(lines);
             eprintln!("SIM_SEED={}: the last that happened:\n{tail}", self.seed);
         }

@@ -4,7 +4,7 @@ use crate::tunnel::tests::tunnel_id;
 fn routes(patterns: &[&str]) -> Routes {
     let mut routes = Routes::default();
     for (index, pattern) in patterns.iter().enumerate() {
-        assert!(routes.add(&normalize(pattern).unwrap(), tunnel_id(index)));
+        assert!(routes.add(&normalize(pattern).unwrap(), "shop", tunnel_id(index)));
     }
     routes
 }

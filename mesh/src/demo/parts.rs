@@ -71,12 +71,7 @@ impl Parts {
             Vec::new(),
             Signals::Ignore,
         )?;
-        Ok(Self {
-            addresses,
-            ingress,
-            agent,
-            service,
-        })
+        Ok(Self { addresses, ingress, agent, service })
     }
 
     /// An error when one of the parts has ended.
@@ -120,10 +115,7 @@ impl Part {
         A::Conn: Send,
     {
         let wrong = |error: io::Error| {
-            Error::new(format!(
-                "cannot start the {name} of the demo: {}",
-                reason(&error)
-            ))
+            Error::new(format!("cannot start the {name} of the demo: {}", reason(&error)))
         };
         let tls = ClientTls::web_roots();
         let reactor = Reactor::new(app, listeners, tls, signals).map_err(wrong)?;
@@ -132,11 +124,7 @@ impl Part {
             .name(name.to_owned())
             .spawn(move || reactor.run().map(drop))
             .map_err(wrong)?;
-        Ok(Self {
-            name,
-            handle,
-            thread,
-        })
+        Ok(Self { name, handle, thread })
     }
 
     fn join(self) -> Result<(), Error> {
@@ -146,9 +134,7 @@ impl Part {
             Ok(Err(error)) => reason(&error),
             Err(_) => "it panicked".to_owned(),
         };
-        Err(Error::new(format!(
-            "the {name} of the demo has failed: {complaint}"
-        )))
+        Err(Error::new(format!("the {name} of the demo has failed: {complaint}")))
     }
 
     /// Ends the part; how it ends is of no interest any more.
@@ -200,11 +186,7 @@ fn open(port: u16) -> Result<TcpListener, Error> {
 }
 
 const fn listener(id: mesh_protocol::ListenerId, socket: TcpListener, traffic: Traffic) -> Listen {
-    Listen {
-        id,
-        socket,
-        traffic,
-    }
+    Listen { id, socket, traffic }
 }
 
 fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
@@ -212,10 +194,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
     mesh_ingress::Config {
         traffic_port: addresses.traffic.port(),
         admission: Admission::Loopback,
-        timeouts: mesh_ingress::Timeouts {
-            drain: DRAIN_TIMEOUT,
-            ..default.timeouts
-        },
+        timeouts: mesh_ingress::Timeouts { drain: DRAIN_TIMEOUT, ..default.timeouts },
         limits: default.limits,
     }
 }

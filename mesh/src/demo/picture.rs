@@ -5,12 +5,7 @@ use super::request::Exchange;
 
 /// The way of a request.
 pub(crate) fn path(addresses: &Addresses, host: &str) -> String {
-    let Addresses {
-        traffic,
-        tunnels,
-        health: _,
-        service,
-    } = addresses;
+    let Addresses { traffic, tunnels, health: _, service } = addresses;
     let (traffic, tunnels) = (traffic.to_string(), tunnels.to_string());
     format!(
         "\
@@ -44,12 +39,7 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
 
 /// What to do next.
 pub(crate) fn hints(addresses: &Addresses, host: &str, path: &str) -> String {
-    let Addresses {
-        traffic,
-        tunnels: _,
-        health,
-        service: _,
-    } = addresses;
+    let Addresses { traffic, tunnels: _, health, service: _ } = addresses;
     format!(
         "\
 Try it yourself; the second answers with an event every half second, the third is the ingress:

@@ -56,9 +56,7 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(500);
 impl SampleService {
     /// A service without callers.
     pub(crate) const fn new() -> Self {
-        Self {
-            conns: Conns::new(),
-        }
+        Self { conns: Conns::new() }
     }
 }
 
@@ -70,11 +68,8 @@ impl App for SampleService {
     }
 
     fn accept(&mut self, _: ListenerId, _: SocketAddr, cx: &mut Context<'_>) -> Option<ConnId> {
-        let caller = Caller {
-            http: ServerConn::new(HEAD_BYTES_MAX),
-            state: State::Head,
-            moved: cx.now,
-        };
+        let caller =
+            Caller { http: ServerConn::new(HEAD_BYTES_MAX), state: State::Head, moved: cx.now };
         Some(self.conns.insert(Duplex::new(RX_BYTES_MAX), caller))
     }
 
@@ -187,9 +182,8 @@ impl Caller {
                 self.next(io);
             }
             Answer::Events => {
-                let responded = with_head(EVENT_STREAM, |head| {
-                    self.http.respond(head, &mut io.tx).is_ok()
-                });
+                let responded =
+                    with_head(EVENT_STREAM, |head| self.http.respond(head, &mut io.tx).is_ok());
                 if responded != Some(true) {
                     return io.close(Closing::Abort);
                 }
@@ -205,10 +199,7 @@ impl Caller {
             return io.close(Closing::Abort);
         }
         if number < EVENTS {
-            self.state = State::Events {
-                sent: number,
-                due: now + EVENT_INTERVAL,
-            };
+            self.state = State::Events { sent: number, due: now + EVENT_INTERVAL };
             return;
         }
         self.state = State::Head;
@@ -248,10 +239,5 @@ fn with_head<R>(bytes: &[u8], use_it: impl FnOnce(&ResponseHead<'_, '_>) -> R) -
 }
 
 const fn json(status: u16, body: &[u8]) -> Reply<'_> {
-    Reply {
-        status,
-        fields: &[],
-        content_type: "application/json",
-        body,
-    }
+    Reply { status, fields: &[], content_type: "application/json", body }
 }

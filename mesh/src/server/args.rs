@@ -125,10 +125,7 @@ impl ServerArgs {
             .one("max-tunnels", self.max_tunnels)
             .one("max-streams", self.max_streams)
             .one("max-connections", self.max_connections)
-            .one(
-                "max-connections-per-address",
-                self.max_connections_per_address,
-            )
+            .one("max-connections-per-address", self.max_connections_per_address)
             .one("max-hosts", self.max_hosts)
             .one("max-head-size", self.max_head_size)
             .one("stream-window", self.stream_window)

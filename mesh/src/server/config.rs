@@ -46,15 +46,9 @@ fn addresses(settings: &mut Settings, traffic_port: u16) -> Result<Addresses, Er
     let health = settings.number("health-port", 8081, any)?;
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let ip = settings.parsed("bind", everywhere, value::address, IpAddr::to_string)?;
-    let ports = [
-        ("alb-port", traffic),
-        ("websocket-port", tunnels),
-        ("health-port", health),
-    ];
+    let ports = [("alb-port", traffic), ("websocket-port", tunnels), ("health-port", health)];
     for (index, (name, port)) in ports.iter().enumerate() {
-        let earlier = ports[..index]
-            .iter()
-            .find(|(_, other)| other == port && *port != 0);
+        let earlier = ports[..index].iter().find(|(_, other)| other == port && *port != 0);
         if let Some((earlier, _)) = earlier {
             return Err(settings.clash(name, earlier, &format!("{port} is already the port of")));
         }
@@ -79,11 +73,7 @@ fn admission(settings: &mut Settings) -> Result<Admission, Error> {
              with --skip-iam-validation",
         ));
     }
-    Ok(if skip {
-        Admission::Anyone
-    } else {
-        Admission::Loopback
-    })
+    Ok(if skip { Admission::Anyone } else { Admission::Loopback })
 }
 
 fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
@@ -103,7 +93,7 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
             default.registration,
             0.1..=300.0,
         )?,
-        echo: settings.seconds("echo-interval", default.echo, 0.05..=30.0)?,
+        echo: settings.seconds("echo-interval", default.echo, 0.05..=20.0)?,
         drain: settings.seconds("drain-timeout", default.drain, 0.1..=3600.0)?,
     };
     for warning in strange(&timeouts, settings) {

@@ -6,10 +6,8 @@ use super::config::Start;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     let args = ServerArgs::from_args(&["mesh", "server"], words).unwrap();
-    let environment: Environment = variables
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
+    let environment: Environment =
+        variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     Settings::load(args.flags(), environment).unwrap()
 }
 
@@ -55,10 +53,8 @@ fn leaves(start: &Start) -> Vec<String> {
 #[test]
 fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&[]).unwrap();
-    let variables: Vec<(String, &str)> = OTHERS
-        .iter()
-        .map(|(name, value)| (Environment::variable(name), *value))
-        .collect();
+    let variables: Vec<(String, &str)> =
+        OTHERS.iter().map(|(name, value)| (Environment::variable(name), *value)).collect();
     let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
     for (line, other) in leaves(&by_default).iter().zip(&other) {
         assert_ne!(line, other, "this cannot be changed");
@@ -84,10 +80,7 @@ fn the_help_shows_each_setting_with_its_default() {
         let value = value.split_whitespace().next().unwrap();
         let (_, description) = help.split_once(&format!("--{name} ")).unwrap();
         let (_, default) = description.split_once("[default: ").unwrap();
-        assert!(
-            default.starts_with(&format!("{value}]")),
-            "{name}: {default:.40}"
-        );
+        assert!(default.starts_with(&format!("{value}]")), "{name}: {default:.40}");
     }
 }
 
@@ -103,20 +96,10 @@ fn what_cannot_be_is_refused_with_one_sentence() {
             &["--alb-port", "1", "--websocket-port", "1"],
             "--websocket-port: 1 is already the port of --alb-port; change one of them",
         ),
+        (&["--alb-port", "65536"], "--alb-port: \"65536\" is out of bounds; give 0 to 65535"),
+        (&["--bind", "localhost"], "--bind: \"localhost\" is not an IP address"),
         (
-            &["--alb-port", "65536"],
-            "--alb-port: \"65536\" is out of bounds; give 0 to 65535",
-        ),
-        (
-            &["--bind", "localhost"],
-            "--bind: \"localhost\" is not an IP address",
-        ),
-        (
-            &[
-                "--skip-iam-validation",
-                "--allowed-role-arns",
-                "arn:aws:iam::1:role/a",
-            ],
+            &["--skip-iam-validation", "--allowed-role-arns", "arn:aws:iam::1:role/a"],
             "--allowed-role-arns: IAM validation is not available in this version",
         ),
         (
@@ -127,14 +110,8 @@ fn what_cannot_be_is_refused_with_one_sentence() {
             &["--max-head-size", "1023"],
             "--max-head-size: \"1023\" is out of bounds; give 1KiB to 64KiB",
         ),
-        (
-            &["--max-streams", "0"],
-            "--max-streams: \"0\" is out of bounds; give 1 to 65535",
-        ),
-        (
-            &["--request-timeout", "0"],
-            "--request-timeout: \"0\" must be more than 0 seconds",
-        ),
+        (&["--max-streams", "0"], "--max-streams: \"0\" is out of bounds; give 1 to 65535"),
+        (&["--request-timeout", "0"], "--request-timeout: \"0\" must be more than 0 seconds"),
     ];
     for (words, expected) in cases {
         let error = read(words).unwrap_err().to_string();
@@ -145,14 +122,8 @@ fn what_cannot_be_is_refused_with_one_sentence() {
 #[test]
 fn what_is_strange_behind_a_load_balancer_is_a_warning() {
     let cases: [(&[&str], &str); 4] = [
-        (
-            &["--idle-timeout", "60"],
-            "--idle-timeout: 60 s is not more than the load balancer's",
-        ),
-        (
-            &["--request-timeout", "60"],
-            "--request-timeout: 60 s takes effect only if",
-        ),
+        (&["--idle-timeout", "60"], "--idle-timeout: 60 s is not more than the load balancer's"),
+        (&["--request-timeout", "60"], "--request-timeout: 60 s takes effect only if"),
         (
             &["--stream-idle-timeout", "29"],
             "--stream-idle-timeout: 29 s is less than the request timeout",

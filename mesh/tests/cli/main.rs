@@ -59,10 +59,7 @@ fn check(cases: &[(&[&str], &str)]) {
 #[test]
 fn a_wrong_command_line_ends_with_one_sentence_at_once() {
     check(&[
-        (
-            &[],
-            "mesh: a command is missing; give server, client or demo; see mesh --help",
-        ),
+        (&[], "mesh: a command is missing; give server, client or demo; see mesh --help"),
         (
             &["serve"],
             "mesh: \"serve\" is not a command; give server, client or demo; see mesh --help",
@@ -72,10 +69,7 @@ fn a_wrong_command_line_ends_with_one_sentence_at_once() {
             "mesh: --alb-prot is not a flag of this command; --alb-port may be meant; see mesh \
              server --help",
         ),
-        (
-            &["server", "--alb-port"],
-            "mesh: --alb-port needs a value; see mesh server --help",
-        ),
+        (&["server", "--alb-port"], "mesh: --alb-port needs a value; see mesh server --help"),
         (
             &["server", "--alb-port=http"],
             "mesh: --alb-port: \"http\" is not a whole number; give for example 8080",
@@ -86,13 +80,7 @@ fn a_wrong_command_line_ends_with_one_sentence_at_once() {
              2.5, or a unit as in 500ms, 5m or 1h",
         ),
         (
-            &[
-                "client",
-                "--host",
-                "a",
-                "--ingress-endpoint",
-                "mesh.example",
-            ],
+            &["client", "--host", "a", "--ingress-endpoint", "mesh.example"],
             "mesh: --ingress-endpoint: \"mesh.example\" is not a URL; give for example \
              ws://localhost:8082",
         ),
@@ -131,10 +119,7 @@ fn files_and_ports_that_cannot_be_had_are_named_with_the_reason() {
             "mesh: --ca-file: cannot read /nowhere.pem: no such file or directory",
         ),
         (&["server", "--config", yaml.path()], &unknown_key),
-        (
-            &["server", "--bind", "127.0.0.1", "--alb-port", &port],
-            &in_use,
-        ),
+        (&["server", "--bind", "127.0.0.1", "--alb-port", &port], &in_use),
     ]);
 }
 
@@ -153,21 +138,14 @@ fn help_and_version_go_to_standard_output() {
         let output = run(words);
         assert!(output.status.success(), "{words:?}");
         assert!(text(&output.stdout).starts_with(expected), "{words:?}");
-        assert!(
-            text(&output.stdout)
-                .lines()
-                .all(|line| line.chars().count() <= 90)
-        );
+        assert!(text(&output.stdout).lines().all(|line| line.chars().count() <= 90));
         assert_eq!(text(&output.stderr), "", "{words:?}");
     }
 }
 
 #[test]
 fn flags_come_before_variables_before_the_file_before_defaults() {
-    let yaml = TempFile::new(
-        "layers.yaml",
-        "request-timeout: 3\nhead-timeout: 4\nmax-hosts: 5\n",
-    );
+    let yaml = TempFile::new("layers.yaml", "request-timeout: 3\nhead-timeout: 4\nmax-hosts: 5\n");
     let output = mesh(&["--verbose", "server", "--check", "--request-timeout", "1"])
         .env("MESH_CONFIG", yaml.path())
         .env("MESH_REQUEST_TIMEOUT", "2")
@@ -178,10 +156,8 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
     assert!(output.status.success());
     let shown = text(&output.stdout);
     let from_file = format!("max-hosts: 5 # {} line 3: max-hosts", yaml.path());
-    let lines: Vec<String> = shown
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
+    let lines: Vec<String> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for expected in [
         "request-timeout: 1 # --request-timeout",
         "head-timeout: 3 # MESH_HEAD_TIMEOUT",
@@ -189,10 +165,7 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
         "idle-timeout: 75 # default",
         "log-level: debug # --verbose",
     ] {
-        assert!(
-            lines.iter().any(|line| line == expected),
-            "{expected}: {shown}"
-        );
+        assert!(lines.iter().any(|line| line == expected), "{expected}: {shown}");
     }
     let warning = "warning: MESH_HEAD_TIMOUT is not a setting of this command and is ignored; \
                    MESH_HEAD_TIMEOUT may be meant";
@@ -203,14 +176,7 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
 fn what_check_prints_is_a_file_that_sets_the_same() {
     for words in [
         &["server", "--idle-timeout", "80", "--check"][..],
-        &[
-            "client",
-            "--host",
-            "*,a.example",
-            "--service-name",
-            "a b",
-            "--check",
-        ],
+        &["client", "--host", "*,a.example", "--service-name", "a b", "--check"],
     ] {
         let first = run(words);
         let file = TempFile::new(&format!("{}.yaml", words[0]), text(&first.stdout));
@@ -221,10 +187,7 @@ fn what_check_prints_is_a_file_that_sets_the_same() {
 
 /// What was checked, without origins.
 fn values(stdout: &[u8]) -> Vec<&str> {
-    text(stdout)
-        .lines()
-        .map(|line| line.rsplit_once(" # ").unwrap().0.trim_end())
-        .collect()
+    text(stdout).lines().map(|line| line.rsplit_once(" # ").unwrap().0.trim_end()).collect()
 }
 
 /// A running program, killed at the end of the test.
@@ -243,11 +206,7 @@ impl Program {
     }
 
     fn run(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().map(BufReader::new);
         Self { child, stdout }
     }
@@ -318,11 +277,8 @@ fn nobody_has_to_listen_to_a_server() {
 
 #[test]
 fn help_without_a_reader_is_no_crash() {
-    let mut child = mesh(&["server", "--help"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        mesh(&["server", "--help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());

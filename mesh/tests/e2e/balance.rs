@@ -76,7 +76,12 @@ fn hosts_are_matched_from_the_most_to_the_least_specific() {
     let agents = [0, 1, 2, 3].map(|index| {
         let (ingress, local) = (format!("ws://{}", server.tunnels), services[index].url());
         crate::peers::process::Process::start(&[
-            "client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host",
+            "client",
+            "--ingress-endpoint",
+            &ingress,
+            "--local-endpoint",
+            &local,
+            "--host",
             patterns[index],
         ])
     });
@@ -89,7 +94,8 @@ fn hosts_are_matched_from_the_most_to_the_least_specific() {
         ("example.org", 3),
     ];
     for (host, expected) in cases {
-        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: a.eu.example.com\r\n\r\n");
+        let bytes =
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: a.eu.example.com\r\n\r\n");
         let answer = crate::peers::caller::ask(server.traffic, bytes).text();
         assert!(answer.starts_with(&format!("{}: ", patterns[expected])), "{host}: {answer}");
     }

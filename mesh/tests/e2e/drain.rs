@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::peers::balancer::{Balancer, Target};
-use crate::peers::caller::{get, read_response, request, try_ask};
+use crate::peers::caller::{ask, get, read_response, request, try_ask};
 use crate::peers::load::Load;
 use crate::peers::process::{Server, agent, mesh};
 use crate::peers::service::Service;
@@ -140,15 +140,26 @@ fn an_ingress_that_leaves_finishes_what_is_under_way_and_says_so_to_everyone() {
 }
 
 #[test]
-fn an_ingress_without_callers_serves_on_until_the_load_balancer_can_have_noticed() {
+fn an_ingress_that_is_watched_serves_on_until_that_can_have_been_noticed() {
     let (mut server, _agent, _service) = mesh(&["--drain-timeout", "1.5"], &[]);
+    let check = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(server.traffic, check).status, 200);
     let asked_at = Instant::now();
     server.process.signal("TERM");
-    wait_until("/health fails", || server.page("/health").status == 503);
+    wait_until("/health fails", || ask(server.traffic, check).status == 503);
     while asked_at.elapsed() < Duration::from_secs(1) {
         let response = try_ask(server.traffic, request("GET", "/", ""));
         assert_eq!(response.map(|response| response.status), Ok(200));
     }
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+}
+
+#[test]
+fn an_ingress_that_nobody_watches_or_uses_leaves_at_once() {
+    let (mut server, _agent, _service) = mesh(&["--drain-timeout", "60"], &[]);
+    assert_eq!(server.get("/").status, 200);
+    server.wait_metric("mesh_connections", 0.0);
+    server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
 }
 

@@ -3,9 +3,13 @@
 
 mod balance;
 mod drain;
+mod fidelity;
+mod framing;
 mod harness;
+mod hostile;
+mod interim;
 mod peers;
 mod resilience;
 mod routing;
+mod streaming;
 mod timeouts;
-mod tls;

@@ -106,8 +106,15 @@ fn what_a_service_refuses_to_take_is_answered_by_another_agent_whatever_the_meth
     let (local, ingress) = (gone.url(), format!("ws://{}", server.tunnels));
     // Believed to be healthy for as long as this test runs.
     let _blind = Process::start(&[
-        "client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host",
-        "demo.local", "--health-check-fall", "100",
+        "client",
+        "--ingress-endpoint",
+        &ingress,
+        "--local-endpoint",
+        &local,
+        "--host",
+        "demo.local",
+        "--health-check-fall",
+        "100",
     ]);
     let _agent = agent(server.tunnels, &there, &[]);
     server.wait_available(2);

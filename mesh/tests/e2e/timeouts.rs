@@ -72,7 +72,8 @@ fn callers_that_dribble_their_heads_are_cut_and_hurt_nobody() {
 #[test]
 fn a_body_that_stalls_costs_408_and_the_connection() {
     let (server, _agent, service) = mesh(&["--request-timeout", "0.5"], &[]);
-    let cases = ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"];
+    let cases =
+        ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"];
     for rest in cases {
         let mut wire = Wire::connect(server.traffic);
         let asked_at = Instant::now();

@@ -166,8 +166,8 @@ impl Ask {
 
     /// Compares what the services got with what was sent.
     pub(crate) fn judge_service(&self, served: &[&Served], response: &Response) {
-        let is_repeatable = self.sends.is_empty() && !self.is_method("POST")
-            || self.kind == Kind::Upgrade;
+        let is_repeatable =
+            self.sends.is_empty() && !self.is_method("POST") || self.kind == Kind::Upgrade;
         assert!(is_repeatable || served.len() <= 1, "{} was served twice", self.name);
         if self.kind == Kind::Early || self.kind == Kind::Upgrade {
             return;
@@ -175,7 +175,11 @@ impl Ask {
         let is_answered = self.fault_of(response).is_none();
         assert!(!is_answered || !served.is_empty(), "{} was answered by nobody", self.name);
         for served in served {
-            assert!(served.body_len <= self.sends.len() as u64, "{}: bytes from nowhere", self.name);
+            assert!(
+                served.body_len <= self.sends.len() as u64,
+                "{}: bytes from nowhere",
+                self.name
+            );
             if served.whole_at.is_some() {
                 assert_eq!(served.body_len, self.sends.len() as u64, "{}", self.name);
                 assert_eq!(served.body_sum, checksum(&self.sends), "{}", self.name);
@@ -209,7 +213,9 @@ impl Kind {
             "upload" | "continue" | "sip" => (200, summary()),
             "hints" => (200, b"hinted".to_vec()),
             "slow" => (200, b"slow".to_vec()),
-            "status" if matches!(number, 204 | 304) => (204.max(u16::try_from(number).unwrap_or(0)), Vec::new()),
+            "status" if matches!(number, 204 | 304) => {
+                (204.max(u16::try_from(number).unwrap_or(0)), Vec::new())
+            }
             "status" => (u16::try_from(number).unwrap_or(0), b"as asked".to_vec()),
             _ => (404, b"no such path".to_vec()),
         };

@@ -80,10 +80,7 @@ fn the_layers_build_only_on_what_lies_below() {
         ("core/sim", &["mesh-protocol"]),
         ("ingress", &["mesh-protocol"]),
         ("agent", &["mesh-protocol", "mesh-reactor", "mesh-settings"]),
-        (
-            "mesh",
-            &["mesh-agent", "mesh-ingress", "mesh-protocol", "mesh-reactor", "mesh-settings"],
-        ),
+        ("mesh", &["mesh-agent", "mesh-ingress", "mesh-protocol", "mesh-reactor", "mesh-settings"]),
     ];
     for (folder, allowed) in layers {
         let manifest = read(format!("{folder}/Cargo.toml"));
@@ -175,7 +172,7 @@ fn every_flag_is_documented() {
         let help = String::from_utf8(help.stdout).expect("text");
         let flags: Vec<_> = help
             .lines()
-            .filter_map(|line| line.trim_start().split_whitespace().next())
+            .filter_map(|line| line.split_whitespace().next())
             .map(|word| word.trim_end_matches(','))
             .filter(|word| word.starts_with("--"))
             .collect();

@@ -1,24 +1,13 @@
 use super::Config;
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
-    Config::from_variables(
-        variables
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
-    )
+    Config::from_variables(variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
 }
 
 #[test]
 fn everything_has_a_default() {
-    for variables in [
-        &[][..],
-        &[
-            ("PORT", ""),
-            ("BIND", " "),
-            ("COLOR", ""),
-            ("SERVICE_NAME", ""),
-        ],
-    ] {
+    for variables in [&[][..], &[("PORT", ""), ("BIND", " "), ("COLOR", ""), ("SERVICE_NAME", "")]]
+    {
         let config = read(variables).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
         assert_eq!(config.name, "test-app");
@@ -54,10 +43,7 @@ fn an_impossible_address_is_refused_in_one_sentence() {
         );
     }
     let problem = read(&[("BIND", "local\nhost")]).unwrap_err();
-    assert_eq!(
-        problem,
-        "BIND must be an IP address such as 0.0.0.0, not \"local\\nhost\"."
-    );
+    assert_eq!(problem, "BIND must be an IP address such as 0.0.0.0, not \"local\\nhost\".");
 }
 
 #[test]
@@ -71,15 +57,9 @@ fn an_unsafe_colour_is_replaced_and_reported() {
 #[test]
 fn a_downstream_is_found_by_its_variable_or_by_its_name() {
     let config = read(&[("DOWNSTREAM_ORDER_HISTORY", "http://10.0.0.7:81/x?y=1")]).unwrap();
-    assert_eq!(
-        config.downstream_url("order-history"),
-        "http://10.0.0.7:81/x?y=1"
-    );
+    assert_eq!(config.downstream_url("order-history"), "http://10.0.0.7:81/x?y=1");
     assert_eq!(config.downstream_url("orders"), "http://orders/api/info");
-    assert_eq!(
-        config.downstream_url("orders.internal:81"),
-        "http://orders.internal:81/api/info"
-    );
+    assert_eq!(config.downstream_url("orders.internal:81"), "http://orders.internal:81/api/info");
 }
 
 #[test]
@@ -90,10 +70,7 @@ fn only_listed_variables_are_shown() {
         ("AWS_SESSION_TOKEN", "hush"),
         ("DATABASE_URL", "postgres://me:hush@db"),
         ("DOWNSTREAM_A", "http://me:hush@a/"),
-        (
-            "ECS_CONTAINER_METADATA_URI_V4",
-            "http://169.254.170.2/v4/hush",
-        ),
+        ("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/hush"),
         ("aws_region", "hush"),
     ])
     .unwrap();

@@ -2,19 +2,14 @@ use super::render;
 use crate::config::Config;
 
 fn page(variables: &[(&str, &str)]) -> String {
-    let variables = variables
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
     render(&Config::from_variables(variables).unwrap())
 }
 
 #[test]
 fn the_page_shows_name_version_and_colour() {
-    let page = page(&[
-        ("SERVICE_NAME", "orders"),
-        ("SERVICE_VERSION", "7.8"),
-        ("COLOR", "#12ab34"),
-    ]);
+    let page =
+        page(&[("SERVICE_NAME", "orders"), ("SERVICE_VERSION", "7.8"), ("COLOR", "#12ab34")]);
     assert!(page.contains("orders") && page.contains("7.8") && page.contains("#12ab34"));
     assert!(!page.contains("{{"));
 }
@@ -34,9 +29,7 @@ fn settings_cannot_inject() {
 #[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let page = page(&[]);
-    for reference in [
-        "http://", "https://", "src=\"", "url(", "@import", "=\"/", "'/api",
-    ] {
+    for reference in ["http://", "https://", "src=\"", "url(", "@import", "=\"/", "'/api"] {
         assert!(!page.contains(reference), "{reference}");
     }
 }

@@ -27,26 +27,15 @@ pub(crate) fn accept(request: &Request) -> Result<Accepted, Refusal> {
         || !asks(header::UPGRADE, "websocket")
         || !asks(header::CONNECTION, "upgrade")
     {
-        return Err(upgrade_required(
-            "this address speaks WebSocket; upgrade to it",
-        ));
+        return Err(upgrade_required("this address speaks WebSocket; upgrade to it"));
     }
-    if headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
-        return Err(
-            upgrade_required("only version 13 of WebSocket is spoken here")
-                .with_header(header::SEC_WEBSOCKET_VERSION, "13"),
-        );
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(upgrade_required("only version 13 of WebSocket is spoken here")
+            .with_header(header::SEC_WEBSOCKET_VERSION, "13"));
     }
-    let key = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .map_or(&[][..], HeaderValue::as_bytes);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map_or(&[][..], HeaderValue::as_bytes);
     if BASE64.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
-        return Err(Refusal::bad_request(
-            "Sec-WebSocket-Key must be 16 bytes in base64",
-        ));
+        return Err(Refusal::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"));
     }
     let key = HeaderValue::from_str(&derive_accept_key(key))
         .map_err(|_| Refusal::bad_request("Sec-WebSocket-Key cannot be answered"))?;
@@ -64,8 +53,5 @@ fn upgrade_required(message: &str) -> Refusal {
 /// The members of a comma-separated field, over all its lines.
 fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter();
-    lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
+    lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
 }

@@ -7,11 +7,7 @@ use super::{Reaction, frame, handshake, react};
 
 #[test]
 fn text_and_binary_are_repeated() {
-    for message in [
-        Message::text("close"),
-        Message::text(""),
-        Message::binary(vec![0, 255]),
-    ] {
+    for message in [Message::text("close"), Message::text(""), Message::binary(vec![0, 255])] {
         assert_eq!(react(message.clone()), Reaction::Reply(message));
     }
     assert_eq!(react(Message::Ping("x".into())), Reaction::Nothing);
@@ -21,39 +17,25 @@ fn text_and_binary_are_repeated() {
 #[test]
 fn a_command_closes() {
     let close = |code, reason| Reaction::Close(frame(code, reason));
-    assert_eq!(
-        react(Message::text("close 1000 bye now")),
-        close(CloseCode::Normal, "bye now")
-    );
-    assert_eq!(
-        react(Message::text("close 4000")),
-        close(CloseCode::Library(4000), "")
-    );
+    assert_eq!(react(Message::text("close 1000 bye now")), close(CloseCode::Normal, "bye now"));
+    assert_eq!(react(Message::text("close 4000")), close(CloseCode::Library(4000), ""));
 }
 
 #[test]
 fn a_code_that_must_not_be_sent_is_refused() {
-    for code in [
-        "0", "999", "1005", "1006", "1015", "2999", "5000", "65536", "x",
-    ] {
+    for code in ["0", "999", "1005", "1006", "1015", "2999", "5000", "65536", "x"] {
         let Reaction::Reply(Message::Text(text)) = react(Message::text(format!("close {code} y")))
         else {
             panic!("{code} was not refused");
         };
-        assert_eq!(
-            text.as_str(),
-            format!("\"{code}\" is not a code to close with")
-        );
+        assert_eq!(text.as_str(), format!("\"{code}\" is not a code to close with"));
     }
 }
 
 #[test]
 fn a_long_reason_is_cut_between_characters() {
     assert_eq!(frame(CloseCode::Normal, &"x".repeat(200)).reason.len(), 123);
-    assert_eq!(
-        frame(CloseCode::Normal, &"é".repeat(100)).reason.as_str(),
-        "é".repeat(61)
-    );
+    assert_eq!(frame(CloseCode::Normal, &"é".repeat(100)).reason.as_str(), "é".repeat(61));
 }
 
 #[test]

@@ -10,10 +10,7 @@ use crate::{ask, assert_refused, get, service};
 async fn the_page_is_html() {
     let reply = get(&service(&[("SERVICE_NAME", "orders")]), "/").await;
     assert_eq!(reply.status, 200);
-    assert_eq!(
-        reply.header("content-type"),
-        Some("text/html; charset=utf-8")
-    );
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(reply.text().starts_with("<!doctype html>"));
     assert!(reply.text().contains("<h1>orders</h1>"));
 }
@@ -24,10 +21,7 @@ async fn health_can_be_switched_off_and_on() {
     let assert_health = async |code: u16, status: &str| {
         for target in ["/health", "/api/health"] {
             let reply = get(&service, target).await;
-            assert_eq!(
-                (reply.status.as_u16(), &reply.json()["status"]),
-                (code, &json!(status))
-            );
+            assert_eq!((reply.status.as_u16(), &reply.json()["status"]), (code, &json!(status)));
         }
     };
     assert_health(200, "healthy").await;
@@ -37,17 +31,8 @@ async fn health_can_be_switched_off_and_on() {
         (Method::POST, "down", 503, "unhealthy"),
         (Method::POST, "up", 200, "healthy"),
     ] {
-        let reply = ask(
-            &service,
-            method,
-            &format!("/api/health/{state}"),
-            Body::empty(),
-        )
-        .await;
-        assert_eq!(
-            (reply.status.as_u16(), &reply.json()["status"]),
-            (200, &json!(status))
-        );
+        let reply = ask(&service, method, &format!("/api/health/{state}"), Body::empty()).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["status"]), (200, &json!(status)));
         assert_health(code, status).await;
     }
     let reply = ask(&service, Method::PUT, "/api/health/sideways", Body::empty()).await;
@@ -58,11 +43,7 @@ async fn health_can_be_switched_off_and_on() {
 
 #[tokio::test]
 async fn info_describes_the_process_and_counts_requests() {
-    let variables = [
-        ("SERVICE_NAME", "orders"),
-        ("SERVICE_VERSION", "7"),
-        ("COLOR", "teal"),
-    ];
+    let variables = [("SERVICE_NAME", "orders"), ("SERVICE_VERSION", "7"), ("COLOR", "teal")];
     let service = service(&variables);
     get(&service, "/health").await;
     get(&service, "/nowhere").await;
@@ -81,10 +62,7 @@ async fn info_describes_the_process_and_counts_requests() {
 async fn the_version_is_short() {
     let service = service(&[("SERVICE_VERSION", "7.8.9")]);
     let version = get(&service, "/api/version").await.json();
-    assert_eq!(
-        version,
-        json!({ "service": "test-app", "version": "7.8.9" })
-    );
+    assert_eq!(version, json!({ "service": "test-app", "version": "7.8.9" }));
 }
 
 #[tokio::test]
@@ -95,10 +73,7 @@ async fn the_time_is_now() {
     let unix_ms = u128::from(time["unix_ms"].as_u64().unwrap());
     assert!((before..=now()).contains(&unix_ms));
     let text = time["time"].as_str().unwrap();
-    assert!(
-        text.len() == 24 && text.starts_with("20") && text.ends_with('Z'),
-        "{text}"
-    );
+    assert!(text.len() == 24 && text.starts_with("20") && text.ends_with('Z'), "{text}");
 }
 
 #[tokio::test]
@@ -111,23 +86,13 @@ async fn the_environment_keeps_secrets() {
         ("DOWNSTREAM_DB", "http://me:hush@db/"),
     ]);
     let environment = get(&service, "/api/environment").await.json();
-    assert_eq!(
-        environment,
-        json!({ "AWS_REGION": "eu-central-1", "ECS_CLUSTER": "edge" })
-    );
+    assert_eq!(environment, json!({ "AWS_REGION": "eu-central-1", "ECS_CLUSTER": "edge" }));
 }
 
 #[tokio::test]
 async fn every_response_names_the_service_and_is_not_stored() {
     let service = service(&[("SERVICE_NAME", "orders")]);
-    for target in [
-        "/",
-        "/health",
-        "/nowhere",
-        "/ws",
-        "/api/status/204",
-        "/api/bytes/9",
-    ] {
+    for target in ["/", "/health", "/nowhere", "/ws", "/api/status/204", "/api/bytes/9"] {
         let reply = get(&service, target).await;
         assert_eq!(reply.header("x-service-name"), Some("orders"), "{target}");
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{target}");
@@ -142,8 +107,5 @@ async fn unknown_paths_and_methods_are_refused() {
     assert_refused(&service, "/nowhere?x", 404).await;
     assert_refused(&service, "/api/upload", 405).await;
     let reply = ask(&service, Method::DELETE, "/health", Body::empty()).await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.header("allow")),
-        (405, Some("GET,HEAD"))
-    );
+    assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, Some("GET,HEAD")));
 }

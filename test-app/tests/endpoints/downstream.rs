@@ -19,11 +19,7 @@ async fn serve(router: Router) -> SocketAddr {
 
 /// What `/downstream/orders` says when orders is at `url`.
 async fn call(url: &str) -> Reply {
-    get(
-        &service(&[("DOWNSTREAM_ORDERS", url)]),
-        "/downstream/orders",
-    )
-    .await
+    get(&service(&[("DOWNSTREAM_ORDERS", url)]), "/downstream/orders").await
 }
 
 #[tokio::test]
@@ -32,21 +28,13 @@ async fn the_answer_of_the_other_service_is_reported() {
     let configured = call(&format!("http://{address}/api/echo?a=b")).await;
     assert_eq!(configured.status, 200);
     let report = configured.json();
-    assert_eq!(
-        (&report["service"], &report["status"]),
-        (&json!("orders"), &json!(200))
-    );
+    assert_eq!((&report["service"], &report["status"]), (&json!("orders"), &json!(200)));
     assert!(report["duration_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(report["body"]["method"], "GET");
     assert_eq!(report["body"]["query"], "a=b");
-    assert_eq!(
-        report["body"]["headers"][0],
-        json!(["host", address.to_string()])
-    );
+    assert_eq!(report["body"]["headers"][0], json!(["host", address.to_string()]));
 
-    let by_name = get(&service(&[]), &format!("/downstream/{address}"))
-        .await
-        .json();
+    let by_name = get(&service(&[]), &format!("/downstream/{address}")).await.json();
     assert_eq!(by_name["body"]["service"], "orders");
     assert_eq!(by_name["body_truncated"], false);
 }
@@ -55,27 +43,17 @@ async fn the_answer_of_the_other_service_is_reported() {
 async fn any_status_and_any_text_is_an_answer() {
     let address = serve(service(&[])).await;
     let report = call(&format!("http://{address}/api/status/503")).await;
-    assert_eq!(
-        (report.status.as_u16(), &report.json()["status"]),
-        (200, &json!(503))
-    );
+    assert_eq!((report.status.as_u16(), &report.json()["status"]), (200, &json!(503)));
     let report = call(&format!("http://{address}/api/trailers")).await.json();
     assert!(report["body"].as_str().unwrap().starts_with("This body"));
     let report = call(&format!("http://{address}")).await.json();
-    assert!(
-        report["body"]
-            .as_str()
-            .unwrap()
-            .starts_with("<!doctype html>")
-    );
+    assert!(report["body"].as_str().unwrap().starts_with("<!doctype html>"));
 }
 
 #[tokio::test]
 async fn of_a_long_body_the_beginning_is_reported() {
     let address = serve(service(&[])).await;
-    let report = call(&format!("http://{address}/api/bytes/1099511627776"))
-        .await
-        .json();
+    let report = call(&format!("http://{address}/api/bytes/1099511627776")).await.json();
     assert_eq!(report["body_truncated"], true);
     let body = report["body"].as_str().unwrap();
     assert!(body.starts_with("\0\u{1}") && body.chars().count() == 256 << 10);
@@ -111,10 +89,7 @@ async fn a_failure_is_explained() {
         let reply = call(&url).await;
         assert_eq!(reply.status, 502, "{url}");
         let report = reply.json();
-        assert!(
-            report["error"].as_str().unwrap().contains(reason),
-            "{report}"
-        );
+        assert!(report["error"].as_str().unwrap().contains(reason), "{report}");
         assert_eq!(report["service"], "orders");
         assert!(report["duration_ms"].is_f64());
         assert_eq!(report["status"], Value::Null);

@@ -16,9 +16,7 @@ use tower::ServiceExt as _;
 
 /// A service with these environment variables.
 fn service(variables: &[(&str, &str)]) -> Router {
-    let variables = variables
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
     test_app::router(test_app::Config::from_variables(variables).unwrap())
 }
 
@@ -49,20 +47,11 @@ async fn send(service: &Router, request: Request<Body>) -> Reply {
     let (head, body) = service.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
-    Reply {
-        status: head.status,
-        headers: head.headers,
-        body: body.to_bytes(),
-        trailers,
-    }
+    Reply { status: head.status, headers: head.headers, body: body.to_bytes(), trailers }
 }
 
 async fn ask(service: &Router, method: Method, target: &str, body: impl Into<Body>) -> Reply {
-    let request = Request::builder()
-        .method(method)
-        .uri(target)
-        .body(body.into())
-        .unwrap();
+    let request = Request::builder().method(method).uri(target).body(body.into()).unwrap();
     send(service, request).await
 }
 
@@ -74,8 +63,5 @@ async fn get(service: &Router, target: &str) -> Reply {
 async fn assert_refused(service: &Router, target: &str, status: u16) {
     let reply = get(service, target).await;
     assert_eq!(reply.status, status, "{target}");
-    assert!(
-        !reply.json()["error"].as_str().unwrap().is_empty(),
-        "{target}"
-    );
+    assert!(!reply.json()["error"].as_str().unwrap().is_empty(), "{target}");
 }

@@ -16,19 +16,10 @@ async fn a_stressful_answer_is_held() {
     let service = service(&[]);
     for (seconds, held) in [("0", 0.0), ("0.25", 0.25), ("300", 300.0), ("1e9", 300.0)] {
         let start = Instant::now();
-        let stress = get(&service, &format!("/api/stress/{seconds}"))
-            .await
-            .json();
+        let stress = get(&service, &format!("/api/stress/{seconds}")).await.json();
         let near = |seconds: f64| (seconds - held).abs() < 0.01;
-        assert!(
-            near(start.elapsed().as_secs_f64()),
-            "{seconds}: {:?}",
-            start.elapsed()
-        );
-        assert!(
-            near(stress["held_seconds"].as_f64().unwrap()),
-            "{seconds}: {stress}"
-        );
+        assert!(near(start.elapsed().as_secs_f64()), "{seconds}: {:?}", start.elapsed());
+        assert!(near(stress["held_seconds"].as_f64().unwrap()), "{seconds}: {stress}");
         assert_eq!(stress["requested_seconds"], seconds.parse::<f64>().unwrap());
     }
     for seconds in ["-1", "inf", "NaN", "long"] {
@@ -47,10 +38,7 @@ async fn events(target: &str) -> Vec<(Value, Duration)> {
     let (mut body, mut events) = (response.into_body(), Vec::new());
     while let Some(frame) = body.frame().await {
         let data = frame.unwrap().into_data().unwrap();
-        let text = std::str::from_utf8(&data)
-            .unwrap()
-            .strip_suffix("\n\n")
-            .unwrap();
+        let text = std::str::from_utf8(&data).unwrap().strip_suffix("\n\n").unwrap();
         // A line that begins with a colon only keeps the connection alive.
         if !text.starts_with(':') {
             let (id, json) = text.split_once("\ndata: ").unwrap();
@@ -85,23 +73,14 @@ async fn count_and_interval_can_be_chosen() {
         let start = Instant::now();
         assert_eq!(events(target).await.len(), count, "{target}");
         // A timer may be late by a millisecond, an interval of 0 included.
-        assert!(
-            (seconds..=seconds + 1).contains(&start.elapsed().as_secs()),
-            "{target}"
-        );
+        assert!((seconds..=seconds + 1).contains(&start.elapsed().as_secs()), "{target}");
     }
 }
 
 #[tokio::test]
 async fn impossible_streams_are_refused() {
     let service = service(&[]);
-    for query in [
-        "count=-1",
-        "count=1000001",
-        "count=",
-        "interval_ms=x",
-        "interval_ms=3600001",
-    ] {
+    for query in ["count=-1", "count=1000001", "count=", "interval_ms=x", "interval_ms=3600001"] {
         assert_refused(&service, &format!("/api/stream?{query}"), 400).await;
     }
 }

@@ -22,28 +22,19 @@ async fn the_byte_at_offset_i_is_i_modulo_251() {
         for suffix in ["", "?chunked=1"] {
             let reply = get(&service, &format!("/api/bytes/{count}{suffix}")).await;
             assert_eq!(reply.status, 200);
-            assert_eq!(
-                reply.header("content-type"),
-                Some("application/octet-stream")
-            );
+            assert_eq!(reply.header("content-type"), Some("application/octet-stream"));
             assert_eq!(reply.body.len(), count);
             let expected = (0..=250).cycle().take(count);
             assert!(reply.body.iter().copied().eq(expected), "{count}{suffix}");
             let length = suffix.is_empty().then(|| count.to_string());
-            assert_eq!(
-                reply.header("content-length"),
-                length.as_deref(),
-                "{count}{suffix}"
-            );
+            assert_eq!(reply.header("content-length"), length.as_deref(), "{count}{suffix}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_tebibyte_is_announced_at_once_and_made_piece_by_piece() {
-    let request = Request::get("/api/bytes/1099511627776")
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::get("/api/bytes/1099511627776").body(Body::empty()).unwrap();
     let response = service(&[]).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-length"], "1099511627776");
     let mut body = pin!(response.into_body());
@@ -70,17 +61,11 @@ async fn an_upload_is_measured_and_hashed() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     for method in [Method::POST, Method::PUT] {
         let upload = ask(&service, method, "/api/upload", "abc").await.json();
-        assert_eq!(
-            (&upload["size"], &upload["sha256"]),
-            (&json!(3), &json!(abc))
-        );
+        assert_eq!((&upload["size"], &upload["sha256"]), (&json!(3), &json!(abc)));
     }
     let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let upload = ask(&service, Method::POST, "/api/upload", "").await.json();
-    assert_eq!(
-        (&upload["size"], &upload["sha256"]),
-        (&json!(0), &json!(nothing))
-    );
+    assert_eq!((&upload["size"], &upload["sha256"]), (&json!(0), &json!(nothing)));
 }
 
 #[tokio::test]
@@ -90,9 +75,7 @@ async fn an_upload_has_no_limit() {
     (0..40).for_each(|_| hash.update(&chunk));
     let chunks = std::iter::repeat_n(Ok::<_, Infallible>(chunk), 40);
     let body = Body::from_stream(stream::iter(chunks));
-    let upload = ask(&service(&[]), Method::PUT, "/api/upload", body)
-        .await
-        .json();
+    let upload = ask(&service(&[]), Method::PUT, "/api/upload", body).await.json();
     assert_eq!(upload["size"], 40 << 20);
     assert_eq!(upload["sha256"], HEXLOWER.encode(&hash.finalize()));
 }

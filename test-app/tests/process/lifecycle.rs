@@ -22,11 +22,7 @@ fn the_address_is_the_only_output_and_either_signal_ends_the_service() {
         let (ip, port) = service.address.split_once(':').unwrap();
         assert_eq!(ip, "127.0.0.1");
         assert_ne!(port.parse::<u16>().unwrap(), 0);
-        assert!(
-            service
-                .exchange("GET /health HTTP/1.1")
-                .starts_with("HTTP/1.1 200 OK\r\n")
-        );
+        assert!(service.exchange("GET /health HTTP/1.1").starts_with("HTTP/1.1 200 OK\r\n"));
         service.signal(signal);
         let (status, output) = service.end();
         assert_eq!((status.code(), output.as_str()), (Some(0), ""), "{signal}");
@@ -38,22 +34,13 @@ fn a_port_in_use_is_reported() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
     let sentence = format!("Cannot listen on 127.0.0.1:{port}: Address already in use");
-    assert_no_start(
-        &[("PORT", &port.to_string()), ("BIND", "127.0.0.1")],
-        &sentence,
-    );
+    assert_no_start(&[("PORT", &port.to_string()), ("BIND", "127.0.0.1")], &sentence);
 }
 
 #[test]
 fn an_impossible_setting_is_reported() {
-    assert_no_start(
-        &[("PORT", "65536")],
-        "PORT must be a whole number from 0 to 65535",
-    );
-    assert_no_start(
-        &[("PORT", "0"), ("BIND", "localhost")],
-        "BIND must be an IP address",
-    );
+    assert_no_start(&[("PORT", "65536")], "PORT must be a whole number from 0 to 65535");
+    assert_no_start(&[("PORT", "0"), ("BIND", "localhost")], "BIND must be an IP address");
 }
 
 #[test]

@@ -15,10 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The program with nothing but these environment variables.
 fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_test-app"));
-    command
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null());
+    command.env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
     command
 }
 
@@ -40,11 +37,7 @@ impl Service {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.strip_prefix("listening on http://").unwrap();
-        Self {
-            child,
-            stdout,
-            address: address.trim_end().to_owned(),
-        }
+        Self { child, stdout, address: address.trim_end().to_owned() }
     }
 
     fn connect(&self) -> TcpStream {
@@ -72,13 +65,7 @@ impl Service {
 
     fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Waits until the process has ended; returns its status and what it printed since the start.
@@ -115,11 +102,7 @@ fn read_until(stream: &mut TcpStream, part: &str) -> String {
     let mut byte = [0];
     while !text.ends_with(part.as_bytes()) {
         let seen = String::from_utf8_lossy(&text);
-        assert_eq!(
-            stream.read(&mut byte).unwrap(),
-            1,
-            "no {part:?} after {seen:?}"
-        );
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "no {part:?} after {seen:?}");
         text.push(byte[0]);
     }
     String::from_utf8(text).unwrap()

@@ -19,13 +19,9 @@ fn open(service: &Service, path: &str, protocols: Option<&str>) -> (Client, Resp
     let url = format!("ws://{}{path}", service.address);
     let mut request = url.into_client_request().unwrap();
     if let Some(protocols) = protocols {
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", protocols.parse().unwrap());
+        request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
     }
-    let config = WebSocketConfig::default()
-        .max_message_size(None)
-        .max_frame_size(None);
+    let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
     tungstenite::client::client_with_config(request, service.connect(), Some(config)).unwrap()
 }
 
@@ -35,9 +31,7 @@ fn client(service: &Service) -> Client {
 
 /// Reads the close frame and then the proper end of the connection.
 fn closing(client: &mut Client) -> CloseFrame {
-    let Message::Close(Some(frame)) = client.read().unwrap() else {
-        panic!("not closed")
-    };
+    let Message::Close(Some(frame)) = client.read().unwrap() else { panic!("not closed") };
     match client.read() {
         Err(Error::ConnectionClosed) => frame,
         other => panic!("{other:?}"),
@@ -71,19 +65,11 @@ fn fragments_are_joined_and_pings_answered() {
     let service = Service::start();
     let mut client = client(&service);
     let part = |text: &str, code, last| {
-        Message::Frame(Frame::message(
-            Bytes::copy_from_slice(text.as_bytes()),
-            code,
-            last,
-        ))
+        Message::Frame(Frame::message(Bytes::copy_from_slice(text.as_bytes()), code, last))
     };
-    client
-        .send(part("one ", OpCode::Data(Data::Text), false))
-        .unwrap();
+    client.send(part("one ", OpCode::Data(Data::Text), false)).unwrap();
     client.send(Message::Ping("hello".into())).unwrap();
-    client
-        .send(part("two", OpCode::Data(Data::Continue), true))
-        .unwrap();
+    client.send(part("two", OpCode::Data(Data::Continue), true)).unwrap();
     assert_eq!(client.read().unwrap(), Message::Pong("hello".into()));
     assert_eq!(client.read().unwrap(), Message::text("one two"));
 }
@@ -91,10 +77,7 @@ fn fragments_are_joined_and_pings_answered() {
 #[test]
 fn the_first_known_protocol_of_the_offer_is_agreed() {
     let service = Service::start();
-    for (offer, protocol) in [
-        ("chat, echo.v1", "chat"),
-        ("other, echo.v1, chat", "echo.v1"),
-    ] {
+    for (offer, protocol) in [("chat, echo.v1", "chat"), ("other, echo.v1, chat", "echo.v1")] {
         let (mut client, response) = open(&service, "/ws", Some(offer));
         assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
         assert_eq!(response.headers()["x-service-name"], "test-app");
@@ -113,13 +96,7 @@ fn the_service_closes_with_the_wanted_code_and_reason() {
     ] {
         let mut client = client(&service);
         client.send(Message::text(command)).unwrap();
-        assert_eq!(
-            closing(&mut client),
-            CloseFrame {
-                code,
-                reason: reason.into()
-            }
-        );
+        assert_eq!(closing(&mut client), CloseFrame { code, reason: reason.into() });
     }
 }
 

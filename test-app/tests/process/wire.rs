@@ -29,17 +29,9 @@ fn the_trailer_field_is_sent_to_whom_it_is_welcome() {
     assert!(head.contains("\r\ntransfer-encoding: chunked"), "{head}");
     assert!(head.contains("\r\ntrailer: x-checksum"), "{head}");
     let trailer = body.split_once("\r\n0\r\n").unwrap().1.to_ascii_lowercase();
-    let checksum = trailer
-        .strip_prefix("x-checksum: ")
-        .unwrap()
-        .strip_suffix("\r\n\r\n")
-        .unwrap();
+    let checksum = trailer.strip_prefix("x-checksum: ").unwrap().strip_suffix("\r\n\r\n").unwrap();
     assert_eq!(checksum.len(), 64);
-    assert!(
-        service
-            .exchange("GET /api/trailers HTTP/1.1")
-            .ends_with("\r\n0\r\n\r\n")
-    );
+    assert!(service.exchange("GET /api/trailers HTTP/1.1").ends_with("\r\n0\r\n\r\n"));
 }
 
 #[test]
@@ -67,10 +59,7 @@ fn responses_without_content_have_no_body() {
         let response = service.exchange(&format!("GET /api/status/{code} HTTP/1.1"));
         let (head, body) = split(&response);
         assert!(head.starts_with(&format!("http/1.1 {code} ")), "{head}");
-        assert!(
-            !head.contains("content-length") && !head.contains("transfer-encoding"),
-            "{head}"
-        );
+        assert!(!head.contains("content-length") && !head.contains("transfer-encoding"), "{head}");
         assert_eq!(body, "");
     }
 }
@@ -81,10 +70,7 @@ fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
     let request = "POST /api/echo HTTP/1.1\r\nContent-Length: 10485761\r\nExpect: 100-continue";
     assert!(service.exchange(request).starts_with("HTTP/1.1 413 "));
     let mut stream = service.begin(&request.replace("10485761", "3"));
-    assert_eq!(
-        read_until(&mut stream, "\r\n\r\n"),
-        "HTTP/1.1 100 Continue\r\n\r\n"
-    );
+    assert_eq!(read_until(&mut stream, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"abc").unwrap();
     assert!(read_until(&mut stream, "}").contains("\"body\":\"abc\""));
 }

@@ -3,9 +3,7 @@ use crate::{Duplex, Rng};
 
 fn conns_with(count: usize) -> (Conns<usize>, Vec<ConnId>) {
     let mut conns = Conns::new();
-    let ids = (0..count)
-        .map(|state| conns.insert(Duplex::new(1024), state))
-        .collect();
+    let ids = (0..count).map(|state| conns.insert(Duplex::new(1024), state)).collect();
     while conns.poll_touched().is_some() {}
     (conns, ids)
 }
@@ -60,10 +58,7 @@ fn an_idle_connection_owns_no_memory_and_a_busy_one_takes_used_memory() {
     let (mut conns, ids) = conns_with(2);
     conns.get_mut(ids[0]).unwrap().io.tx.extend(&[0; 900]);
     conns.settle(ids[0]);
-    assert!(
-        conns.get(ids[0]).unwrap().io.tx.capacity() > 0,
-        "it is in use"
-    );
+    assert!(conns.get(ids[0]).unwrap().io.tx.capacity() > 0, "it is in use");
     conns.get_mut(ids[0]).unwrap().io.tx.clear();
     conns.settle(ids[0]);
     assert_eq!(conns.get(ids[0]).unwrap().io.tx.capacity(), 0);

@@ -40,10 +40,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             return self.close(conn, CloseReason::Aborted);
         }
         if socket.broken.is_some() && (socket.eof || ends) {
-            let error = socket
-                .broken
-                .take()
-                .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+            let error = socket.broken.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
             return self.close(conn, CloseReason::Failed(error));
         }
         if io.closing.is_some()

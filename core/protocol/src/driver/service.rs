@@ -105,11 +105,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             };
             let io = &mut connection.io;
             let discard = io.closing >= Some(Closing::AfterFlush);
-            let room = if discard {
-                FILL_BYTES_MAX
-            } else {
-                io.rx_room()
-            };
+            let room = if discard { FILL_BYTES_MAX } else { io.rx_room() };
             if !socket.ready.readable || socket.eof || room == 0 {
                 return moved;
             }
@@ -164,11 +160,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Tells the application that something moved; a closing connection is the driver's alone.
     fn progress(&mut self, conn: ConnId) {
-        let closing = self
-            .app
-            .conns()
-            .get(conn)
-            .and_then(|connection| connection.io.closing);
+        let closing = self.app.conns().get(conn).and_then(|connection| connection.io.closing);
         if closing < Some(Closing::AfterFlush) {
             self.tell(Event::Progress { conn });
         }

@@ -11,26 +11,10 @@ use crate::{
     ListenerId, Rng, Security, Target, Traffic,
 };
 
-const READABLE: Readiness = Readiness {
-    readable: true,
-    writable: false,
-    closed: false,
-};
-const WRITABLE: Readiness = Readiness {
-    readable: false,
-    writable: true,
-    closed: false,
-};
-const BOTH: Readiness = Readiness {
-    readable: true,
-    writable: true,
-    closed: false,
-};
-const HANGUP: Readiness = Readiness {
-    readable: true,
-    writable: true,
-    closed: true,
-};
+const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
+const BOTH: Readiness = Readiness { readable: true, writable: true, closed: false };
+const HANGUP: Readiness = Readiness { readable: true, writable: true, closed: true };
 
 /// What a peer does, in the order in which it is read.
 enum Incoming {
@@ -97,9 +81,7 @@ impl Transport for Scripted {
         }
         if self.pending {
             self.pending = false;
-            let _ = self
-                .acts
-                .send(Act::Wrote(self.name, b"<handshake>".to_vec()));
+            let _ = self.acts.send(Act::Wrote(self.name, b"<handshake>".to_vec()));
         }
         if self.handshaking {
             return Ok(Flushed::All(0));
@@ -111,11 +93,7 @@ impl Transport for Scripted {
         }
         self.room -= count;
         tx.consume(count);
-        if tx.is_empty() {
-            Ok(Flushed::All(count))
-        } else {
-            Ok(Flushed::Blocked(count))
-        }
+        if tx.is_empty() { Ok(Flushed::All(count)) } else { Ok(Flushed::Blocked(count)) }
     }
 
     fn has_pending(&self) -> bool {
@@ -286,13 +264,7 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
         let (sender, acts) = mpsc::channel();
-        Self {
-            driver: Driver::new(app, Rng::from_seed(1), now),
-            now,
-            acts,
-            sender,
-            names: 0,
-        }
+        Self { driver: Driver::new(app, Rng::from_seed(1), now), now, acts, sender, names: 0 }
     }
 
     fn transport(&mut self) -> Scripted {
@@ -416,9 +388,7 @@ fn connections_are_served_in_the_order_in_which_they_became_ready() {
 fn a_touched_connection_is_written_once_for_all_that_were_ready() {
     let mut world = World::new();
     let tunnel = world.accept(Rule::Keep);
-    let downstreams: Vec<_> = (0..20)
-        .map(|_| world.accept(Rule::Forward(tunnel)))
-        .collect();
+    let downstreams: Vec<_> = (0..20).map(|_| world.accept(Rule::Forward(tunnel))).collect();
     for downstream in downstreams {
         world.receive(downstream, bytes("r"), READABLE);
     }
@@ -480,15 +450,8 @@ fn a_broken_write_still_delivers_what_arrived_but_no_end() {
     world.peer(conn).incoming.push_back(Incoming::Eof);
     world.driver.settle();
     assert_eq!(world.driver.app().got[&1], b"half an answ");
-    assert_eq!(
-        world.heard(),
-        [Heard::Progress(1), Heard::Closed(1, "failed")]
-    );
-    assert_eq!(
-        world.driver.app().ended,
-        [0_u16; 0],
-        "the half must not be taken for the whole"
-    );
+    assert_eq!(world.heard(), [Heard::Progress(1), Heard::Closed(1, "failed")]);
+    assert_eq!(world.driver.app().ended, [0_u16; 0], "the half must not be taken for the whole");
 }
 
 #[test]
@@ -498,10 +461,7 @@ fn a_reset_is_told_after_the_bytes_before_it() {
     world.receive(conn, bytes("abc"), READABLE);
     world.receive(conn, Incoming::Reset, HANGUP);
     world.driver.settle();
-    assert_eq!(
-        world.heard(),
-        [Heard::Progress(1), Heard::Closed(1, "failed")]
-    );
+    assert_eq!(world.heard(), [Heard::Progress(1), Heard::Closed(1, "failed")]);
     assert_eq!(world.driver.app().got[&1], b"abc");
 }
 
@@ -521,16 +481,9 @@ fn an_answered_connection_discards_until_the_peer_closes() {
     world.driver.settle();
     assert_eq!(
         world.acts(),
-        [
-            Act::Wrote(1, b"answer".to_vec()),
-            Act::Finished(1),
-            Act::Dropped(1)
-        ]
+        [Act::Wrote(1, b"answer".to_vec()), Act::Finished(1), Act::Dropped(1)]
     );
-    assert_eq!(
-        world.heard(),
-        [Heard::Progress(1), Heard::Closed(1, "finished")]
-    );
+    assert_eq!(world.heard(), [Heard::Progress(1), Heard::Closed(1, "finished")]);
 }
 
 #[test]
@@ -543,11 +496,7 @@ fn a_peer_that_never_closes_is_left_behind_without_a_reset() {
     world.pass(LINGER_TIMEOUT - Duration::from_millis(1));
     assert_eq!(world.acts(), []);
     world.pass(Duration::from_millis(1));
-    assert_eq!(
-        world.acts(),
-        [Act::Dropped(1)],
-        "a reset could destroy the answer in the kernel"
-    );
+    assert_eq!(world.acts(), [Act::Dropped(1)], "a reset could destroy the answer in the kernel");
     assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
 }
 
@@ -619,16 +568,11 @@ fn who_is_not_taken_in_is_reset() {
 fn a_connection_that_was_asked_for_comes_or_fails() {
     let mut world = World::new();
     let (first, second) = (world.dial(), world.dial());
-    world
-        .driver
-        .connect_failed(first, ErrorKind::TimedOut.into());
+    world.driver.connect_failed(first, ErrorKind::TimedOut.into());
     let transport = world.transport();
     world.driver.connected(second, transport);
     world.driver.settle();
-    assert_eq!(
-        world.heard(),
-        [Heard::Closed(1, "connect failed"), Heard::Connected(2)]
-    );
+    assert_eq!(world.heard(), [Heard::Closed(1, "connect failed"), Heard::Connected(2)]);
 }
 
 #[test]
@@ -674,9 +618,7 @@ fn a_second_connect_of_one_slot_is_dropped() {
         let transport = world.transport();
         world.driver.connected(conn, transport);
     }
-    world
-        .driver
-        .connect_failed(conn, ErrorKind::TimedOut.into());
+    world.driver.connect_failed(conn, ErrorKind::TimedOut.into());
     assert_eq!(world.heard(), [Heard::Connected(1)]);
     assert_eq!(world.acts(), [Act::Dropped(3)]);
 }
@@ -728,10 +670,7 @@ fn reading_may_give_the_transport_something_to_say() {
     world.driver.settle();
     assert_eq!(
         world.acts(),
-        [
-            Act::Wrote(1, b"<handshake>".to_vec()),
-            Act::Wrote(1, b"request".to_vec())
-        ]
+        [Act::Wrote(1, b"<handshake>".to_vec()), Act::Wrote(1, b"request".to_vec())]
     );
 }
 
@@ -742,10 +681,7 @@ fn commands_come_out_in_order() {
     let mut cx = super::context(&mut world.driver.rng, &mut world.driver.commands, world.now);
     cx.connect(conn, target());
     cx.exit();
-    let connect = Command::Connect {
-        conn,
-        target: target(),
-    };
+    let connect = Command::Connect { conn, target: target() };
     assert_eq!(world.driver.poll_command(), Some(connect));
     assert_eq!(world.driver.poll_command(), Some(Command::Exit));
     assert_eq!(world.driver.poll_command(), None);
@@ -797,10 +733,7 @@ fn every_connection_is_closed_exactly_once() {
         assert_eq!(closed, all, "seed {seed}");
         assert!(world.driver.app().conns.is_empty(), "seed {seed}");
         assert!(!world.driver.has_work(), "seed {seed}");
-        assert!(
-            world.driver.sockets.iter().all(Option::is_none),
-            "seed {seed}"
-        );
+        assert!(world.driver.sockets.iter().all(Option::is_none), "seed {seed}");
     }
 }
 
@@ -844,14 +777,10 @@ fn disturb(world: &mut World, conn: ConnId, rng: &mut Rng) {
         7 => {
             if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
                 let how = [Closing::Write, Closing::AfterFlush, Closing::Abort];
-                connection
-                    .io
-                    .close(how[usize::try_from(rng.below(3)).unwrap()]);
+                connection.io.close(how[usize::try_from(rng.below(3)).unwrap()]);
             }
         }
-        8 => world
-            .driver
-            .connect_failed(conn, ErrorKind::TimedOut.into()),
+        8 => world.driver.connect_failed(conn, ErrorKind::TimedOut.into()),
         9 => {
             let mut transport = world.transport();
             transport.handshaking = rng.below(2) == 0;

@@ -70,23 +70,13 @@ impl Decoder {
     /// the error is reported again.
     pub fn decode<'b>(&mut self, rx: &'b [u8], max: usize, eof: Eof) -> Result<Decoded<'b>, Error> {
         let decoded = self.advance(rx, max);
-        let is_stuck = matches!(
-            decoded,
-            Ok(Decoded {
-                used: 0,
-                end: None,
-                ..
-            })
-        );
+        let is_stuck = matches!(decoded, Ok(Decoded { used: 0, end: None, .. }));
         // Data that is not asked for yet (`max` is zero) is not missing.
         let is_cut_short = is_stuck && eof == Eof::Reached && (max > 0 || rx.is_empty());
         let decoded = match self.0 {
             Decoding::UntilClose if is_cut_short => {
                 self.0 = Decoding::Ended;
-                Ok(Decoded {
-                    end: Some(b""),
-                    ..Decoded::default()
-                })
+                Ok(Decoded { end: Some(b""), ..Decoded::default() })
             }
             Decoding::Sized { .. } | Decoding::Chunked(_) if is_cut_short => Err(Error::Truncated),
             Decoding::Sized { .. }
@@ -111,11 +101,7 @@ impl Decoder {
                 if end.is_some() {
                     self.0 = Decoding::Ended;
                 }
-                Ok(Decoded {
-                    used: data.len(),
-                    data,
-                    end,
-                })
+                Ok(Decoded { used: data.len(), data, end })
             }
             Decoding::Chunked(decoder) => {
                 let decoded = decoder.decode(rx, max)?;
@@ -126,16 +112,9 @@ impl Decoder {
             }
             Decoding::UntilClose => {
                 let data = rx.get(..max).unwrap_or(rx);
-                Ok(Decoded {
-                    used: data.len(),
-                    data,
-                    end: None,
-                })
+                Ok(Decoded { used: data.len(), data, end: None })
             }
-            Decoding::Ended => Ok(Decoded {
-                end: Some(b""),
-                ..Decoded::default()
-            }),
+            Decoding::Ended => Ok(Decoded { end: Some(b""), ..Decoded::default() }),
             Decoding::Failed(error) => Err(*error),
         }
     }
@@ -178,10 +157,7 @@ impl Encoder {
     /// Whether everything that the head announced is written.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
-        matches!(
-            self.0,
-            Encoding::Sized { left: 0 } | Encoding::Withheld | Encoding::Ended
-        )
+        matches!(self.0, Encoding::Sized { left: 0 } | Encoding::Withheld | Encoding::Ended)
     }
 
     /// Writes body bytes.
@@ -191,9 +167,7 @@ impl Encoder {
     pub fn write(&mut self, data: &[u8], tx: &mut Buf) -> Result<(), Error> {
         match &mut self.0 {
             Encoding::Sized { left } => {
-                *left = left
-                    .checked_sub(data.len() as u64)
-                    .ok_or(Error::BodyOverflow)?;
+                *left = left.checked_sub(data.len() as u64).ok_or(Error::BodyOverflow)?;
                 tx.extend(data);
             }
             Encoding::Chunked => chunked::write(data, tx),

@@ -89,10 +89,7 @@ impl Decoder {
                 if !decoded.data.is_empty() {
                     return Ok(0);
                 }
-                let count = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(max)
-                    .min(rest.len());
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(max).min(rest.len());
                 decoded.data = rest.get(..count).unwrap_or_default();
                 *left -= count as u64;
                 if *left == 0 {
@@ -105,11 +102,7 @@ impl Decoder {
                     *self = Self::Size;
                     return Ok(CRLF.len());
                 }
-                if CRLF.starts_with(rest) {
-                    Ok(0)
-                } else {
-                    Err(Error::BadChunk)
-                }
+                if CRLF.starts_with(rest) { Ok(0) } else { Err(Error::BadChunk) }
             }
             Self::Trailers(reader) => {
                 let Some((used, section)) = reader.read(rest)? else {
@@ -132,20 +125,11 @@ fn size_line(rest: &[u8]) -> Result<Option<(usize, u64)>, Error> {
     const LINE_MAX: usize = SIZE_DIGITS_MAX + EXTENSION_MAX + CRLF.len();
     let window = rest.get(..LINE_MAX).unwrap_or(rest);
     let Some(end) = memchr::memchr(b'\n', window) else {
-        return if window.len() == LINE_MAX {
-            Err(Error::BadChunk)
-        } else {
-            Ok(None)
-        };
+        return if window.len() == LINE_MAX { Err(Error::BadChunk) } else { Ok(None) };
     };
-    let line = window
-        .get(..end)
-        .and_then(|line| line.strip_suffix(b"\r"))
-        .ok_or(Error::BadChunk)?;
-    let digits = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
+    let line =
+        window.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(Error::BadChunk)?;
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits == 0 || digits > SIZE_DIGITS_MAX {
         return Err(Error::BadChunk);
     }
@@ -153,9 +137,7 @@ fn size_line(rest: &[u8]) -> Result<Option<(usize, u64)>, Error> {
     if !is_extension(extension) {
         return Err(Error::BadChunk);
     }
-    let size = digits
-        .iter()
-        .fold(0, |size, &digit| size << 4 | u64::from(hex_value(digit)));
+    let size = digits.iter().fold(0, |size, &digit| size << 4 | u64::from(hex_value(digit)));
     Ok(Some((end + 1, size)))
 }
 
@@ -166,9 +148,7 @@ fn is_extension(bytes: &[u8]) -> bool {
         None => true,
         Some(b';') => {
             bytes.len() <= EXTENSION_MAX
-                && !bytes
-                    .iter()
-                    .any(|&byte| byte.is_ascii_control() && byte != b'\t')
+                && !bytes.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t')
         }
         Some(_) => false,
     }

@@ -35,18 +35,9 @@ pub struct ClientConn {
 #[derive(Debug)]
 enum State {
     Idle,
-    Asked {
-        request: Encoder,
-        question: Question,
-    },
-    Answered {
-        request: Encoder,
-        response: Decoder,
-    },
-    Upgraded {
-        tx: Encoder,
-        rx: Decoder,
-    },
+    Asked { request: Encoder, question: Question },
+    Answered { request: Encoder, response: Decoder },
+    Upgraded { tx: Encoder, rx: Decoder },
 }
 
 /// What decides how the response is read.
@@ -62,11 +53,7 @@ impl ClientConn {
     #[must_use]
     pub const fn new(head_max: usize) -> Self {
         let scan = HeadScan::new(scan::Kind::Response, head_max);
-        Self {
-            scan,
-            state: State::Idle,
-            close: None,
-        }
+        Self { scan, state: State::Idle, close: None }
     }
 
     /// Writes a request head as it is: whoever sent it through the tunnel made it for this hop.
@@ -77,10 +64,7 @@ impl ClientConn {
     /// # Panics
     /// When the exchange before has not been left with [`Self::next`].
     pub fn send(&mut self, head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
-        assert!(
-            matches!(self.state, State::Idle),
-            "a request inside of an exchange"
-        );
+        assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
         let framing = Framing::new(head.fields);
         let request = Encoder::new(framing.request_body(head.version)?);
         tx.extend(head.bytes);
@@ -178,10 +162,7 @@ impl ClientConn {
         let until_close = (length == BodyLength::UntilClose).then_some(CloseReason::UntilClose);
         let refusal = framing.close_reason(head.version);
         self.close = self.close.or(refusal).or(until_close);
-        self.state = State::Answered {
-            request: *request,
-            response: Decoder::new(length),
-        };
+        self.state = State::Answered { request: *request, response: Decoder::new(length) };
         Ok(Received::Final(length))
     }
 
@@ -192,10 +173,9 @@ impl ClientConn {
     pub fn decode<'b>(&mut self, rx: &'b [u8], max: usize, eof: Eof) -> Result<Decoded<'b>, Error> {
         let decoded = match &mut self.state {
             State::Idle | State::Asked { .. } => Ok(Decoded::default()),
-            State::Answered {
-                response: decoder, ..
+            State::Answered { response: decoder, .. } | State::Upgraded { rx: decoder, .. } => {
+                decoder.decode(rx, max, eof)
             }
-            | State::Upgraded { rx: decoder, .. } => decoder.decode(rx, max, eof),
         };
         self.judge(decoded)
     }
@@ -205,10 +185,9 @@ impl ClientConn {
     pub const fn has_response_ended(&self) -> bool {
         match &self.state {
             State::Idle | State::Asked { .. } => false,
-            State::Answered {
-                response: decoder, ..
+            State::Answered { response: decoder, .. } | State::Upgraded { rx: decoder, .. } => {
+                decoder.has_ended()
             }
-            | State::Upgraded { rx: decoder, .. } => decoder.has_ended(),
         }
     }
 
@@ -235,11 +214,7 @@ impl ClientConn {
     /// # Panics
     /// When there is a [`Self::close_reason`].
     pub fn next(&mut self) {
-        assert_eq!(
-            self.close_reason(),
-            None,
-            "another request on a lost connection"
-        );
+        assert_eq!(self.close_reason(), None, "another request on a lost connection");
         self.state = State::Idle;
     }
 

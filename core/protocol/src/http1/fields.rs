@@ -124,10 +124,7 @@ pub fn tokens<'f, 'b>(
 
 /// The elements of one comma-separated list, empty ones left out (RFC 9110 5.6.1).
 pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// Whether a byte may be part of a token, such as a method or a name (RFC 9110 5.6.2).
@@ -155,10 +152,7 @@ pub fn is_host(bytes: &[u8]) -> bool {
         None => {
             let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
             let (name, port) = bytes.split_at_checked(end).unwrap_or_default();
-            (
-                !name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)),
-                port,
-            )
+            (!name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)), port)
         }
     };
     is_name && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
@@ -182,8 +176,7 @@ fn has_name(names: &[&str], name: &str) -> bool {
 
 fn has_prefix(prefixes: &[&str], name: &str) -> bool {
     prefixes.iter().any(|prefix| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     })
 }
 
@@ -194,9 +187,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether that can be a field's value: no control characters but the tab (RFC 9110 5.5).
 pub(super) fn is_value(bytes: &[u8]) -> bool {
-    !bytes
-        .iter()
-        .any(|&byte| byte.is_ascii_control() && byte != b'\t')
+    !bytes.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 #[cfg(test)]

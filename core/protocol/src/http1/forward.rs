@@ -10,7 +10,6 @@ use super::fields::{self, Name};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
 
-
 use super::lines::{self, Lines, write_display, write_line};
 
 /// How a request's body goes on to the service.
@@ -62,10 +61,7 @@ pub fn authority<'b>(head: &RequestHead<'_, 'b>) -> Result<&'b str, Error> {
     if head.method == "CONNECT" {
         return Err(Error::UnsupportedMethod);
     }
-    let mut hosts = head
-        .fields
-        .iter()
-        .filter(|field| Name::new(field.name) == Name::Host);
+    let mut hosts = head.fields.iter().filter(|field| Name::new(field.name) == Name::Host);
     let host = hosts.next().ok_or(Error::MissingHost)?;
     if hosts.next().is_some() {
         return Err(Error::DuplicateHost);
@@ -165,11 +161,7 @@ impl<'b> Target<'b> {
             None if is_options => "*",
             None => "/",
         };
-        Some(Self::Absolute {
-            authority,
-            prefix,
-            rest,
-        })
+        Some(Self::Absolute { authority, prefix, rest })
     }
 
     /// Both parts of the target in a request line that must be written anew.

@@ -70,10 +70,7 @@ enum Seen<'b> {
 impl<'s, 'b> Framing<'s, 'b> {
     /// Gathers; nothing is judged yet.
     pub(super) fn new(fields: &'s [httparse::Header<'b>]) -> Self {
-        let mut framing = Self {
-            fields,
-            ..Self::default()
-        };
+        let mut framing = Self { fields, ..Self::default() };
         for field in fields {
             framing.read(field);
         }

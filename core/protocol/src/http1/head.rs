@@ -89,13 +89,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         };
         let fields: &'s [httparse::Header<'b>] = request.headers;
         check_lines(bytes, length, fields)?;
-        Ok(Self {
-            method,
-            target,
-            version: Version::new(version),
-            fields,
-            bytes,
-        })
+        Ok(Self { method, target, version: Version::new(version), fields, bytes })
     }
 
     /// Refuses what can never become a head, however it goes on.
@@ -138,12 +132,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         };
         let fields: &'s [httparse::Header<'b>] = response.headers;
         check_lines(bytes, length, fields)?;
-        Ok(Self {
-            status,
-            version: Version::new(version),
-            fields,
-            bytes,
-        })
+        Ok(Self { status, version: Version::new(version), fields, bytes })
     }
 
     /// Refuses what can never become a head, however it goes on.
@@ -170,11 +159,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
 impl Version {
     /// The version for `httparse`'s minor number; that parser knows no others than these two.
     const fn new(minor: u8) -> Self {
-        if minor == 0 {
-            Self::Http10
-        } else {
-            Self::Http11
-        }
+        if minor == 0 { Self::Http10 } else { Self::Http11 }
     }
 }
 
@@ -195,21 +180,12 @@ impl From<httparse::Error> for Error {
 /// Where the line of a field begins in the head that it was read from. `httparse` borrows names
 /// and values from the head, so the distance of two addresses is a position in it.
 pub(super) fn line_start(bytes: &[u8], field: &httparse::Header<'_>) -> usize {
-    field
-        .name
-        .as_ptr()
-        .addr()
-        .saturating_sub(bytes.as_ptr().addr())
+    field.name.as_ptr().addr().saturating_sub(bytes.as_ptr().addr())
 }
 
 /// Where the value of a field ends in the head that it was read from.
 pub(super) fn value_end(bytes: &[u8], field: &httparse::Header<'_>) -> usize {
-    field
-        .value
-        .as_ptr_range()
-        .end
-        .addr()
-        .saturating_sub(bytes.as_ptr().addr())
+    field.value.as_ptr_range().end.addr().saturating_sub(bytes.as_ptr().addr())
 }
 
 /// Checks what `httparse` leaves open in a request line, as far as that was read.
@@ -252,18 +228,11 @@ fn check_lines(bytes: &[u8], length: usize, fields: &[httparse::Header<'_>]) -> 
             options += 1 + memchr::memchr_iter(b',', field.value).count();
         }
     }
-    if options > OPTIONS_MAX {
-        Err(Error::TooManyFields)
-    } else {
-        Ok(())
-    }
+    if options > OPTIONS_MAX { Err(Error::TooManyFields) } else { Ok(()) }
 }
 
 fn field<'b>(fields: &[httparse::Header<'b>], name: &str) -> Option<&'b [u8]> {
-    fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(name))
-        .map(|field| field.value)
+    fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 
 #[cfg(test)]

@@ -35,11 +35,7 @@ pub(super) struct Lines<'s, 'b> {
 
 impl<'s, 'b> Lines<'s, 'b> {
     pub(super) const fn new(bytes: &'b [u8], fields: &'s [httparse::Header<'b>]) -> Self {
-        Self {
-            bytes,
-            fields,
-            run: 0,
-        }
+        Self { bytes, fields, run: 0 }
     }
 
     /// Writes the request line anew, in place of the one that there is.

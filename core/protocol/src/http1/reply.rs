@@ -22,11 +22,7 @@ pub struct Reply<'r> {
 pub(super) fn write_head(reply: &Reply<'_>, tx: &mut Buf) {
     // Writing to a queue cannot fail.
     let _ = write!(tx, "HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status));
-    for (name, value) in reply
-        .fields
-        .iter()
-        .chain(&[("Content-Type", reply.content_type)])
-    {
+    for (name, value) in reply.fields.iter().chain(&[("Content-Type", reply.content_type)]) {
         if is_token(name.as_bytes()) && is_value(value.as_bytes()) {
             let _ = write!(tx, "{name}: {value}\r\n");
         }

@@ -41,11 +41,7 @@ impl HeadScan {
     /// A scan for heads of up to `max` bytes.
     #[must_use]
     pub const fn new(kind: Kind, max: usize) -> Self {
-        Self {
-            kind,
-            max,
-            progress: Progress::NONE,
-        }
+        Self { kind, max, progress: Progress::NONE }
     }
 
     /// The length of the head that `rx` begins with, its blank line included, once that is there.
@@ -102,11 +98,7 @@ impl Kind {
 }
 
 impl Progress {
-    const NONE: Self = Self {
-        line: 0,
-        scanned: 0,
-        try_at: 1,
-    };
+    const NONE: Self = Self { line: 0, scanned: 0, try_at: 1 };
 
     /// Goes on from line end to line end until the empty line or the end of `window`.
     fn find_end(&mut self, window: &[u8]) -> Result<Option<usize>, Error> {

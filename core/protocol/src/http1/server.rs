@@ -13,11 +13,11 @@
 use std::ops::Range;
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
+use super::fields::CRLF;
 use super::framing::{BodyLength, CloseReason, Framing};
+use super::lines;
 use super::reply::{self, Reply};
 use super::request::Request;
-use super::fields::CRLF;
-use super::lines;
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
@@ -45,8 +45,6 @@ enum State {
 struct Caller {
     version: Version,
     question: Question,
-    /// The body is held back until a 100.
-    awaits_continue: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,19 +89,14 @@ impl ServerConn {
     /// # Panics
     /// When the exchange before has not been left with [`Self::next`].
     pub fn begin<'b>(&mut self, head: &RequestHead<'_, 'b>) -> Result<Request<'b>, Error> {
-        assert!(
-            matches!(self.state, State::Idle),
-            "a request inside of an exchange"
-        );
+        assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
         let framing = Framing::new(head.fields);
         self.caller = Caller::new(head, &framing);
         let refusal = framing.close_reason(head.version);
         self.close = self.close.or(refusal);
         let request = Request::new(head, &framing);
         let request = self.judge(request)?;
-        self.state = State::Asked {
-            request: Decoder::new(request.body),
-        };
+        self.state = State::Asked { request: Decoder::new(request.body) };
         Ok(request)
     }
 
@@ -115,9 +108,7 @@ impl ServerConn {
         let decoded = match &mut self.state {
             State::Idle => Ok(Decoded::default()),
             State::Asked { request: decoder }
-            | State::Answered {
-                request: decoder, ..
-            }
+            | State::Answered { request: decoder, .. }
             | State::Upgraded { rx: decoder, .. } => decoder.decode(rx, max, Eof::Open),
         };
         self.judge(decoded)
@@ -154,7 +145,6 @@ impl ServerConn {
         let is_kept = |name: &str| !is_framing(name) && !framing.is_of_hop(name);
         lines::copy_response(head, |field| is_kept(field.name), tx);
         tx.extend(CRLF);
-        self.caller.awaits_continue &= head.status != 100;
     }
 
     /// Writes the head of the response, and sets how its body is framed.
@@ -196,9 +186,9 @@ impl ServerConn {
         if length == BodyLength::UntilClose {
             self.close.get_or_insert(CloseReason::UntilClose);
         }
-        if self.caller.awaits_continue && !request.has_ended() {
-            // Whether the body comes now is up to the caller: nobody knows what its next bytes
-            // would mean (RFC 9110 10.1.1).
+        if !request.has_ended() {
+            // The response may end first, and then so does the connection; nor does anybody know
+            // what the next bytes of a caller that waited for a 100 mean (RFC 9110 10.1.1).
             self.close.get_or_insert(CloseReason::RequestUnfinished);
         }
         if length == BodyLength::Chunked {
@@ -206,11 +196,7 @@ impl ServerConn {
         }
         tx.extend(self.connection_line());
         tx.extend(CRLF);
-        let response = if is_withheld {
-            Encoder::withheld()
-        } else {
-            Encoder::new(length)
-        };
+        let response = if is_withheld { Encoder::withheld() } else { Encoder::new(length) };
         self.state = State::Answered { request, response };
         Ok(length)
     }
@@ -282,10 +268,7 @@ impl ServerConn {
         if self.caller.question != Question::Head && !matches!(reply.status, 204 | 304) {
             tx.extend(reply.body);
         }
-        self.state = State::Answered {
-            request,
-            response: Encoder::withheld(),
-        };
+        self.state = State::Answered { request, response: Encoder::withheld() };
     }
 
     /// The answer to come says `Connection: close`.
@@ -323,11 +306,7 @@ impl ServerConn {
     /// # Panics
     /// When there is a [`Self::close_reason`].
     pub fn next(&mut self) {
-        assert_eq!(
-            self.close_reason(),
-            None,
-            "another request on a lost connection"
-        );
+        assert_eq!(self.close_reason(), None, "another request on a lost connection");
         self.state = State::Idle;
         self.caller = Caller::UNKNOWN;
     }
@@ -342,11 +321,7 @@ impl ServerConn {
 
 impl Caller {
     /// Nothing was read: the answer is one that anybody understands.
-    const UNKNOWN: Self = Self {
-        version: Version::Http11,
-        question: Question::Other,
-        awaits_continue: false,
-    };
+    const UNKNOWN: Self = Self { version: Version::Http11, question: Question::Other };
 
     fn new(head: &RequestHead<'_, '_>, framing: &Framing<'_, '_>) -> Self {
         let question = if head.method == "HEAD" {
@@ -356,12 +331,7 @@ impl Caller {
         } else {
             Question::Other
         };
-        let awaits_continue = framing.expects_continue(head.version);
-        Self {
-            version: head.version,
-            question,
-            awaits_continue,
-        }
+        Self { version: head.version, question }
     }
 }
 

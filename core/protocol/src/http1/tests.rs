@@ -8,12 +8,7 @@ use crate::Buf;
 
 const HEAD_MAX: usize = 64 * 1024;
 
-const REFUSAL: Reply<'_> = Reply {
-    status: 400,
-    fields: &[],
-    content_type: "",
-    body: b"",
-};
+const REFUSAL: Reply<'_> = Reply { status: 400, fields: &[], content_type: "", body: b"" };
 
 /// What one side understood of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,8 +21,7 @@ pub(super) struct Understood {
 impl Understood {
     fn begin(&mut self, head: &[u8]) {
         let line = head.split(|&byte| byte == b'\r').next().unwrap();
-        self.messages
-            .push((String::from_utf8_lossy(line).into_owned(), Vec::new(), None));
+        self.messages.push((String::from_utf8_lossy(line).into_owned(), Vec::new(), None));
     }
 
     /// Whether it goes on.
@@ -85,15 +79,7 @@ fn serve_step(
     if !conn.has_request_ended() {
         return Ok(goes_on);
     }
-    conn.reply(
-        &Reply {
-            status: 200,
-            fields: &[],
-            content_type: "",
-            body: b"",
-        },
-        tx,
-    );
+    conn.reply(&Reply { status: 200, fields: &[], content_type: "", body: b"" }, tx);
     if conn.close_reason().is_some() {
         return Ok(false);
     }
@@ -113,11 +99,7 @@ pub(super) fn receive(method: &str, pieces: &[&[u8]], max: usize) -> Understood 
     let mut is_final = false;
     for (at, piece) in pieces.iter().enumerate() {
         rx.extend(piece);
-        let eof = if at + 1 == pieces.len() {
-            Eof::Reached
-        } else {
-            Eof::Open
-        };
+        let eof = if at + 1 == pieces.len() { Eof::Reached } else { Eof::Open };
         loop {
             match receive_step(&mut conn, &mut rx, max, eof, &mut is_final, &mut understood) {
                 Ok(true) => {}
@@ -162,26 +144,11 @@ pub(super) fn sweep(input: &[u8], feed: impl Fn(&[&[u8]], usize) -> Understood) 
     let whole = feed(&[input], usize::MAX);
     for at in 0..=input.len() {
         let (a, b) = input.split_at(at);
-        assert_eq!(
-            feed(&[a, b], usize::MAX),
-            whole,
-            "split at {at}: {}",
-            input.escape_ascii()
-        );
+        assert_eq!(feed(&[a, b], usize::MAX), whole, "split at {at}: {}", input.escape_ascii());
     }
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    assert_eq!(
-        feed(&bytes, usize::MAX),
-        whole,
-        "byte by byte: {}",
-        input.escape_ascii()
-    );
-    assert_eq!(
-        feed(&[input], 1),
-        whole,
-        "one byte wanted: {}",
-        input.escape_ascii()
-    );
+    assert_eq!(feed(&bytes, usize::MAX), whole, "byte by byte: {}", input.escape_ascii());
+    assert_eq!(feed(&[input], 1), whole, "one byte wanted: {}", input.escape_ascii());
     whole
 }
 
@@ -242,10 +209,7 @@ fn lengths_are_plain_numbers() {
         "99999999999999999999999",
         "\u{ff15}",
     ] {
-        refused(
-            &post(&format!("Content-Length: {length}"), "hello"),
-            Error::BadLength,
-        );
+        refused(&post(&format!("Content-Length: {length}"), "hello"), Error::BadLength);
     }
 }
 
@@ -377,10 +341,7 @@ fn malformed_trailers_are_refused() {
         let input = chunked(&format!("0\r\n{section}"));
         let bytes: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
         assert_eq!(serve(&bytes, 1).error, Some(Error::BadTrailers));
-        assert_eq!(
-            serve(&[input.as_bytes()], 1).error,
-            Some(Error::BadTrailers)
-        );
+        assert_eq!(serve(&[input.as_bytes()], 1).error, Some(Error::BadTrailers));
     }
 }
 
@@ -393,12 +354,7 @@ fn understood(input: &str, body: &str, trailers: &str) {
         assert_eq!(understood.messages.len(), count, "{}", input.escape_debug());
         let (_, got, end) = &understood.messages[0];
         assert_eq!(got, body.as_bytes());
-        assert_eq!(
-            end.as_deref(),
-            Some(trailers.as_bytes()),
-            "{}",
-            input.escape_debug()
-        );
+        assert_eq!(end.as_deref(), Some(trailers.as_bytes()), "{}", input.escape_debug());
     }
 }
 
@@ -409,19 +365,11 @@ fn odd_but_valid_heads_pass() {
         understood(&post(&fields, "5\r\nhello\r\n0\r\n\r\n"), "hello", "");
     }
     for length in ["5", "   5   ", " 0005", " 00000000000000000000000005"] {
-        understood(
-            &post(&format!("cONTENT-lENGTH:{length}"), "hello"),
-            "hello",
-            "",
-        );
+        understood(&post(&format!("cONTENT-lENGTH:{length}"), "hello"), "hello", "");
     }
     understood(&post("Content-Length: 0", ""), "", "");
     understood(&post("X: y", ""), "", "");
-    understood(
-        &("\r\n".to_owned() + &post("Content-Length: 5", "hello")),
-        "hello",
-        "",
-    );
+    understood(&("\r\n".to_owned() + &post("Content-Length: 5", "hello")), "hello", "");
 }
 
 #[test]
@@ -435,11 +383,7 @@ fn odd_but_valid_chunks_pass() {
         ("5;a=b;c=\"d;e\"\r\nhello\r\n0;z\r\n\r\n", "hello", ""),
         ("5;\r\nhello\r\n0\r\n\r\n", "hello", ""),
         (&extension, "hello", ""),
-        (
-            "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
-            "01234567890123456789",
-            "",
-        ),
+        ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789", ""),
         ("4\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n", ""),
         ("1\r\na\r\n0\r\nX: y\r\nz:\r\n\r\n", "a", "X: y\r\nz:\r\n"),
         ("0\r\nX: \u{e9} \tb\r\n\r\n", "", "X: \u{e9} \tb\r\n"),
@@ -476,30 +420,9 @@ fn responses_are_read_alike_in_every_split() {
         ("GET", 200, "Content-Length: 2\r\n", "hello", "he", None),
         ("GET", 200, "", "until the end", "until the end", None),
         ("GET", 200, "", "", "", None),
-        (
-            "GET",
-            200,
-            "Transfer-Encoding: chunked\r\n",
-            "2\r\nhi\r\n0\r\n\r\n",
-            "hi",
-            None,
-        ),
-        (
-            "GET",
-            200,
-            "Transfer-Encoding: chunked\r\n",
-            "2\r\nhi\r\n",
-            "hi",
-            CUT,
-        ),
-        (
-            "GET",
-            200,
-            "Transfer-Encoding: chunked\r\n",
-            "2\r\nhi\r\n0\r\n\r",
-            "hi",
-            CUT,
-        ),
+        ("GET", 200, "Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", "hi", None),
+        ("GET", 200, "Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n", "hi", CUT),
+        ("GET", 200, "Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r", "hi", CUT),
         ("HEAD", 200, "Content-Length: 5\r\n", "", "", None),
         ("HEAD", 200, "Transfer-Encoding: chunked\r\n", "", "", None),
         ("GET", 304, "Content-Length: 5\r\n", "", "", None),
@@ -519,21 +442,12 @@ fn responses_are_read_alike_in_every_split() {
 #[test]
 fn ambiguous_responses_are_refused() {
     for (fields, error) in [
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            Error::ConflictingLengths,
-        ),
-        (
-            "Content-Length: 5\r\nContent-Length: 5",
-            Error::ConflictingLengths,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", Error::ConflictingLengths),
+        ("Content-Length: 5\r\nContent-Length: 5", Error::ConflictingLengths),
         ("Content-Length: 5, 5", Error::BadLength),
         ("Content-Length: +5", Error::BadLength),
         ("Transfer-Encoding: gzip, chunked", Error::BadTransferCoding),
-        (
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            Error::BadTransferCoding,
-        ),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Error::BadTransferCoding),
         ("Transfer-Encoding: identity", Error::BadTransferCoding),
     ] {
         for method in ["GET", "HEAD"] {
@@ -543,10 +457,7 @@ fn ambiguous_responses_are_refused() {
         }
     }
     let old = b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(
-        receive("GET", &[old], 9).error,
-        Some(Error::BadTransferCoding)
-    );
+    assert_eq!(receive("GET", &[old], 9).error, Some(Error::BadTransferCoding));
     let unasked = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n";
     assert_eq!(receive("GET", &[unasked], 9).error, Some(Error::BadStatus));
 }
@@ -580,9 +491,7 @@ fn through_the_mesh(request: &str, response: &str) -> (Option<super::CloseReason
     server.respond(&head, &mut caller).unwrap();
     let mut at = length;
     loop {
-        let decoded = client
-            .decode(&response.as_bytes()[at..], 4, Eof::Reached)
-            .unwrap();
+        let decoded = client.decode(&response.as_bytes()[at..], 4, Eof::Reached).unwrap();
         server.write(decoded.data, &mut caller).unwrap();
         at += decoded.used;
         if let Some(trailers) = decoded.end {
@@ -590,10 +499,7 @@ fn through_the_mesh(request: &str, response: &str) -> (Option<super::CloseReason
             break;
         }
     }
-    (
-        server.close_reason(),
-        String::from_utf8(caller.as_slice().to_vec()).unwrap(),
-    )
+    (server.close_reason(), String::from_utf8(caller.as_slice().to_vec()).unwrap())
 }
 
 #[test]
@@ -605,27 +511,18 @@ fn responses_are_framed_anew_on_their_way() {
     const TE: &str = "Transfer-Encoding: chunked\r\n";
     const ENDS: Option<super::CloseReason> = Some(super::CloseReason::UntilClose);
     for (request, response, reason, expected) in [
-        (
-            GET,
-            format!("{OK}Content-Length: 5\r\n\r\nhello"),
-            None,
-            None,
-        ),
+        (GET, format!("{OK}Content-Length: 5\r\n\r\nhello"), None, None),
         (
             GET,
             format!("{OK}{TE}\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"),
             None,
-            Some(format!(
-                "{OK}{TE}\r\n4\r\nhell\r\n1\r\no\r\n0\r\nX: y\r\n\r\n"
-            )),
+            Some(format!("{OK}{TE}\r\n4\r\nhell\r\n1\r\no\r\n0\r\nX: y\r\n\r\n")),
         ),
         (
             GET,
             "HTTP/1.0 200 OK\r\nX: y\r\n\r\nhello".to_owned(),
             None,
-            Some(format!(
-                "{OK}X: y\r\n{TE}\r\n4\r\nhell\r\n1\r\no\r\n0\r\n\r\n"
-            )),
+            Some(format!("{OK}X: y\r\n{TE}\r\n4\r\nhell\r\n1\r\no\r\n0\r\n\r\n")),
         ),
         (
             OLD,
@@ -634,18 +531,8 @@ fn responses_are_framed_anew_on_their_way() {
             Some(format!("{OK}Connection: close\r\n\r\nhello")),
         ),
         (HEAD, format!("{OK}Content-Length: 5\r\n\r\n"), None, None),
-        (
-            HEAD,
-            format!("{OK}{TE}\r\n"),
-            None,
-            Some(format!("{OK}\r\n")),
-        ),
-        (
-            GET,
-            "HTTP/1.1 304 No\r\nContent-Length: 5\r\nETag: x\r\n\r\n".to_owned(),
-            None,
-            None,
-        ),
+        (HEAD, format!("{OK}{TE}\r\n"), None, Some(format!("{OK}\r\n"))),
+        (GET, "HTTP/1.1 304 No\r\nContent-Length: 5\r\nETag: x\r\n\r\n".to_owned(), None, None),
     ] {
         let expected = expected.unwrap_or_else(|| response.clone());
         assert_eq!(through_the_mesh(request, &response), (reason, expected));

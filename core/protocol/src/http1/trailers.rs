@@ -27,26 +27,17 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) const fn new() -> Self {
-        Self {
-            checked: 0,
-            fields: 0,
-        }
+        Self { checked: 0, fields: 0 }
     }
 
     /// The bytes of the whole section with its blank line, and its lines.
     pub(super) fn read<'b>(&mut self, rx: &'b [u8]) -> Result<Option<(usize, &'b [u8])>, Error> {
         let window = rx.get(..SECTION_MAX + CRLF.len()).unwrap_or(rx);
         loop {
-            let (section, rest) = window
-                .split_at_checked(self.checked)
-                .unwrap_or((window, b""));
+            let (section, rest) = window.split_at_checked(self.checked).unwrap_or((window, b""));
             let Some(end) = memchr::memchr(b'\n', rest) else {
                 let is_full = window.len() < rx.len() || window.len() == SECTION_MAX + CRLF.len();
-                return if is_full {
-                    Err(Error::BadTrailers)
-                } else {
-                    Ok(None)
-                };
+                return if is_full { Err(Error::BadTrailers) } else { Ok(None) };
             };
             let line = rest.get(..=end).unwrap_or_default();
             if line == CRLF {
@@ -89,9 +80,5 @@ fn field_name(line: &[u8]) -> Option<&str> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let is_field = is_token(name) && is_value(value);
-    if is_field {
-        std::str::from_utf8(name).ok()
-    } else {
-        None
-    }
+    if is_field { std::str::from_utf8(name).ok() } else { None }
 }

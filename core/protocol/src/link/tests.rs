@@ -15,12 +15,7 @@ fn link(side: Side, now: Instant) -> Link {
         Side::Opener => Role::Server,
         Side::Acceptor => Role::Client,
     };
-    Link::new(
-        role,
-        Session::new(side, 10, WINDOW, WINDOW, 64 * 1024),
-        INTERVAL,
-        now,
-    )
+    Link::new(role, Session::new(side, 10, WINDOW, WINDOW, 64 * 1024), INTERVAL, now)
 }
 
 fn origin() -> Instant {
@@ -32,9 +27,7 @@ fn origin() -> Instant {
 fn message(frames: &[(FrameKind, u32, &[u8])], tx: &mut Buf) {
     let writer = Writer::begin(Role::Server, tx);
     for (kind, stream, payload) in frames {
-        frame::write(*kind, Flags::NONE, StreamId(*stream), tx, |tx| {
-            tx.extend(payload)
-        });
+        frame::write(*kind, Flags::NONE, StreamId(*stream), tx, |tx| tx.extend(payload));
     }
     writer.finish(tx, &mut Rng::from_seed(1));
 }
@@ -65,10 +58,7 @@ fn sent(link: &mut Link, role: Role) -> Vec<(Kind, Vec<u8>)> {
 fn messages(mut tx: Buf, role: Role) -> Vec<(Kind, Vec<u8>)> {
     let mut messages = Vec::new();
     while let Some(message) = ws::frame::parse(role, tx.as_mut_slice()).unwrap() {
-        messages.push((
-            message.kind,
-            tx.as_slice()[message.payload.clone()].to_vec(),
-        ));
+        messages.push((message.kind, tx.as_slice()[message.payload.clone()].to_vec()));
         tx.consume(message.payload.end);
     }
     assert!(tx.is_empty(), "half a message");
@@ -91,13 +81,7 @@ fn conversation() -> Buf {
         &mut tx,
     );
     control(Kind::Pong, b"", &mut tx);
-    message(
-        &[
-            (FrameKind::Reset, 1, b"\0\x01enough"),
-            (FrameKind::Drain, 0, b""),
-        ],
-        &mut tx,
-    );
+    message(&[(FrameKind::Reset, 1, b"\0\x01enough"), (FrameKind::Drain, 0, b"")], &mut tx);
     control(Kind::Close, &1001_u16.to_be_bytes(), &mut tx);
     tx
 }
@@ -111,10 +95,7 @@ fn events_are_the_same_wherever_the_bytes_are_split() {
     assert_eq!(expected.1, Some(Error::Closed(Some(1001))));
     for split in 0..=whole.len() {
         // Two parts, and then pieces of that many bytes.
-        for parts in [
-            vec![split, whole.len() - split],
-            vec![split.max(1); whole.len()],
-        ] {
+        for parts in [vec![split, whole.len() - split], vec![split.max(1); whole.len()]] {
             let (mut link, mut rx, mut at) = (link(Side::Acceptor, now), Buf::new(), 0);
             let (mut events, mut end) = (Vec::new(), None);
             for part in parts {
@@ -176,10 +157,8 @@ fn small_frames_share_a_message_and_a_full_data_frame_fills_one() {
                 sender.data(&vec![2; *length], Flags::NONE, out);
                 Turn::Again
             });
-            let lengths: Vec<usize> = messages(tx, peer)
-                .iter()
-                .map(|(_, payload)| payload.len())
-                .collect();
+            let lengths: Vec<usize> =
+                messages(tx, peer).iter().map(|(_, payload)| payload.len()).collect();
             assert_eq!(lengths, *expected, "{side:?} {before:?} {after:?}");
         }
     }
@@ -188,9 +167,7 @@ fn small_frames_share_a_message_and_a_full_data_frame_fills_one() {
 /// A frame about the connection, as bytes.
 fn about_connection(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
     let mut out = Buf::new();
-    frame::write(kind, Flags::NONE, StreamId::CONNECTION, &mut out, |out| {
-        out.extend(payload)
-    });
+    frame::write(kind, Flags::NONE, StreamId::CONNECTION, &mut out, |out| out.extend(payload));
     out.as_slice().to_vec()
 }
 
@@ -208,15 +185,9 @@ fn pings_and_echoes_are_answered_once_however_many_come() {
         assert_eq!(link.has_output(), count > 0);
         let expected = count.checked_sub(1).map(|last| {
             let reply = about_connection(FrameKind::EchoReply, &last.to_be_bytes());
-            [
-                (Kind::Pong, last.to_le_bytes().to_vec()),
-                (Kind::Binary, reply),
-            ]
+            [(Kind::Pong, last.to_le_bytes().to_vec()), (Kind::Binary, reply)]
         });
-        assert_eq!(
-            sent(&mut link, Role::Server),
-            expected.map_or(Vec::new(), Vec::from)
-        );
+        assert_eq!(sent(&mut link, Role::Server), expected.map_or(Vec::new(), Vec::from));
         assert!(!link.has_output());
         assert_eq!(sent(&mut link, Role::Server), []);
     }
@@ -238,11 +209,7 @@ fn echoes_have_eight_bytes_and_belong_to_the_connection() {
             let mut rx = Buf::new();
             message(&[(kind, stream, payload)], &mut rx);
             let mut link = link(Side::Acceptor, origin());
-            assert_eq!(
-                receive(&mut link, &mut rx, origin()).1,
-                error,
-                "{kind:?} {payload:?}"
-            );
+            assert_eq!(receive(&mut link, &mut rx, origin()).1, error, "{kind:?} {payload:?}");
         }
     }
 }
@@ -314,26 +281,15 @@ fn only_the_answer_to_the_last_echo_measures_the_round_trip() {
         let mut rx = Buf::new();
         message(&[(FrameKind::EchoReply, 0, &number.to_be_bytes())], &mut rx);
         assert_eq!(receive(link, &mut rx, now).1, None);
-        (
-            link.is_answered(),
-            link.round_trip().map(|trip| trip.as_millis()),
-        )
+        (link.is_answered(), link.round_trip().map(|trip| trip.as_millis()))
     };
-    assert_eq!(
-        answer(&mut link, 1, start),
-        (true, None),
-        "nothing was asked"
-    );
+    assert_eq!(answer(&mut link, 1, start), (true, None), "nothing was asked");
     link.ask(start);
     let echo = about_connection(FrameKind::Echo, &1_u64.to_be_bytes());
     assert_eq!(sent(&mut link, Role::Server), [(Kind::Binary, echo)]);
     assert_eq!(answer(&mut link, 2, later(10)), (false, None));
     assert_eq!(answer(&mut link, 1, later(20)), (true, Some(20)));
-    assert_eq!(
-        answer(&mut link, 1, later(30)),
-        (true, Some(20)),
-        "an answer counts once"
-    );
+    assert_eq!(answer(&mut link, 1, later(30)), (true, Some(20)), "an answer counts once");
     link.ask(later(100));
     link.ask(later(200));
     assert_eq!(answer(&mut link, 2, later(250)), (false, Some(20)));
@@ -342,12 +298,8 @@ fn only_the_answer_to_the_last_echo_measures_the_round_trip() {
 
 #[test]
 fn a_close_frame_ends_the_tunnel_with_its_code() {
-    let cases: &[(&[u8], Option<u16>)] = &[
-        (b"", None),
-        (b"\x03", None),
-        (b"\x03\xe9", Some(1001)),
-        (b"\x03\xe8bye", Some(1000)),
-    ];
+    let cases: &[(&[u8], Option<u16>)] =
+        &[(b"", None), (b"\x03", None), (b"\x03\xe9", Some(1001)), (b"\x03\xe8bye", Some(1000))];
     for (payload, code) in cases {
         let mut rx = Buf::new();
         control(Kind::Close, payload, &mut rx);
@@ -364,10 +316,7 @@ fn our_close_comes_after_all_that_was_to_be_said() {
     link.session.send(FrameKind::Drain, b"");
     let drain = about_connection(FrameKind::Drain, b"");
     let close = 1001_u16.to_be_bytes().to_vec();
-    assert_eq!(
-        sent(&mut link, Role::Server),
-        [(Kind::Binary, drain), (Kind::Close, close)]
-    );
+    assert_eq!(sent(&mut link, Role::Server), [(Kind::Binary, drain), (Kind::Close, close)]);
     assert!(!link.has_output());
 }
 
@@ -378,9 +327,7 @@ fn a_request_is_unsent_until_its_first_byte_leaves() {
     let mut conns = Conns::new();
     let mut open = |link: &mut Link| {
         let owner = conns.insert(Duplex::new(1), ());
-        link.session
-            .open(owner, Flags::END, |out| out.extend(b"GET"))
-            .unwrap()
+        link.session.open(owner, Flags::END, |out| out.extend(b"GET")).unwrap()
     };
     let unsent =
         |link: &Link, tx: &Buf| [1, 3, 5, 7].map(|stream| link.is_unsent(StreamId(stream), tx));
@@ -391,41 +338,21 @@ fn a_request_is_unsent_until_its_first_byte_leaves() {
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
     let batch = tx.len() - 7;
     tx.consume(7);
-    assert_eq!(
-        unsent(&link, &tx),
-        [true; 4],
-        "only what came before has left"
-    );
+    assert_eq!(unsent(&link, &tx), [true; 4], "only what came before has left");
     open(&mut link);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
-    assert_eq!(
-        unsent(&link, &tx),
-        [true; 4],
-        "nor did a later batch change that"
-    );
+    assert_eq!(unsent(&link, &tx), [true; 4], "nor did a later batch change that");
     open(&mut link);
     tx.consume(1);
-    assert_eq!(
-        unsent(&link, &tx),
-        [false, false, true, true],
-        "one byte has left"
-    );
+    assert_eq!(unsent(&link, &tx), [false, false, true, true], "one byte has left");
     tx.consume(batch - 1);
-    assert_eq!(
-        unsent(&link, &tx),
-        [false, false, true, true],
-        "one message has left"
-    );
+    assert_eq!(unsent(&link, &tx), [false, false, true, true], "one message has left");
     tx.consume(1);
     assert_eq!(unsent(&link, &tx), [false, false, false, true]);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
     assert_eq!(unsent(&link, &tx), [false, false, false, true]);
     tx.discard();
-    assert_eq!(
-        unsent(&link, &tx),
-        [false, false, false, true],
-        "discarded is not sent"
-    );
+    assert_eq!(unsent(&link, &tx), [false, false, false, true], "discarded is not sent");
 }
 
 #[test]

@@ -27,7 +27,7 @@
 //! | 0x14 RESET | both | u16 code, then a short text; the stream is over |
 //! | 0x15 TRAILERS | both | trailer fields as raw lines; implies END |
 //! | 0x20 HEALTH | agent | JSON [`crate::control::Health`] |
-//! | 0x21 DRAIN | both | nothing: the sender takes no new streams, and finishes the open ones |
+//! | 0x21 DRAIN | both | nothing. From an agent: open no more streams, those that crossed this are served. From an ingress: open another tunnel elsewhere, this one serves on until it is closed |
 //! | 0x22 ECHO / 0x23 ECHO_REPLY | both | u64, returned as it came |
 //!
 //! Types from 0x80 on are ignored by who does not know them; other unknown types end the tunnel.

@@ -118,8 +118,7 @@ impl Session {
         }
         let id = StreamId(self.next);
         self.next = self.next.checked_add(2).ok_or(OpenError::Exhausted)?;
-        let mut stream =
-            Stream::new(Some(owner), self.limits.send_window, self.limits.recv_window);
+        let mut stream = Stream::new(Some(owner), self.limits.send_window, self.limits.recv_window);
         stream.send.ended = flags.has(Flags::END);
         self.streams.insert(id, stream);
         frame::write(FrameKind::Request, flags, id, &mut self.pending, head);

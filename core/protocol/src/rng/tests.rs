@@ -17,9 +17,6 @@ fn numbers_below_a_bound_cover_it_evenly() {
     for _ in 0..10_000 {
         seen[rng.below(10) as usize] += 1;
     }
-    assert!(
-        seen.iter().all(|count| (850..1150).contains(count)),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
     assert_eq!(rng.below(0), 0);
 }

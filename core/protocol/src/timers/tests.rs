@@ -8,9 +8,7 @@ fn setup() -> (Timers, Vec<ConnId>, impl Fn(u64) -> Instant) {
     let ids = (0..4).map(|_| conns.insert(Duplex::new(1), ())).collect();
     #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
     let origin = Instant::now();
-    (Timers::new(), ids, move |seconds| {
-        origin + Duration::from_secs(seconds)
-    })
+    (Timers::new(), ids, move |seconds| origin + Duration::from_secs(seconds))
 }
 
 #[test]
@@ -31,11 +29,7 @@ fn a_later_deadline_costs_nothing_and_an_earlier_one_replaces() {
     let (mut timers, ids, at) = setup();
     timers.update(ids[0], Some(at(5)));
     timers.update(ids[0], Some(at(9)));
-    assert_eq!(
-        timers.next(),
-        Some(at(5)),
-        "asked early, to be told the later deadline then"
-    );
+    assert_eq!(timers.next(), Some(at(5)), "asked early, to be told the later deadline then");
     timers.update(ids[0], Some(at(2)));
     assert_eq!(timers.poll(at(2)), Some(ids[0]));
     assert_eq!(timers.poll(at(20)), None, "the replaced entry is stale");

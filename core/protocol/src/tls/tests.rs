@@ -78,11 +78,7 @@ struct Pair {
 impl Pair {
     fn new(version: &'static SupportedProtocolVersion, chunk_bytes_max: u64) -> Self {
         let identity = Identity::new();
-        let end = |filter| End {
-            filter,
-            rx: Buf::new(),
-            tx: Buf::new(),
-        };
+        let end = |filter| End { filter, rx: Buf::new(), tx: Buf::new() };
         Self {
             client: end(identity.client(version, "mesh.test")),
             server: end(identity.server()),
@@ -180,10 +176,7 @@ fn an_end_is_told_and_what_follows_it_is_ignored() {
         assert!(!pair.server.filter.has_ended());
         let mut ciphertext = pair.client.filter.outgoing().to_vec();
         ciphertext.extend(b"rubbish");
-        let count = pair
-            .server
-            .filter
-            .handle_ciphertext(&ciphertext, &mut pair.server.rx);
+        let count = pair.server.filter.handle_ciphertext(&ciphertext, &mut pair.server.rx);
         assert_eq!(count.unwrap(), 0);
         assert!(pair.server.filter.has_ended());
         assert_eq!(pair.server.rx.as_slice(), b"the last bytes");

@@ -62,9 +62,9 @@ impl Offer {
 /// # Errors
 /// The request is no WebSocket upgrade, or does not offer `mesh.v1`; nothing was written.
 pub fn accept(head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
-    let key = head.field("sec-websocket-key").filter(|key| {
-        BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
-    });
+    let key = head
+        .field("sec-websocket-key")
+        .filter(|key| BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16));
     let is_upgrade = head.method == "GET"
         && has_token(head.field("connection"), "upgrade")
         && has_token(head.field("upgrade"), "websocket")

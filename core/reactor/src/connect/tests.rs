@@ -39,18 +39,12 @@ impl Bench {
             due: start,
         };
         connector.attempts.insert(conn, attempt);
-        Self {
-            poll,
-            connector,
-            conn,
-            start,
-        }
+        Self { poll, connector, conn, start }
     }
 
     fn dial(&mut self, addresses: &[SocketAddr]) -> Outcome {
         let registry = self.poll.registry();
-        self.connector
-            .dial(self.conn, addresses.to_vec(), registry, self.start)
+        self.connector.dial(self.conn, addresses.to_vec(), registry, self.start)
     }
 
     /// Follows the kernel's events until the attempt is over.
@@ -72,9 +66,7 @@ impl Bench {
 /// so.
 fn silent() -> (SocketAddr, Vec<Socket>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let mut sockets = vec![listener];

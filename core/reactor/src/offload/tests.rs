@@ -11,13 +11,10 @@ fn what_a_job_returns_is_delivered() {
     let (sender, receiver) = mpsc::channel();
     for number in 0..100 {
         let sender = sender.clone();
-        offload
-            .submit(move || number * 2, move |twice| sender.send(twice).unwrap())
-            .unwrap();
+        offload.submit(move || number * 2, move |twice| sender.send(twice).unwrap()).unwrap();
     }
-    let mut results: Vec<i32> = (0..100)
-        .map(|_| receiver.recv_timeout(PATIENCE).unwrap())
-        .collect();
+    let mut results: Vec<i32> =
+        (0..100).map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect();
     results.sort_unstable();
     assert!(results.into_iter().eq((0..100).map(|number| number * 2)));
 }

@@ -3,10 +3,8 @@ use std::net::SocketAddr;
 use super::known_without_asking;
 
 fn check(host: &str, expected: &[&str]) {
-    let expected: Vec<SocketAddr> = expected
-        .iter()
-        .map(|address| address.parse().unwrap())
-        .collect();
+    let expected: Vec<SocketAddr> =
+        expected.iter().map(|address| address.parse().unwrap()).collect();
     let known = known_without_asking(host, 80).unwrap_or_default();
     assert_eq!(known, expected, "{host}");
 }

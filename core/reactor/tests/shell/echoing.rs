@@ -93,11 +93,7 @@ fn four_thousand_connections_are_served() {
 /// The soft limit of open files. Below a usable one the test shrinks, down to ten connections.
 fn descriptors_max() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3));
-    soft.and_then(|soft| soft.parse().ok())
-        .unwrap_or(1024)
-        .max(1020)
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(1024).max(1020)
 }

@@ -9,9 +9,7 @@ use socket2::SockRef;
 use crate::probe::{Heard, Rule, Running, pattern};
 
 fn reset(stream: TcpStream) {
-    SockRef::from(&stream)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
@@ -32,10 +30,7 @@ fn a_reset_while_writing_is_heard() {
     stream.read_exact(&mut vec![0; 1_000_000]).unwrap();
     reset(stream);
     let reason = server.closed();
-    assert!(
-        reason.contains("reset") || reason.contains("Broken pipe"),
-        "{reason}"
-    );
+    assert!(reason.contains("reset") || reason.contains("Broken pipe"), "{reason}");
 }
 
 #[test]
@@ -46,10 +41,7 @@ fn a_reset_while_blocked_on_writing_is_heard() {
     stream.read_exact(&mut [0; 10]).unwrap();
     reset(stream);
     let reason = server.closed();
-    assert!(
-        reason.contains("reset") || reason.contains("Broken pipe"),
-        "{reason}"
-    );
+    assert!(reason.contains("reset") || reason.contains("Broken pipe"), "{reason}");
 }
 
 #[test]

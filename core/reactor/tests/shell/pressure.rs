@@ -14,9 +14,7 @@ fn a_peer_that_sends_without_end_is_stopped() {
     let server = Running::serve(Rule::Keep);
     let mut stream = server.connect();
     // A full kernel shows as a write that times out.
-    stream
-        .set_write_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let piece = vec![0; 64 * 1024];
     let mut sent = 0;
     while let Ok(count) = stream.write(&piece) {
@@ -41,8 +39,7 @@ fn a_peer_that_sends_without_end_is_stopped() {
 fn a_peer_that_does_not_read_harms_nobody() {
     let server = Running::serve(Rule::Echo);
     let mut deaf = server.connect();
-    deaf.set_write_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
+    deaf.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let piece = vec![0; 64 * 1024];
     let mut sent = 0;
     while let Ok(count) = deaf.write(&piece) {

@@ -92,11 +92,7 @@ impl Probe {
     }
 
     pub(crate) fn state(rule: Rule) -> State {
-        State {
-            rule,
-            received: Vec::new(),
-            reported: false,
-        }
+        State { rule, received: Vec::new(), reported: false }
     }
 
     fn begin(&mut self, conn: ConnId) {
@@ -264,20 +260,11 @@ impl Running {
     ) -> Self {
         let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
-        let listen = Listen {
-            id: ListenerId(0),
-            socket,
-            traffic: Traffic::Multiplexed,
-        };
+        let listen = Listen { id: ListenerId(0), socket, traffic: Traffic::Multiplexed };
         let reactor = Reactor::new(probe, vec![listen], tls, signals).unwrap();
         let handle = reactor.handle();
         let thread = thread::spawn(move || reactor.run());
-        Self {
-            address,
-            handle,
-            heard,
-            thread: Some(thread),
-        }
+        Self { address, handle, heard, thread: Some(thread) }
     }
 
     /// The next report.
@@ -342,17 +329,10 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 }
 
 pub(crate) fn target(host: &str, port: u16) -> Target {
-    Target {
-        host: host.to_owned(),
-        port,
-        security: Security::Plain,
-        traffic: Traffic::Single,
-    }
+    Target { host: host.to_owned(), port, security: Security::Plain, traffic: Traffic::Single }
 }
 
 /// Bytes that differ from place to place, so that lost and swapped ones show.
 pub(crate) fn pattern(count: usize) -> Vec<u8> {
-    (0..count)
-        .map(|index| (index ^ (index >> 8) ^ (index >> 16)).to_le_bytes()[0])
-        .collect()
+    (0..count).map(|index| (index ^ (index >> 8) ^ (index >> 16)).to_le_bytes()[0]).collect()
 }

@@ -72,10 +72,8 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -{name} {}", self.child.id()))
-            .status();
+        let sent =
+            Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
         assert!(sent.unwrap().success());
     }
 
@@ -137,8 +135,7 @@ fn a_server_out_of_descriptors_recovers() {
     echo(&mut streams[0]);
     let mut last = streams.pop().unwrap();
     last.write_all(b"x").unwrap();
-    last.set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
+    last.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let error = last.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WouldBlock, "it waits in the queue");
     drop(streams);

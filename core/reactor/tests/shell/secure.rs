@@ -39,10 +39,7 @@ impl Authority {
             .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self {
-            pem,
-            config: Arc::new(config),
-        }
+        Self { pem, config: Arc::new(config) }
     }
 
     fn trusted(&self) -> ClientTls {

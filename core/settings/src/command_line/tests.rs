@@ -49,26 +49,17 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
             &["--log-level", "debug", "server", "-x"],
             "-x is not a flag of this command; see mesh server --help",
         ),
-        (
-            &["serve"],
-            "\"serve\" is not a command; give server or client; see mesh --help",
-        ),
+        (&["serve"], "\"serve\" is not a command; give server or client; see mesh --help"),
         (
             &["server", "8080"],
             "\"8080\" stands alone; a value needs its flag before it; see mesh server --help",
         ),
-        (
-            &["server", "--alb-port"],
-            "--alb-port needs a value; see mesh server --help",
-        ),
+        (&["server", "--alb-port"], "--alb-port needs a value; see mesh server --help"),
         (
             &["server", "--alb-port", "1", "--alb-port", "2"],
             "--alb-port is given twice; see mesh server --help",
         ),
-        (
-            &["--colour", "server"],
-            "--colour is not a flag of this command; see mesh server --help",
-        ),
+        (&["--colour", "server"], "--colour is not a flag of this command; see mesh server --help"),
     ];
     for (words, expected) in cases {
         let exit = Program::from_args(&["mesh"], words).unwrap_err();

@@ -32,15 +32,7 @@ fn a_mapping_is_read_with_its_lines() {
 
 #[test]
 fn a_file_without_settings_is_fine() {
-    for text in [
-        "",
-        "\n",
-        "# nothing yet\n",
-        "---\n",
-        "---\n...\n",
-        "~\n",
-        "{}\n",
-    ] {
+    for text in ["", "\n", "# nothing yet\n", "---\n", "---\n...\n", "~\n", "{}\n"] {
         assert_eq!(File::parse("f", text).unwrap().entries, [], "{text:?}");
     }
 }
@@ -50,24 +42,15 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
     let cases = [
         ("just text\n", "f line 1: lines such as"),
         ("- a\n- b\n", "f line 1: lines such as"),
-        (
-            "a: 1\nb:\n  c: 2\n",
-            "f line 3: b must be one value or a list",
-        ),
+        ("a: 1\nb:\n  c: 2\n", "f line 3: b must be one value or a list"),
         ("a: [[1]]\n", "f line 1: a must be one value or a list"),
         ("a: [{b: 1}]\n", "f line 1: a must be one value or a list"),
-        (
-            "a: 1\na: 2\n",
-            "f line 2: a is given a second time, after line 1",
-        ),
+        ("a: 1\na: 2\n", "f line 2: a is given a second time, after line 1"),
         ("a:\n", "a has no value; give one, or remove the line"),
         ("a: ~\n", "f line 1: a has no value"),
         ("a: [null]\n", "f line 1: a has no value"),
         ("[a]: 1\n", "f line 1: a key must be the name of a setting"),
-        (
-            "a: &x 1\nb: *x\n",
-            "f line 2: b must be one value or a list",
-        ),
+        ("a: &x 1\nb: *x\n", "f line 2: b must be one value or a list"),
         ("host: *.example.com\n", "needs quotes"),
         ("a: \"unfinished\n", "this is not YAML"),
         ("a: 1\n  b: 2\n", "f line 2: this is not YAML"),
@@ -82,15 +65,9 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
 #[test]
 fn a_file_that_cannot_be_read_is_named_with_the_reason() {
     let cases = [
-        (
-            "/nowhere/at/all.yaml",
-            "--config: cannot read /nowhere/at/all.yaml: no such file",
-        ),
+        ("/nowhere/at/all.yaml", "--config: cannot read /nowhere/at/all.yaml: no such file"),
         ("/", "--config: cannot read /: is a directory"),
-        (
-            "/dev/zero",
-            "--config: cannot read /dev/zero: it is larger than 1 MiB",
-        ),
+        ("/dev/zero", "--config: cannot read /dev/zero: it is larger than 1 MiB"),
     ];
     for (path, expected) in cases {
         let error = File::read(path, "--config").unwrap_err().to_string();

@@ -22,48 +22,21 @@ fn the_first_layer_that_names_a_setting_decides() {
     let from_file = "# first\n\nrequest-timeout: 3\n";
     let variable = [("MESH_REQUEST_TIMEOUT", "2")];
     let empty = [("MESH_REQUEST_TIMEOUT", " ")];
-    type Case<'a> = (
-        Option<&'a str>,
-        &'a [(&'a str, &'a str)],
-        &'a str,
-        Option<(&'a str, &'a str)>,
-    );
+    type Case<'a> =
+        (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, Option<(&'a str, &'a str)>);
     let cases: [Case<'_>; 6] = [
-        (
-            Some("1"),
-            &variable,
-            from_file,
-            Some(("1", "--request-timeout")),
-        ),
-        (
-            None,
-            &variable,
-            from_file,
-            Some(("2", "MESH_REQUEST_TIMEOUT")),
-        ),
-        (
-            None,
-            &empty,
-            from_file,
-            Some(("3", "server.yaml line 3: request-timeout")),
-        ),
-        (
-            None,
-            &[],
-            from_file,
-            Some(("3", "server.yaml line 3: request-timeout")),
-        ),
+        (Some("1"), &variable, from_file, Some(("1", "--request-timeout"))),
+        (None, &variable, from_file, Some(("2", "MESH_REQUEST_TIMEOUT"))),
+        (None, &empty, from_file, Some(("3", "server.yaml line 3: request-timeout"))),
+        (None, &[], from_file, Some(("3", "server.yaml line 3: request-timeout"))),
         (None, &variable, "", Some(("2", "MESH_REQUEST_TIMEOUT"))),
         (None, &[], "", None),
     ];
     for (typed, variables, text, expected) in cases {
-        let layers = Layers::new(flags(typed, &[]), environment(variables))
-            .with_file(file(text))
-            .unwrap();
+        let layers =
+            Layers::new(flags(typed, &[]), environment(variables)).with_file(file(text)).unwrap();
         let found = layers.get("request-timeout");
-        let found = found
-            .as_ref()
-            .map(|found| (found.text().to_owned(), found.origin.to_string()));
+        let found = found.as_ref().map(|found| (found.text().to_owned(), found.origin.to_string()));
         let expected = expected.map(|(text, origin)| (text.to_owned(), origin.to_owned()));
         assert_eq!(found, expected);
     }
@@ -73,18 +46,12 @@ fn the_first_layer_that_names_a_setting_decides() {
 fn lists_are_repeated_flags_commas_or_sequences() {
     let cases = [
         (flags(None, &["a", "b,c"]), environment(&[]), ""),
-        (
-            flags(None, &[]),
-            environment(&[("MESH_HOST", " a, b ,,c")]),
-            "",
-        ),
+        (flags(None, &[]), environment(&[("MESH_HOST", " a, b ,,c")]), ""),
         (flags(None, &[]), environment(&[]), "host: [a, b, c]\n"),
         (flags(None, &[]), environment(&[]), "host: a,b,c\n"),
     ];
     for (flags, environment, text) in cases {
-        let layers = Layers::new(flags, environment)
-            .with_file(file(text))
-            .unwrap();
+        let layers = Layers::new(flags, environment).with_file(file(text)).unwrap();
         let found = layers.get("host").unwrap();
         assert_eq!(found.items().collect::<Vec<_>>(), ["a", "b", "c"]);
     }
@@ -141,16 +108,7 @@ fn a_variable_that_is_no_setting_is_pointed_out() {
 
 #[test]
 fn origins_are_ordered_as_the_layers_are() {
-    let file = Origin::File {
-        file: "f".to_owned(),
-        line: 1,
-        key: "a",
-    };
-    let origins = [
-        Origin::Flag("a"),
-        Origin::Variable("A".to_owned()),
-        file,
-        Origin::Default,
-    ];
+    let file = Origin::File { file: "f".to_owned(), line: 1, key: "a" };
+    let origins = [Origin::Flag("a"), Origin::Variable("A".to_owned()), file, Origin::Default];
     assert!(origins.is_sorted());
 }

@@ -19,10 +19,7 @@ impl Rules {
     /// What `--verbose` asks for.
     #[must_use]
     pub const fn verbose() -> Self {
-        Self {
-            level: LevelFilter::Debug,
-            targets: Vec::new(),
-        }
+        Self { level: LevelFilter::Debug, targets: Vec::new() }
     }
 
     /// The rules in a setting of ours, where a word that is no level is a slip.
@@ -62,17 +59,12 @@ impl Rules {
 }
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            level: LevelFilter::Info,
-            targets: Vec::new(),
-        }
+        Self { level: LevelFilter::Info, targets: Vec::new() }
     }
 }
 

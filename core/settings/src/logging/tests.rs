@@ -7,11 +7,8 @@ use super::line::line;
 
 fn at(seconds: u64, millis: u64) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis);
-    let record = Record::builder()
-        .level(Level::Info)
-        .target("mesh")
-        .args(format_args!("hello"))
-        .build();
+    let record =
+        Record::builder().level(Level::Info).target("mesh").args(format_args!("hello")).build();
     line(&record, now, Colour::None)
 }
 
@@ -27,10 +24,7 @@ fn times_are_utc_by_the_gregorian_calendar() {
         (4_107_542_400, 0, "2100-03-01T00:00:00.000Z"),
     ];
     for (seconds, millis, expected) in cases {
-        assert_eq!(
-            at(seconds, millis),
-            format!("{expected} INFO  [mesh] hello")
-        );
+        assert_eq!(at(seconds, millis), format!("{expected} INFO  [mesh] hello"));
     }
 }
 
@@ -42,13 +36,7 @@ fn a_message_stays_on_its_line() {
         .args(format_args!("a\r\nb \x1b[31m é"))
         .build();
     let plain = line(&record, UNIX_EPOCH, Colour::None);
-    assert!(
-        plain.ends_with("WARN  [mesh] a\\r\\nb \\u{1b}[31m é"),
-        "{plain}"
-    );
+    assert!(plain.ends_with("WARN  [mesh] a\\r\\nb \\u{1b}[31m é"), "{plain}");
     let coloured = line(&record, UNIX_EPOCH, Colour::Level);
-    assert!(
-        coloured.contains("\x1b[33mWARN \x1b[0m [mesh]"),
-        "{coloured}"
-    );
+    assert!(coloured.contains("\x1b[33mWARN \x1b[0m [mesh]"), "{coloured}");
 }

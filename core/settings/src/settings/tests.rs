@@ -7,10 +7,7 @@ use crate::{Environment, Flags, value};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(flags: Flags, variables: &[(&str, &str)]) -> Settings {
-    let flags = flags
-        .one("config", None)
-        .one("log-level", None)
-        .switch("verbose", false);
+    let flags = flags.one("config", None).one("log-level", None).switch("verbose", false);
     Settings::load(flags, variables.iter().copied().collect()).unwrap()
 }
 
@@ -22,52 +19,36 @@ fn typed(name: &'static str, text: &str) -> Settings {
 fn a_bad_value_is_one_sentence_with_the_culprit_first() {
     let cases = [
         (
-            typed("timeout", "abc")
-                .seconds("timeout", SECOND, 0.1..=300.0)
-                .map(drop),
+            typed("timeout", "abc").seconds("timeout", SECOND, 0.1..=300.0).map(drop),
             "--timeout: \"abc\" is not a number of seconds; give for example 30 or 2.5, or a unit \
              as in 500ms, 5m or 1h",
         ),
         (
-            typed("timeout", "0.01")
-                .seconds("timeout", SECOND, 0.1..=300.0)
-                .map(drop),
+            typed("timeout", "0.01").seconds("timeout", SECOND, 0.1..=300.0).map(drop),
             "--timeout: \"0.01\" is out of bounds; give 0.1 to 300 seconds",
         ),
         (
-            typed("port", "70000")
-                .number("port", 80_u16, 0..=65_535)
-                .map(drop),
+            typed("port", "70000").number("port", 80_u16, 0..=65_535).map(drop),
             "--port: \"70000\" is out of bounds; give 0 to 65535",
         ),
         (
-            typed("port", "http")
-                .number("port", 80_u16, 0..=65_535)
-                .map(drop),
+            typed("port", "http").number("port", 80_u16, 0..=65_535).map(drop),
             "--port: \"http\" is not a whole number; give for example 8080",
         ),
         (
-            typed("window", "1KiB")
-                .size("window", 65_536_u32, 16_384..=16 << 20)
-                .map(drop),
+            typed("window", "1KiB").size("window", 65_536_u32, 16_384..=16 << 20).map(drop),
             "--window: \"1KiB\" is out of bounds; give 16KiB to 16MiB",
         ),
         (
-            settings(
-                Flags::new().switch("skip", false),
-                &[("MESH_SKIP", "perhaps")],
-            )
-            .switch("skip")
-            .map(drop),
+            settings(Flags::new().switch("skip", false), &[("MESH_SKIP", "perhaps")])
+                .switch("skip")
+                .map(drop),
             "MESH_SKIP: \"perhaps\" is neither true nor false",
         ),
         (
-            settings(
-                Flags::new().many("host", Vec::new()),
-                &[("MESH_HOST", "a,b:80")],
-            )
-            .list("host", value::host_pattern, String::clone)
-            .map(drop),
+            settings(Flags::new().many("host", Vec::new()), &[("MESH_HOST", "a,b:80")])
+                .list("host", value::host_pattern, String::clone)
+                .map(drop),
             "MESH_HOST: \"b:80\" is not a host name; give it without the port: a host is served \
              on every port",
         ),
@@ -84,21 +65,14 @@ fn the_report_is_a_file_that_sets_the_same() {
         .one("window", None)
         .one("name", Some("a: \"b\" #c".to_owned()))
         .one("ca-file", None)
-        .many(
-            "host",
-            vec!["*".to_owned(), "a.example,A.example".to_owned()],
-        )
+        .many("host", vec!["*".to_owned(), "a.example,A.example".to_owned()])
         .switch("skip", true);
     let mut settings = settings(flags, &[("MESH_WINDOW", "65536")]);
     settings.seconds("timeout", SECOND, 0.1..=300.0).unwrap();
     settings.size("window", 16_384_u32, 0..=1 << 20).unwrap();
-    settings
-        .parsed("name", String::new(), value::label, String::clone)
-        .unwrap();
+    settings.parsed("name", String::new(), value::label, String::clone).unwrap();
     settings.optional("ca-file", value::label).unwrap();
-    settings
-        .list("host", value::host_pattern, String::clone)
-        .unwrap();
+    settings.list("host", value::host_pattern, String::clone).unwrap();
     settings.switch("skip").unwrap();
     let report = settings.report();
     let expected = [
@@ -112,13 +86,8 @@ fn the_report_is_a_file_that_sets_the_same() {
     assert_eq!(report.lines().collect::<Vec<_>>(), expected);
     let file = crate::File::parse("f", &report).unwrap();
     let values: Vec<&[String]> = file.entries.iter().map(|e| e.values.as_slice()).collect();
-    let expected: [&[&str]; 5] = [
-        &["1.5"],
-        &["64KiB"],
-        &["a: \"b\" #c"],
-        &["*", "a.example"],
-        &["true"],
-    ];
+    let expected: [&[&str]; 5] =
+        [&["1.5"], &["64KiB"], &["a: \"b\" #c"], &["*", "a.example"], &["true"]];
     assert_eq!(values, expected);
 }
 
@@ -129,38 +98,16 @@ fn the_log_level_has_its_own_order_of_layers() {
     let file = directory.join("log.yaml");
     std::fs::write(&file, "log-level: error\n").unwrap();
     let file = file.to_str().unwrap();
-    type Case<'a> = (
-        Option<&'a str>,
-        bool,
-        &'a [(&'a str, &'a str)],
-        Option<&'a str>,
-        &'a str,
-    );
-    let all = [
-        ("MESH_LOG_LEVEL", "warn"),
-        ("RUST_LOG", "trace"),
-        ("MESH_VERBOSE", "true"),
-    ];
+    type Case<'a> = (Option<&'a str>, bool, &'a [(&'a str, &'a str)], Option<&'a str>, &'a str);
+    let all = [("MESH_LOG_LEVEL", "warn"), ("RUST_LOG", "trace"), ("MESH_VERBOSE", "true")];
     let cases: [Case<'_>; 9] = [
         (Some("off"), true, &all, Some(file), "off"),
         (None, true, &all, Some(file), "debug"),
         (None, false, &all, Some(file), "warn"),
         (None, false, &all[1..], Some(file), "debug"),
         (None, false, &all[1..2], Some(file), "trace"),
-        (
-            None,
-            false,
-            &[("RUST_LOG", "warn,mesh_agent=trace")],
-            None,
-            "warn,mesh_agent=trace",
-        ),
-        (
-            None,
-            false,
-            &[("RUST_LOG", "mesh_agent")],
-            None,
-            "info,mesh_agent=trace",
-        ),
+        (None, false, &[("RUST_LOG", "warn,mesh_agent=trace")], None, "warn,mesh_agent=trace"),
+        (None, false, &[("RUST_LOG", "mesh_agent")], None, "info,mesh_agent=trace"),
         (None, false, &[], Some(file), "error"),
         (None, false, &[("MESH_VERBOSE", "false")], None, "info"),
     ];
@@ -170,10 +117,7 @@ fn the_log_level_has_its_own_order_of_layers() {
             .one("log-level", level.map(str::to_owned))
             .switch("verbose", verbose);
         let mut settings = Settings::load(flags, variables.iter().copied().collect()).unwrap();
-        assert_eq!(
-            settings.log_rules(Rules::default()).unwrap().to_string(),
-            expected
-        );
+        assert_eq!(settings.log_rules(Rules::default()).unwrap().to_string(), expected);
     }
     std::fs::remove_dir_all(directory).unwrap();
 }
@@ -181,10 +125,7 @@ fn the_log_level_has_its_own_order_of_layers() {
 #[test]
 fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
     let mut strange = settings(Flags::new(), &[("RUST_LOG", "mesh=loud")]);
-    assert_eq!(
-        strange.log_rules(Rules::default()).unwrap().to_string(),
-        "info"
-    );
+    assert_eq!(strange.log_rules(Rules::default()).unwrap().to_string(), "info");
     assert_eq!(
         strange.warnings(),
         ["RUST_LOG is ignored: \"loud\" is not a log level; \
@@ -199,8 +140,5 @@ fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
 
 #[test]
 fn every_variable_is_named_after_its_flag() {
-    assert_eq!(
-        Environment::variable("request-timeout"),
-        "MESH_REQUEST_TIMEOUT"
-    );
+    assert_eq!(Environment::variable("request-timeout"), "MESH_REQUEST_TIMEOUT");
 }

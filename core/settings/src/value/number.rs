@@ -1,12 +1,8 @@
 //! Whole numbers, and sizes in bytes.
 
 /// The units that may stand behind a number of bytes, and their bytes.
-const UNITS: [(&str, u64); 4] = [
-    ("GiB", 1024 * 1024 * 1024),
-    ("MiB", 1024 * 1024),
-    ("KiB", 1024),
-    ("B", 1),
-];
+const UNITS: [(&str, u64); 4] =
+    [("GiB", 1024 * 1024 * 1024), ("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
 
 /// A whole number.
 ///
@@ -25,14 +21,12 @@ pub fn size(text: &str) -> Result<u64, String> {
         .iter()
         .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
         .unwrap_or((text, 1));
-    digits(number.trim_end())
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| {
-            format!(
-                "{text:?} is not a number of bytes; give for example 65536, or a unit as in 64KiB \
+    digits(number.trim_end()).and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
+        format!(
+            "{text:?} is not a number of bytes; give for example 65536, or a unit as in 64KiB \
                  or 1MiB"
-            )
-        })
+        )
+    })
 }
 
 /// The size as [`size`] reads it.
@@ -42,16 +36,10 @@ pub fn show_size(bytes: u64) -> String {
         .iter()
         .filter(|(_, factor)| *factor > 1 && bytes > 0)
         .find(|(_, factor)| bytes.is_multiple_of(*factor))
-        .map_or_else(
-            || bytes.to_string(),
-            |(unit, factor)| format!("{}{unit}", bytes / factor),
-        )
+        .map_or_else(|| bytes.to_string(), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 
 /// A number of nothing but digits; the standard parser takes a sign too.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

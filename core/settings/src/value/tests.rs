@@ -146,22 +146,14 @@ fn hosts_are_names_or_patterns_and_nothing_else() {
 #[test]
 fn urls_are_scheme_host_port_and_path() {
     let parts = |scheme: &str, host: &str, port, path: &str| {
-        Ok(Url {
-            scheme: scheme.to_owned(),
-            host: host.to_owned(),
-            port,
-            path: path.to_owned(),
-        })
+        Ok(Url { scheme: scheme.to_owned(), host: host.to_owned(), port, path: path.to_owned() })
     };
     let example = "give for example ws://localhost:8082";
     check(
         |text| url(text, &["ws", "wss"], "ws://localhost:8082"),
         vec![
             ("ws://localhost", parts("ws", "localhost", None, "/")),
-            (
-                "WSS://Mesh.Example:443/a/b",
-                parts("wss", "mesh.example", Some(443), "/a/b"),
-            ),
+            ("WSS://Mesh.Example:443/a/b", parts("wss", "mesh.example", Some(443), "/a/b")),
             ("ws://[::1]:8082/", parts("ws", "::1", Some(8082), "/")),
             ("ws://127.0.0.1:1", parts("ws", "127.0.0.1", Some(1), "/")),
             ("ws://localhost.:1", parts("ws", "localhost.", Some(1), "/")),

@@ -36,24 +36,15 @@ pub fn url(text: &str, schemes: &[&str], example: &str) -> Result<Url, String> {
     let scheme = scheme.to_ascii_lowercase();
     if !schemes.contains(&scheme.as_str()) {
         let wanted = schemes.join(":// or ");
-        return Err(format!(
-            "{text:?} must begin with {wanted}://; give for example {example}"
-        ));
+        return Err(format!("{text:?} must begin with {wanted}://; give for example {example}"));
     }
     if path.contains(['?', '#']) {
-        return Err(format!(
-            "{text:?} must end with its path; give for example {example}"
-        ));
+        return Err(format!("{text:?} must end with its path; give for example {example}"));
     }
     let path = if path.is_empty() { "/" } else { path };
     let path = super::path(path)?;
     let (host, port) = authority_parts(text, authority, example)?;
-    Ok(Url {
-        scheme,
-        host,
-        port,
-        path,
-    })
+    Ok(Url { scheme, host, port, path })
 }
 
 fn authority_parts(
@@ -73,9 +64,7 @@ fn authority_parts(
     let host = host.to_ascii_lowercase();
     let bracketed = authority.starts_with('[');
     if !bracketed && !is_name(host.strip_suffix('.').unwrap_or(&host)) {
-        return Err(format!(
-            "{text:?} has no valid host name; give for example {example}"
-        ));
+        return Err(format!("{text:?} has no valid host name; give for example {example}"));
     }
     if port.is_empty() {
         return Ok((host, None));

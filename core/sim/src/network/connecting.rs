@@ -19,16 +19,12 @@ impl Network {
             self.mark(Mark::Unreachable { from, why });
             let error = ErrorKind::HostUnreachable;
             self.wake(from, self.now + LOOKUP);
-            self.ports[from.index()]
-                .inbox
-                .push_back(Arrival::Failed { token, error });
+            self.ports[from.index()].inbox.push_back(Arrival::Failed { token, error });
             return;
         };
         let (to, id, answer) = (listener.node, listener.id, listener.answer);
         let rules = self.rules(from, to);
-        let config = rules
-            .config
-            .unwrap_or_else(|| LinkConfig::draw(&mut self.rng));
+        let config = rules.config.unwrap_or_else(|| LinkConfig::draw(&mut self.rng));
         let plan = FaultPlan::draw(rules.faults, &mut self.rng);
         let link = u32::try_from(self.links.len()).expect("a history has fewer links");
         let ends = [
@@ -37,12 +33,7 @@ impl Network {
         ];
         let pipes =
             [Side::Dialer, Side::Listener].map(|side| Pipe::new(&config, side, &plan, self.now));
-        self.links.push(Some(Box::new(Link {
-            config,
-            listener: id,
-            ends,
-            pipes,
-        })));
+        self.links.push(Some(Box::new(Link { config, listener: id, ends, pipes })));
         self.mark(Mark::Dialled { link, from, to });
         for (trigger, fault) in plan.faults {
             if let Trigger::Time(after) = trigger {
@@ -59,13 +50,7 @@ impl Network {
 
     /// The kernel of a running or frozen process completes the handshake by itself.
     pub(super) fn handle_syn(&mut self, link: u32) {
-        let Some(Link {
-            config,
-            listener,
-            ends,
-            pipes,
-        }) = self.link(link)
-        else {
+        let Some(Link { config, listener, ends, pipes }) = self.link(link) else {
             return;
         };
         let (listener, peer, to) = (*listener, ends[0].address, ends[1].node);
@@ -76,19 +61,9 @@ impl Network {
         }
         match self.life(to) {
             Life::Running | Life::Frozen if !dialler_is_gone => {
-                let end = EndId {
-                    link,
-                    side: Side::Listener,
-                };
+                let end = EndId { link, side: Side::Listener };
                 self.mark(Mark::Established { link });
-                self.hand(
-                    to,
-                    Arrival::Accepted {
-                        end,
-                        listener,
-                        peer,
-                    },
-                );
+                self.hand(to, Arrival::Accepted { end, listener, peer });
                 self.schedule(at, Happening::SynAck(link));
             }
             Life::Running | Life::Frozen | Life::Exited => {
@@ -104,10 +79,7 @@ impl Network {
         };
         if dialler.open {
             let (node, token) = (dialler.node, dialler.token);
-            let end = EndId {
-                link,
-                side: Side::Dialer,
-            };
+            let end = EndId { link, side: Side::Dialer };
             self.hand(node, Arrival::Connected { end, token });
         }
     }

@@ -43,9 +43,7 @@ impl Network {
     /// A fault strikes all present links between two nodes.
     pub(crate) fn strike_between(&mut self, a: NodeId, b: NodeId, fault: Fault) {
         for (link, writer) in self.links_of(a) {
-            let other = self
-                .link(link)
-                .map(|link| link.ends[writer.other() as usize].node);
+            let other = self.link(link).map(|link| link.ends[writer.other() as usize].node);
             if other == Some(b) {
                 self.strike(link, writer, fault);
             }

@@ -93,29 +93,13 @@ pub(super) fn merge(into: &mut Readiness, readiness: Readiness) {
 }
 
 /// Bytes came.
-pub(super) const READABLE: Readiness = Readiness {
-    readable: true,
-    writable: false,
-    closed: false,
-};
+pub(super) const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
 
 /// Room came free.
-pub(super) const WRITABLE: Readiness = Readiness {
-    readable: false,
-    writable: true,
-    closed: false,
-};
+pub(super) const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
 
 /// FIN came.
-pub(super) const FINISHED: Readiness = Readiness {
-    readable: true,
-    writable: false,
-    closed: true,
-};
+pub(super) const FINISHED: Readiness = Readiness { readable: true, writable: false, closed: true };
 
 /// A reset came.
-pub(super) const BROKEN: Readiness = Readiness {
-    readable: true,
-    writable: true,
-    closed: true,
-};
+pub(super) const BROKEN: Readiness = Readiness { readable: true, writable: true, closed: true };

@@ -30,12 +30,7 @@ impl Network {
         let Some(link) = self.links[id.link as usize].as_deref_mut() else {
             return Err(ErrorKind::BrokenPipe.into());
         };
-        let Link {
-            config,
-            ends,
-            pipes,
-            ..
-        } = link;
+        let Link { config, ends, pipes, .. } = link;
         let end = &mut ends[id.side as usize];
         if let Some(error) = end.error.take() {
             return Err(error.into());
@@ -63,10 +58,7 @@ impl Network {
             }
         }
         if count > 0 {
-            self.mark(Mark::Sent {
-                end: id,
-                bytes: count,
-            });
+            self.mark(Mark::Sent { end: id, bytes: count });
         }
         self.plan_delivery(id.other());
         Ok(count)

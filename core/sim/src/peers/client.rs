@@ -215,11 +215,7 @@ impl HttpClient {
             return false;
         };
         let request = &self.requests[line.sending];
-        let held = if line.released {
-            request.held.as_slice()
-        } else {
-            &[]
-        };
+        let held = if line.released { request.held.as_slice() } else { &[] };
         let Some(rest) = rest_of(&[&request.head, &request.body, held], line.position) else {
             return self.next_request(io);
         };

@@ -189,12 +189,7 @@ pub struct PeerIo<'a> {
 impl<'a> PeerIo<'a> {
     pub(crate) fn new(sockets: &'a mut Sockets, rng: &'a mut Rng) -> Self {
         let now = sockets.network.borrow().now;
-        Self {
-            now,
-            rng,
-            sockets,
-            wake: None,
-        }
+        Self { now, rng, sockets, wake: None }
     }
 
     pub(crate) const fn wake(&self) -> Option<Instant> {

@@ -86,10 +86,7 @@ pub(crate) fn lists(head: &[u8], name: &str, token: &str) -> bool {
 
 /// The framing that a head declares, if it declares one.
 pub(crate) fn declared(head: &[u8]) -> Result<Option<Framing>, &'static str> {
-    let (codings, lengths) = (
-        values(head, "transfer-encoding"),
-        values(head, "content-length"),
-    );
+    let (codings, lengths) = (values(head, "transfer-encoding"), values(head, "content-length"));
     match (codings.as_slice(), lengths.as_slice()) {
         ([], []) => Ok(None),
         ([coding], []) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Framing::Chunked)),
@@ -131,10 +128,7 @@ impl Body {
             Framing::Chunked => BodyState::ChunkSize,
             Framing::UntilClose => BodyState::UntilClose,
         };
-        Self {
-            state,
-            trailers: Vec::new(),
-        }
+        Self { state, trailers: Vec::new() }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -226,11 +220,7 @@ fn take(rest: &[u8], left: u64, used: &mut usize, out: &mut Vec<u8>) -> u64 {
 /// The next line without its end; a bare line feed or carriage return is nobody's line end.
 fn take_line<'a>(rest: &'a [u8], used: &mut usize) -> Result<Option<&'a [u8]>, &'static str> {
     let Some(feed) = rest.iter().position(|byte| *byte == b'\n') else {
-        return if rest.len() > 16 * 1024 {
-            Err("a line without end")
-        } else {
-            Ok(None)
-        };
+        return if rest.len() > 16 * 1024 { Err("a line without end") } else { Ok(None) };
     };
     let line = rest[..feed].strip_suffix(b"\r");
     let line = line.ok_or("a bare line feed")?;

@@ -36,9 +36,7 @@ impl RawClient {
     pub fn status_lines(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.answer);
         let lines = text.split("\r\n");
-        lines
-            .filter_map(|line| line.find("HTTP/1.1 ").map(|at| line[at..].to_owned()))
-            .collect()
+        lines.filter_map(|line| line.find("HTTP/1.1 ").map(|at| line[at..].to_owned())).collect()
     }
 }
 
@@ -72,10 +70,7 @@ pub struct RawPeer<S> {
     connections: usize,
 }
 
-#[expect(
-    clippy::type_complexity,
-    reason = "the one place where it is spelled out"
-)]
+#[expect(clippy::type_complexity, reason = "the one place where it is spelled out")]
 struct Script<S>(Box<dyn FnMut(&mut S, &mut RawTurn<'_>)>);
 
 #[derive(Debug)]
@@ -132,10 +127,7 @@ impl<S: 'static> RawPeer<S> {
         state: S,
         script: impl FnMut(&mut S, &mut RawTurn<'_>) + 'static,
     ) -> Self {
-        Self {
-            dials: Some(address.to_owned()),
-            ..Self::listening(state, script)
-        }
+        Self { dials: Some(address.to_owned()), ..Self::listening(state, script) }
     }
 
     /// A peer that does what the closure does with each connection that it accepts.

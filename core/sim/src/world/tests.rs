@@ -39,9 +39,7 @@ fn echo_world(seed: u64, rules: LinkRules, bytes: usize) -> (World, NodeId, Node
 }
 
 fn heard(world: &World, peer: NodeId) -> &(Vec<u8>, Option<Received>) {
-    &world
-        .peer::<RawPeer<(Vec<u8>, Option<Received>)>>(peer)
-        .state
+    &world.peer::<RawPeer<(Vec<u8>, Option<Received>)>>(peer).state
 }
 
 #[test]
@@ -95,11 +93,7 @@ fn a_frozen_process_pushes_back_and_then_goes_on() {
         let (mut world, echo, peer) = echo_world(seed, rules, 2_000_000);
         world.freeze(echo);
         world.run_for(PATIENCE * 2);
-        assert_eq!(
-            world.open_links(peer),
-            1,
-            "the kernel accepts for the process"
-        );
+        assert_eq!(world.open_links(peer), 1, "the kernel accepts for the process");
         assert!(heard(&world, peer).0.is_empty());
         assert!(world.app::<Echo>(echo).conns.is_empty());
         world.thaw(echo);
@@ -277,10 +271,7 @@ fn a_process_dies_and_comes_back() {
             world.restart(echo, Echo::new(PATIENCE));
             world.run_for(Duration::from_secs(5));
             let end = heard(&world, peer).1;
-            assert!(
-                matches!(end, Some(Received::Failed(_))),
-                "{death:?}: {end:?}"
-            );
+            assert!(matches!(end, Some(Received::Failed(_))), "{death:?}: {end:?}");
             let late = world.add_peer("late", shouter(10_000), &[]);
             let served = |world: &World| heard(world, late).0.len() == 10_000;
             world.expect("the new process serves", served, LIMIT);
@@ -364,10 +355,7 @@ fn an_uplink_is_as_fast_as_it_says() {
     let response = &world.peer::<HttpClient>(client).responses()[0];
     assert!(response.is(200));
     let took = world.elapsed().as_millis();
-    assert!(
-        (800..900).contains(&took),
-        "{took} ms for 40 Mbit at 50 Mbit/s"
-    );
+    assert!((800..900).contains(&took), "{took} ms for 40 Mbit at 50 Mbit/s");
 }
 
 #[test]

@@ -167,3 +167,14 @@ fn take_line(wire: &mut Wire) -> Result<Vec<u8>, End> {
         None => Err(wire.read_to_end().1),
     }
 }
+
+/// The next bytes that arrive are these.
+pub(crate) fn expect(wire: &mut Wire, expected: impl AsRef<[u8]>) {
+    let expected = expected.as_ref();
+    let arrived = wire.wait(|bytes| (bytes.len() >= expected.len()).then_some(()));
+    let found = match arrived {
+        Some(()) => wire.take(expected.len()),
+        None => wire.read_to_end().0,
+    };
+    assert_eq!(found.escape_ascii().to_string(), expected.escape_ascii().to_string());
+}

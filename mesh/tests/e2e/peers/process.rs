@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::caller::{self, Response, HOST};
+use super::caller::{self, HOST, Response};
 use super::service::Service;
 use super::wire::{PATIENCE, wait_until};
 
@@ -159,12 +159,21 @@ impl Server {
     pub(crate) fn start_on(ports: [u16; 3], words: &[&str]) -> Self {
         let [traffic, tunnels, health] = ports.map(|port| port.to_string());
         let fixed = [
-            "server", "--bind", "127.0.0.1", "--alb-port", &traffic, "--websocket-port", &tunnels,
-            "--health-port", &health,
+            "server",
+            "--bind",
+            "127.0.0.1",
+            "--alb-port",
+            &traffic,
+            "--websocket-port",
+            &tunnels,
+            "--health-port",
+            &health,
         ];
         let bind = words.contains(&"--bind");
         let fixed: Vec<_> = match bind {
-            true => fixed.into_iter().filter(|word| !["--bind", "127.0.0.1"].contains(word)).collect(),
+            true => {
+                fixed.into_iter().filter(|word| !["--bind", "127.0.0.1"].contains(word)).collect()
+            }
             false => fixed.into(),
         };
         let process = Process::start(&[&fixed, words].concat());
@@ -234,9 +243,8 @@ const QUICK: [&str; 8] = [
 /// `mesh client` for the host of these tests.
 pub(crate) fn agent(tunnels: SocketAddr, service: &Service, words: &[&str]) -> Process {
     let (ingress, local) = (format!("ws://{tunnels}"), service.url());
-    let fixed = [
-        "client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host", HOST,
-    ];
+    let fixed =
+        ["client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host", HOST];
     Process::start(&[&fixed, &QUICK[..], words].concat())
 }
 

@@ -122,11 +122,8 @@ impl Service {
 
     fn wait(&self, what: &str, holds: impl Fn(&State) -> bool) {
         let state = self.shared.lock();
-        let (state, timeout) = self
-            .shared
-            .changed
-            .wait_timeout_while(state, PATIENCE, |state| !holds(state))
-            .unwrap();
+        let (state, timeout) =
+            self.shared.changed.wait_timeout_while(state, PATIENCE, |state| !holds(state)).unwrap();
         assert!(!timeout.timed_out(), "not enough {what}: {state:?}");
     }
 }

@@ -12,9 +12,7 @@ fn size(rng: &mut Rng, below: u64) -> usize {
 }
 
 fn random_bytes(rng: &mut Rng, below: u64) -> Vec<u8> {
-    (0..rng.below(below))
-        .map(|_| rng.bits().to_le_bytes()[0])
-        .collect()
+    (0..rng.below(below)).map(|_| rng.bits().to_le_bytes()[0]).collect()
 }
 
 /// Encodes a body in random parts.
@@ -41,11 +39,7 @@ fn decode(rng: &mut Rng, wire: &[u8], length: BodyLength) -> (Vec<u8>, Vec<u8>, 
         let part = size(rng, 30).min(wire.len() - fed);
         rx.extend(&wire[fed..fed + part]);
         fed += part;
-        let eof = if fed == wire.len() {
-            Eof::Reached
-        } else {
-            Eof::Open
-        };
+        let eof = if fed == wire.len() { Eof::Reached } else { Eof::Open };
         let max = size(rng, 50);
         let decoded = decoder.decode(rx.as_slice(), max, eof).unwrap();
         assert!(decoded.data.len() <= max && decoded.data.len() <= decoded.used);
@@ -55,10 +49,7 @@ fn decode(rng: &mut Rng, wire: &[u8], length: BodyLength) -> (Vec<u8>, Vec<u8>, 
         if let Some(trailers) = end {
             assert!(decoder.has_ended());
             let again = decoder.decode(b"more", 9, Eof::Open).unwrap();
-            assert_eq!(
-                (again.used, again.data, again.end),
-                (0, &b""[..], Some(&b""[..]))
-            );
+            assert_eq!((again.used, again.data, again.end), (0, &b""[..], Some(&b""[..])));
             return (body, trailers, [rx.as_slice(), &wire[fed..]].concat());
         }
     }
@@ -69,22 +60,16 @@ fn what_goes_in_comes_out() {
     let mut rng = Rng::from_seed(7);
     for _ in 0..2000 {
         let body = random_bytes(&mut rng, 300);
-        for length in [
-            BodyLength::Sized(body.len() as u64),
-            BodyLength::Chunked,
-            BodyLength::UntilClose,
-        ] {
+        for length in
+            [BodyLength::Sized(body.len() as u64), BodyLength::Chunked, BodyLength::UntilClose]
+        {
             let mut wire = encode(&mut rng, &body, length);
             let follower: &[u8] = match length {
                 BodyLength::Empty | BodyLength::Sized(_) | BodyLength::Chunked => b"GET / HTTP",
                 BodyLength::UntilClose => b"",
             };
             wire.extend(follower);
-            let expected: &[u8] = if length == BodyLength::Chunked {
-                TRAILERS
-            } else {
-                b""
-            };
+            let expected: &[u8] = if length == BodyLength::Chunked { TRAILERS } else { b"" };
             let got = decode(&mut rng, wire.as_slice(), length);
             assert_eq!(got, (body.clone(), expected.to_vec(), follower.to_vec()));
         }
@@ -97,14 +82,10 @@ fn what_goes_in_comes_out() {
 fn great_chunks_have_the_right_size() {
     let body = vec![b'x'; 0x12345];
     let mut tx = Buf::new();
-    Encoder::new(BodyLength::Chunked)
-        .write(&body, &mut tx)
-        .unwrap();
+    Encoder::new(BodyLength::Chunked).write(&body, &mut tx).unwrap();
     assert!(tx.as_slice().starts_with(b"12345\r\nx"));
     let mut decoder = Decoder::new(BodyLength::Chunked);
-    let decoded = decoder
-        .decode(b"ffffffffffffffff\r\nab", 9, Eof::Open)
-        .unwrap();
+    let decoded = decoder.decode(b"ffffffffffffffff\r\nab", 9, Eof::Open).unwrap();
     assert_eq!((decoded.used, decoded.data), (20, &b"ab"[..]));
 }
 
@@ -153,18 +134,12 @@ fn mutated_messages_are_read_alike_in_all_parts() {
         let (whole, split) = if seed.starts_with("POST") {
             (serve(&[&input], usize::MAX), serve(&parts, 3))
         } else {
-            (
-                receive("GET", &[&input], usize::MAX),
-                receive("GET", &parts, 3),
-            )
+            (receive("GET", &[&input], usize::MAX), receive("GET", &parts, 3))
         };
         assert_eq!(whole.messages, split.messages, "{}", input.escape_ascii());
         // Which of several mistakes in a head is noticed first, and when, does depend on the parts.
         let of_body = |error: &Error| {
-            matches!(
-                error,
-                Error::BadChunk | Error::BadTrailers | Error::Truncated
-            )
+            matches!(error, Error::BadChunk | Error::BadTrailers | Error::Truncated)
         };
         let errors = (whole.error.filter(of_body), split.error.filter(of_body));
         assert_eq!(errors.0, errors.1, "{}", input.escape_ascii());
@@ -176,11 +151,7 @@ fn noise_never_panics() {
     let mut rng = Rng::from_seed(13);
     for _ in 0..20_000 {
         let noise = random_bytes(&mut rng, 60);
-        for length in [
-            BodyLength::Chunked,
-            BodyLength::Sized(rng.bits()),
-            BodyLength::UntilClose,
-        ] {
+        for length in [BodyLength::Chunked, BodyLength::Sized(rng.bits()), BodyLength::UntilClose] {
             let mut decoder = Decoder::new(length);
             let first = decoder.decode(&noise, 7, Eof::Open);
             if first.is_err() {

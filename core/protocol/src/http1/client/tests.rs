@@ -33,11 +33,7 @@ fn requests_go_out_as_they_are() {
     for (fields, parts, body) in [
         ("X:  y \t\r\n", &[][..], ""),
         ("Content-Length: 5\r\n", &["he", "", "llo"], "hello"),
-        (
-            "transfer-encoding: Chunked\r\n",
-            &["he", "", "llo"],
-            "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-        ),
+        ("transfer-encoding: Chunked\r\n", &["he", "", "llo"], "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
     ] {
         let head = format!("POST /a%20b HTTP/1.1\r\nhost: A\r\n{fields}\r\n");
         let mut conn = ClientConn::new(99);
@@ -57,28 +53,15 @@ fn requests_go_out_as_they_are() {
 #[test]
 fn ambiguous_requests_do_not_go_out() {
     for (fields, error) in [
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            Error::ConflictingLengths,
-        ),
-        (
-            "Content-Length: 5\r\nContent-Length: 5",
-            Error::ConflictingLengths,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", Error::ConflictingLengths),
+        ("Content-Length: 5\r\nContent-Length: 5", Error::ConflictingLengths),
         ("Content-Length: 5,5", Error::BadLength),
-        (
-            "Transfer-Encoding: chunked, chunked",
-            Error::BadTransferCoding,
-        ),
+        ("Transfer-Encoding: chunked, chunked", Error::BadTransferCoding),
         ("X: y\nZ: a", Error::BareLineFeed),
     ] {
         let mut tx = Buf::new();
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
-        assert_eq!(
-            send(&mut ClientConn::new(99), &head, &mut tx),
-            Err(error),
-            "{fields}"
-        );
+        assert_eq!(send(&mut ClientConn::new(99), &head, &mut tx), Err(error), "{fields}");
         assert!(tx.is_empty());
     }
 }
@@ -99,26 +82,11 @@ fn who_takes_another_request() {
     const CLOSED: Option<CloseReason> = Some(CloseReason::PeerAskedClose);
     for (head, reason) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", None),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            CLOSED,
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: x, Close\r\n\r\n",
-            CLOSED,
-        ),
-        (
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-            Some(CloseReason::Http10),
-        ),
-        (
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
-            None,
-        ),
-        (
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive, close\r\n\r\n",
-            CLOSED,
-        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", CLOSED),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: x, Close\r\n\r\n", CLOSED),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", Some(CloseReason::Http10)),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", None),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive, close\r\n\r\n", CLOSED),
         ("HTTP/1.1 200 OK\r\n\r\n", Some(CloseReason::UntilClose)),
         ("HTTP/1.1 204 No\r\n\r\n", None),
         ("HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", None),
@@ -155,35 +123,22 @@ fn answers_come_in_order() {
     assert_eq!(receive(&mut ClientConn::new(99), OK), Err(Error::BadStatus));
     let mut conn = asked(GET);
     assert_eq!(conn.decode(b"x", 9, Eof::Open).unwrap().used, 0);
-    assert_eq!(
-        receive(&mut conn, "HTTP/1.1 100 Go\r\n\r\n"),
-        Ok(Received::Interim)
-    );
-    assert_eq!(
-        receive(&mut conn, "HTTP/1.1 103 Hints\r\n\r\n"),
-        Ok(Received::Interim)
-    );
-    assert_eq!(
-        receive(&mut conn, OK),
-        Ok(Received::Final(BodyLength::Sized(1)))
-    );
+    assert_eq!(receive(&mut conn, "HTTP/1.1 100 Go\r\n\r\n"), Ok(Received::Interim));
+    assert_eq!(receive(&mut conn, "HTTP/1.1 103 Hints\r\n\r\n"), Ok(Received::Interim));
+    assert_eq!(receive(&mut conn, OK), Ok(Received::Final(BodyLength::Sized(1))));
     assert_eq!(receive(&mut conn, OK), Err(Error::BadStatus));
     assert_eq!(conn.close_reason(), Some(CloseReason::ProtocolError));
 }
 
 #[test]
 fn a_body_can_be_cut_short() {
-    for (fields, rx) in [
-        ("Content-Length: 3\r\n", "ab"),
-        ("Transfer-Encoding: chunked\r\n", "5\r\nab"),
-    ] {
+    for (fields, rx) in
+        [("Content-Length: 3\r\n", "ab"), ("Transfer-Encoding: chunked\r\n", "5\r\nab")]
+    {
         let mut conn = asked(GET);
         receive(&mut conn, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).unwrap();
         let decoded = conn.decode(rx.as_bytes(), 9, Eof::Reached).unwrap();
-        assert_eq!(
-            (decoded.data, decoded.used, decoded.end),
-            (&b"ab"[..], rx.len(), None)
-        );
+        assert_eq!((decoded.data, decoded.used, decoded.end), (&b"ab"[..], rx.len(), None));
         for _ in 0..2 {
             assert_eq!(conn.decode(b"", 9, Eof::Reached), Err(Error::Truncated));
         }
@@ -196,10 +151,7 @@ fn a_body_can_be_cut_short() {
     assert_eq!(conn.decode(b"ab", 0, Eof::Reached).unwrap().end, None);
     assert_eq!(conn.decode(b"ab", 9, Eof::Reached).unwrap().data, b"ab");
     assert_eq!(conn.decode(b"", 9, Eof::Open).unwrap().end, None);
-    assert_eq!(
-        conn.decode(b"", 0, Eof::Reached).unwrap().end,
-        Some(&b""[..])
-    );
+    assert_eq!(conn.decode(b"", 0, Eof::Reached).unwrap().end, Some(&b""[..]));
 }
 
 #[test]
@@ -216,19 +168,10 @@ fn only_upgrades_that_were_asked_for_are_taken() {
     let mut tx = Buf::new();
     conn.write(b"raw", &mut tx).unwrap();
     assert_eq!(tx.as_slice(), b"raw");
-    assert_eq!(
-        conn.decode(b"HTTP/1.1", 4, Eof::Open).unwrap().data,
-        b"HTTP"
-    );
-    assert_eq!(
-        conn.decode(b"", 4, Eof::Reached).unwrap().end,
-        Some(&b""[..])
-    );
+    assert_eq!(conn.decode(b"HTTP/1.1", 4, Eof::Open).unwrap().data, b"HTTP");
+    assert_eq!(conn.decode(b"", 4, Eof::Reached).unwrap().end, Some(&b""[..]));
     assert!(conn.has_response_ended());
     let mut conn = asked(UPGRADE);
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(
-        receive(&mut conn, refusal),
-        Ok(Received::Final(BodyLength::Sized(0)))
-    );
+    assert_eq!(receive(&mut conn, refusal), Ok(Received::Final(BodyLength::Sized(0))));
 }

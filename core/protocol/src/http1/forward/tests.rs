@@ -8,11 +8,7 @@ use crate::{Buf, Rng};
 use BodyKind::{Chunked, Empty, Sized};
 
 fn via(peer: &str) -> Forwarded {
-    Forwarded {
-        peer: peer.parse::<IpAddr>().unwrap(),
-        proto: Proto::Https,
-        port: 8443,
-    }
+    Forwarded { peer: peer.parse::<IpAddr>().unwrap(), proto: Proto::Https, port: 8443 }
 }
 
 fn forward(bytes: &[u8], body: BodyKind, upgrade: Upgrade, peer: &str) -> Vec<u8> {
@@ -63,59 +59,27 @@ const FIELDS: &[(BodyKind, &str, &str)] = &[
         "b: 2\nA:  1 \\t\nb:2\nC:\nd: x,, \\\"y\\\"\n",
     ),
     (Empty, "Connection: close\nA: 1\n", "A: 1\n"),
-    (
-        Empty,
-        "A: 1\nConnection: keep-alive\nKeep-Alive: timeout=5\nB: 2\n",
-        "A: 1\nB: 2\n",
-    ),
-    (
-        Empty,
-        "Proxy-Connection: keep-alive\nPROXY-CONNECTION: x\n",
-        "",
-    ),
+    (Empty, "A: 1\nConnection: keep-alive\nKeep-Alive: timeout=5\nB: 2\n", "A: 1\nB: 2\n"),
+    (Empty, "Proxy-Connection: keep-alive\nPROXY-CONNECTION: x\n", ""),
     (Empty, "X: 1\nConnection: x, Y\ny: 2\nZ: 3\n", "Z: 3\n"),
-    (
-        Empty,
-        "connection: a\nConnection:\nCONNECTION: ,b\nA: 1\nB: 2\nab: 3\n",
-        "ab: 3\n",
-    ),
+    (Empty, "connection: a\nConnection:\nCONNECTION: ,b\nA: 1\nB: 2\nab: 3\n", "ab: 3\n"),
     (Empty, "TE: gzip\nA: 1\n", "A: 1\n"),
     (
         Empty,
         "Connection: TE\nTE: gzip;q=0.5, Trailers\nTE: trailers\nA: 1\n",
         "A: 1\nTE: trailers\n",
     ),
-    (
-        Empty,
-        "Upgrade: websocket\nConnection: Upgrade\nA: 1\n",
-        "A: 1\n",
-    ),
+    (Empty, "Upgrade: websocket\nConnection: Upgrade\nA: 1\n", "A: 1\n"),
     (Empty, "Trailer: A\nB: 1\n", "B: 1\n"),
-    (
-        Sized,
-        "Trailer: A\nContent-Length: 3\n",
-        "Content-Length: 3\n",
-    ),
+    (Sized, "Trailer: A\nContent-Length: 3\n", "Content-Length: 3\n"),
     (
         Chunked,
         "Trailer: A\nTransfer-Encoding: chunked\nB: 1\n",
         "Trailer: A\nB: 1\nTransfer-Encoding: chunked\n",
     ),
-    (
-        Chunked,
-        "Connection: trailer\nTrailer: A\n",
-        "Transfer-Encoding: chunked\n",
-    ),
-    (
-        Chunked,
-        "Content-Length: 3\n",
-        "Transfer-Encoding: chunked\n",
-    ),
-    (
-        Sized,
-        "Content-Length:  0003\nConnection: content-length\n",
-        "Content-Length:  0003\n",
-    ),
+    (Chunked, "Connection: trailer\nTrailer: A\n", "Transfer-Encoding: chunked\n"),
+    (Chunked, "Content-Length: 3\n", "Transfer-Encoding: chunked\n"),
+    (Sized, "Content-Length:  0003\nConnection: content-length\n", "Content-Length:  0003\n"),
     (
         Sized,
         "Expect: 100-continue\nContent-Length: 3\n",
@@ -138,11 +102,7 @@ const FIELDS: &[(BodyKind, &str, &str)] = &[
             traceparent: 00-a\ntracestate: b\nForwarded: for=x\n",
         "X-Amzn-Trace-Id: Root=1\ntraceparent: 00-a\ntracestate: b\nForwarded: for=x\n",
     ),
-    (
-        Empty,
-        "Connection: HTTP2-Settings, Upgrade\nUpgrade: h2c\nHTTP2-Settings: AA\n",
-        "",
-    ),
+    (Empty, "Connection: HTTP2-Settings, Upgrade\nUpgrade: h2c\nHTTP2-Settings: AA\n", ""),
 ];
 
 #[test]
@@ -164,61 +124,25 @@ fn an_upgrade_is_asked_for_again() {
 }
 
 const REQUESTS: &[(&str, &str, &str)] = &[
-    (
-        "get /a?b HTTP/1.1\nHOST:h:1 \n",
-        "get /a?b HTTP/1.1\nHOST:h:1 \n",
-        "h:1",
-    ),
+    ("get /a?b HTTP/1.1\nHOST:h:1 \n", "get /a?b HTTP/1.1\nHOST:h:1 \n", "h:1"),
     (
         "GET / HTTP/1.0\nHost: h\nExpect: 100-continue\nA: 1\n",
         "GET / HTTP/1.1\nHost: h\nA: 1\n",
         "h",
     ),
-    (
-        "GET / HTTP/1.0\nKeep-Alive: 1\nHost: h\n",
-        "GET / HTTP/1.1\nHost: h\n",
-        "h",
-    ),
-    (
-        "OPTIONS * HTTP/1.1\nHost: h\n",
-        "OPTIONS * HTTP/1.1\nHost: h\n",
-        "h",
-    ),
-    (
-        "GET //x/../@ HTTP/1.1\nHost: h\n",
-        "GET //x/../@ HTTP/1.1\nHost: h\n",
-        "h",
-    ),
+    ("GET / HTTP/1.0\nKeep-Alive: 1\nHost: h\n", "GET / HTTP/1.1\nHost: h\n", "h"),
+    ("OPTIONS * HTTP/1.1\nHost: h\n", "OPTIONS * HTTP/1.1\nHost: h\n", "h"),
+    ("GET //x/../@ HTTP/1.1\nHost: h\n", "GET //x/../@ HTTP/1.1\nHost: h\n", "h"),
     (
         "GET http://b:2/c?d HTTP/1.1\nA: 1\nhost: evil\nB: 2\n",
         "GET /c?d HTTP/1.1\nA: 1\nHost: b:2\nB: 2\n",
         "b:2",
     ),
-    (
-        "GET HTTPS://B HTTP/1.0\nHost: b\n",
-        "GET / HTTP/1.1\nHost: B\n",
-        "B",
-    ),
-    (
-        "GET http://b?q=/ HTTP/1.1\nHost: b\n",
-        "GET /?q=/ HTTP/1.1\nHost: b\n",
-        "b",
-    ),
-    (
-        "OPTIONS http://b HTTP/1.1\nHost: b\n",
-        "OPTIONS * HTTP/1.1\nHost: b\n",
-        "b",
-    ),
-    (
-        "OPTIONS http://b/ HTTP/1.1\nHost: b\n",
-        "OPTIONS / HTTP/1.1\nHost: b\n",
-        "b",
-    ),
-    (
-        "OPTIONS http://b?x HTTP/1.1\nHost: b\n",
-        "OPTIONS /?x HTTP/1.1\nHost: b\n",
-        "b",
-    ),
+    ("GET HTTPS://B HTTP/1.0\nHost: b\n", "GET / HTTP/1.1\nHost: B\n", "B"),
+    ("GET http://b?q=/ HTTP/1.1\nHost: b\n", "GET /?q=/ HTTP/1.1\nHost: b\n", "b"),
+    ("OPTIONS http://b HTTP/1.1\nHost: b\n", "OPTIONS * HTTP/1.1\nHost: b\n", "b"),
+    ("OPTIONS http://b/ HTTP/1.1\nHost: b\n", "OPTIONS / HTTP/1.1\nHost: b\n", "b"),
+    ("OPTIONS http://b?x HTTP/1.1\nHost: b\n", "OPTIONS /?x HTTP/1.1\nHost: b\n", "b"),
     (
         "GET http://[::1]:80/http://x@y/ HTTP/1.1\nHost: b\n",
         "GET /http://x@y/ HTTP/1.1\nHost: [::1]:80\n",
@@ -239,26 +163,14 @@ fn whole_requests_byte_for_byte() {
 #[test]
 fn the_peer_joins_the_last_list() {
     let table = [
-        (
-            "X-Forwarded-For: 1\n",
-            "10.0.0.7",
-            "X-Forwarded-For: 1, 10.0.0.7\n",
-        ),
-        (
-            "x-forwarded-for:1, 2 \t\n",
-            "10.0.0.7",
-            "x-forwarded-for:1, 2, 10.0.0.7\n",
-        ),
+        ("X-Forwarded-For: 1\n", "10.0.0.7", "X-Forwarded-For: 1, 10.0.0.7\n"),
+        ("x-forwarded-for:1, 2 \t\n", "10.0.0.7", "x-forwarded-for:1, 2, 10.0.0.7\n"),
         (
             "X-Forwarded-For: 1\nA: b\nX-Forwarded-For: 2\nC: d\n",
             "2001:db8::1",
             "X-Forwarded-For: 1\nA: b\nX-Forwarded-For: 2, 2001:db8::1\nC: d\n",
         ),
-        (
-            "X-Forwarded-For:\n",
-            "::ffff:10.0.0.7",
-            "X-Forwarded-For: 10.0.0.7\n",
-        ),
+        ("X-Forwarded-For:\n", "::ffff:10.0.0.7", "X-Forwarded-For: 10.0.0.7\n"),
     ];
     let rest = "X-Forwarded-Proto: p\nX-Forwarded-Port:\nx-forwarded-host: spoof\n";
     for (sent, peer, expected) in table {
@@ -266,12 +178,7 @@ fn the_peer_joins_the_last_list() {
         let out = forward(&crlf(&format!("{start}{sent}\n")), Empty, Upgrade::No, peer);
         assert_eq!(text(&out), format!("{start}{expected}\n"));
     }
-    let out = forward(
-        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        Empty,
-        Upgrade::No,
-        "::ffff:1.2.3.4",
-    );
+    let out = forward(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", Empty, Upgrade::No, "::ffff:1.2.3.4");
     assert!(text(&out).contains("\nX-Forwarded-For: 1.2.3.4\n"));
 }
 
@@ -282,10 +189,7 @@ fn obsolete_text_passes_untouched() {
     let out = forward(sent, Empty, Upgrade::No, "1.1.1.1");
     assert!(out.starts_with(b"GET / HTTP/1.1\r\nHost: h\r\nA: \xff\xc3\xa9\r\nB:\x80\r\nX-"));
     let sent = b"HTTP/1.1 200 \xe9t\xe9\r\nA: \xff\r\nConnection: close\r\n\r\n";
-    assert_eq!(
-        forward_response(sent),
-        b"HTTP/1.1 200 \xe9t\xe9\r\nA: \xff\r\n\r\n"
-    );
+    assert_eq!(forward_response(sent), b"HTTP/1.1 200 \xe9t\xe9\r\nA: \xff\r\n\r\n");
 }
 
 const RESPONSES: &[(&str, &str)] = &[
@@ -294,10 +198,7 @@ const RESPONSES: &[(&str, &str)] = &[
     ("HTTP/1.1 200\nA: 1\n", "HTTP/1.1 200 \nA: 1\n"),
     ("HTTP/1.0 404\n", "HTTP/1.1 404 \n"),
     ("HTTP/1.1 299 \n", "HTTP/1.1 299 \n"),
-    (
-        "HTTP/1.1 200  My  reason \nb:2\nb: 2\n",
-        "HTTP/1.1 200  My  reason \nb:2\nb: 2\n",
-    ),
+    ("HTTP/1.1 200  My  reason \nb:2\nb: 2\n", "HTTP/1.1 200  My  reason \nb:2\nb: 2\n"),
     (
         "HTTP/1.1 200 OK\nConnection: keep-alive\nKeep-Alive: 1\nProxy-Connection: x\nTE: trailers\n\
             Set-Cookie: a\nSet-Cookie: b\n",
@@ -311,22 +212,13 @@ const RESPONSES: &[(&str, &str)] = &[
         "HTTP/1.1 200 OK\nTrailer: A\nTransfer-Encoding: chunked\nB: 1\n",
         "HTTP/1.1 200 OK\nTrailer: A\nB: 1\n",
     ),
-    (
-        "HTTP/1.1 200 OK\nTrailer: A\nContent-Length: 1\n",
-        "HTTP/1.1 200 OK\nContent-Length: 1\n",
-    ),
-    (
-        "HTTP/1.1 200 OK\nContent-Length: 1\nTransfer-Encoding: chunked\n",
-        "HTTP/1.1 200 OK\n",
-    ),
+    ("HTTP/1.1 200 OK\nTrailer: A\nContent-Length: 1\n", "HTTP/1.1 200 OK\nContent-Length: 1\n"),
+    ("HTTP/1.1 200 OK\nContent-Length: 1\nTransfer-Encoding: chunked\n", "HTTP/1.1 200 OK\n"),
     (
         "HTTP/1.1 101 Switching Protocols\nupgrade: websocket\nConnection: upgrade\nSec-WebSocket-Accept: x\n",
         "HTTP/1.1 101 Switching Protocols\nupgrade: websocket\nSec-WebSocket-Accept: x\n",
     ),
-    (
-        "HTTP/1.1 426 No\nUpgrade: websocket\nConnection: upgrade\n",
-        "HTTP/1.1 426 No\n",
-    ),
+    ("HTTP/1.1 426 No\nUpgrade: websocket\nConnection: upgrade\n", "HTTP/1.1 426 No\n"),
     (
         "HTTP/1.1 103 Early Hints\nLink: a\nLink: b\n",
         "HTTP/1.1 103 Early Hints\nLink: a\nLink: b\n",
@@ -349,18 +241,9 @@ const AUTHORITIES: &[(&str, Result<&str, Error>)] = &[
     ("GET / HTTP/1.1\n", Err(Error::MissingHost)),
     ("GET / HTTP/1.0\n", Err(Error::MissingHost)),
     ("GET http://b/ HTTP/1.1\n", Err(Error::MissingHost)),
-    (
-        "GET / HTTP/1.1\nHost: a\nHost: a\n",
-        Err(Error::DuplicateHost),
-    ),
-    (
-        "GET / HTTP/1.1\nHost: a\nA: b\nhost: b\n",
-        Err(Error::DuplicateHost),
-    ),
-    (
-        "GET http://b/ HTTP/1.1\nHost: b\nHost: b\n",
-        Err(Error::DuplicateHost),
-    ),
+    ("GET / HTTP/1.1\nHost: a\nHost: a\n", Err(Error::DuplicateHost)),
+    ("GET / HTTP/1.1\nHost: a\nA: b\nhost: b\n", Err(Error::DuplicateHost)),
+    ("GET http://b/ HTTP/1.1\nHost: b\nHost: b\n", Err(Error::DuplicateHost)),
     ("GET / HTTP/1.1\nHost:\n", Err(Error::BadHost)),
     ("GET / HTTP/1.1\nHost: u@a\n", Err(Error::BadHost)),
     ("GET / HTTP/1.1\nHost: a/b\n", Err(Error::BadHost)),
@@ -371,18 +254,12 @@ const AUTHORITIES: &[(&str, Result<&str, Error>)] = &[
     ("GET / HTTP/1.1\nHost: \u{e9}\n", Err(Error::BadHost)),
     ("GET http://b/ HTTP/1.1\nHost: a b\n", Err(Error::BadHost)),
     ("GET http://u@b/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
-    (
-        "GET http://u:p@b/ HTTP/1.1\nHost: b\n",
-        Err(Error::BadTarget),
-    ),
+    ("GET http://u:p@b/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http:///a HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http:// HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http:/a HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http:b HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
-    (
-        "GET http://b\\@c/ HTTP/1.1\nHost: b\n",
-        Err(Error::BadTarget),
-    ),
+    ("GET http://b\\@c/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http://b:/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET http://b,c/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
     ("GET ftp://b/ HTTP/1.1\nHost: b\n", Err(Error::BadTarget)),
@@ -395,14 +272,8 @@ const AUTHORITIES: &[(&str, Result<&str, Error>)] = &[
     ("GET a:80 HTTP/1.1\nHost: a\n", Err(Error::BadTarget)),
     ("GET ?a HTTP/1.1\nHost: a\n", Err(Error::BadTarget)),
     ("GET \\a HTTP/1.1\nHost: a\n", Err(Error::BadTarget)),
-    (
-        "CONNECT a:80 HTTP/1.1\nHost: a\n",
-        Err(Error::UnsupportedMethod),
-    ),
-    (
-        "CONNECT / HTTP/1.1\nHost: a\n",
-        Err(Error::UnsupportedMethod),
-    ),
+    ("CONNECT a:80 HTTP/1.1\nHost: a\n", Err(Error::UnsupportedMethod)),
+    ("CONNECT / HTTP/1.1\nHost: a\n", Err(Error::UnsupportedMethod)),
     ("connect a:80 HTTP/1.1\nHost: a\n", Err(Error::BadTarget)),
 ];
 
@@ -421,41 +292,22 @@ fn check_request(out: &[u8], body: BodyKind, upgrade: Upgrade) {
     let mut storage = Storage::new();
     let head =
         RequestHead::parse(out, &mut storage).unwrap_or_else(|e| panic!("{e}: {}", text(out)));
-    let count = |name: &str| {
-        head.fields
-            .iter()
-            .filter(|f| f.name.eq_ignore_ascii_case(name))
-            .count()
-    };
+    let count =
+        |name: &str| head.fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name)).count();
     let is_upgrade = upgrade == Upgrade::Asked;
     assert_eq!(head.version, Version::Http11);
-    assert!(
-        head.target.starts_with('/') || head.target == "*",
-        "{}",
-        text(out)
-    );
+    assert!(head.target.starts_with('/') || head.target == "*", "{}", text(out));
     assert!(authority(&head).is_ok_and(|host| is_host(host.as_bytes())));
     assert_eq!(count("connection"), usize::from(is_upgrade));
     assert_eq!(count("transfer-encoding"), usize::from(body == Chunked));
     assert!(body != Chunked || count("content-length") == 0);
     assert!(count("te") <= 1 && head.field("te").is_none_or(|te| te == b"trailers"));
-    for name in [
-        "x-forwarded-for",
-        "x-forwarded-proto",
-        "x-forwarded-port",
-        "x-forwarded-host",
-    ] {
+    for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host"] {
         assert!(count(name) >= 1, "{name}");
     }
     let allowed = ["connection", "transfer-encoding", "te", "upgrade"];
     for field in head.fields.iter().filter(|field| is_hop_by_hop(field.name)) {
-        assert!(
-            allowed
-                .iter()
-                .any(|name| field.name.eq_ignore_ascii_case(name)),
-            "{}",
-            text(out)
-        );
+        assert!(allowed.iter().any(|name| field.name.eq_ignore_ascii_case(name)), "{}", text(out));
         assert!(is_upgrade || !field.name.eq_ignore_ascii_case("upgrade"));
     }
 }
@@ -467,9 +319,7 @@ fn check_response(out: &[u8]) {
     assert_eq!(head.version, Version::Http11);
     let is_allowed = |name: &str| head.status == 101 && name.eq_ignore_ascii_case("upgrade");
     assert!(
-        head.fields
-            .iter()
-            .all(|f| !is_hop_by_hop(f.name) || is_allowed(f.name)),
+        head.fields.iter().all(|f| !is_hop_by_hop(f.name) || is_allowed(f.name)),
         "{}",
         text(out)
     );
@@ -504,11 +354,7 @@ fn mutate(head: &mut Vec<u8>, rng: &mut Rng) {
             2 => head.insert(at, byte),
             _ => {
                 let line = head[at..].iter().position(|&byte| byte == b'\n');
-                let at = if rng.below(2) == 0 {
-                    at
-                } else {
-                    line.map_or(at, |end| at + end + 1)
-                };
+                let at = if rng.below(2) == 0 { at } else { line.map_or(at, |end| at + end + 1) };
                 let piece = PIECES[usize::from(byte) % PIECES.len()];
                 head.splice(at..at, piece.iter().copied());
             }
@@ -533,11 +379,7 @@ fn mutated_heads_are_refused_or_forwarded_clean() {
         let mut out = Buf::new();
         if let Ok(head) = RequestHead::parse(&bytes, &mut Storage::new()) {
             let body = [Empty, Sized, Chunked][round % 3];
-            let upgrade = if round % 5 == 0 {
-                Upgrade::Asked
-            } else {
-                Upgrade::No
-            };
+            let upgrade = if round % 5 == 0 { Upgrade::Asked } else { Upgrade::No };
             super::request(&head, body, upgrade, &via("::1"), &mut out);
             if authority(&head).is_ok() {
                 check_request(out.as_slice(), body, upgrade);

@@ -13,118 +13,53 @@ const NO_REQUESTS: &[(&[u8], Error)] = &[
     (b"", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHost: a\r\n", Error::MalformedHead),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest",
-        Error::MalformedHead,
-    ),
-    (
-        b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest", Error::MalformedHead),
+    (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
-    (
-        b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
-    (
-        b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
+    (b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
+    (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
     (b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"GET /\r\n\r\n", Error::MalformedHead),
-    (
-        b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
-    (
-        b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
-    (
-        b"GET / HTTP/0.9\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
-    (
-        b"GET / http/1.1\r\nHost: a\r\n\r\n",
-        Error::UnsupportedVersion,
-    ),
+    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
+    (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
+    (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
+    (b"GET / http/1.1\r\nHost: a\r\n\r\n", Error::UnsupportedVersion),
     (b"GET / HTTP/1.10\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"GET /# HTTP/1.1\r\nHost: a\r\n\r\n", Error::BadTarget),
-    (
-        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::BadTarget,
-    ),
-    (
-        b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
-    (
-        b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
-    (
-        b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Error::BadTarget),
+    (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
+    (b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
+    (b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\nHost: a\r\n\r\n", Error::BareLineFeed),
     (b"GET / HTTP/1.1\n\r\n", Error::BareLineFeed),
     (b"GET / HTTP/1.1\r\nHost: a\n\r\n", Error::BareLineFeed),
-    (
-        b"GET / HTTP/1.1\r\nA:\nHost: a\r\n\r\n",
-        Error::BareLineFeed,
-    ),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\nB: c\r\n\r\n",
-        Error::BareLineFeed,
-    ),
+    (b"GET / HTTP/1.1\r\nA:\nHost: a\r\n\r\n", Error::BareLineFeed),
+    (b"GET / HTTP/1.1\r\nHost: a\nB: c\r\n\r\n", Error::BareLineFeed),
     (b"GET / HTTP/1.1\r\nHost: a\r\n\n", Error::BareLineFeed),
     (b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", Error::MalformedHead),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHost\t: a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHost\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\n: a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", Error::MalformedHead),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-        Error::MalformedHead,
-    ),
-    (
-        b"GET / HTTP/1.1\r\nHo\x00st: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\x00\r\n\r\n",
-        Error::MalformedHead,
-    ),
-    (
-        b"GET / HTTP/1.1\r\nHost: a\x7f\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", Error::MalformedHead),
+    (b"GET / HTTP/1.1\r\nHo\x00st: a\r\n\r\n", Error::MalformedHead),
+    (b"GET / HTTP/1.1\r\nHost: a\x00\r\n\r\n", Error::MalformedHead),
+    (b"GET / HTTP/1.1\r\nHost: a\x7f\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHo(st: a\r\n\r\n", Error::MalformedHead),
-    (
-        b"GET / HTTP/1.1\r\nHo\xffst: a\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"GET / HTTP/1.1\r\nHo\xffst: a\r\n\r\n", Error::MalformedHead),
     (b"GET / HTTP/1.1\r\nHo st: a\r\n\r\n", Error::MalformedHead),
 ];
 
 #[test]
 fn requests_that_are_none_are_refused_by_name() {
     for (bytes, error) in NO_REQUESTS {
-        assert_eq!(
-            request(bytes),
-            Err(*error),
-            "{:?}",
-            bytes.escape_ascii().to_string()
-        );
+        assert_eq!(request(bytes), Err(*error), "{:?}", bytes.escape_ascii().to_string());
     }
 }
 
@@ -142,11 +77,7 @@ fn no_control_character_passes_anywhere() {
                 field.push(byte);
                 field.extend(format!("{fill}{after}\r\n\r\n").into_bytes());
                 let is_tab_in_value = byte == b'\t' && after.is_empty();
-                assert_eq!(
-                    request(&field).is_ok(),
-                    is_tab_in_value,
-                    "{byte} in a field"
-                );
+                assert_eq!(request(&field).is_ok(), is_tab_in_value, "{byte} in a field");
             }
         }
     }
@@ -170,22 +101,14 @@ const NO_RESPONSES: &[(&[u8], Error)] = &[
     (b"HTTP/1.1 200\n\r\n", Error::BareLineFeed),
     (b"\r\nHTTP/1.1 200 OK\r\n\r\n", Error::MalformedHead),
     (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", Error::MalformedHead),
-    (
-        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
-        Error::MalformedHead,
-    ),
+    (b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", Error::MalformedHead),
     (b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", Error::MalformedHead),
 ];
 
 #[test]
 fn responses_that_are_none_are_refused_by_name() {
     for (bytes, error) in NO_RESPONSES {
-        assert_eq!(
-            response(bytes),
-            Err(*error),
-            "{:?}",
-            bytes.escape_ascii().to_string()
-        );
+        assert_eq!(response(bytes), Err(*error), "{:?}", bytes.escape_ascii().to_string());
     }
     for (bytes, status) in [
         (&b"HTTP/1.1 100 Continue\r\n\r\n"[..], 100),
@@ -202,30 +125,18 @@ fn responses_that_are_none_are_refused_by_name() {
 fn limits_are_exact() {
     let head = |fields: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(fields));
     assert_eq!(request(head(FIELDS_MAX).as_bytes()), Ok(Version::Http10));
-    assert_eq!(
-        request(head(FIELDS_MAX + 1).as_bytes()),
-        Err(Error::TooManyFields)
-    );
+    assert_eq!(request(head(FIELDS_MAX + 1).as_bytes()), Err(Error::TooManyFields));
 
     let head = |length: usize| format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(length));
-    assert_eq!(
-        request(head(METHOD_BYTES_MAX).as_bytes()),
-        Ok(Version::Http11)
-    );
-    assert_eq!(
-        request(head(METHOD_BYTES_MAX + 1).as_bytes()),
-        Err(Error::MalformedHead)
-    );
+    assert_eq!(request(head(METHOD_BYTES_MAX).as_bytes()), Ok(Version::Http11));
+    assert_eq!(request(head(METHOD_BYTES_MAX + 1).as_bytes()), Err(Error::MalformedHead));
 
     let head = |options: usize| {
         let half = vec!["a"; options - 1].join(",");
         format!("GET / HTTP/1.1\r\nConnection: {half}\r\nX: y,z\r\nconnection: close\r\n\r\n")
     };
     assert_eq!(request(head(OPTIONS_MAX).as_bytes()), Ok(Version::Http11));
-    assert_eq!(
-        request(head(OPTIONS_MAX + 1).as_bytes()),
-        Err(Error::TooManyFields)
-    );
+    assert_eq!(request(head(OPTIONS_MAX + 1).as_bytes()), Err(Error::TooManyFields));
 }
 
 #[test]

@@ -26,18 +26,9 @@ struct Case(&'static [u8], Result<Option<usize>, Error>);
 const REQUESTS: &[Case] = &[
     // Of two faults the first one is named.
     Case(b"GET /#a HTTP/1.1\r\nHost\r\n\r\n", Err(Error::BadTarget)),
-    Case(
-        b"GET / HTTP/9.1\r\nHost: a\0\r\n\r\n",
-        Err(Error::UnsupportedVersion),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nHost : a\n\r\n",
-        Err(Error::MalformedHead),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nA: b\r\n c\r\nHost : a\r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
+    Case(b"GET / HTTP/9.1\r\nHost: a\0\r\n\r\n", Err(Error::UnsupportedVersion)),
+    Case(b"GET / HTTP/1.1\r\nHost : a\n\r\n", Err(Error::MalformedHead)),
+    Case(b"GET / HTTP/1.1\r\nA: b\r\n c\r\nHost : a\r\n\r\n", Err(Error::ObsoleteFold)),
     Case(b"", Ok(None)),
     Case(b"G", Ok(None)),
     Case(b"GET / HTTP/1.1\r\n", Ok(None)),
@@ -45,83 +36,35 @@ const REQUESTS: &[Case] = &[
     Case(b"GET / HTTP/1.1\r\nHost: a\r\n\r", Ok(None)),
     Case(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(27))),
     Case(b"GET / HTTP/1.0\r\n\r\n", Ok(Some(18))),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\r\0 body",
-        Ok(Some(27)),
-    ),
-    Case(
-        b"POST /a?b=%20 HTTP/1.1\r\nA:\r\nB: \xff\t\r\n\r\nGET /",
-        Ok(Some(37)),
-    ),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\r\0 body", Ok(Some(27))),
+    Case(b"POST /a?b=%20 HTTP/1.1\r\nA:\r\nB: \xff\t\r\n\r\nGET /", Ok(Some(37))),
     Case(b"GET / HTTP/1.1\nHost: a\r\n\r\n", Err(Error::BareLineFeed)),
     Case(b"GET / HTTP/1.1\r\nHost: a\n\r\n", Err(Error::BareLineFeed)),
     Case(b"GET / HTTP/1.1\r\nHost: a\r\n\n", Err(Error::BareLineFeed)),
     Case(b"GET / HTTP/1.1\r\nHost: a\n\n", Err(Error::BareLineFeed)),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
-        Err(Error::BareCarriageReturn),
-    ),
-    Case(
-        b"GET / HTTP/1.1\rHost: a\r\n\r\n",
-        Err(Error::BareCarriageReturn),
-    ),
-    Case(
-        b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n",
-        Err(Error::BareCarriageReturn),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\n\rX",
-        Err(Error::BareCarriageReturn),
-    ),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", Err(Error::BareCarriageReturn)),
+    Case(b"GET / HTTP/1.1\rHost: a\r\n\r\n", Err(Error::BareCarriageReturn)),
+    Case(b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", Err(Error::BareCarriageReturn)),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\n\rX", Err(Error::BareCarriageReturn)),
     Case(b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n", Err(Error::Nul)),
     Case(b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", Err(Error::Nul)),
     Case(b"GET / HTTP/1.1\r\nHo\0st: a\r\n\r\n", Err(Error::Nul)),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nHost: a\r\n \r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
-    Case(
-        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-        Err(Error::MalformedHead),
-    ),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", Err(Error::ObsoleteFold)),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n", Err(Error::ObsoleteFold)),
+    Case(b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", Err(Error::ObsoleteFold)),
+    Case(b"GET / HTTP/1.1\r\nHost: a\r\n \r\n\r\n", Err(Error::ObsoleteFold)),
+    Case(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", Err(Error::MalformedHead)),
     Case(b"GET / HTTP/1.1\r\nHost\r\n\r\n", Err(Error::MalformedHead)),
-    Case(
-        b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
-        Err(Error::UnsupportedVersion),
-    ),
-    Case(
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        Err(Error::UnsupportedVersion),
-    ),
-    Case(
-        b"GET / http/1.1\r\nHost: a\r\n\r\n",
-        Err(Error::UnsupportedVersion),
-    ),
-    Case(
-        b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n",
-        Err(Error::BadTarget),
-    ),
+    Case(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Err(Error::UnsupportedVersion)),
+    Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Err(Error::UnsupportedVersion)),
+    Case(b"GET / http/1.1\r\nHost: a\r\n\r\n", Err(Error::UnsupportedVersion)),
+    Case(b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", Err(Error::BadTarget)),
     Case(b" GET / HTTP/1.1\r\n\r\n", Err(Error::MalformedHead)),
     Case(b"\r\r\n", Err(Error::MalformedHead)),
     Case(b"\r\nGET / HTTP/1.1\r\n\r\n", Err(Error::MalformedHead)),
     Case(b"\n", Err(Error::MalformedHead)),
     Case(b"\0\0\0\0", Err(Error::MalformedHead)),
-    Case(
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        Err(Error::MalformedHead),
-    ),
+    Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Err(Error::MalformedHead)),
 ];
 
 const RESPONSES: &[Case] = &[
@@ -129,15 +72,9 @@ const RESPONSES: &[Case] = &[
     Case(b"HTTP/1.1 200 OK\r\n", Ok(None)),
     Case(b"HTTP/1.1 200 OK\r\n\r\n", Ok(Some(19))),
     Case(b"HTTP/1.1 204\r\nA: b\r\n\r\nHTTP/1.1", Ok(Some(22))),
-    Case(
-        b"HTTP/1.0 404 \xff\t x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
-        Ok(Some(51)),
-    ),
+    Case(b"HTTP/1.0 404 \xff\t x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n", Ok(Some(51))),
     Case(b"HTTP/1.1 200 OK\n\n", Err(Error::BareLineFeed)),
-    Case(
-        b"HTTP/1.1 200 OK\r\nA: b\r\n c: d\r\n\r\n",
-        Err(Error::ObsoleteFold),
-    ),
+    Case(b"HTTP/1.1 200 OK\r\nA: b\r\n c: d\r\n\r\n", Err(Error::ObsoleteFold)),
     Case(b"HTTP/1.1 200 O\0K\r\n\r\n", Err(Error::Nul)),
     Case(b"HTTP/1.1 200 O\rK\r\n\r\n", Err(Error::BareCarriageReturn)),
     Case(b"HTTP/1.1 700 No\r\n\r\n", Err(Error::BadStatus)),
@@ -154,11 +91,7 @@ fn cuts_change_nothing() {
             let name = stream.escape_ascii().to_string();
             assert_eq!(read(kind, stream, &[]), *expected, "whole: {name}");
             for cut in 0..=stream.len() {
-                assert_eq!(
-                    read(kind, stream, &[cut]),
-                    *expected,
-                    "cut at {cut}: {name}"
-                );
+                assert_eq!(read(kind, stream, &[cut]), *expected, "cut at {cut}: {name}");
             }
             let all: Vec<usize> = (0..stream.len()).collect();
             assert_eq!(read(kind, stream, &all), *expected, "bytewise: {name}");
@@ -192,10 +125,7 @@ fn an_empty_line_in_front_may_come_in_halves() {
     assert_eq!(leading_empty_line(b"\r\n"), 2);
     assert_eq!(leading_empty_line(b"\r\n\r\n"), 2);
     assert_eq!(scan.poll(b"GET / HTTP/1.1\r\n\r\n"), Ok(Some(18)));
-    assert_eq!(
-        HeadScan::new(Kind::Response, 64).poll(b"\r"),
-        Err(Error::MalformedHead)
-    );
+    assert_eq!(HeadScan::new(Kind::Response, 64).poll(b"\r"), Err(Error::MalformedHead));
 }
 
 #[test]
@@ -203,21 +133,9 @@ fn the_limit_is_exact() {
     let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let body = [&head[..], b"and what follows"].concat();
     for max in [0, 1, 2, 15, 26, 27, 28] {
-        let expected = if max < 27 {
-            Err(Error::HeadTooLarge)
-        } else {
-            Ok(Some(27))
-        };
-        assert_eq!(
-            HeadScan::new(Kind::Request, max).poll(head),
-            expected,
-            "{max}"
-        );
-        assert_eq!(
-            HeadScan::new(Kind::Request, max).poll(&body),
-            expected,
-            "{max}"
-        );
+        let expected = if max < 27 { Err(Error::HeadTooLarge) } else { Ok(Some(27)) };
+        assert_eq!(HeadScan::new(Kind::Request, max).poll(head), expected, "{max}");
+        assert_eq!(HeadScan::new(Kind::Request, max).poll(&body), expected, "{max}");
         let mut scan = HeadScan::new(Kind::Request, max);
         let bytewise = (1..=head.len()).find_map(|cut| scan.poll(&head[..cut]).transpose());
         assert_eq!(bytewise, expected.transpose(), "{max}");
@@ -238,10 +156,7 @@ fn garbage_is_not_listened_to_for_long() {
             let stream = vec![first; 1024];
             let mut scan = HeadScan::new(kind, MAX);
             let refused = (1..=1024).find(|&cut| scan.poll(&stream[..cut]).is_err());
-            assert!(
-                refused.is_some_and(|cut| cut <= 128),
-                "{first} as {kind:?}: {refused:?}"
-            );
+            assert!(refused.is_some_and(|cut| cut <= 128), "{first} as {kind:?}: {refused:?}");
         }
     }
 }

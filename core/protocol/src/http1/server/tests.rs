@@ -5,12 +5,8 @@ use super::super::{
 };
 use crate::Buf;
 
-const REPLY: Reply<'_> = Reply {
-    status: 503,
-    fields: &[("Retry-After", "1")],
-    content_type: "text/plain",
-    body: b"no",
-};
+const REPLY: Reply<'_> =
+    Reply { status: 503, fields: &[("Retry-After", "1")], content_type: "text/plain", body: b"no" };
 
 fn begin<'b>(conn: &mut ServerConn, head: &'b str) -> Result<Request<'b>, Error> {
     let range = conn.poll_head(head.as_bytes())?.expect("a whole head");
@@ -75,11 +71,7 @@ fn requests_are_understood() {
         let mut conn = ServerConn::new(4096);
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
         let request = begin(&mut conn, &head).unwrap();
-        assert_eq!(
-            (request.is_upgrade, request.is_idempotent),
-            (is_upgrade, false),
-            "{fields}"
-        );
+        assert_eq!((request.is_upgrade, request.is_idempotent), (is_upgrade, false), "{fields}");
     }
 }
 
@@ -89,21 +81,11 @@ const PERSISTENCE: [(&str, &str, Option<CloseReason>, &str); 10] = [
     ("1.1", "Connection: keep-alive\r\n", None, ""),
     ("1.1", "Connection: close\r\n", CLOSED, CLOSE),
     ("1.1", "Connection: x,, CLOSE\r\n", CLOSED, CLOSE),
-    (
-        "1.1",
-        "Connection: x\r\nConnection: close\r\n",
-        CLOSED,
-        CLOSE,
-    ),
+    ("1.1", "Connection: x\r\nConnection: close\r\n", CLOSED, CLOSE),
     ("1.1", "Connection: closed\r\n", None, ""),
     ("1.0", "", Some(CloseReason::Http10), CLOSE),
     ("1.0", "Connection: x\r\n", Some(CloseReason::Http10), CLOSE),
-    (
-        "1.0",
-        "Connection: Keep-Alive\r\n",
-        None,
-        "Connection: keep-alive\r\n",
-    ),
+    ("1.0", "Connection: Keep-Alive\r\n", None, "Connection: keep-alive\r\n"),
     ("1.0", "Connection: keep-alive, close\r\n", CLOSED, CLOSE),
 ];
 const CLOSED: Option<CloseReason> = Some(CloseReason::PeerAskedClose);
@@ -116,10 +98,7 @@ fn who_may_send_another_request() {
         let head = format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
         let mut conn = asked(&head);
         let (_, written) = respond(&mut conn, HEAD).unwrap();
-        assert_eq!(
-            written,
-            format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{line}\r\n")
-        );
+        assert_eq!(written, format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{line}\r\n"));
         let mut tx = Buf::new();
         conn.write(b"ab", &mut tx).unwrap();
         conn.finish(b"", &mut tx).unwrap();
@@ -128,10 +107,7 @@ fn who_may_send_another_request() {
         let mut conn = asked(&head);
         tx.clear();
         conn.reply(&REPLY, &mut tx);
-        assert!(
-            text(&tx).contains(&format!("Content-Length: 2\r\n{line}\r\nno")),
-            "{head}"
-        );
+        assert!(text(&tx).contains(&format!("Content-Length: 2\r\n{line}\r\nno")), "{head}");
         assert_eq!(conn.close_reason(), reason, "{head}");
         if reason.is_none() {
             conn.next();
@@ -150,33 +126,17 @@ fn responses_are_framed_for_the_caller() {
     for (request, status, fields, length, written) in [
         (GET, "200 OK", CL, BodyLength::Sized(5), CL),
         (GET, "200 OK", "", BodyLength::Chunked, TE),
-        (
-            OLD,
-            "200 OK",
-            "",
-            BodyLength::UntilClose,
-            "Connection: close\r\n",
-        ),
+        (OLD, "200 OK", "", BodyLength::UntilClose, "Connection: close\r\n"),
         (HEAD, "200 OK", CL, BodyLength::Empty, CL),
         (HEAD, "200 OK", "", BodyLength::Empty, ""),
         (GET, "304 Not Modified", CL, BodyLength::Empty, CL),
         (GET, "204 No Content", CL, BodyLength::Empty, ""),
-        (
-            OLD,
-            "204 No Content",
-            "",
-            BodyLength::Empty,
-            "Connection: keep-alive\r\n",
-        ),
+        (OLD, "204 No Content", "", BodyLength::Empty, "Connection: keep-alive\r\n"),
     ] {
         let mut conn = asked(request);
         let head = format!("HTTP/1.1 {status}\r\n{fields}\r\n");
         let expected = format!("HTTP/1.1 {status}\r\n{written}\r\n");
-        assert_eq!(
-            respond(&mut conn, &head),
-            Ok((length, expected)),
-            "{request} {head}"
-        );
+        assert_eq!(respond(&mut conn, &head), Ok((length, expected)), "{request} {head}");
         if length == BodyLength::Empty {
             let mut tx = Buf::new();
             conn.write(b"dropped, however long", &mut tx).unwrap();
@@ -196,48 +156,26 @@ fn fields_about_a_hop_are_removed_from_responses() {
     let expected = "HTTP/1.1 299 \u{e9} odd  reason\r\n\
         Set-Cookie:a\r\ntraceparent: t\r\nset-cookie:  b\t\r\nCONTENT-LENGTH: 3\r\n\r\n";
     let mut conn = asked(GET);
-    assert_eq!(
-        respond(&mut conn, head),
-        Ok((BodyLength::Sized(3), expected.to_owned()))
-    );
+    assert_eq!(respond(&mut conn, head), Ok((BodyLength::Sized(3), expected.to_owned())));
     let mut conn = asked(GET);
     let head = "HTTP/1.1 200\r\nTrailer: X\r\n\r\n";
     let expected = "HTTP/1.1 200 \r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(
-        respond(&mut conn, head),
-        Ok((BodyLength::Chunked, expected.to_owned()))
-    );
+    assert_eq!(respond(&mut conn, head), Ok((BodyLength::Chunked, expected.to_owned())));
     let mut tx = Buf::new();
     conn.write(b"", &mut tx).unwrap();
     conn.write(b"0123456789abcdefg", &mut tx).unwrap();
-    conn.finish(
-        b"X: y\r\nContent-Length: 9\r\nHost: evil\r\nz:\r\n",
-        &mut tx,
-    )
-    .unwrap();
-    assert_eq!(
-        text(&tx),
-        "11\r\n0123456789abcdefg\r\n0\r\nX: y\r\nz:\r\n\r\n"
-    );
+    conn.finish(b"X: y\r\nContent-Length: 9\r\nHost: evil\r\nz:\r\n", &mut tx).unwrap();
+    assert_eq!(text(&tx), "11\r\n0123456789abcdefg\r\n0\r\nX: y\r\nz:\r\n\r\n");
     assert_eq!(conn.close_reason(), None);
 }
 
 #[test]
 fn hostile_responses_are_refused_and_can_be_replaced() {
     for (fields, error) in [
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            Error::BadTransferCoding,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", Error::BadTransferCoding),
         ("Transfer-Encoding: chunked", Error::BadTransferCoding),
-        (
-            "Connection: transfer-encoding\r\nTransfer-Encoding: x",
-            Error::BadTransferCoding,
-        ),
-        (
-            "Content-Length: 5\r\nContent-Length: 5",
-            Error::ConflictingLengths,
-        ),
+        ("Connection: transfer-encoding\r\nTransfer-Encoding: x", Error::BadTransferCoding),
+        ("Content-Length: 5\r\nContent-Length: 5", Error::ConflictingLengths),
         ("Content-Length: 5, 5", Error::BadLength),
         ("Content-Length: -1", Error::BadLength),
         ("Content-Length:", Error::BadLength),
@@ -266,10 +204,7 @@ fn hostile_responses_are_refused_and_can_be_replaced() {
         "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: y\n\r\n",
     ] {
-        assert!(
-            ResponseHead::parse(head.as_bytes(), &mut Storage::new()).is_err(),
-            "{head:?}"
-        );
+        assert!(ResponseHead::parse(head.as_bytes(), &mut Storage::new()).is_err(), "{head:?}");
     }
 }
 
@@ -285,9 +220,7 @@ fn there_is_one_answer() {
     assert!(conn.has_responded());
     assert_eq!(respond(&mut conn, OK), Err(Error::BadStatus));
     conn.reply(&REPLY, &mut tx);
-    with_response("HTTP/1.1 100 Continue\r\n\r\n", |head| {
-        conn.interim(head, &mut tx)
-    });
+    with_response("HTTP/1.1 100 Continue\r\n\r\n", |head| conn.interim(head, &mut tx));
     assert!(tx.is_empty());
     assert_eq!(conn.write(b"four", &mut tx), Err(Error::BodyOverflow));
     conn.write(b"tw", &mut tx).unwrap();
@@ -303,13 +236,9 @@ fn there_is_one_answer() {
 
 #[test]
 fn malformed_trailers_are_not_written() {
-    for trailers in [
-        &b"X: y"[..],
-        b"X: y\n",
-        b"\r\n",
-        b"X: y\r\n\r\nHTTP/1.1 200 OK\r\n",
-        b"X : y\r\n",
-    ] {
+    for trailers in
+        [&b"X: y"[..], b"X: y\n", b"\r\n", b"X: y\r\n\r\nHTTP/1.1 200 OK\r\n", b"X : y\r\n"]
+    {
         let mut conn = asked(GET);
         respond(&mut conn, "HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut tx = Buf::new();
@@ -338,25 +267,23 @@ fn interim_responses_reach_those_who_know_them() {
 }
 
 #[test]
-fn an_answer_instead_of_a_100_ends_the_connection() {
-    const ASKED: &str =
+fn an_answer_before_the_end_of_the_request_announces_the_end_of_the_connection() {
+    const PLAIN: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    const EXPECTING: &str =
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-    let mut conn = asked(ASKED);
-    let (_, head) = respond(&mut conn, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").unwrap();
-    assert!(head.contains("Connection: close\r\n"));
-    assert_eq!(conn.close_reason(), Some(CloseReason::RequestUnfinished));
+    const ANSWER: &str = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n";
+    for request in [PLAIN, EXPECTING] {
+        let mut conn = asked(request);
+        let (_, head) = respond(&mut conn, ANSWER).unwrap();
+        assert!(head.contains("Connection: close\r\n"));
+        assert_eq!(conn.close_reason(), Some(CloseReason::RequestUnfinished));
 
-    let mut conn = asked(ASKED);
-    let mut tx = Buf::new();
-    with_response("HTTP/1.1 100 Continue\r\n\r\n", |head| {
-        conn.interim(head, &mut tx)
-    });
-    assert_eq!(text(&tx), "HTTP/1.1 100 Continue\r\n\r\n");
-    let (_, head) = respond(&mut conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-    assert!(!head.contains("Connection"));
-    assert_eq!(conn.close_reason(), Some(CloseReason::RequestUnfinished));
-    assert_eq!(conn.decode(b"abGET", 9).unwrap().data, b"ab");
-    assert_eq!(conn.close_reason(), None);
+        let mut conn = asked(request);
+        assert_eq!(conn.decode(b"abGET", 9).unwrap().data, b"ab");
+        let (_, head) = respond(&mut conn, ANSWER).unwrap();
+        assert!(!head.contains("Connection"));
+        assert_eq!(conn.close_reason(), None);
+    }
 }
 
 #[test]
@@ -383,20 +310,11 @@ fn upgrades_happen_only_when_asked_for() {
     conn.write(b"\x81\0", &mut tx).unwrap();
     assert_eq!(tx.as_slice(), b"\x81\0");
     let decoded = conn.decode(b"GET / HTTP", 5).unwrap();
-    assert_eq!(
-        (decoded.used, decoded.data, decoded.end),
-        (5, &b"GET /"[..], None)
-    );
-    assert_eq!(
-        with_response(SWITCH, |head| conn.upgrade(head, &mut tx)),
-        Err(Error::BadStatus)
-    );
+    assert_eq!((decoded.used, decoded.data, decoded.end), (5, &b"GET /"[..], None));
+    assert_eq!(with_response(SWITCH, |head| conn.upgrade(head, &mut tx)), Err(Error::BadStatus));
     // Asking does not oblige.
     let (_, head) = respond(&mut asked(UPGRADE), "HTTP/1.1 403 No\r\nUpgrade: x\r\n\r\n").unwrap();
-    assert_eq!(
-        head,
-        "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n"
-    );
+    assert_eq!(head, "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 #[test]
@@ -405,16 +323,8 @@ fn replies_fit_what_was_read() {
     let mut conn = ServerConn::new(4096);
     assert!(conn.poll_head(b"GET / HTTP/1.1\nHost: a\n\n").is_err());
     let mut tx = Buf::new();
-    let fields = [
-        ("x-mesh-error", "bad_request"),
-        ("evil", "a\r\nSet-Cookie: b"),
-        ("a b", "c"),
-    ];
-    let reply = Reply {
-        status: 400,
-        fields: &fields,
-        ..REPLY
-    };
+    let fields = [("x-mesh-error", "bad_request"), ("evil", "a\r\nSet-Cookie: b"), ("a b", "c")];
+    let reply = Reply { status: 400, fields: &fields, ..REPLY };
     conn.reply(&reply, &mut tx);
     assert_eq!(
         text(&tx),
@@ -437,10 +347,7 @@ fn replies_fit_what_was_read() {
 
     // A HEAD that is refused is still a HEAD.
     let mut conn = ServerConn::new(4096);
-    assert_eq!(
-        begin(&mut conn, "HEAD / HTTP/1.1\r\n\r\n"),
-        Err(Error::MissingHost)
-    );
+    assert_eq!(begin(&mut conn, "HEAD / HTTP/1.1\r\n\r\n"), Err(Error::MissingHost));
     tx.clear();
     conn.reply(&REPLY, &mut tx);
     assert!(text(&tx).ends_with("Connection: close\r\n\r\n"));

@@ -8,9 +8,7 @@ fn frames_arrive_as_they_were_written() {
     for (index, (_, kind)) in (0_u32..).zip(KINDS) {
         let flags = Flags::END.with_if(Flags::UPGRADE, index % 2 == 0);
         let stream = StreamId(0x0102_0304 + index);
-        write(kind, flags, stream, &mut out, |out| {
-            out.extend(&vec![7; index as usize * 10])
-        });
+        write(kind, flags, stream, &mut out, |out| out.extend(&vec![7; index as usize * 10]));
     }
     let mut rest = out.as_slice();
     for (index, (_, kind)) in (0_u32..).zip(KINDS) {
@@ -30,24 +28,15 @@ fn frames_arrive_as_they_were_written() {
 #[test]
 fn a_frame_must_lie_within_its_message() {
     let mut out = Buf::new();
-    write(FrameKind::Data, Flags::NONE, StreamId(1), &mut out, |out| {
-        out.extend(b"12345")
-    });
+    write(FrameKind::Data, Flags::NONE, StreamId(1), &mut out, |out| out.extend(b"12345"));
     for end in 0..out.len() {
-        assert_eq!(
-            parse(&out.as_slice()[..end]),
-            Err(Error::MalformedFrame),
-            "{end}"
-        );
+        assert_eq!(parse(&out.as_slice()[..end]), Err(Error::MalformedFrame), "{end}");
     }
 }
 
 #[test]
 fn unknown_types_are_refused_below_0x80_and_ignored_above() {
-    assert_eq!(
-        parse(&[0, 0, 0, 0x7f, 0, 0, 0, 0, 1]),
-        Err(Error::UnknownType(0x7f))
-    );
+    assert_eq!(parse(&[0, 0, 0, 0x7f, 0, 0, 0, 0, 1]), Err(Error::UnknownType(0x7f)));
     assert_eq!(parse(&[0, 0, 1, 0x80, 0, 0, 0, 0, 1, 9]), Ok((10, None)));
 }
 

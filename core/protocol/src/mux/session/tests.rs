@@ -17,9 +17,7 @@ const INTERIM_END: Flags = Flags::INTERIM.with(Flags::END);
 
 fn owners(count: usize) -> Vec<ConnId> {
     let mut conns = Conns::new();
-    (0..count)
-        .map(|_| conns.insert(Duplex::new(1), ()))
-        .collect()
+    (0..count).map(|_| conns.insert(Duplex::new(1), ())).collect()
 }
 
 fn session(side: Side, streams: u32) -> Session {
@@ -30,12 +28,7 @@ fn feed(
     session: &mut Session,
     (kind, flags, stream, payload): Received,
 ) -> Result<Event<'static>, Error> {
-    session.handle(Frame {
-        kind,
-        flags,
-        stream: StreamId(stream),
-        payload,
-    })
+    session.handle(Frame { kind, flags, stream: StreamId(stream), payload })
 }
 
 /// Streams 1 and 3 are open, 5 was and is over, 7 comes next.
@@ -89,105 +82,41 @@ fn breaches_end_the_tunnel() {
     const END: Flags = Flags::END;
     let cases: &[(Side, &[Received], Error)] = &[
         // Credit.
-        (
-            Acceptor,
-            &[(Data, NONE, 1, &[0; 101])],
-            Error::WindowExceeded,
-        ),
-        (
-            Acceptor,
-            &[(Data, END, 1, &[0; 101])],
-            Error::WindowExceeded,
-        ),
-        (
-            Acceptor,
-            &[(Data, NONE, 1, &[0; 60]), (Data, NONE, 1, &[0; 41])],
-            Error::WindowExceeded,
-        ),
+        (Acceptor, &[(Data, NONE, 1, &[0; 101])], Error::WindowExceeded),
+        (Acceptor, &[(Data, END, 1, &[0; 101])], Error::WindowExceeded),
+        (Acceptor, &[(Data, NONE, 1, &[0; 60]), (Data, NONE, 1, &[0; 41])], Error::WindowExceeded),
         (Acceptor, &[(Data, NONE, 1, BYTES)], Error::DataTooLong),
         (Acceptor, &[(Data, NONE, 5, BYTES)], Error::DataTooLong),
-        (
-            Opener,
-            &[(Window, NONE, 1, &[255; 4])],
-            Error::WindowOverflow,
-        ),
+        (Opener, &[(Window, NONE, 1, &[255; 4])], Error::WindowOverflow),
         (Opener, &[(Window, NONE, 1, &[0; 3])], Error::MalformedFrame),
         (Opener, &[(Window, NONE, 1, &[0; 5])], Error::MalformedFrame),
         // After the end.
-        (
-            Acceptor,
-            &[(Data, END, 1, b""), (Data, NONE, 1, b"x")],
-            Error::AfterEnd,
-        ),
-        (
-            Acceptor,
-            &[(Data, END, 1, b"x"), (Data, END, 1, b"")],
-            Error::AfterEnd,
-        ),
-        (
-            Acceptor,
-            &[(Trailers, NONE, 1, b""), (Data, NONE, 1, b"")],
-            Error::AfterEnd,
-        ),
-        (
-            Acceptor,
-            &[(Data, END, 1, b""), (Trailers, NONE, 1, b"")],
-            Error::AfterEnd,
-        ),
-        (
-            Acceptor,
-            &[(Request, END, 7, b""), (Data, NONE, 7, b"x")],
-            Error::AfterEnd,
-        ),
-        (
-            Opener,
-            &[(Response, END, 1, b""), (Data, NONE, 1, b"x")],
-            Error::AfterEnd,
-        ),
+        (Acceptor, &[(Data, END, 1, b""), (Data, NONE, 1, b"x")], Error::AfterEnd),
+        (Acceptor, &[(Data, END, 1, b"x"), (Data, END, 1, b"")], Error::AfterEnd),
+        (Acceptor, &[(Trailers, NONE, 1, b""), (Data, NONE, 1, b"")], Error::AfterEnd),
+        (Acceptor, &[(Data, END, 1, b""), (Trailers, NONE, 1, b"")], Error::AfterEnd),
+        (Acceptor, &[(Request, END, 7, b""), (Data, NONE, 7, b"x")], Error::AfterEnd),
+        (Opener, &[(Response, END, 1, b""), (Data, NONE, 1, b"x")], Error::AfterEnd),
         // Responses.
         (Opener, &[(Data, NONE, 1, b"x")], Error::OutOfOrder),
         (Opener, &[(Trailers, NONE, 1, b"")], Error::OutOfOrder),
-        (
-            Opener,
-            &[(Response, Flags::INTERIM, 1, b""), (Data, NONE, 1, b"x")],
-            Error::OutOfOrder,
-        ),
-        (
-            Opener,
-            &[(Response, NONE, 1, b""), (Response, NONE, 1, b"")],
-            Error::OutOfOrder,
-        ),
+        (Opener, &[(Response, Flags::INTERIM, 1, b""), (Data, NONE, 1, b"x")], Error::OutOfOrder),
+        (Opener, &[(Response, NONE, 1, b""), (Response, NONE, 1, b"")], Error::OutOfOrder),
         (
             Opener,
             &[(Response, NONE, 1, b""), (Response, Flags::INTERIM, 1, b"")],
             Error::OutOfOrder,
         ),
-        (
-            Opener,
-            &[(Response, END, 1, b""), (Response, NONE, 1, b"")],
-            Error::OutOfOrder,
-        ),
-        (
-            Opener,
-            &[(Response, INTERIM_END, 1, b"")],
-            Error::OutOfOrder,
-        ),
+        (Opener, &[(Response, END, 1, b""), (Response, NONE, 1, b"")], Error::OutOfOrder),
+        (Opener, &[(Response, INTERIM_END, 1, b"")], Error::OutOfOrder),
         (Acceptor, &[(Response, NONE, 1, b"")], Error::OutOfOrder),
         // Identifiers.
         (Acceptor, &[(Request, NONE, 3, b"")], Error::BadStreamId),
         (Acceptor, &[(Request, NONE, 5, b"")], Error::BadStreamId),
         (Acceptor, &[(Request, NONE, 8, b"")], Error::BadStreamId),
         (Acceptor, &[(Request, NONE, 0, b"")], Error::BadStreamId),
-        (
-            Acceptor,
-            &[(Request, NONE, u32::MAX, b"")],
-            Error::BadStreamId,
-        ),
-        (
-            Acceptor,
-            &[(Request, NONE, 11, b""), (Request, NONE, 9, b"")],
-            Error::BadStreamId,
-        ),
+        (Acceptor, &[(Request, NONE, u32::MAX, b"")], Error::BadStreamId),
+        (Acceptor, &[(Request, NONE, 11, b""), (Request, NONE, 9, b"")], Error::BadStreamId),
         (Opener, &[(Request, NONE, 7, b"")], Error::BadStreamId),
         (Opener, &[(Request, NONE, 8, b"")], Error::BadStreamId),
         (Opener, &[(Hello, NONE, 1, b"")], Error::BadStreamId),
@@ -204,11 +133,7 @@ fn breaches_end_the_tunnel() {
             let event = feed(&mut session, *frame);
             assert!(event.is_ok(), "{side:?} {frame:?} {event:?}");
         }
-        assert_eq!(
-            feed(&mut session, *last),
-            Err(*error),
-            "{side:?} {frames:?}"
-        );
+        assert_eq!(feed(&mut session, *last), Err(*error), "{side:?} {frames:?}");
     }
 }
 
@@ -235,11 +160,7 @@ fn frames_for_finished_streams_are_dropped_and_for_never_opened_ones_end_the_tun
         assert_eq!(sent(&mut session), [], "nothing is answered");
         for stream in [0, 2, 7, u32::MAX] {
             let event = feed(&mut session, (*kind, Flags::NONE, stream, payload));
-            assert_eq!(
-                event,
-                Err(Error::UnknownStream),
-                "{side:?} {kind:?} {stream}"
-            );
+            assert_eq!(event, Err(Error::UnknownStream), "{side:?} {kind:?} {stream}");
         }
     }
 }
@@ -251,108 +172,58 @@ fn frames_say_what_they_mean() {
     use Side::{Acceptor, Opener};
     const NONE: Flags = Flags::NONE;
     let owner = owners(1)[0];
-    let response = |bytes, flags| Event::Response {
-        owner,
-        head: Head { bytes, flags },
-    };
+    let response = |bytes, flags| Event::Response { owner, head: Head { bytes, flags } };
     let cases: &[(Side, &[Received], Event<'static>)] = &[
         (
             Acceptor,
             &[(Request, Flags::UPGRADE, 7, b"head")],
             Event::Opened {
                 stream: StreamId(7),
-                head: Head {
-                    bytes: b"head",
-                    flags: Flags::UPGRADE,
-                },
+                head: Head { bytes: b"head", flags: Flags::UPGRADE },
             },
         ),
+        (Opener, &[(Response, Flags::INTERIM, 1, b"100")], response(b"100", Flags::INTERIM)),
         (
             Opener,
-            &[(Response, Flags::INTERIM, 1, b"100")],
-            response(b"100", Flags::INTERIM),
-        ),
-        (
-            Opener,
-            &[
-                (Response, Flags::INTERIM, 1, b"100"),
-                (Response, Flags::INTERIM, 1, b"103"),
-            ],
+            &[(Response, Flags::INTERIM, 1, b"100"), (Response, Flags::INTERIM, 1, b"103")],
             response(b"103", Flags::INTERIM),
         ),
         (
             Opener,
-            &[
-                (Response, Flags::INTERIM, 1, b"100"),
-                (Response, Flags::END, 1, b"204"),
-            ],
+            &[(Response, Flags::INTERIM, 1, b"100"), (Response, Flags::END, 1, b"204")],
             response(b"204", Flags::END),
         ),
-        (
-            Opener,
-            &[(Response, Flags::UPGRADE, 1, b"101")],
-            response(b"101", Flags::UPGRADE),
-        ),
+        (Opener, &[(Response, Flags::UPGRADE, 1, b"101")], response(b"101", Flags::UPGRADE)),
         (
             Opener,
             &[(Response, NONE, 1, b""), (Data, NONE, 1, b"x")],
-            Event::Data {
-                owner,
-                bytes: b"x",
-                end: None,
-            },
+            Event::Data { owner, bytes: b"x", end: None },
         ),
         (
             Opener,
             &[(Response, NONE, 1, b""), (Data, Flags::END, 1, b"x")],
-            Event::Data {
-                owner,
-                bytes: b"x",
-                end: Some(b""),
-            },
+            Event::Data { owner, bytes: b"x", end: Some(b"") },
         ),
         (
             Acceptor,
             &[(Data, NONE, 1, &[0; 100]), (Trailers, NONE, 1, b"a: b")],
-            Event::Data {
-                owner,
-                bytes: b"",
-                end: Some(b"a: b"),
-            },
+            Event::Data { owner, bytes: b"", end: Some(b"a: b") },
         ),
         (
             Acceptor,
             &[(Reset, NONE, 1, b"\0\x05slow")],
-            Event::Reset {
-                owner,
-                code: ResetCode::Timeout,
-                text: "slow",
-            },
+            Event::Reset { owner, code: ResetCode::Timeout, text: "slow" },
         ),
         (
             Opener,
             &[(Reset, NONE, 1, b"\x01\0\xff")],
-            Event::Reset {
-                owner,
-                code: ResetCode::Unknown(256),
-                text: "(not UTF-8)",
-            },
+            Event::Reset { owner, code: ResetCode::Unknown(256), text: "(not UTF-8)" },
         ),
-        (
-            Opener,
-            &[(Drain, NONE, 0, b"")],
-            Event::Connection {
-                kind: Drain,
-                payload: b"",
-            },
-        ),
+        (Opener, &[(Drain, NONE, 0, b"")], Event::Connection { kind: Drain, payload: b"" }),
     ];
     for (side, frames, expected) in cases {
         let mut session = busy(*side);
-        let events: Vec<_> = frames
-            .iter()
-            .map(|frame| feed(&mut session, *frame))
-            .collect();
+        let events: Vec<_> = frames.iter().map(|frame| feed(&mut session, *frame)).collect();
         let last = events.last().unwrap().as_ref();
         assert_eq!(last, Ok(expected), "{side:?} {frames:?}");
     }
@@ -372,10 +243,7 @@ fn a_stream_is_over_when_both_directions_ended_in_either_order() {
     let theirs: [&[Received]; 3] = [
         &[(Response, Flags::END, 1, b"")],
         &[(Response, Flags::NONE, 1, b""), (Data, Flags::END, 1, b"x")],
-        &[
-            (Response, Flags::NONE, 1, b""),
-            (Trailers, Flags::NONE, 1, b"a: b"),
-        ],
+        &[(Response, Flags::NONE, 1, b""), (Trailers, Flags::NONE, 1, b"a: b")],
     ];
     for frames in theirs {
         for ours in [Ours::Head, Ours::Data, Ours::Nothing, Ours::Trailers] {
@@ -418,10 +286,7 @@ fn a_stream_too_many_is_refused_by_the_acceptor() {
     assert_eq!(sent(&mut acceptor), expected);
     acceptor.reset(StreamId(1), ResetCode::Cancel, "");
     let event = feed(&mut acceptor, (FrameKind::Request, Flags::END, 9, b""));
-    assert!(
-        matches!(event, Ok(Event::Opened { .. })),
-        "there is room again"
-    );
+    assert!(matches!(event, Ok(Event::Opened { .. })), "there is room again");
 }
 
 #[test]
@@ -433,10 +298,7 @@ fn a_stream_too_many_is_not_opened() {
     opener.agree(1, WINDOW);
     assert!(!opener.has_room());
     let unwritten = |_: &mut Buf| panic!("nothing is written");
-    assert_eq!(
-        opener.open(owner, Flags::NONE, unwritten),
-        Err(OpenError::TooManyStreams)
-    );
+    assert_eq!(opener.open(owner, Flags::NONE, unwritten), Err(OpenError::TooManyStreams));
     opener.forget(StreamId(1));
     assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(3)));
 }
@@ -447,9 +309,7 @@ fn agreed_limits_are_the_smaller_number_of_streams_and_the_peers_window() {
         let mut opener = session(Side::Opener, ours);
         opener.agree(theirs, 12_345);
         let owner = owners(1)[0];
-        let count = (0..9)
-            .filter(|_| opener.open(owner, Flags::NONE, |_| {}).is_ok())
-            .count();
+        let count = (0..9).filter(|_| opener.open(owner, Flags::NONE, |_| {}).is_ok()).count();
         assert_eq!(count, opened, "{ours} {theirs}");
         let rooms = [1, 3, 5].map(|id| opener.sender(StreamId(id)).map(|s| s.room()));
         assert!(rooms.into_iter().flatten().all(|room| room == 12_345));
@@ -460,28 +320,15 @@ fn agreed_limits_are_the_smaller_number_of_streams_and_the_peers_window() {
 fn nothing_is_opened_while_too_much_waits_to_be_sent() {
     let owner = owners(1)[0];
     let mut opener = session(Side::Opener, 1000);
-    let count = (0..).take_while(|_| {
-        opener
-            .open(owner, Flags::NONE, |out| out.extend(&[b'x'; 91]))
-            .is_ok()
-    });
+    let count = (0..)
+        .take_while(|_| opener.open(owner, Flags::NONE, |out| out.extend(&[b'x'; 91])).is_ok());
     assert_eq!(count.count(), PENDING_BYTES / 100);
     assert!(!opener.has_room());
-    assert_eq!(
-        opener.open(owner, Flags::NONE, |_| {}),
-        Err(OpenError::Congested)
-    );
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Err(OpenError::Congested));
     assert_eq!(opener.len(), 10);
-    let streams: Vec<u32> = sent(&mut opener)
-        .iter()
-        .map(|(_, stream, _)| *stream)
-        .collect();
+    let streams: Vec<u32> = sent(&mut opener).iter().map(|(_, stream, _)| *stream).collect();
     assert_eq!(streams, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
-    assert_eq!(
-        opener.open(owner, Flags::NONE, |_| {}),
-        Ok(StreamId(21)),
-        "none was skipped"
-    );
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(21)), "none was skipped");
 }
 
 #[test]
@@ -494,15 +341,9 @@ fn identifiers_run_out_after_a_warning() {
     opener.open(owner, Flags::NONE, |_| {}).unwrap();
     assert!(opener.is_worn());
     opener.next = u32::MAX - 2;
-    assert_eq!(
-        opener.open(owner, Flags::NONE, |_| {}),
-        Ok(StreamId(u32::MAX - 2))
-    );
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(u32::MAX - 2)));
     for _ in 0..2 {
-        assert_eq!(
-            opener.open(owner, Flags::NONE, |_| {}),
-            Err(OpenError::Exhausted)
-        );
+        assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Err(OpenError::Exhausted));
     }
     assert_eq!(opener.len(), 2);
 }
@@ -512,10 +353,7 @@ fn a_peer_that_does_not_read_refusals_ends_its_tunnel() {
     let mut acceptor = session(Side::Acceptor, 0);
     let mut next = (1..).step_by(2);
     let mut flood = |acceptor: &mut Session| {
-        feed(
-            acceptor,
-            (FrameKind::Request, Flags::NONE, next.next().unwrap(), b""),
-        )
+        feed(acceptor, (FrameKind::Request, Flags::NONE, next.next().unwrap(), b""))
     };
     for _ in 0..1000 {
         assert_eq!(flood(&mut acceptor), Ok(Event::Handled));
@@ -531,28 +369,12 @@ fn streams_that_are_over_leave_nothing_behind() {
     let owner = owners(1)[0];
     let mut acceptor = session(Side::Acceptor, 3);
     for stream in (1..20_001).step_by(2) {
-        feed(
-            &mut acceptor,
-            (FrameKind::Request, Flags::NONE, stream, b""),
-        )
-        .unwrap();
+        feed(&mut acceptor, (FrameKind::Request, Flags::NONE, stream, b"")).unwrap();
         acceptor.adopt(StreamId(stream), owner);
-        acceptor
-            .streams
-            .get_mut(&StreamId(stream))
-            .unwrap()
-            .send
-            .sent = u64::from(stream % 4) << 20;
-        feed(
-            &mut acceptor,
-            (FrameKind::Window, Flags::NONE, stream, &[0, 0, 0, 1]),
-        )
-        .unwrap();
-        feed(
-            &mut acceptor,
-            (FrameKind::Reset, Flags::NONE, stream, &[0, 1]),
-        )
-        .unwrap();
+        acceptor.streams.get_mut(&StreamId(stream)).unwrap().send.sent =
+            u64::from(stream % 4) << 20;
+        feed(&mut acceptor, (FrameKind::Window, Flags::NONE, stream, &[0, 0, 0, 1])).unwrap();
+        feed(&mut acceptor, (FrameKind::Reset, Flags::NONE, stream, &[0, 1])).unwrap();
         let queued = acceptor.fresh.len() + acceptor.bulk.len();
         assert!(queued < 100, "{queued} turns for no stream");
     }
@@ -571,10 +393,7 @@ fn adopting_names_the_owner_and_a_stream_without_one_has_no_turns() {
     assert_eq!(acceptor.owners().count(), 0);
     for owner in ids.iter().copied() {
         acceptor.adopt(StreamId(1), owner);
-        assert_eq!(
-            acceptor.owners().collect::<Vec<_>>(),
-            [(StreamId(1), owner)]
-        );
+        assert_eq!(acceptor.owners().collect::<Vec<_>>(), [(StreamId(1), owner)]);
         acceptor.mark_ready(StreamId(1));
         assert_eq!(acceptor.poll_ready(Turns::All), Some((StreamId(1), owner)));
     }
@@ -590,10 +409,7 @@ fn a_reset_is_told_once_and_forgetting_is_not_told() {
     opener.forget(StreamId(3));
     opener.reset(StreamId(3), ResetCode::Cancel, "forgotten");
     opener.reset(StreamId(99), ResetCode::Cancel, "never opened");
-    assert_eq!(
-        sent(&mut opener),
-        [(FrameKind::Reset, 1, b"\0\x01left".to_vec())]
-    );
+    assert_eq!(sent(&mut opener), [(FrameKind::Reset, 1, b"\0\x01left".to_vec())]);
     assert!(opener.is_empty());
     assert!(opener.sender(StreamId(1)).is_none() && opener.sender(StreamId(3)).is_none());
     opener.release(StreamId(1), 1);
@@ -621,20 +437,12 @@ fn credit_is_returned_in_steps_of_half_a_window() {
             feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
             acceptor.adopt(StreamId(1), owners(1)[0]);
             let flags = Flags::NONE.with_if(Flags::END, is_ended);
-            feed(
-                &mut acceptor,
-                (FrameKind::Data, flags, 1, &BYTES[..*arrived]),
-            )
-            .unwrap();
+            feed(&mut acceptor, (FrameKind::Data, flags, 1, &BYTES[..*arrived])).unwrap();
             for (count, credit) in *releases {
                 acceptor.release(StreamId(1), *count);
                 let expected = (!is_ended && *credit > 0)
                     .then(|| (FrameKind::Window, 1, credit.to_be_bytes().to_vec()));
-                assert_eq!(
-                    sent(&mut acceptor),
-                    Vec::from_iter(expected),
-                    "{window} {releases:?}"
-                );
+                assert_eq!(sent(&mut acceptor), Vec::from_iter(expected), "{window} {releases:?}");
             }
         }
     }
@@ -649,9 +457,7 @@ fn queues(bulk: &[u32]) -> Session {
     for stream in bulk {
         for _ in 0..2 {
             let bytes = &BYTES[..DATA_BYTES_MAX];
-            send(&mut opener, *stream, |mut sender, out| {
-                sender.data(bytes, Flags::NONE, out)
-            });
+            send(&mut opener, *stream, |mut sender, out| sender.data(bytes, Flags::NONE, out));
         }
     }
     opener
@@ -706,11 +512,7 @@ fn a_direction_that_ended_has_no_turns() {
         send(&mut opener, 1, |mut sender, out| sender.end(b"", out));
         send(&mut opener, 1, |mut sender, out| sender.end(b"", out));
         opener.mark_ready(StreamId(1));
-        feed(
-            &mut opener,
-            (FrameKind::Window, Flags::NONE, 1, &[0, 0, 0, 9]),
-        )
-        .unwrap();
+        feed(&mut opener, (FrameKind::Window, Flags::NONE, 1, &[0, 0, 0, 9])).unwrap();
         assert_eq!(turn(&mut opener, Turns::All), None, "{is_queued_before}");
         assert_eq!(opener.len(), 3);
     }
@@ -718,13 +520,7 @@ fn a_direction_that_ended_has_no_turns() {
 
 #[test]
 fn credit_gives_a_turn_and_bounds_one_frame() {
-    for (credit, room) in [
-        (0, 0),
-        (5, 5),
-        (16_384, 16_384),
-        (16_385, 16_384),
-        (1 << 30, 16_384),
-    ] {
+    for (credit, room) in [(0, 0), (5, 5), (16_384, 16_384), (16_385, 16_384), (1 << 30, 16_384)] {
         let mut opener = Session::new(Side::Opener, 1, 0, 0, PENDING_BYTES);
         opener.open(owners(1)[0], Flags::NONE, |_| {}).unwrap();
         let frame = u32::to_be_bytes(credit);

@@ -25,20 +25,7 @@ const fn other(role: Role) -> Role {
 #[test]
 fn a_message_of_any_length_arrives_as_it_was_written() {
     for role in [Role::Client, Role::Server] {
-        for length in [
-            0,
-            1,
-            7,
-            8,
-            9,
-            125,
-            126,
-            127,
-            65_535,
-            65_536,
-            70_000,
-            MESSAGE_BYTES_MAX,
-        ] {
+        for length in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_000, MESSAGE_BYTES_MAX] {
             let payload: Vec<u8> = (0..=250).cycle().take(length).collect();
             let mut bytes = binary(role, &payload);
             let message = parse(other(role), &mut bytes).unwrap().unwrap();
@@ -72,22 +59,10 @@ fn a_part_of_a_message_is_no_message_and_stays_as_it_is() {
 #[test]
 fn control_messages_keep_their_payload() {
     let mut tx = Buf::new();
-    write_control(
-        Role::Server,
-        Kind::Ping,
-        b"are you there",
-        &mut tx,
-        &mut Rng::from_seed(1),
-    );
+    write_control(Role::Server, Kind::Ping, b"are you there", &mut tx, &mut Rng::from_seed(1));
     let mut bytes = tx.as_slice().to_vec();
     let message = parse(Role::Client, &mut bytes).unwrap().unwrap();
-    assert_eq!(
-        message,
-        Message {
-            kind: Kind::Ping,
-            payload: 2..15
-        }
-    );
+    assert_eq!(message, Message { kind: Kind::Ping, payload: 2..15 });
 }
 
 #[test]
@@ -103,27 +78,12 @@ fn breaches_are_named() {
         (&[0x09, 0x80, 1, 2, 3, 4], Error::BadControlFrame),
         (&[0x89, 0xfe, 0, 126, 1, 2, 3, 4], Error::BadControlFrame),
         (&[0x82, 0xfe, 0, 5, 1, 2, 3, 4], Error::LongLength),
-        (
-            &[0x82, 0xff, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2, 3, 4],
-            Error::LongLength,
-        ),
-        (
-            &[0x82, 0xff, 0, 0, 0, 0, 0, 2, 0, 1, 1, 2, 3, 4],
-            Error::TooBig,
-        ),
-        (
-            &[
-                0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4,
-            ],
-            Error::TooBig,
-        ),
+        (&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2, 3, 4], Error::LongLength),
+        (&[0x82, 0xff, 0, 0, 0, 0, 0, 2, 0, 1, 1, 2, 3, 4], Error::TooBig),
+        (&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4], Error::TooBig),
     ];
     for (bytes, error) in cases {
-        assert_eq!(
-            parse(Role::Server, &mut bytes.to_vec()),
-            Err(*error),
-            "{bytes:x?}"
-        );
+        assert_eq!(parse(Role::Server, &mut bytes.to_vec()), Err(*error), "{bytes:x?}");
     }
 }
 

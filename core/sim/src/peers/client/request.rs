@@ -37,10 +37,7 @@ impl Request {
     pub fn post(host: &str, path: &str, body: &[u8]) -> Self {
         let len = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len}\r\n\r\n");
-        Self {
-            body: body.to_vec(),
-            ..Self::raw(head.as_bytes())
-        }
+        Self { body: body.to_vec(), ..Self::raw(head.as_bytes()) }
     }
 
     /// A POST in chunks of this many bytes, with a trailer.
@@ -55,10 +52,7 @@ impl Request {
             framed.extend_from_slice(b"\r\n");
         }
         framed.extend_from_slice(b"0\r\nX-Sent: all\r\n\r\n");
-        Self {
-            body: framed,
-            ..Self::raw(head.as_bytes())
-        }
+        Self { body: framed, ..Self::raw(head.as_bytes()) }
     }
 
     /// A POST that holds its body back until it is asked for.
@@ -73,13 +67,8 @@ impl Request {
     #[must_use]
     pub fn upgrade(host: &str, path: &str, payload: &[u8]) -> Self {
         let request = Self::get(host, path);
-        let request = request
-            .header("Connection: Upgrade")
-            .header("Upgrade: echo");
-        Self {
-            held: payload.to_vec(),
-            ..request
-        }
+        let request = request.header("Connection: Upgrade").header("Upgrade: echo");
+        Self { held: payload.to_vec(), ..request }
     }
 
     /// These bytes. A body that belongs to them goes into `body`.
@@ -98,8 +87,7 @@ impl Request {
     #[must_use]
     pub fn header(mut self, line: &str) -> Self {
         self.head.truncate(self.head.len().saturating_sub(2));
-        self.head
-            .extend_from_slice(format!("{line}\r\n\r\n").as_bytes());
+        self.head.extend_from_slice(format!("{line}\r\n\r\n").as_bytes());
         self
     }
 

@@ -133,9 +133,7 @@ impl Response {
 }
 
 fn status(head: &[u8]) -> u16 {
-    let digits = head
-        .get(9..12)
-        .and_then(|digits| str::from_utf8(digits).ok());
+    let digits = head.get(9..12).and_then(|digits| str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 

@@ -66,10 +66,7 @@ fn ambiguous_framing_is_no_framing() {
     let cases = [
         ("Content-Length: 5\r\n", Ok(Some(Framing::Length(5)))),
         ("Transfer-Encoding: Chunked\r\n", Ok(Some(Framing::Chunked))),
-        (
-            "Content-Length: 5\r\nContent-Length: 5\r\n",
-            Err("several lengths"),
-        ),
+        ("Content-Length: 5\r\nContent-Length: 5\r\n", Err("several lengths")),
         ("Content-Length: -5\r\n", Err("a length that is no number")),
         (
             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",

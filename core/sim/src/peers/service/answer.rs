@@ -64,13 +64,7 @@ const CLOSING: &str = "Connection: close\r\n";
 
 impl Answer {
     fn new(head: Vec<u8>, source: Source, then: Then) -> Self {
-        Self {
-            head,
-            delay: Duration::ZERO,
-            source,
-            trailers: "",
-            then,
-        }
+        Self { head, delay: Duration::ZERO, source, trailers: "", then }
     }
 
     /// So many bytes of the pattern, and their length before.
@@ -125,10 +119,7 @@ impl Answer {
 
     /// Half of what it promises.
     pub(super) fn breaking() -> Self {
-        let source = Source::Pattern {
-            position: 0,
-            len: 5_000,
-        };
+        let source = Source::Pattern { position: 0, len: 5_000 };
         Self::new(head(200, &length(10_000)), source, Then::Reset)
     }
 
@@ -145,21 +136,14 @@ impl Answer {
     /// With these lines behind the last chunk.
     pub(super) fn trailed(self, trailers: &'static str) -> Self {
         let head = head(200, &format!("{CHUNKED}Trailer: X-Checksum\r\n"));
-        Self {
-            head,
-            trailers,
-            ..self
-        }
+        Self { head, trailers, ..self }
     }
 
     /// With a head of 103 before.
     pub(super) fn hinted(mut self) -> Self {
         let mut hints = head(103, "Link: </style.css>; rel=preload\r\n");
         hints.append(&mut self.head);
-        Self {
-            head: hints,
-            ..self
-        }
+        Self { head: hints, ..self }
     }
 
     /// And closed behind it, whatever still comes.
@@ -167,10 +151,7 @@ impl Answer {
         self.head.truncate(self.head.len() - 2);
         self.head.extend_from_slice(CLOSING.as_bytes());
         self.head.extend_from_slice(b"\r\n");
-        Self {
-            then: Then::Close,
-            ..self
-        }
+        Self { then: Then::Close, ..self }
     }
 
     /// Only the head of it: the answer to HEAD.

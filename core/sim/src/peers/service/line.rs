@@ -61,13 +61,7 @@ const SIP_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Line {
     pub(super) const fn new(socket: SocketId, number: usize) -> Self {
-        Self {
-            socket,
-            number,
-            rx: Vec::new(),
-            eof: false,
-            state: State::Head { closes_at: None },
-        }
+        Self { socket, number, rx: Vec::new(), eof: false, state: State::Head { closes_at: None } }
     }
 
     /// Does one thing.
@@ -145,10 +139,7 @@ impl Line {
             Ok(framing) => framing.unwrap_or(Framing::Empty),
             Err(why) => {
                 service.malformed.push(why.to_owned());
-                io.send(
-                    self.socket,
-                    b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
-                );
+                io.send(self.socket, b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n");
                 self.state = State::Leaving(Then::Close);
                 return;
             }
@@ -224,9 +215,8 @@ impl Line {
     fn leave(&mut self, then: Then, service: &HttpService, io: &mut PeerIo<'_>) -> Turn {
         match then {
             Then::KeepAlive => {
-                let closes_at = service
-                    .idle_close
-                    .map(|longest| io.now + draw::up_to(io.rng, longest));
+                let closes_at =
+                    service.idle_close.map(|longest| io.now + draw::up_to(io.rng, longest));
                 self.state = State::Head { closes_at };
                 return Turn::Again;
             }

@@ -16,11 +16,7 @@ fn world(seed: u64, client: HttpClient, service: HttpService) -> (World, NodeId,
 fn run(seed: u64, requests: Vec<Request>) -> (World, NodeId, NodeId) {
     let client = HttpClient::new("service:80", requests);
     let (mut world, client, service) = world(seed, client, HttpService::new());
-    world.expect(
-        "all is answered",
-        |world| world.peer::<HttpClient>(client).is_done(),
-        LIMIT,
-    );
+    world.expect("all is answered", |world| world.peer::<HttpClient>(client).is_done(), LIMIT);
     (world, client, service)
 }
 
@@ -77,10 +73,7 @@ fn every_whole_answer_arrives_whole_over_any_link() {
         }
         assert_eq!(responses[3].header("content-length").as_deref(), Some("77"));
         assert_eq!(responses[4].trailers, b"X-Checksum: 42\r\n");
-        assert_eq!(
-            (responses[12].interim.len(), responses[13].interim.len()),
-            (1, 1)
-        );
+        assert_eq!((responses[12].interim.len(), responses[13].interim.len()), (1, 1));
         assert_eq!(responses[20].body, upload);
         assert!(client.excess.is_empty());
         assert_eq!(client.connections, 2, "only /close ends a connection");

@@ -83,9 +83,7 @@ impl Flow {
             }
             self.has_head = true;
             let is_all = self.total == 0 && self.trailers.is_empty();
-            sender.head(Flags::NONE.with_if(Flags::END, is_all), out, |tx| {
-                tx.extend(b"200")
-            });
+            sender.head(Flags::NONE.with_if(Flags::END, is_all), out, |tx| tx.extend(b"200"));
             return !is_all;
         }
         let left = self.total - self.sent;
@@ -104,15 +102,9 @@ impl Flow {
 
     fn arrive(&mut self, bytes: &[u8], content: &[u8], end: Option<&[u8]>, window: u32) {
         assert!(!self.has_end, "something after the end");
-        assert!(
-            bytes == &content[self.arrived % CYCLE..][..bytes.len()],
-            "other bytes"
-        );
+        assert!(bytes == &content[self.arrived % CYCLE..][..bytes.len()], "other bytes");
         self.arrived += bytes.len();
-        assert!(
-            self.arrived - self.released <= window as usize,
-            "more than a window"
-        );
+        assert!(self.arrived - self.released <= window as usize, "more than a window");
         if let Some(trailers) = end {
             assert_eq!(trailers, self.trailers);
             assert_eq!(self.arrived, self.total, "the end before the last byte");
@@ -148,13 +140,7 @@ impl Pair {
             let mut link = Link::new(role, session, Duration::from_secs(15), now);
             link.session.agree(streams, send_window);
             let streams_max = streams as usize;
-            End {
-                link,
-                rx: Buf::new(),
-                tx: Buf::new(),
-                window: recv_window,
-                streams_max,
-            }
+            End { link, rx: Buf::new(), tx: Buf::new(), window: recv_window, streams_max }
         };
         let allowed = 1 + u32::try_from(rng.below(12)).unwrap();
         // An acceptor that allows fewer streams than it said refuses some.
@@ -165,15 +151,7 @@ impl Pair {
         ];
         let content = (0..=250).cycle().take(2 * CYCLE + DATA_BYTES_MAX).collect();
         let may_refuse = accepted < allowed;
-        Self {
-            may_refuse,
-            rng,
-            now,
-            ends,
-            owners: owners(60),
-            streams: BTreeMap::new(),
-            content,
-        }
+        Self { may_refuse, rng, now, ends, owners: owners(60), streams: BTreeMap::new(), content }
     }
 
     fn step(&mut self) {
@@ -201,17 +179,12 @@ impl Pair {
         request.has_head = true;
         let is_all = request.total == 0 && request.trailers.is_empty();
         let flags = Flags::NONE.with_if(Flags::END, is_all);
-        let End {
-            link, streams_max, ..
-        } = &mut self.ends[0];
+        let End { link, streams_max, .. } = &mut self.ends[0];
         match link.session.open(owner, flags, |out| out.extend(b"GET")) {
             Ok(stream) => {
                 link.session.mark_ready(stream);
-                let carried = Carried {
-                    flows: [request, response],
-                    is_answering: false,
-                    is_cut: false,
-                };
+                let carried =
+                    Carried { flows: [request, response], is_answering: false, is_cut: false };
                 self.streams.insert(stream.number(), carried);
             }
             Err(OpenError::TooManyStreams) => assert_eq!(link.session.len(), *streams_max),
@@ -247,11 +220,7 @@ impl Pair {
     /// Moves bytes from the end `at` to the other one, which acts on them.
     fn carry(&mut self, at: usize, most: usize) {
         let [opener, acceptor] = &mut self.ends;
-        let (from, to) = if at == 0 {
-            (opener, acceptor)
-        } else {
-            (acceptor, opener)
-        };
+        let (from, to) = if at == 0 { (opener, acceptor) } else { (acceptor, opener) };
         let count = from.tx.len().min(1 + below(&mut self.rng, most));
         to.rx.extend(&from.tx.as_slice()[..count]);
         from.tx.consume(count);
@@ -342,11 +311,7 @@ impl Pair {
                 let flow = &self.streams[&id.number()].flows[1 - at];
                 let undelivered = u32::try_from(flow.arrived - flow.released).unwrap();
                 let recv = &stream.recv;
-                assert_eq!(
-                    recv.allowed + recv.unreturned + undelivered,
-                    end.window,
-                    "{id:?}"
-                );
+                assert_eq!(recv.allowed + recv.unreturned + undelivered, end.window, "{id:?}");
                 if let Some(peer) = self.ends[1 - at].link.session.streams.get(id) {
                     assert!(peer.send.credit <= recv.allowed, "credit from nowhere");
                 }
@@ -359,19 +324,12 @@ impl Pair {
     /// Lets everything end, and checks that it does.
     fn finish(&mut self) {
         for _ in 0..100_000 {
-            if self
-                .ends
-                .iter()
-                .all(|end| end.tx.is_empty() && !end.link.has_output())
+            if self.ends.iter().all(|end| end.tx.is_empty() && !end.link.has_output())
                 && self.ends.iter().all(|end| end.link.session.is_empty())
             {
                 break;
             }
-            for carried in self
-                .streams
-                .iter_mut()
-                .filter(|(_, carried)| !carried.is_answering)
-            {
+            for carried in self.streams.iter_mut().filter(|(_, carried)| !carried.is_answering) {
                 carried.1.is_answering = true;
                 self.ends[1].link.session.mark_ready(StreamId(*carried.0));
             }
@@ -389,19 +347,12 @@ impl Pair {
             self.check();
         }
         for end in &self.ends {
-            assert!(
-                end.link.session.is_empty(),
-                "stuck: {:?}",
-                end.link.session.streams
-            );
+            assert!(end.link.session.is_empty(), "stuck: {:?}", end.link.session.streams);
             assert!(end.rx.is_empty() && end.tx.is_empty());
         }
         for (stream, carried) in self.streams.iter().filter(|(_, carried)| !carried.is_cut) {
             for flow in &carried.flows {
-                assert!(
-                    flow.has_end && flow.arrived == flow.total,
-                    "{stream} is incomplete"
-                );
+                assert!(flow.has_end && flow.arrived == flow.total, "{stream} is incomplete");
             }
         }
     }
