@@ -155,6 +155,7 @@ impl Exchange {
         if sender.has_ended() {
             return Ok(Turn::Over);
         }
+        let before = (io.rx.len(), self.replay.resent);
         if self.phase == Phase::Upgraded {
             let count = io.rx.len().min(sender.room());
             if count > 0 {
@@ -200,7 +201,9 @@ impl Exchange {
         // A repeated body may end with bytes that were read long ago.
         let must_end = self.phase != Phase::Upgraded && http.has_request_ended();
         let has_more = !io.rx.is_empty() || self.replay.has_unsent() || must_end;
-        let again = has_more && !sender.has_ended() && sender.room() > 0;
+        // Half a chunk's size gives nothing: its next turn comes with the next bytes.
+        let has_moved = before != (io.rx.len(), self.replay.resent);
+        let again = has_moved && has_more && !sender.has_ended() && sender.room() > 0;
         Ok(if again { Turn::Again } else { Turn::Over })
     }
 

@@ -7,6 +7,8 @@ mod fidelity;
 mod framing;
 mod harness;
 mod hostile;
+mod hostile_agent;
+mod hostile_ingress;
 mod interim;
 mod peers;
 mod resilience;

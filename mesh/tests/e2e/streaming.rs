@@ -1,5 +1,6 @@
 //! Bytes are passed on as they come, in both directions.
 
+use std::net::Shutdown;
 use std::thread;
 
 use crate::harness::answer::{Answer, Body, expect, take_head};
@@ -106,6 +107,7 @@ fn a_caller_in_the_midst_of_its_upload_gets_the_answer_that_ends_it() {
         let answer = Answer::read(&mut caller);
         assert_eq!((answer.status, answer.text()), (413, "enough\r\n".to_owned()));
         assert_eq!(answer.values("connection"), ["close"]);
+        caller.stream().shutdown(Shutdown::Both).unwrap();
         upload.join().unwrap();
     }
 }

@@ -126,7 +126,7 @@ fn agents_that_do_not_register_in_time_are_cut_at_each_stage() {
     let mut upgraded = RawAgent::connect(server.tunnels);
     let reason = upgraded.expect_refusal();
     assert!(reason.contains("no registration in time"), "{reason}");
-    assert!(upgraded.is_ended());
+    upgraded.wait_end();
     silent.read_to_end();
     halfway.read_to_end();
     assert_about(opened_at.elapsed(), Duration::from_millis(500));

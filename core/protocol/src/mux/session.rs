@@ -142,6 +142,16 @@ impl Session {
         }
     }
 
+    /// Ends our direction of a stream whose connection is gone after all of its bytes were sent:
+    /// it can take no turn any more to say so.
+    pub fn end(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if !std::mem::replace(&mut stream.send.ended, true) {
+            frame::write(FrameKind::Data, Flags::END, id, &mut self.pending, |_| {});
+        }
+        self.settle(id);
+    }
+
     /// Forgets a stream without a word: the peer ends it by itself.
     pub fn forget(&mut self, stream: StreamId) {
         self.streams.remove(&stream);

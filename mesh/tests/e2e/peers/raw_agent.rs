@@ -33,12 +33,16 @@ impl RawAgent {
         Self { wire, rest: Vec::new() }
     }
 
-    /// Connects and registers the host of these tests, with that window and healthy.
-    pub(crate) fn register(address: SocketAddr, window: u32) -> Self {
+    /// Connects and registers the host of these tests.
+    pub(crate) fn register(address: SocketAddr) -> Self {
+        Self::register_host(address, HOST)
+    }
+
+    /// Connects and registers that host, with a small window and healthy.
+    pub(crate) fn register_host(address: SocketAddr, host: &str) -> Self {
         let mut agent = Self::connect(address);
-        agent.send(HELLO, 0, 0, hello(HOST, window).as_bytes());
-        let welcome = agent.expect(WELCOME);
-        assert_eq!(welcome.stream, 0);
+        agent.send(HELLO, 0, 0, hello(host).as_bytes());
+        assert_eq!(agent.expect(WELCOME).stream, 0);
         agent
     }
 
@@ -84,21 +88,16 @@ impl RawAgent {
         self.send(RESPONSE, 1, stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
 
-    /// Whether the ingress ends the tunnel; what it still sends is read.
-    pub(crate) fn is_ended(&mut self) -> bool {
-        while let Some(frame) = self.next() {
-            if frame.kind == ECHO {
-                self.send(ECHO_REPLY, 0, 0, &frame.payload);
-            }
-        }
-        true
+    /// Reads on, without an answer to anything, until the ingress ends the tunnel.
+    pub(crate) fn wait_end(&mut self) {
+        while self.next().is_some() {}
     }
 }
 
 /// The HELLO of an agent for one host.
-pub(crate) fn hello(host: &str, window: u32) -> String {
+pub(crate) fn hello(host: &str) -> String {
     format!(
-        r#"{{"version":"0","hosts":["{host}"],"window":{window},"streams":100,"healthy":true}}"#
+        r#"{{"version":"0","hosts":["{host}"],"window":65536,"streams":100,"healthy":true}}"#
     )
 }
 

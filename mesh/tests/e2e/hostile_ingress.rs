@@ -1,0 +1,266 @@
+//! Ingresses that break the protocol: the agent survives each of them, says why it left, comes back
+//! after a while and serves as soon as it meets an honest one.
+
+use std::time::Duration;
+
+use crate::peers::caller::HOST;
+use crate::peers::frames::{
+    BINARY, CHALLENGE, DATA, DRAIN, ECHO, END, HELLO, Masking, PING, REFUSED, REQUEST, RESET,
+    RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message,
+};
+use crate::peers::process::Process;
+use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
+use crate::peers::service::Service;
+
+/// An agent of an ingress that the test plays.
+fn start(words: &[&str]) -> (RawIngress, Process, Service) {
+    let (ingress, service) = (RawIngress::start(), Service::start("a"));
+    let agent = crate::peers::process::agent(ingress.address, &service, words);
+    (ingress, agent, service)
+}
+
+/// The agent connects again and serves a request.
+fn assert_serves(ingress: &RawIngress, service: &Service) {
+    let seen = service.requests().len();
+    let mut tunnel = ingress.welcome(64 * 1024);
+    tunnel.send(REQUEST, END, 1, b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    let response = tunnel.expect(RESPONSE);
+    assert!(response.payload.starts_with(b"HTTP/1.1 200 "), "{response:?}");
+    assert_eq!(service.requests().len(), seen + 1);
+}
+
+#[test]
+fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
+    let (ingress, agent, service) = start(&[]);
+    let refusal = br#"{"code":"forbidden","reason":"not with\nthis identity"}"#;
+    let challenge = br#"{"server_id":"s","nonce":"n","methods":["sts"]}"#;
+    type Answer = fn(&[u8]) -> Vec<u8>;
+    let answers: [(Answer, &str); 10] = [
+        (|_| Vec::new(), "closed by the peer"),
+        (|_| vec![7; 300], "bad WebSocket upgrade"),
+        (|_| vec![b'a'; 70_000], "bad WebSocket upgrade"),
+        (|_| b"HTTP/1.1 200 OK\r\n\r\n".into(), "upgrade answered with status 200"),
+        (|_| b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".into(), "answered with status 302"),
+        (|_| b"HTTP/1.1 401 No\r\n\r\n".into(), "upgrade answered with status 401"),
+        (|offer| patch(offer, "Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: x"), "bad WebSocket"),
+        (|offer| patch(offer, "mesh.v1", "mesh.v2"), "does not speak mesh.v1"),
+        (|offer| patch(offer, "Upgrade: websocket\r\n", ""), "bad WebSocket upgrade"),
+        (|offer| [grant(offer), b"\x82\x03abc".into()].concat(), "malformed frame"),
+    ];
+    for (answer, reason) in answers {
+        let (mut wire, offer) = ingress.accept();
+        wire.send(answer(&offer));
+        wire.finish();
+        agent.wait_log(reason);
+    }
+    let notices: [(u8, &[u8], &str); 5] = [
+        (REFUSED, refusal, r"not with\nthis identity"),
+        (REFUSED, b"nonsense", "refused, unreadably"),
+        (CHALLENGE, challenge, r#"asks for a proof of identity (["sts"]), which this version"#),
+        (WELCOME, b"{}", "bad WELCOME"),
+        (HELLO, b"{}", "frame out of order"),
+    ];
+    for (kind, payload, reason) in notices {
+        let mut tunnel = ingress.accept_tunnel();
+        tunnel.send(kind, 0, 0, payload);
+        agent.wait_log(reason);
+        tunnel.wait_end();
+    }
+    assert_serves(&ingress, &service);
+}
+
+fn patch(offer: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8(grant(offer)).unwrap().replacen(from, to, 1).into_bytes()
+}
+
+#[test]
+fn an_ingress_that_says_nothing_is_left_after_the_connect_timeout() {
+    let (ingress, service) = (RawIngress::start(), Service::start("a"));
+    let (url, local) = (ingress.url(), service.url());
+    let agent = Process::start(&[
+        "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
+        "--connect-timeout", "0.3", "--reconnect-min", "0.05", "--reconnect-max", "0.1",
+    ]);
+    let (mut silent, _) = ingress.accept();
+    silent.read_to_end();
+    agent.wait_log("not welcome within 300ms");
+    let mut unwelcome = ingress.accept_tunnel();
+    unwelcome.wait_end();
+    assert_serves(&ingress, &service);
+}
+
+#[test]
+fn what_breaks_the_protocol_ends_the_tunnel() {
+    let bare = |first, payload: &[u8]| message(first, Masking::Bare, payload);
+    let in_message = |kind, flags, stream, payload: &[u8]| {
+        bare(BINARY, &frame(kind, flags, stream, payload))
+    };
+    let get = b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n";
+    let request = |stream| in_message(REQUEST, END, stream, get);
+    let echo = frame(ECHO, 0, 0, &[0; 8]);
+    let upload = b"POST / HTTP/1.1\r\nHost: demo.local\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let flood = in_message(DATA, 0, 1, &[0; 16 * 1024]).repeat(40);
+    let hold = b"POST /hold HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 9\r\n\r\n";
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("DATA of no stream", in_message(DATA, 0, 1, b"x")),
+        ("WINDOW of no stream", in_message(WINDOW, 0, 1, &[0; 4])),
+        ("RESET of no stream", in_message(RESET, 0, 1, &[0; 2])),
+        ("a RESPONSE", in_message(RESPONSE, 0, 1, b"HTTP/1.1 200 OK\r\n\r\n")),
+        ("an even stream", request(2)),
+        ("stream 0", request(0)),
+        ("a stream twice", [request(1), request(1)].concat()),
+        ("an older stream", [request(5), request(3)].concat()),
+        ("a second WELCOME", in_message(WELCOME, 0, 0, welcome(1).as_bytes())),
+        ("a HELLO", in_message(HELLO, 0, 0, b"{}")),
+        ("DATA after the end", [request(1), in_message(DATA, 0, 1, b"x")].concat()),
+        ("too long DATA", [
+            in_message(REQUEST, 0, 1, upload),
+            in_message(DATA, 0, 1, &[0; 16 * 1024 + 1]),
+        ].concat()),
+        ("DATA beyond the window", [in_message(REQUEST, 0, 1, hold), flood].concat()),
+        ("too much credit", [
+            in_message(REQUEST, 0, 1, hold),
+            in_message(WINDOW, 0, 1, &[0xff; 4]),
+        ].concat()),
+        ("an unknown type", in_message(0x7f, 0, 0, b"")),
+        ("half a frame", bare(BINARY, &echo[..12])),
+        ("a text message", bare(TEXT, &echo)),
+        ("a masked message", message(BINARY, Masking::Masked, &echo)),
+        ("a fragment", bare(0x02, &echo)),
+        ("a long ping", bare(PING, &[0; 126])),
+        ("a message of 129 KiB", bare(BINARY, &vec![0; 129 * 1024])),
+    ];
+    let (ingress, mut agent, service) = start(&["--stream-window", "64KiB"]);
+    for (name, bytes) in cases {
+        let mut tunnel = ingress.welcome(64 * 1024);
+        tunnel.wire.send(bytes);
+        tunnel.wait_end();
+        assert!(agent.is_running(), "{name}");
+    }
+    assert_serves(&ingress, &service);
+    assert_eq!(agent.log_count("panicked"), 0);
+}
+
+/// Resets of the agent: the code, for a request that it does not pass on.
+fn reset_code(tunnel: &mut RawTunnel, flags: u8, stream: u32, head: &[u8]) -> u8 {
+    tunnel.send(REQUEST, flags, stream, head);
+    let reset = tunnel.expect(RESET);
+    assert_eq!(reset.stream, stream);
+    reset.payload[1]
+}
+
+#[test]
+fn a_request_that_is_none_costs_its_stream_and_never_reaches_the_service() {
+    const PROTOCOL: u8 = 4;
+    let cases: [(u8, &[u8]); 12] = [
+        (END, b""),
+        (END, b"nonsense"),
+        (END, b"GET / HTTP/1.1\r\nHost: demo.local\r\n"),
+        (END, b"GET / HTTP/1.1\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"),
+        (END, b"GET / HTTP/1.1\r\nX: a\nHost: b\r\n\r\n"),
+        (END, b"GET / HTTP/1.1\r\nX : a\r\n\r\n"),
+        (0, b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (0, b"POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"),
+        (0, b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
+        (0, b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        // It says that there is a body, and that there is none.
+        (END, b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n"),
+        (END | UPGRADE, b"\0\0\0\0"),
+    ];
+    let (ingress, _agent, service) = start(&[]);
+    let mut tunnel = ingress.welcome(64 * 1024);
+    let mut stream = 1;
+    for (flags, head) in cases {
+        assert_eq!(reset_code(&mut tunnel, flags, stream, head), PROTOCOL, "{head:?}");
+        stream += 2;
+    }
+    let upload = b"POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 4\r\n\r\n";
+    tunnel.send(REQUEST, 0, stream, upload);
+    tunnel.send(DATA, 0, stream, b"more than announced");
+    assert_eq!(tunnel.expect(RESET).payload[1], PROTOCOL);
+    assert!(service.requests().is_empty(), "{:?}", service.requests());
+    tunnel.send(REQUEST, END, stream + 2, b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    assert!(tunnel.expect(RESPONSE).payload.starts_with(b"HTTP/1.1 200 "));
+}
+
+#[test]
+fn more_streams_than_agreed_are_refused_one_by_one() {
+    const REFUSED_STREAM: u8 = 6;
+    let (ingress, _agent, service) = start(&["--max-streams", "2"]);
+    let mut tunnel = ingress.welcome(64 * 1024);
+    for stream in [1, 3] {
+        tunnel.send(REQUEST, END, stream, b"GET /hold HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    }
+    service.wait_held(2);
+    let head = b"GET /third HTTP/1.1\r\nHost: demo.local\r\n\r\n";
+    assert_eq!(reset_code(&mut tunnel, END, 5, head), REFUSED_STREAM);
+    service.release();
+    for _ in 0..2 {
+        assert!(tunnel.expect(RESPONSE).payload.starts_with(b"HTTP/1.1 200 "));
+    }
+}
+
+#[test]
+fn a_lost_tunnel_ends_its_requests_at_the_service() {
+    let (ingress, _agent, service) = start(&[]);
+    let mut tunnel = ingress.welcome(64 * 1024);
+    for stream in [1, 3, 5] {
+        tunnel.send(REQUEST, END, stream, b"GET /hold HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    }
+    service.wait_held(3);
+    drop(tunnel);
+    service.wait_abandoned(3);
+}
+
+#[test]
+fn an_ingress_that_asks_to_move_all_the_time_is_followed_without_haste() {
+    let (ingress, agent, service) = start(&[]);
+    for _ in 0..5 {
+        let mut tunnel = ingress.welcome(64 * 1024);
+        for _ in 0..1000 {
+            tunnel.send(DRAIN, 0, 0, b"");
+        }
+    }
+    assert_serves(&ingress, &service);
+    let asked = agent.log_count("asks to move");
+    assert!(asked <= 6, "{asked} lines in the log");
+}
+
+#[test]
+fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
+    let (ingress, service) = (RawIngress::start(), Service::start("a"));
+    let (url, local) = (ingress.url(), service.url());
+    let agent = Process::start(&[
+        "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
+        "--reconnect-min", "0.05", "--reconnect-max", "0.4",
+    ]);
+    let attempts = 12;
+    for _ in 0..attempts {
+        drop(ingress.accept());
+    }
+    agent.wait_log("connecting again in");
+    let log = agent.log();
+    let waits: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once("connecting again in "))
+        .map(|(_, wait)| milliseconds(wait))
+        .collect();
+    assert!(waits.len() + 1 >= attempts, "{log}");
+    for (turn, wait) in waits.iter().enumerate() {
+        let most = (50 << turn.min(10)).min(400);
+        assert!(*wait <= Duration::from_millis(most + 1), "{turn}: {wait:?} of {waits:?}");
+    }
+    assert!(waits.iter().any(|wait| *wait > Duration::from_millis(50)), "{waits:?}");
+}
+
+/// A duration as Rust shows it: `12.3ms`, `4.5µs`.
+fn milliseconds(shown: &str) -> Duration {
+    let digits = shown.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: f64 = digits.parse().unwrap();
+    let unit = match &shown[digits.len()..] {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => 1e-6,
+    };
+    Duration::from_secs_f64(number * unit)
+}
