@@ -178,17 +178,19 @@ impl Agent {
             | FrameKind::Trailers
             | FrameKind::Health
             | FrameKind::Echo
-            | FrameKind::EchoReply => log::warn!("unexpected {kind:?} frame from the ingress"),
+            | FrameKind::EchoReply => {
+                let why = format!("{kind:?} frame out of order");
+                self.end_tunnel(conn, PROTOCOL_ERROR, &why, cx);
+            }
         }
     }
 
-    fn welcomed(&mut self, conn: ConnId, welcome: &Welcome, cx: &Context<'_>) {
+    fn welcomed(&mut self, conn: ConnId, welcome: &Welcome, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
         let Phase::Greeting(mut link) = phase else {
-            log::warn!("welcomed twice");
             tunnel.phase = phase;
-            return;
+            return self.end_tunnel(conn, PROTOCOL_ERROR, "welcomed twice", cx);
         };
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.

@@ -36,7 +36,7 @@ impl Agent {
         cx: &mut Context<'_>,
     ) -> Result<(), http1::Error> {
         let mut storage = Storage::new();
-        let request = RequestHead::parse(head.bytes, &mut storage)?;
+        let request = RequestHead::parse_forwarded(head.bytes, &mut storage)?;
         let has_no_body = head.flags.has(Flags::END);
         let is_replayable = has_no_body && is_idempotent(request.method);
         let exchange = Exchange {
@@ -47,7 +47,11 @@ impl Agent {
             unreleased: 0,
             replay: None,
         };
-        let conn = self.upstream_for(exchange, is_replayable, head.bytes, cx);
+        // An upgrade uses its connection up, and must not meet one that is about to be closed.
+        let conn = match head.flags.has(Flags::UPGRADE) {
+            true => self.connect_upstream(exchange, cx),
+            false => self.upstream_for(exchange, is_replayable, head.bytes, cx),
+        };
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
             link.session.adopt(stream, conn);
         }
@@ -108,7 +112,7 @@ impl Agent {
         }
         let mut storage = Storage::new();
         if let Some((upstream, io)) = self.upstream(conn)
-            && let Ok(request) = RequestHead::parse(head.as_slice(), &mut storage)
+            && let Ok(request) = RequestHead::parse_forwarded(head.as_slice(), &mut storage)
         {
             let sent = upstream.http.send(&request, &mut io.tx);
             debug_assert!(sent.is_ok(), "it was sent before");

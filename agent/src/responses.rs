@@ -72,6 +72,9 @@ impl Agent {
         reason: &CloseReason,
         cx: &mut Context<'_>,
     ) {
+        if let CloseReason::Failed(_) = reason {
+            self.send_last_words(conn, cx);
+        }
         self.pool.remove(conn);
         let Some((upstream, _)) = self.upstream(conn) else { return };
         let State::Busy(exchange) = &upstream.state else { return };
@@ -85,14 +88,30 @@ impl Agent {
                 self.replay_or_fail(conn, "broke a kept connection", cx);
             }
             // Both directions of an upgraded connection ended by themselves.
-            CloseReason::Finished if exchange.phase == Phase::Upgraded => {
-                self.fail(conn, ResetCode::Cancel, "", cx.now);
-            }
+            CloseReason::Finished if exchange.phase == Phase::Upgraded => self.end_upgraded(conn),
             CloseReason::Finished | CloseReason::Aborted | CloseReason::Failed(_) => {
                 log::debug!("the local service: {reason}");
                 self.fail(conn, ResetCode::UpstreamReset, "connection broke", cx.now);
             }
         }
+    }
+
+    /// Sends what the service said before its connection broke, as far as the tunnel takes it now.
+    /// A service that has enough of an upload answers and closes, and what was still on its way
+    /// there makes a reset of that.
+    fn send_last_words(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some((Upstream { state: State::Busy(exchange), .. }, io)) = self.upstream(conn) else {
+            return;
+        };
+        if io.rx.is_empty() {
+            return;
+        }
+        let (tunnel, stream) = (exchange.tunnel, exchange.stream);
+        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+            link.session.mark_ready(stream);
+        }
+        self.transmit_tunnel(tunnel, cx);
+        self.conns.touch(tunnel);
     }
 
     /// Fills a tunnel's `tx`: frames that wait, then DATA by turns.
@@ -183,6 +202,18 @@ impl Agent {
             self.spare_head(head);
         }
         self.conns.touch(tunnel);
+    }
+
+    /// Both directions of an upgraded connection have ended: the ingress hears of the service's
+    /// end, which may not have had a turn yet.
+    fn end_upgraded(&mut self, conn: ConnId) {
+        let Some(exchange) = self.take_exchange(conn) else { return };
+        if let Some(link) =
+            self.tunnels.get_mut(&exchange.tunnel).and_then(|tunnel| tunnel.link())
+        {
+            link.session.end(exchange.stream);
+            self.conns.touch(exchange.tunnel);
+        }
     }
 
     fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {

@@ -10,6 +10,7 @@ use mesh_protocol::http1::{Reply, Request, RequestHead, ServerConn, Storage};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
 use serde_json::json;
 
+use crate::access_log::Head;
 use crate::config::Timeouts;
 use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::Gauge;
@@ -101,7 +102,7 @@ impl Ingress {
 
     /// Tells a caller that a limit is reached.
     pub(crate) fn turn_away(&mut self, conn: ConnId) {
-        self.answer(conn, Reason::Overloaded, Format::Text);
+        self.decline(conn, Reason::Overloaded, Format::Text, Head::None);
         if let Some((_, io)) = self.downstream(conn) {
             io.close(Closing::AfterFlush);
         }

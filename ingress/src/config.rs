@@ -9,6 +9,8 @@ pub struct Config {
     pub traffic_port: u16,
     /// Who may register.
     pub admission: Admission,
+    /// Whether each answer is logged.
+    pub access_log: AccessLog,
     /// Bounds on time.
     pub timeouts: Timeouts,
     /// Bounds on space.
@@ -22,6 +24,17 @@ pub enum Admission {
     Loopback,
     /// Anyone who can connect, by `--skip-iam-validation`; each registration is warned about.
     Anyone,
+}
+
+/// In which form answers to callers are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Not at all.
+    Off,
+    /// `name=value`, for people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Bounds on time. They nest: the request timeout lies below the load balancer's idle timeout,
@@ -73,6 +86,7 @@ impl Default for Config {
         Self {
             traffic_port: 8080,
             admission: Admission::Loopback,
+            access_log: AccessLog::Off,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         }

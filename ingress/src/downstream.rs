@@ -15,8 +15,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
-use mesh_protocol::Duplex;
 use mesh_protocol::http1::{self, ServerConn};
+use mesh_protocol::{Closing, Duplex};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
@@ -79,6 +79,10 @@ impl Downstream {
 
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
+        if io.closing >= Some(Closing::AfterFlush) {
+            // Whatever was begun here was given up, and nothing follows.
+            return Step::Wait;
+        }
         if let State::Delivered { since } = &mut self.state {
             if !io.tx.is_empty() {
                 // It reads, if slowly.

@@ -23,23 +23,8 @@ impl Ingress {
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
         self.deliver(owner);
-        self.finish(&exchange, cx);
+        self.finish(owner, &exchange, cx);
         self.spare(exchange);
-    }
-
-    /// One direction of an upgraded connection ended; when both have, the exchange is over.
-    pub(crate) fn finish_upgraded(&mut self, owner: ConnId, cx: &mut Context<'_>) {
-        let Some((Downstream { state: State::Busy(exchange), .. }, _)) = self.downstream(owner)
-        else {
-            return;
-        };
-        let (tunnel, stream) = (exchange.tunnel, exchange.stream);
-        let session = self.tunnels.get_mut(tunnel).map(|tunnel| &mut tunnel.link.session);
-        if session.is_some_and(|session| session.sender(stream).is_none()) {
-            let Some(exchange) = self.take_exchange(owner) else { return };
-            self.finish(&exchange, cx);
-            self.spare(exchange);
-        }
     }
 
     /// The caller is gone: nobody wants the rest of its exchange.
@@ -49,16 +34,40 @@ impl Ingress {
         if exchange.phase != Phase::Upgraded {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(&exchange, cx);
+        self.finish(conn, &exchange, cx);
         self.spare(exchange);
     }
 
     /// A caller's connection is over.
-    pub(crate) fn downstream_closed(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    pub(crate) fn downstream_closed(
+        &mut self,
+        conn: ConnId,
+        reason: &CloseReason,
+        cx: &mut Context<'_>,
+    ) {
+        if let CloseReason::Finished = reason {
+            self.end_upgraded(conn);
+        }
         self.abandon(conn, cx);
         if let Some((downstream, _)) = self.downstream(conn) {
             let address = downstream.peer.ip();
             self.callers.left(address);
+        }
+    }
+
+    /// Both directions of an upgraded connection have ended: the agent hears of the caller's end,
+    /// which may not have had a turn yet.
+    fn end_upgraded(&mut self, conn: ConnId) {
+        let Some((Downstream { state: State::Busy(exchange), .. }, _)) = self.downstream(conn)
+        else {
+            return;
+        };
+        let (phase, id, stream) = (exchange.phase, exchange.tunnel, exchange.stream);
+        if phase == Phase::Upgraded
+            && let Some(tunnel) = self.tunnels.get_mut(id)
+        {
+            tunnel.link.session.end(stream);
+            self.conns.touch(id.conn());
         }
     }
 
@@ -150,7 +159,7 @@ impl Ingress {
     }
 
     /// The one place where an exchange is counted and logged.
-    pub(crate) fn finish(&mut self, exchange: &Exchange, cx: &Context<'_>) {
+    pub(crate) fn finish(&mut self, conn: ConnId, exchange: &Exchange, cx: &Context<'_>) {
         let duration = cx.now.saturating_duration_since(exchange.since);
         self.metrics.observe(&Observation {
             route: Some(exchange.route),
@@ -166,6 +175,7 @@ impl Ingress {
             exchange.request_bytes,
             exchange.response_bytes,
         );
+        self.log_exchange(conn, exchange, duration);
     }
 
     fn spare(&mut self, exchange: Exchange) {

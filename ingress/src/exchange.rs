@@ -6,7 +6,7 @@ use mesh_protocol::http1::{self, ServerConn};
 use mesh_protocol::mux::{Flags, Outbound, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
-use crate::replies::Format;
+use crate::replies::{Format, Reason};
 use crate::routes::RouteId;
 use crate::tunnel::TunnelId;
 
@@ -15,6 +15,8 @@ use crate::tunnel::TunnelId;
 pub(crate) struct Exchange {
     pub(crate) route: RouteId,
     pub(crate) tunnel: TunnelId,
+    /// The tunnel's name, for the time when it is gone; none without an access log.
+    pub(crate) agent: Option<Box<str>>,
     pub(crate) stream: StreamId,
     /// When the request head was complete.
     pub(crate) since: Instant,
@@ -25,6 +27,8 @@ pub(crate) struct Exchange {
     pub(crate) phase: Phase,
     /// The status that the caller was sent; 0 before.
     pub(crate) status: u16,
+    /// What went wrong, whether or not the caller could still be told.
+    pub(crate) error: Option<Reason>,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     /// Bytes that the agent sent and whose credit it has not got back: they wait in `tx`.

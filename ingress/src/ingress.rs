@@ -157,7 +157,7 @@ impl Ingress {
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Downstream(_)) => self.downstream_closed(conn, cx),
+            Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
             Some(Conn::Admin(_) | Conn::Registration(_)) => self.others -= 1,
             None => {}

@@ -87,10 +87,10 @@ impl Ingress {
 
     fn check_downstream(&self, conn: ConnId, downstream: &Downstream) {
         let State::Busy(exchange) = &downstream.state else { return };
-        let tunnel = self.tunnels.get(exchange.tunnel).expect("an exchange has a live tunnel");
         let window = self.config.limits.stream_window as usize;
         assert!(exchange.unreleased <= window, "a caller is owed more than a window");
-        let owner = tunnel.link.session.owner(exchange.stream);
+        let tunnel = self.tunnels.get(exchange.tunnel);
+        let owner = tunnel.and_then(|tunnel| tunnel.link.session.owner(exchange.stream));
         assert!(owner == Some(conn) || has_ended(exchange, owner), "an exchange without a stream");
     }
 

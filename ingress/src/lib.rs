@@ -4,6 +4,7 @@
 //! a `tunnel`; its response comes back through `responses`. Agents arrive at `admin` (HTTP), become
 //! a `registration` (frames), and then a `tunnel`.
 
+mod access_log;
 pub mod admin;
 pub mod balance;
 pub mod callers;
@@ -22,5 +23,5 @@ mod responses;
 pub mod routes;
 pub mod tunnel;
 
-pub use config::{Admission, Config, Limits, Timeouts};
+pub use config::{AccessLog, Admission, Config, Limits, Timeouts};
 pub use ingress::{ADMIN, Ingress, TRAFFIC, TUNNEL};

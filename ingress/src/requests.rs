@@ -8,7 +8,9 @@ use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context};
 
+use crate::access_log::Head;
 use crate::balance::{self, Unavailable};
+use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
@@ -47,7 +49,9 @@ impl Ingress {
         }
         match expired {
             Expired::Idle => io.close(Closing::AfterFlush),
-            Expired::Head => self.answer(conn, Reason::HeadTimeout, Format::Text),
+            Expired::Head => {
+                self.decline(conn, Reason::HeadTimeout, Format::Text, Head::None);
+            }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
             Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
             Expired::Stalled => {
@@ -94,7 +98,7 @@ impl Ingress {
         }
         match self.choose(request.host, None, cx) {
             Ok(choice) => self.open(conn, &head, &request, format, choice, cx),
-            Err(reason) => self.answer(conn, reason, format),
+            Err(reason) => self.decline(conn, reason, format, Head::Received(bytes)),
         }
         Ok(())
     }
@@ -167,8 +171,13 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
         let opened =
             tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head.as_slice()));
-        let Ok(stream) = opened else { return self.answer(conn, Reason::Overloaded, format) };
+        let Ok(stream) = opened else {
+            let head = Head::Rewritten(replay.head.as_slice());
+            return self.decline(conn, Reason::Overloaded, format, head);
+        };
         tunnel.requests += 1;
+        let is_logged = self.config.access_log != AccessLog::Off;
+        let agent = is_logged.then(|| tunnel.name.as_str().into());
         let is_worn = tunnel.link.session.is_worn();
         self.conns.touch(choice.tunnel.conn());
         if is_worn {
@@ -177,6 +186,7 @@ impl Ingress {
         let exchange = Exchange {
             route: choice.route,
             tunnel: choice.tunnel,
+            agent,
             stream,
             since: cx.now,
             moved: cx.now,
@@ -184,6 +194,7 @@ impl Ingress {
             format,
             phase: Phase::Waiting,
             status: 0,
+            error: None,
             request_bytes: 0,
             response_bytes: 0,
             unreleased: 0,
@@ -263,9 +274,10 @@ impl Ingress {
     ) {
         let Some(mut exchange) = self.take_exchange(conn) else { return };
         self.reset_stream(&exchange, reason);
+        exchange.error = Some(reason);
         if exchange.phase != Phase::Waiting {
             self.cut(conn);
-            return self.finish(&exchange, cx);
+            return self.finish(conn, &exchange, cx);
         }
         if exchange.replay.is_possible(reached) {
             let tried = exchange.tunnel;
@@ -274,18 +286,20 @@ impl Ingress {
                 exchange.replay.restart(tried);
                 let choice = Choice { route: exchange.route, tunnel };
                 let (since, format) = (exchange.since, exchange.format);
+                let request_bytes = exchange.request_bytes;
                 self.open_stream(conn, choice, exchange.replay, format, cx);
                 if let Some((downstream, _)) = self.downstream(conn)
                     && let State::Busy(exchange) = &mut downstream.state
                 {
                     exchange.since = since;
+                    exchange.request_bytes = request_bytes;
                 }
                 return self.advance_exchange(conn, cx);
             }
         }
         exchange.status = reason.status();
         self.answer(conn, reason, exchange.format);
-        self.finish(&exchange, cx);
+        self.finish(conn, &exchange, cx);
     }
 
     /// The caller sent no request head.
@@ -293,7 +307,7 @@ impl Ingress {
         let reason =
             if error.is_head_too_large() { Reason::HeadTooLarge } else { Reason::BadRequest };
         log::debug!("refused a request: {error}");
-        self.answer(conn, reason, Format::Text);
+        self.decline(conn, reason, Format::Text, Head::None);
     }
 
     /// The caller's request body breaks its framing.

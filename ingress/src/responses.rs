@@ -1,7 +1,7 @@
 //! From an agent's tunnel to the callers' connections.
 
 use mesh_protocol::http1::{self, ResponseHead, Storage};
-use mesh_protocol::mux::{Event, Flags, FrameKind, Head, ResetCode};
+use mesh_protocol::mux::{self, Event, Flags, FrameKind, Head, ResetCode};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, control, link};
 
 use crate::downstream::{Downstream, State};
@@ -47,20 +47,23 @@ impl Ingress {
                 Event::Response { owner, head } => self.handle_response(owner, id, head, cx),
                 Event::Data { owner, bytes, end } => self.handle_data(owner, bytes, end, cx),
                 Event::Reset { owner, code, text } => self.handle_reset(owner, id, code, text, cx),
-                Event::Connection { kind, payload } => self.handle_notice(id, kind, payload),
+                Event::Connection { kind, payload } => self.handle_notice(id, kind, payload)?,
             }
         }
     }
 
     /// A frame about the agent itself.
-    fn handle_notice(&mut self, id: TunnelId, kind: FrameKind, payload: &[u8]) {
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+    fn handle_notice(
+        &mut self,
+        id: TunnelId,
+        kind: FrameKind,
+        payload: &[u8],
+    ) -> Result<(), link::Error> {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return Ok(()) };
         match kind {
             FrameKind::Health => {
-                let Ok(health) = control::decode::<control::Health>(payload) else {
-                    log::warn!("tunnel {}: unreadable HEALTH", tunnel.name);
-                    return;
-                };
+                let health = control::decode::<control::Health>(payload)
+                    .map_err(|_| link::Error::Session(mux::Error::MalformedFrame))?;
                 match (tunnel.is_healthy, health.healthy) {
                     (false, true) => log::info!("tunnel {}: the service is healthy", tunnel.name),
                     (true, false) => log::warn!(
@@ -74,8 +77,9 @@ impl Ingress {
                 tunnel.health_reason = health.reason;
             }
             FrameKind::Drain => {
-                log::info!("tunnel {}: the agent drains", tunnel.name);
-                tunnel.is_draining = true;
+                if !std::mem::replace(&mut tunnel.is_draining, true) {
+                    log::info!("tunnel {}: the agent drains", tunnel.name);
+                }
             }
             FrameKind::Hello
             | FrameKind::Welcome
@@ -90,9 +94,10 @@ impl Ingress {
             | FrameKind::Trailers
             | FrameKind::Echo
             | FrameKind::EchoReply => {
-                log::warn!("tunnel {}: unexpected {kind:?} frame", tunnel.name);
+                return Err(link::Error::Session(mux::Error::OutOfOrder));
             }
         }
+        Ok(())
     }
 
     /// A response head.
@@ -177,8 +182,8 @@ impl Ingress {
         if exchange.phase == Phase::Upgraded {
             io.tx.extend(bytes);
             if end.is_some() {
+                // The exchange is over when its connection is.
                 io.close(Closing::Write);
-                self.finish_upgraded(owner, cx);
             }
             return;
         }

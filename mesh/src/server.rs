@@ -9,13 +9,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use log::{info, warn};
-use mesh_ingress::{ADMIN, Admission, Config, Ingress, TRAFFIC, TUNNEL};
+use mesh_ingress::{ADMIN, AccessLog, Admission, Config, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
 use mesh_reactor::{ClientTls, Listen, Reactor, Signals};
-use mesh_settings::logging::Rules;
+use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, Settings, output, reason};
 
-use self::config::Start;
+use self::config::{ACCESS_LOG_FILE, Start};
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh";
@@ -34,12 +34,34 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
         settings.show();
         return Ok(());
     }
-    settings.start_log(&rules);
+    let access_log = open_access_log(&start, &settings)?;
+    settings.start_logs(&rules, access_log.as_ref());
+    // The access log is dropped, and with that flushed, after everything that writes to it.
     run(start)
 }
 
+fn open_access_log(
+    start: &Start,
+    settings: &Settings,
+) -> Result<Option<logging::AccessLog>, Error> {
+    let form = match start.config.access_log {
+        AccessLog::Off => return Ok(None),
+        AccessLog::Text => Form::Text,
+        AccessLog::Json => Form::Json,
+    };
+    let file = start.access_log_file.as_deref();
+    let opened = logging::AccessLog::open(form, file).map_err(|error| match file {
+        Some(file) => {
+            let sentence = format!("open {}: {}", file.display(), reason(&error));
+            settings.blame(ACCESS_LOG_FILE, &sentence)
+        }
+        None => Error::new(format!("open the access log: {}", reason(&error))),
+    });
+    opened.map(Some)
+}
+
 fn run(start: Start) -> Result<(), Error> {
-    let Start { listen, config } = start;
+    let Start { listen, config, access_log_file: _ } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;

@@ -1,17 +1,20 @@
-//! The log: one line per event on standard error, `simple_logger` deciding which.
+//! The log: one line per event on standard error, `simple_logger` deciding which. The access log
+//! goes its own way.
 //!
 //! `simple_logger` writes with `eprintln!`, which ends the process when standard error is closed,
 //! so that the lines are written here and only its rules are used.
 
+mod access;
 mod line;
 mod rules;
 
+pub use access::{AccessLog, Form};
 pub use rules::Rules;
 
 use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
-use log::{Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 use crate::output;
@@ -26,10 +29,11 @@ enum Colour {
 struct Logger {
     rules: SimpleLogger,
     colour: Colour,
+    access: Option<access::Sink>,
 }
 
 /// Logs by these rules from now on. A second call changes nothing.
-pub fn init(rules: &Rules) {
+pub fn init(rules: &Rules, access: Option<&AccessLog>) {
     let mut chosen = SimpleLogger::new().with_level(rules.level);
     for (target, level) in &rules.targets {
         chosen = chosen.with_module_level(target, *level);
@@ -37,21 +41,32 @@ pub fn init(rules: &Rules) {
     // https://no-color.org: any value but the empty one.
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = if io::stderr().is_terminal() && !refused { Colour::Level } else { Colour::None };
-    let level_max = chosen.max_level();
-    let logger = Logger { rules: chosen, colour };
+    let access_level = access.map_or(LevelFilter::Off, |_| LevelFilter::Info);
+    let level_max = chosen.max_level().max(access_level);
+    let logger = Logger { rules: chosen, colour, access: access.map(AccessLog::sink) };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level_max);
     }
 }
 
+impl Logger {
+    /// The access log, when that is for it.
+    fn sink(&self, metadata: &Metadata<'_>) -> Option<&access::Sink> {
+        self.access.as_ref().filter(|_| metadata.target() == access::TARGET)
+    }
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.rules.enabled(metadata)
+        self.sink(metadata).is_some() || self.rules.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            output::complain(&line::line(record, SystemTime::now(), self.colour));
+        let now = SystemTime::now();
+        if let Some(sink) = self.sink(record.metadata()) {
+            sink.put(now, record.args());
+        } else if self.rules.enabled(record.metadata()) {
+            output::complain(&line::line(record, now, self.colour));
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::layers::CONFIG;
-use crate::logging::{self, Rules};
+use crate::logging::{self, AccessLog, Rules};
 use crate::{Environment, Error, File, Flags, Found, Layers, Origin, output, value};
 
 /// Layers that are being turned into a configuration.
@@ -260,7 +260,12 @@ impl Settings {
 
     /// Begins to log, first of all what was strange in the settings.
     pub fn start_log(&self, rules: &Rules) {
-        logging::init(rules);
+        self.start_logs(rules, None);
+    }
+
+    /// The same with an access log beside it.
+    pub fn start_logs(&self, rules: &Rules, access: Option<&AccessLog>) {
+        logging::init(rules, access);
         for warning in &self.warnings {
             log::warn!("{warning}");
         }

@@ -194,6 +194,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
     mesh_ingress::Config {
         traffic_port: addresses.traffic.port(),
         admission: Admission::Loopback,
+        access_log: default.access_log,
         timeouts: mesh_ingress::Timeouts { drain: DRAIN_TIMEOUT, ..default.timeouts },
         limits: default.limits,
     }

@@ -86,6 +86,12 @@ pub(crate) struct ServerArgs {
     /// bytes that may wait to be sent on one tunnel [default: 256KiB]
     #[argh(option)]
     pub(crate) tunnel_buffer: Option<String>,
+    /// log each answer to a caller: off, text or json [default: off]
+    #[argh(option)]
+    pub(crate) access_log: Option<String>,
+    /// file to append the access log to; without it, standard output [default: none]
+    #[argh(option)]
+    pub(crate) access_log_file: Option<String>,
     /// YAML file with settings, named as these options are [default: none]
     #[argh(option)]
     pub(crate) config: Option<String>,
@@ -130,6 +136,8 @@ impl ServerArgs {
             .one("max-head-size", self.max_head_size)
             .one("stream-window", self.stream_window)
             .one("tunnel-buffer", self.tunnel_buffer)
+            .one("access-log", self.access_log)
+            .one("access-log-file", self.access_log_file)
             .one("config", self.config)
             .one("log-level", self.log_level)
             .switch("verbose", self.verbose)

@@ -1,9 +1,10 @@
 //! From settings to an ingress [`Config`] that cannot be invalid.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_ingress::{Admission, Config, Limits, Timeouts};
+use mesh_ingress::{AccessLog, Admission, Config, Limits, Timeouts};
 use mesh_settings::{Error, Settings, value};
 
 /// Everything that an ingress needs to start.
@@ -11,6 +12,8 @@ use mesh_settings::{Error, Settings, value};
 pub(crate) struct Start {
     pub(crate) listen: Addresses,
     pub(crate) config: Config,
+    /// Where the access log goes; standard output if nowhere else.
+    pub(crate) access_log_file: Option<PathBuf>,
 }
 
 /// Where to listen.
@@ -32,10 +35,12 @@ impl Start {
         let config = Config {
             traffic_port: listen.traffic.port(),
             admission: admission(settings)?,
+            access_log: access_log(settings)?,
             timeouts: timeouts(settings)?,
             limits: limits(settings)?,
         };
-        Ok(Self { listen, config })
+        let access_log_file = access_log_file(settings, config.access_log)?;
+        Ok(Self { listen, config, access_log_file })
     }
 }
 
@@ -75,6 +80,36 @@ fn admission(settings: &mut Settings) -> Result<Admission, Error> {
     }
     Ok(if skip { Admission::Anyone } else { Admission::Loopback })
 }
+
+fn access_log(settings: &mut Settings) -> Result<AccessLog, Error> {
+    let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "off" => Ok(AccessLog::Off),
+        "text" => Ok(AccessLog::Text),
+        "json" => Ok(AccessLog::Json),
+        _ => Err(format!("{text:?} is not a form of the access log; give off, text or json")),
+    };
+    let show = |form: &AccessLog| {
+        let word = match form {
+            AccessLog::Off => "off",
+            AccessLog::Text => "text",
+            AccessLog::Json => "json",
+        };
+        word.to_owned()
+    };
+    settings.parsed("access-log", AccessLog::Off, parse, show)
+}
+
+fn access_log_file(settings: &mut Settings, form: AccessLog) -> Result<Option<PathBuf>, Error> {
+    let file = settings.optional(ACCESS_LOG_FILE, |text| Ok(PathBuf::from(text)))?;
+    if file.is_some() && form == AccessLog::Off {
+        let culprit = settings.culprit(ACCESS_LOG_FILE);
+        settings.warn(format!("{culprit}: the access log is off; --access-log says its form"));
+    }
+    Ok(file)
+}
+
+/// The setting to blame when the file cannot be opened.
+pub(crate) const ACCESS_LOG_FILE: &str = "access-log-file";
 
 fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
     let default = Timeouts::default();

@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 21] = [
+const OTHERS: [(&str, &str); 23] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
@@ -38,6 +38,8 @@ const OTHERS: [(&str, &str); 21] = [
     ("max-head-size", "63KiB"),
     ("stream-window", "128KiB"),
     ("tunnel-buffer", "512KiB"),
+    ("access-log", "json"),
+    ("access-log-file", "/var/log/mesh/access.log"),
 ];
 
 /// The lines of the configuration that say a value.
@@ -86,7 +88,7 @@ fn the_help_shows_each_setting_with_its_default() {
 
 #[test]
 fn what_cannot_be_is_refused_with_one_sentence() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (
             &["--alb-port", "8081"],
             "--alb-port: 8081 is already the port of --health-port (by default); change one of \
@@ -111,6 +113,10 @@ fn what_cannot_be_is_refused_with_one_sentence() {
             "--max-head-size: \"1023\" is out of bounds; give 1KiB to 64KiB",
         ),
         (&["--max-streams", "0"], "--max-streams: \"0\" is out of bounds; give 1 to 65535"),
+        (
+            &["--access-log", "xml"],
+            "--access-log: \"xml\" is not a form of the access log; give off, text or json",
+        ),
         (&["--request-timeout", "0"], "--request-timeout: \"0\" must be more than 0 seconds"),
     ];
     for (words, expected) in cases {
@@ -121,13 +127,15 @@ fn what_cannot_be_is_refused_with_one_sentence() {
 
 #[test]
 fn what_is_strange_behind_a_load_balancer_is_a_warning() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--idle-timeout", "60"], "--idle-timeout: 60 s is not more than the load balancer's"),
         (&["--request-timeout", "60"], "--request-timeout: 60 s takes effect only if"),
         (
             &["--stream-idle-timeout", "29"],
             "--stream-idle-timeout: 29 s is less than the request timeout",
         ),
+        (&["--access-log-file", "a.log"], "--access-log-file: the access log is off"),
+        (&["--access-log", "TEXT", "--access-log-file", "a.log"], ""),
         (&["--request-timeout", "59.9", "--idle-timeout", "60.1"], ""),
     ];
     for (words, expected) in cases {

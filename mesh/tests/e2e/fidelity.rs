@@ -1,6 +1,6 @@
 //! What passes unchanged, and the little that does not.
 
-use crate::harness::answer::{expect, take_head};
+use crate::harness::answer::{Answer, expect, take_head};
 use crate::harness::mesh::Mesh;
 
 #[test]
@@ -133,5 +133,20 @@ fn the_service_learns_where_a_request_came_from() {
         let is_forwarded = |line: &&str| line.to_lowercase().starts_with("x-forwarded-");
         let found: Vec<_> = call.text().lines().filter(is_forwarded).collect();
         assert_eq!(found, expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn large_heads_pass_whole() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let many: String = (0..250).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let large = format!("Cookie: {}\r\n", "c".repeat(63 * 1024));
+    for fields in [many, large] {
+        let mut caller = mesh.call();
+        caller.send(format!("GET / HTTP/1.1\r\nHost: demo.local\r\n{fields}\r\n"));
+        let mut call = origin.next();
+        assert!(call.text().contains(&fields));
+        call.approve();
+        assert_eq!(Answer::read(&mut caller).status, 200);
     }
 }

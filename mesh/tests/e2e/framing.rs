@@ -15,70 +15,71 @@ struct Case {
     body: &'static str,
 }
 
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+const CASES: &[Case] = &[
+    Case {
+        request: "GET /sized",
+        answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        head: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        body: "hello",
+    },
+    Case {
+        request: "GET /chunked",
+        answer: "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n\
+                 2;a=b\r\nhe\r\n03\r\nllo\r\n0\r\n\r\n",
+        head: CHUNKED,
+        body: "hello",
+    },
+    Case {
+        request: "GET /until-close",
+        answer: "HTTP/1.1 200 OK\r\n\r\nhello",
+        head: CHUNKED,
+        body: "hello",
+    },
+    Case {
+        request: "GET /http10",
+        answer: "HTTP/1.0 200 OK\r\n\r\nhello",
+        head: CHUNKED,
+        body: "hello",
+    },
+    Case {
+        request: "GET /nothing-until-close",
+        answer: "HTTP/1.1 200 OK\r\n\r\n",
+        head: CHUNKED,
+        body: "",
+    },
+    Case {
+        request: "HEAD /sized",
+        answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        head: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        body: "",
+    },
+    Case {
+        request: "HEAD /chunked",
+        answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        head: "HTTP/1.1 200 OK\r\n\r\n",
+        body: "",
+    },
+    Case {
+        request: "DELETE /no-content",
+        answer: "HTTP/1.1 204 No Content\r\nX-Gone: 1\r\n\r\n",
+        head: "HTTP/1.1 204 No Content\r\nX-Gone: 1\r\n\r\n",
+        body: "",
+    },
+    Case {
+        request: "GET /not-modified",
+        answer: "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
+        head: "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
+        body: "",
+    },
+];
+
 #[test]
 fn responses_end_where_they_should_however_that_is_said() {
     let (mesh, origin) = Mesh::start_by_hand();
     let mut caller = mesh.call();
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for case in [
-        Case {
-            request: "GET /sized",
-            answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-            head: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-            body: "hello",
-        },
-        Case {
-            request: "GET /chunked",
-            answer: "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n\
-                     2;a=b\r\nhe\r\n03\r\nllo\r\n0\r\n\r\n",
-            head: chunked,
-            body: "hello",
-        },
-        Case {
-            request: "GET /until-close",
-            answer: "HTTP/1.1 200 OK\r\n\r\nhello",
-            head: chunked,
-            body: "hello",
-        },
-        Case {
-            request: "GET /http10",
-            answer: "HTTP/1.0 200 OK\r\n\r\nhello",
-            head: chunked,
-            body: "hello",
-        },
-        Case {
-            request: "GET /nothing-until-close",
-            answer: "HTTP/1.1 200 OK\r\n\r\n",
-            head: chunked,
-            body: "",
-        },
-        Case {
-            request: "HEAD /sized",
-            answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-            head: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-            body: "",
-        },
-        Case {
-            request: "HEAD /chunked",
-            answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            head: "HTTP/1.1 200 OK\r\n\r\n",
-            body: "",
-        },
-        Case {
-            request: "DELETE /no-content",
-            answer: "HTTP/1.1 204 No Content\r\nX-Gone: 1\r\n\r\n",
-            head: "HTTP/1.1 204 No Content\r\nX-Gone: 1\r\n\r\n",
-            body: "",
-        },
-        Case {
-            request: "GET /not-modified",
-            answer: "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
-            head: "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
-            body: "",
-        },
-    ] {
-        check(&mut caller, &origin, &case);
-    }
+    CASES.iter().for_each(|case| check(&mut caller, &origin, case));
 }
 
 fn check(caller: &mut Wire, origin: &Origin, case: &Case) {

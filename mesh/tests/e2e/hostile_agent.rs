@@ -46,7 +46,7 @@ impl Stage {
 
 /// Sends a request that the agent is to answer.
 fn ask_hostile(address: SocketAddr) -> Wire {
-    let mut wire = Wire::connect(address);
+    let mut wire = Wire::connect_slowly(address);
     wire.send(GET);
     wire
 }
@@ -108,7 +108,7 @@ fn what_breaks_the_rules_of_a_stream_ends_the_tunnel_and_costs_its_caller_the_re
     let chunk = [0; 16 * 1024];
     let late: &[(u8, u8, &[u8])] = &[(RESPONSE, 0, OK), (DATA, 0, b"some")];
     let beyond: Vec<_> = std::iter::once((RESPONSE, 0, OK))
-        .chain(std::iter::repeat_n((DATA, 0, &chunk[..]), 40))
+        .chain(std::iter::repeat_n((DATA, 0, &chunk[..]), 600))
         .collect();
     let cases: [(&str, bool, Vec<(u8, u8, &[u8])>); 8] = [
         ("DATA before RESPONSE", true, vec![(DATA, 0, b"early")]),
@@ -240,16 +240,11 @@ const GROWTH_KIB_MAX: usize = 24 * 1024;
 
 #[test]
 fn floods_cost_neither_memory_nor_others_their_answers_nor_the_log_its_use() {
-    let health = |healthy: bool| format!(r#"{{"healthy":{healthy},"reason":"{}"}}"#, "x".repeat(900));
-    let flip = [
-        frame(HEALTH, 0, 0, health(true).as_bytes()),
-        frame(HEALTH, 0, 0, health(false).as_bytes()),
-    ];
-    let floods: [(&str, Vec<u8>, usize); 5] = [
+    let health = format!(r#"{{"healthy":true,"reason":"{}"}}"#, "x".repeat(900));
+    let floods: [(&str, Vec<u8>, usize); 4] = [
         ("ECHO", frame(ECHO, 0, 0, &[7; 8]), 300_000),
         ("DRAIN", frame(DRAIN, 0, 0, b""), 100_000),
-        ("HEALTH", frame(HEALTH, 0, 0, health(true).as_bytes()), 20_000),
-        ("HEALTH that changes", flip.concat(), 5_000),
+        ("HEALTH", frame(HEALTH, 0, 0, health.as_bytes()), 20_000),
         ("unknown frames", frame(0x80, 0, 0, &[7; 64]), 100_000),
     ];
     let stage = Stage::start(&[]);

@@ -99,8 +99,8 @@ fn what_breaks_the_protocol_ends_the_tunnel() {
     let request = |stream| in_message(REQUEST, END, stream, get);
     let echo = frame(ECHO, 0, 0, &[0; 8]);
     let upload = b"POST / HTTP/1.1\r\nHost: demo.local\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let flood = in_message(DATA, 0, 1, &[0; 16 * 1024]).repeat(40);
-    let hold = b"POST /hold HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 9\r\n\r\n";
+    let flood = in_message(DATA, 0, 1, &[0; 16 * 1024]).repeat(600);
+    let deaf = b"POST /deaf HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 99999999\r\n\r\n";
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("DATA of no stream", in_message(DATA, 0, 1, b"x")),
         ("WINDOW of no stream", in_message(WINDOW, 0, 1, &[0; 4])),
@@ -117,9 +117,9 @@ fn what_breaks_the_protocol_ends_the_tunnel() {
             in_message(REQUEST, 0, 1, upload),
             in_message(DATA, 0, 1, &[0; 16 * 1024 + 1]),
         ].concat()),
-        ("DATA beyond the window", [in_message(REQUEST, 0, 1, hold), flood].concat()),
+        ("DATA beyond the window", [in_message(REQUEST, 0, 1, deaf), flood].concat()),
         ("too much credit", [
-            in_message(REQUEST, 0, 1, hold),
+            in_message(REQUEST, 0, 1, deaf),
             in_message(WINDOW, 0, 1, &[0xff; 4]),
         ].concat()),
         ("an unknown type", in_message(0x7f, 0, 0, b"")),

@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 use crate::peers::caller::{Cut, ask, find, get, read_response, request};
 use crate::peers::process::{Process, Server, agent, mesh};
 use crate::peers::service::Service;
-use crate::peers::wire::{Wire, wait_until};
-
-/// Far less than any timeout that these tests leave at its default.
-const AT_ONCE: Duration = Duration::from_secs(3);
+use crate::peers::wire::{AT_ONCE, Wire, wait_until};
 
 /// Two agents with a service each.
 struct Pair {

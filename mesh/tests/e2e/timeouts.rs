@@ -132,31 +132,6 @@ fn agents_that_do_not_register_in_time_are_cut_at_each_stage() {
     assert_about(opened_at.elapsed(), Duration::from_millis(500));
 }
 
-/// The last part of an answer waits in the ingress when the service is long done with it.
-#[test]
-fn a_caller_that_reads_slowly_gets_the_end_of_a_long_answer() {
-    const PIECE: usize = 8 * 1024;
-    let (server, _agent, _service) = mesh(&["--send-timeout", "0.7"], &[]);
-    let body = "x".repeat(8 << 20);
-    let mut wire = Wire::connect_slowly(server.traffic);
-    wire.send(request("POST", "/", &body));
-    let mut read = 0;
-    while server.metric("mesh_requests_in_flight", "") > 0.0 || read == 0 {
-        wire.wait(|bytes| (bytes.len() >= PIECE).then_some(()));
-        read += wire.take(PIECE).len();
-    }
-    let delivered_at = Instant::now();
-    while delivered_at.elapsed() < Duration::from_millis(1500) {
-        wire.wait(|bytes| (bytes.len() >= PIECE).then_some(()));
-        read += wire.take(PIECE).len();
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    wire.finish();
-    let (rest, end) = wire.read_to_end();
-    assert_eq!(end, End::Closed);
-    assert!(read + rest.len() > body.len(), "{} bytes came", read + rest.len());
-}
-
 #[test]
 fn a_caller_that_does_not_read_is_cut_and_so_is_its_request() {
     let (server, _agent, service) = mesh(&["--send-timeout", "0.5"], &[]);

@@ -85,9 +85,10 @@ impl Ask {
         self.request = self.request.clone().header(&format!("X-Ask: {name}"));
     }
 
-    /// Whether the connection can be used for something else at the same time.
+    /// Whether another request may follow before its answer came: an answer that begins before its
+    /// request has ended is the last one on its connection.
     pub(crate) fn is_pipelinable(&self) -> bool {
-        self.request.held.is_empty() && !matches!(self.kind, Kind::Early)
+        self.sends.is_empty() && self.request.held.is_empty() && self.kind != Kind::Upgrade
     }
 
     pub(crate) fn is_method(&self, method: &str) -> bool {
@@ -153,7 +154,8 @@ impl Ask {
             || is_mesh
             || (response.status() == status && body.starts_with(&response.body));
         match response.outcome {
-            Outcome::Complete if is_mesh => matches!(response.status(), 408 | 502..=504),
+            // An ingress that was just started knows no host yet.
+            Outcome::Complete if is_mesh => matches!(response.status(), 404 | 408 | 502..=504),
             // The end of a connection is all that tells of the end of these.
             Outcome::Complete => {
                 is_part && matches!(self.kind, Kind::UntilClose(_) | Kind::Upgrade)

@@ -12,6 +12,13 @@
 //! | the others | histories, by what is tried |
 
 mod ask;
+mod chaos;
+mod cheats;
+mod deadlines;
+mod fairness;
+mod lives;
+mod manners;
 mod mixed;
+mod puppet;
 mod stage;
 mod watch;

@@ -58,9 +58,9 @@ fn a_broken_connection_never_passes_for_an_answer() {
     seeds(256, |seed| {
         let plan = Plan::drawn(FaultRates::rough()).with_agents(1 + (seed % 3) as usize);
         let mut stage = Stage::new(seed, plan);
-        stage.world.run_for(Duration::from_secs(5));
+        stage.expect_known(Duration::from_secs(600));
         invite(&mut stage);
-        stage.expect_answers(LONG);
+        stage.expect_endings();
         stage.judge(Weather::Foul);
         stage.clear_up();
         stage.expect_ready(Duration::from_secs(120));

@@ -10,6 +10,9 @@ use super::Error;
 /// Fields that a head may have.
 pub const FIELDS_MAX: usize = 256;
 
+/// Fields that a request gets on its way to the service: [`super::forward::request`] adds no more.
+const FIELDS_ADDED_MAX: usize = 8;
+
 /// Bytes of a method. The longest registered one has 17; without a limit a caller that speaks
 /// something else would be listened to until the head is too large.
 const METHOD_BYTES_MAX: usize = 64;
@@ -29,13 +32,13 @@ pub enum Version {
 
 /// Room for the fields of one head, on the caller's stack and not initialised.
 #[derive(Debug)]
-pub struct Storage<'b>([MaybeUninit<httparse::Header<'b>>; FIELDS_MAX]);
+pub struct Storage<'b>([MaybeUninit<httparse::Header<'b>>; FIELDS_MAX + FIELDS_ADDED_MAX]);
 
 impl Storage<'_> {
-    /// Room for [`FIELDS_MAX`] fields.
+    /// Room for the fields of any head, before and after the mesh has added its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self([const { MaybeUninit::uninit() }; FIELDS_MAX])
+        Self([const { MaybeUninit::uninit() }; FIELDS_MAX + FIELDS_ADDED_MAX])
     }
 }
 
@@ -77,8 +80,18 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     /// Reads exactly one whole head.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or has more than [`FIELDS_MAX`] fields.
     pub fn parse(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let head = Self::parse_forwarded(bytes, storage)?;
+        check_count(head.fields)?;
+        Ok(head)
+    }
+
+    /// Reads exactly one whole head that has its fields of the mesh already.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse_forwarded(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(bytes, &mut storage.0);
         check_request_line(request.method, request.path)?;
@@ -132,6 +145,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         };
         let fields: &'s [httparse::Header<'b>] = response.headers;
         check_lines(bytes, length, fields)?;
+        check_count(fields)?;
         Ok(Self { status, version: Version::new(version), fields, bytes })
     }
 
@@ -199,6 +213,10 @@ fn check_request_line(method: Option<&str>, target: Option<&str>) -> Result<(), 
         return Err(Error::BadTarget);
     }
     Ok(())
+}
+
+fn check_count(fields: &[httparse::Header<'_>]) -> Result<(), Error> {
+    if fields.len() > FIELDS_MAX { Err(Error::TooManyFields) } else { Ok(()) }
 }
 
 fn check_status(status: Option<u16>) -> Result<(), Error> {

@@ -114,6 +114,12 @@ impl ServerConn {
         self.judge(decoded)
     }
 
+    /// The version that the caller of the request at hand speaks.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.caller.version
+    }
+
     /// Whether a request is read completely.
     #[must_use]
     pub const fn has_request_ended(&self) -> bool {

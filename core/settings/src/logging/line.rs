@@ -1,6 +1,6 @@
 //! One line of the log: `2026-03-01T12:00:00.000Z INFO  [mesh_ingress] message`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, Record};
 
@@ -8,7 +8,7 @@ use super::Colour;
 
 /// The line for a record, without its end.
 pub(super) fn line(record: &Record<'_>, now: SystemTime, colour: Colour) -> String {
-    let time = timestamp(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+    let time = timestamp(now);
     let level = record.level();
     let (on, off) = match colour {
         Colour::Level => (colour_of(level), "\x1b[0m"),
@@ -41,8 +41,9 @@ fn printable(message: &str) -> String {
     text
 }
 
-/// The time since 1970 as RFC 3339 writes it, in UTC.
-fn timestamp(since_epoch: Duration) -> String {
+/// The time as RFC 3339 writes it, in UTC.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since_epoch.as_secs();
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

@@ -1,6 +1,6 @@
 //! What happens to links and nodes from outside: faults, and the lives of processes and hosts.
 
-use super::{Arrival, Life, Network, NodeId};
+use super::{Arrival, Happening, Life, Network, NodeId};
 use crate::faults::Fault;
 use crate::link::{EndId, Side};
 use crate::trace::Mark;
@@ -12,6 +12,7 @@ impl Network {
         let Some(struck) = self.link_mut(link) else {
             return;
         };
+        let [dialler, listener] = &struck.ends;
         match fault {
             Fault::Stall(length) => {
                 for pipe in &mut struck.pipes {
@@ -19,6 +20,10 @@ impl Network {
                 }
             }
             Fault::Truncate => struck.pipes[writer as usize].truncate(now),
+            // Whoever dials, and was not heard or is not remembered, hears of nothing but this.
+            Fault::Cut if !dialler.claimed && !(listener.claimed && listener.open) => {
+                self.schedule(now, Happening::Refusal(link));
+            }
             Fault::Cut => {}
             Fault::Blackhole => {
                 for pipe in &mut struck.pipes {

@@ -15,12 +15,26 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads the final response to a GET or the like, and skips what comes before it.
+    pub(crate) fn read_final(wire: &mut Wire) -> Self {
+        loop {
+            let head = take_head(wire).expect("a response");
+            if status(&head) >= 200 {
+                return Self::read_after(head, wire);
+            }
+        }
+    }
+
     /// Reads a final response to a GET or the like.
     ///
     /// # Panics
     /// When an interim response or none comes, or when it is cut short.
     pub(crate) fn read(wire: &mut Wire) -> Self {
         let head = take_head(wire).expect("a response");
+        Self::read_after(head, wire)
+    }
+
+    fn read_after(head: Vec<u8>, wire: &mut Wire) -> Self {
         let mut body = Body::of(&head);
         let mut answer = Self { status: status(&head), head, body: vec![], trailers: vec![] };
         assert!(answer.status >= 200, "{answer:?}");

@@ -67,6 +67,11 @@ impl Process {
         }
     }
 
+    /// The lines of its standard output so far.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
     /// Everything that it logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -10,7 +10,7 @@ use super::caller::find;
 use super::frames::{
     BINARY, ECHO, ECHO_REPLY, Frame, HELLO, Masking, WELCOME, frame, message, read_frame,
 };
-use super::wire::{PATIENCE, Wire};
+use super::wire::{AT_ONCE, PATIENCE, Wire};
 
 /// A port on which an agent is expected.
 #[derive(Debug)]
@@ -104,8 +104,15 @@ impl RawTunnel {
     }
 
     /// Reads on until the agent ends the tunnel.
+    ///
+    /// # Panics
+    /// When that takes longer than it has to.
     pub(crate) fn wait_end(&mut self) {
-        while self.next().is_some() {}
+        let due = Instant::now() + AT_ONCE;
+        while self.next().is_some() {
+            assert!(Instant::now() < due, "the tunnel goes on");
+        }
+        assert!(Instant::now() < due, "the tunnel ended, but not at once");
     }
 }
 

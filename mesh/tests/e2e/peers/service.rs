@@ -61,7 +61,9 @@ impl Service {
     /// | `/health` | 200 or 503, as the test wants; not recorded |
     /// | `/hold` | after [`Self::release`] |
     /// | `/half` | a head and half of a body, and the rest after [`Self::release`] |
+    /// | `/deaf` | none; the body is not even read |
     /// | `/endless` | bytes without end |
+    /// | `/pad?N` | a head with N bytes of padding |
     pub(crate) fn start(name: &str) -> Self {
         Self::start_at(name, "127.0.0.1:0".parse().unwrap())
     }
@@ -178,6 +180,11 @@ impl Shared {
             let body = self.describe(&request);
             let answered = match path.as_str() {
                 "/hold" => self.hold(&stream) && reply(&mut stream, &body).is_ok(),
+                "/deaf" => {
+                    self.hold(&stream);
+                    false
+                }
+                "/pad" => pad(&mut stream, request.target()).is_ok(),
                 "/half" => self.answer_by_halves(&mut stream).is_ok(),
                 "/endless" => self.answer_without_end(&mut stream).is_ok(),
                 _ => reply(&mut stream, &body).is_ok(),
@@ -201,7 +208,11 @@ impl Shared {
         let mut is_there = true;
         while is_there && !self.lock().is_released {
             is_there = match stream.peek(&mut [0]) {
-                Ok(count) => count > 0,
+                Ok(0) => false,
+                Ok(_) => {
+                    std::thread::sleep(GLANCE);
+                    true
+                }
                 Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
             };
         }
@@ -228,6 +239,11 @@ impl Shared {
     }
 }
 
+fn pad(stream: &mut TcpStream, target: &str) -> std::io::Result<()> {
+    let size = target.split_once('?').and_then(|(_, size)| size.parse().ok()).unwrap_or(0);
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {}\r\n\r\n", "a".repeat(size))
+}
+
 fn reply(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(&[head.as_bytes(), body].concat())
@@ -244,6 +260,9 @@ fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Request>
         })
     };
     let mut body = Vec::new();
+    if head.contains(" /deaf") {
+        return Some(Request { head, body });
+    }
     if field("transfer-encoding").is_some() {
         loop {
             let line = fill_until(stream, unread, |bytes| find(bytes, b"\r\n"))?;

@@ -1,13 +1,16 @@
 //! A TCP connection on which a test says exactly what it wants, and hears exactly what is said.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long anything may take that should happen at once. Only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Far less than any timeout that these tests leave at its default.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,14 @@ impl Wire {
     pub(crate) fn connect_slowly(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::new(socket.into())
+    }
+
+    /// A connection from a certain address of this machine.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         socket.connect(&address.into()).unwrap();
         Self::new(socket.into())
     }

@@ -126,6 +126,9 @@ fn limits_are_exact() {
     let head = |fields: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(fields));
     assert_eq!(request(head(FIELDS_MAX).as_bytes()), Ok(Version::Http10));
     assert_eq!(request(head(FIELDS_MAX + 1).as_bytes()), Err(Error::TooManyFields));
+    let forwarded = head(FIELDS_MAX + 4);
+    let mut storage = Storage::new();
+    assert!(RequestHead::parse_forwarded(forwarded.as_bytes(), &mut storage).is_ok());
 
     let head = |length: usize| format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(length));
     assert_eq!(request(head(METHOD_BYTES_MAX).as_bytes()), Ok(Version::Http11));

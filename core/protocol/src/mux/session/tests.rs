@@ -402,6 +402,23 @@ fn adopting_names_the_owner_and_a_stream_without_one_has_no_turns() {
 }
 
 #[test]
+fn a_connection_that_is_gone_ends_its_direction_once() {
+    for side in [Side::Opener, Side::Acceptor] {
+        let mut session = busy(side);
+        session.end(StreamId(1));
+        session.end(StreamId(1));
+        session.end(StreamId(5));
+        assert_eq!(sent(&mut session), [(FrameKind::Data, 1, vec![])]);
+        assert_eq!(session.len(), 2, "the other direction goes on");
+        if side == Side::Opener {
+            feed(&mut session, (FrameKind::Response, Flags::UPGRADE, 1, b"")).unwrap();
+        }
+        feed(&mut session, (FrameKind::Data, Flags::END, 1, b"")).unwrap();
+        assert_eq!(session.len(), 1, "both directions have ended");
+    }
+}
+
+#[test]
 fn a_reset_is_told_once_and_forgetting_is_not_told() {
     let mut opener = busy(Side::Opener);
     opener.reset(StreamId(1), ResetCode::Cancel, "left");

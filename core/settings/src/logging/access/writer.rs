@@ -1,0 +1,109 @@
+//! The thread that writes the lines. Whatever goes wrong with them is a warning in the normal log.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use super::Queue;
+use crate::reason;
+
+pub(super) struct Writer<O, W> {
+    /// What the operator calls `out`.
+    name: String,
+    out: O,
+    warn: W,
+    queue: Arc<Queue>,
+    /// Whether a part of a line was written last, so that the next one would hang on to it.
+    is_torn: bool,
+    complained: Seldom,
+    reported: Seldom,
+}
+
+/// Lines that are there already are written together, so much at a time.
+const BATCH_BYTES: usize = 64 * 1024;
+
+impl<O: Write, W: FnMut(&str)> Writer<O, W> {
+    pub(super) const fn new(name: String, out: O, warn: W, queue: Arc<Queue>) -> Self {
+        let complained = Seldom { every: Duration::from_secs(60), last: None };
+        // A writer that is just too slow loses some lines all the time.
+        let reported = Seldom { every: Duration::from_secs(1), last: None };
+        Self { name, out, warn, queue, is_torn: false, complained, reported }
+    }
+
+    /// Writes until nobody can send lines any more and all of them are out.
+    pub(super) fn run(mut self, lines: &Receiver<String>) {
+        let mut batch = String::new();
+        while let Ok(first) = lines.recv() {
+            batch.clear();
+            if self.is_torn {
+                batch.push('\n');
+            }
+            batch.push_str(&first);
+            while batch.len() < BATCH_BYTES
+                && let Ok(next) = lines.try_recv()
+            {
+                batch.push_str(&next);
+            }
+            match self.write(batch.as_bytes()) {
+                Ok(()) if self.reported.is_due() => self.report(),
+                Ok(()) => {}
+                Err(error) => self.complain(&error),
+            }
+        }
+        self.report();
+    }
+
+    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let written = match self.out.write(rest) {
+                Ok(0) => Err(ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                written => written,
+            };
+            let count = written.inspect_err(|_| {
+                // A line that lacks nothing but its end is not lost.
+                let missing = rest.strip_prefix(b"\n").unwrap_or(rest);
+                let lines = missing.iter().filter(|byte| **byte == b'\n').count();
+                self.queue.lose(lines as u64);
+            })?;
+            let (written, unwritten) = rest.split_at(count);
+            self.is_torn = !written.ends_with(b"\n");
+            rest = unwritten;
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        if self.complained.is_due() {
+            self.complained.done();
+            (self.warn)(&format!("access log: write to {}: {}", self.name, reason(error)));
+        }
+    }
+
+    /// Says how many lines are missing, if any are.
+    fn report(&mut self) {
+        let lost = self.queue.take_lost();
+        if lost > 0 {
+            self.reported.done();
+            (self.warn)(&format!("access log: {lost} lines were dropped"));
+        }
+    }
+}
+
+/// Something that is not said again at once.
+struct Seldom {
+    every: Duration,
+    last: Option<Instant>,
+}
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        self.last.is_none_or(|last| last.elapsed() >= self.every)
+    }
+
+    fn done(&mut self) {
+        self.last = Some(Instant::now());
+    }
+}

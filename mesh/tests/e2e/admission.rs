@@ -1,0 +1,134 @@
+//! Who may register, and what an operator reads when something is not as it should be.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use crate::peers::caller::{HOST, request, try_ask};
+use crate::peers::process::{Process, Server, agent, mesh};
+use crate::peers::service::Service;
+use crate::peers::wire::wait_until;
+
+/// An address of this machine that is no loopback address, if it has one.
+fn outside_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent; the kernel only chooses the source address.
+    socket.connect("198.51.100.1:9").ok()?;
+    let address = socket.local_addr().unwrap().ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+#[test]
+fn without_authentication_only_agents_of_this_machine_are_accepted() {
+    let Some(outside) = outside_address() else { return };
+    let (server, service) = (Server::start(&["--bind", "0.0.0.0"]), Service::start("a"));
+    assert_eq!(server.process.log_count("NO AUTHENTICATION IS CONFIGURED"), 1);
+    let at = SocketAddr::new(outside, server.tunnels.port());
+    let refused = agent(at, &service, &[]);
+    refused.wait_log("the ingress refused this agent");
+    let reason = "no authentication is configured at the ingress, so it accepts agents from \
+                  loopback addresses only";
+    refused.wait_log(reason);
+    server.process.wait_log(&format!("refused the agent from {outside}"));
+    assert!(server.metric("mesh_registrations_refused_total", "") >= 1.0);
+    assert_eq!(server.metric("mesh_tunnels", "") as usize, 0);
+    let _accepted = agent(server.tunnels, &service, &[]);
+    server.wait_available(1);
+}
+
+#[test]
+fn with_skip_iam_validation_agents_are_accepted_from_everywhere_and_warned_about() {
+    let Some(outside) = outside_address() else { return };
+    let words = ["--bind", "0.0.0.0", "--skip-iam-validation"];
+    let (server, service) = (Server::start(&words), Service::start("a"));
+    let at = SocketAddr::new(outside, server.tunnels.port());
+    let _agent = agent(at, &service, &["--skip-iam-validation"]);
+    server.wait_available(1);
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.process.log_count("without any authentication"), 1);
+    let page = server.page("/debug/services").text();
+    assert!(page.contains(&outside.to_string()), "{page}");
+    // Pages about the inside are for this machine alone.
+    let from_outside = SocketAddr::new(outside, server.traffic.port());
+    let response = try_ask(from_outside, request("GET", "/debug/services", "")).unwrap();
+    assert!(response.text().starts_with("a: GET /debug/services"), "{response:?}");
+}
+
+#[test]
+fn an_agent_names_the_ingress_that_it_cannot_reach_and_why() {
+    let service = Service::start("a");
+    let closed = Service::start("closed").address;
+    let cases = [
+        (format!("ws://{closed}"), format!("no tunnel to {closed}: cannot connect: {closed}: Connection refused")),
+        ("ws://no-such-host.invalid:1".to_owned(), "no tunnel to no-such-host.invalid:1: cannot connect: no-such-host.invalid:1: ".to_owned()),
+    ];
+    for (url, expected) in cases {
+        let local = service.url();
+        let agent = Process::start(&[
+            "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
+        ]);
+        agent.wait_log(&expected);
+        agent.wait_log("connecting again in");
+        assert_eq!(agent.log_count("panicked"), 0);
+    }
+}
+
+#[test]
+fn an_agent_names_the_service_that_it_cannot_reach_and_why() {
+    let server = Server::start(&[]);
+    let ingress = format!("ws://{}", server.tunnels);
+    let closed = Service::start("closed").address;
+    let cases = [
+        (closed.to_string(), format!("the local service is unhealthy: cannot connect: {closed}: Connection refused")),
+        ("no-such-host.invalid:1".to_owned(), "the local service is unhealthy: cannot connect: no-such-host.invalid:1: ".to_owned()),
+    ];
+    for (local, expected) in cases {
+        let agent = Process::start(&[
+            "client", "--ingress-endpoint", &ingress, "--local-endpoint", &format!("http://{local}"),
+            "--host", HOST,
+        ]);
+        agent.wait_log(&expected);
+        server.wait_metric("mesh_tunnels", 1.0);
+        let page = server.page("/debug/services");
+        assert!(page.text().contains("cannot connect"), "{}", page.text());
+        assert_eq!(server.get("/").verdict(), (503, "no_healthy_agent"));
+        drop(agent);
+        server.wait_metric("mesh_tunnels", 0.0);
+    }
+}
+
+#[test]
+fn a_life_is_one_line_each_and_a_request_is_none() {
+    let (server, mut first, service) = mesh(&[], &[]);
+    for _ in 0..50 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    first.signal("TERM");
+    first.wait_exit();
+    server.wait_metric("mesh_tunnels", 0.0);
+    let _second = agent(server.tunnels, &service, &[]);
+    server.wait_available(1);
+    let log = server.process.log();
+    for (text, count) in [("registered", 2), ("the agent drains", 1), ("ended after", 1)] {
+        assert_eq!(server.process.log_count(text), count, "{text:?}:\n{log}");
+    }
+    assert!(log.lines().count() <= 14, "{log}");
+    let log = first.log();
+    assert!(log.lines().count() <= 9, "{log}");
+}
+
+#[test]
+fn no_log_at_any_level_holds_what_callers_and_services_keep_secret() {
+    let (server, agent, service) = mesh(&["--log-level", "trace"], &["--log-level", "trace"]);
+    let secrets = format!(
+        "POST /login?token=SECRET HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer SECRET\r\n\
+         Cookie: session=SECRET\r\nX-Amz-Security-Token: SECRET\r\nContent-Length: 6\r\n\r\nSECRET"
+    );
+    assert_eq!(try_ask(server.traffic, &secrets).unwrap().status, 200);
+    let malformed = secrets.replace("Content-Length: 6", "Content-Length: SECRET");
+    assert_eq!(try_ask(server.traffic, &malformed).unwrap().status, 400);
+    drop(service);
+    wait_until("the service counts as down", || server.get("/").status == 503);
+    assert_eq!(try_ask(server.traffic, &secrets).unwrap().status, 503);
+    for log in [server.process.log(), agent.log()] {
+        assert!(!log.contains("SECRET"), "{log}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Services that break off, or answer what is no answer: callers can tell.
+
+use crate::harness::answer::{Answer, Body, expect, take_head};
+use crate::harness::mesh::Mesh;
+use crate::peers::process::Process;
+use crate::peers::wire::{End, wait_until};
+
+/// How one side leaves in the midst of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    InPeace,
+    WithReset,
+}
+
+#[test]
+fn a_response_that_breaks_off_arrives_as_broken_off() {
+    use Leaving::{InPeace, WithReset};
+    let (mesh, origin) = Mesh::start_by_hand();
+    let sized = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let in_a_chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello";
+    let in_trailers =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A: 1\r\n";
+    let bad_chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n";
+    let until_close = "HTTP/1.1 200 OK\r\n\r\nhello";
+    let cases = [
+        (sized, InPeace),
+        (sized, WithReset),
+        (chunked, InPeace),
+        (chunked, WithReset),
+        (in_a_chunk, InPeace),
+        (in_trailers, InPeace),
+        (bad_chunk, InPeace),
+        (until_close, WithReset),
+    ];
+    for (answer, leaving) in cases {
+        for version in ["HTTP/1.1", "HTTP/1.0"] {
+            let mut caller = mesh.call();
+            caller.send(format!("GET / {version}\r\nHost: demo.local\r\n\r\n"));
+            let mut call = origin.next();
+            call.wire.send(answer);
+            let mut body = Body::of(&take_head(&mut caller).unwrap());
+            let what = format!("{version} {leaving:?} {answer:?}");
+            let mut whole = Vec::new();
+            while whole.len() < 5 {
+                whole.extend(body.next(&mut caller).expect(&what).expect(&what));
+            }
+            assert_eq!(whole, b"hello", "{what}");
+            match leaving {
+                InPeace => drop(call),
+                WithReset => call.wire.abort(),
+            }
+            let end = body.next(&mut caller).expect_err(&what);
+            // A length says that something is missing; without one only a reset does.
+            let says_length = answer == sized || version == "HTTP/1.1";
+            assert!(says_length || end == End::Reset, "{what}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_answer_becomes_a_502() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let head_too_large = head_of(32 * 1024 + 1);
+    let cases: [(&str, &str); 21] = [
+        ("", "upstream_reset"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "upstream_reset"),
+        ("HTTP/1.1 103 Early Hints\r\n\r\n", "upstream_reset"),
+        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "upstream_protocol"),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", "upstream_protocol"),
+        ("<html>HTTP/0.9</html>\r\n\r\n", "upstream_protocol"),
+        ("HTTP/2 200\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 20 OK\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 600 What\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 099 What\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\r\nX-A : 1\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\r\nX-A: \0\r\n\r\n", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello", "upstream_protocol"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello", "upstream_protocol"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+            "upstream_protocol",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "upstream_protocol",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "upstream_protocol",
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            "upstream_protocol",
+        ),
+        (&head_too_large, "upstream_protocol"),
+    ];
+    let mut caller = mesh.call();
+    for (answer, reason) in cases {
+        // The service may get it: it is not asked twice.
+        caller.send("POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 2\r\n\r\nhi");
+        let mut call = origin.next();
+        expect(&mut call.wire, "hi");
+        call.wire.send(answer);
+        call.wire.finish();
+        let mut verdict = Answer::read_final(&mut caller);
+        let shown = &answer[..answer.len().min(60)];
+        assert_eq!(verdict.verdict(), (502, reason.to_owned()), "{shown:?}");
+        verdict.body.retain(|byte| !b"\r\n".contains(byte));
+        assert!(!verdict.text().contains("HTTP"), "{shown:?}: {verdict:?}");
+        assert!(origin.is_untouched(), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_response_head_may_be_as_large_as_a_load_balancer_takes() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let mut caller = mesh.call();
+    caller.send("GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    // The mesh has some lines of its own to add.
+    let head = head_of(32 * 1024 - 64);
+    origin.next().wire.send(&head);
+    expect(&mut caller, head);
+}
+
+/// A response head of so many bytes.
+fn head_of(size: usize) -> String {
+    let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Large: ", "\r\n\r\n");
+    format!("{start}{}{end}", "x".repeat(size - start.len() - end.len()))
+}
+
+#[test]
+fn a_caller_that_leaves_ends_its_request_at_the_service() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    for request in [
+        "GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 9\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: demo.local\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ] {
+        let begun = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
+        for (answer, leaving) in [
+            ("", Leaving::InPeace),
+            ("", Leaving::WithReset),
+            (begun, Leaving::InPeace),
+            (begun, Leaving::WithReset),
+        ] {
+            let mut caller = mesh.call();
+            caller.send(request);
+            let mut call = origin.next();
+            call.wire.send(answer);
+            if !answer.is_empty() {
+                take_head(&mut caller).unwrap();
+                expect(&mut caller, "hello");
+            }
+            let has_ended = request.starts_with("GET");
+            match leaving {
+                // After a whole request that is no reason to withhold the answer.
+                Leaving::InPeace if has_ended => continue,
+                Leaving::InPeace => caller.finish(),
+                Leaving::WithReset => caller.abort(),
+            }
+            let (sent, _) = call.wire.read_to_end();
+            assert!(!sent.ends_with(b"0\r\n\r\n"), "a request body seems whole: {request:?}");
+        }
+    }
+}
+
+#[test]
+fn no_connection_is_left_open_whatever_its_end_was() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let count = || [&mesh.server.process, &mesh.client].map(Process::descriptors);
+    let before = count();
+    let upgrade = "GET / HTTP/1.1\r\nHost: demo.local\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let switched = "HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let get = "GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 9\r\n\r\nhello";
+    for (request, answer) in [
+        (get, ""),
+        (get, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (get, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"),
+        (get, "HTTP/1.1 200 OK\r\n\r\nhello"),
+        (get, "no HTTP\r\n\r\n"),
+        (post, ""),
+        (post, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"),
+        (upgrade, switched),
+        (upgrade, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        for _ in 0..10 {
+            for who_leaves in 0..4 {
+                let mut caller = mesh.call();
+                caller.send(request);
+                let mut call = origin.next();
+                call.wire.send(answer);
+                if !answer.is_empty() {
+                    take_head(&mut caller).unwrap();
+                }
+                match who_leaves {
+                    0 => caller.abort(),
+                    1 => call.wire.abort(),
+                    2 => drop((caller, call)),
+                    _ => drop((call, caller)),
+                }
+            }
+        }
+    }
+    wait_until("all connections are closed", || {
+        count().iter().zip(before).all(|(now, before)| *now <= before)
+    });
+}

@@ -1,0 +1,164 @@
+//! What operators and load balancers read: health, metrics and what is registered.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::peers::caller::{HOST, Response, ask, request};
+use crate::peers::process::{Process, Server, mesh};
+use crate::peers::service::Service;
+
+fn json(response: &Response) -> Value {
+    assert_eq!(response.field("content-type"), Some("application/json"), "{response:?}");
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+/// A request for a page of the traffic port, with any host and more fields.
+fn page(server: &Server, path: &str, host: &str, fields: &str) -> Response {
+    ask(server.traffic, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"))
+}
+
+#[test]
+fn health_says_that_this_process_serves_whatever_is_connected() {
+    let server = Server::start(&[]);
+    for port in [server.health, server.traffic, server.tunnels] {
+        let response = ask(port, format!("GET /health HTTP/1.1\r\nHost: {port}\r\n\r\n"));
+        assert_eq!(response.status, 200, "{port}");
+        let health = json(&response);
+        assert_eq!(health["status"], "healthy");
+        assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(health["tunnels"], 0);
+        assert!(health["uptime_seconds"].is_u64());
+    }
+    assert_eq!(server.page("/ready").status, 200);
+    assert_eq!(server.page("/nothing").status, 404);
+    assert_eq!(ask(server.health, request("POST", "/health", "")).status, 405);
+    let head = ask(server.health, "HEAD /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".replace("HEAD", "GET"));
+    assert!(head.is_last());
+}
+
+#[test]
+fn health_on_the_traffic_port_belongs_to_whoever_claims_the_host() {
+    let server = Server::start(&[]);
+    let service = Service::start("everything");
+    let (ingress, local) = (format!("ws://{}", server.tunnels), service.url());
+    let _agent = Process::start(&[
+        "client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host", "*",
+    ]);
+    server.wait_available(1);
+    service.set_healthy(true);
+    for host in [server.traffic.to_string(), "192.0.2.7".to_owned(), "[::1]:8080".to_owned()] {
+        let response = page(&server, "/health", &host, "");
+        assert_eq!(json(&response)["status"], "healthy", "an address is nobody's: {host}");
+        assert_eq!(page(&server, "/", &host, "").verdict(), (404, "no_route"), "{host}");
+    }
+    for host in [HOST, "example.org:80"] {
+        let response = page(&server, "/health", host, "");
+        assert_eq!((response.status, response.body.len()), (200, 0), "the service's own: {host}");
+    }
+}
+
+#[test]
+fn what_is_registered_is_shown_to_this_machine_only() {
+    let (server, _agent, service) =
+        mesh(&[], &["--service-name", "shop", "--cluster-name", "prod"]);
+    for response in [
+        server.page("/debug/services"),
+        page(&server, "/debug/services", HOST, ""),
+        page(&server, "/debug/services?pretty", "127.0.0.1", ""),
+    ] {
+        let shown = json(&response);
+        let agent = &shown["services"][0];
+        for (key, expected) in [("service", "shop"), ("cluster", "prod")] {
+            assert_eq!(agent[key], expected, "{shown}");
+        }
+        assert_eq!(agent["hosts"][0], HOST);
+        assert_eq!((&agent["healthy"], &agent["draining"]), (&Value::Bool(true), &Value::Bool(false)));
+        assert!(agent["connected_seconds"].is_u64() && agent["in_flight"].is_u64());
+        assert_eq!(shown["hosts"][0]["agents"], 1);
+    }
+    assert!(service.requests().is_empty());
+    let forwarded = page(&server, "/debug/services", HOST, "X-Forwarded-For: 127.0.0.1\r\n");
+    assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
+    for path in ["/metrics", "/ready", "/debug", "/debug/services/"] {
+        assert!(page(&server, path, HOST, "").text().starts_with("a: GET"), "{path}");
+    }
+}
+
+/// Every sample of a page in the text format of Prometheus, checked line by line.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "twice: {line}");
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (key, value) = line.rsplit_once(' ').unwrap();
+        let name = key.split('{').next().unwrap();
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let known = types.contains_key(name)
+            || base.is_some_and(|base| types.get(base).is_some_and(|kind| kind == "histogram"));
+        assert!(known, "without a type: {line}");
+        let labels = key.strip_prefix(name).unwrap();
+        assert!(labels.is_empty() || labels.starts_with('{') && labels.ends_with("\"}"), "{line}");
+        let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+        assert!(samples.insert(key.to_owned(), value).is_none(), "twice: {line}");
+    }
+    samples
+}
+
+#[test]
+fn metrics_are_well_formed_and_move() {
+    let (server, _agent, _service) = mesh(&[], &[]);
+    let metrics = || {
+        let response = server.page("/metrics");
+        assert!(response.field("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+        samples(&response.text())
+    };
+    let before = metrics();
+    for _ in 0..3 {
+        assert_eq!(ask(server.traffic, request("POST", "/", "12345")).status, 200);
+    }
+    assert_eq!(page(&server, "/", "nobody.local", "").verdict(), (404, "no_route"));
+    assert_eq!(ask(server.traffic, "nonsense\r\n\r\n").status, 400);
+    let after = metrics();
+    // The sum over the samples of that name with those labels, whatever other labels there are.
+    let sum = |samples: &BTreeMap<String, f64>, name: &str, labels: [&str; 2]| -> f64 {
+        let is_named = |key: &str| key.split('{').next() == Some(name);
+        let matches = |key: &str| labels.iter().all(|label| key.contains(label));
+        samples.iter().filter(|(key, _)| is_named(key) && matches(key)).map(|(_, value)| value).sum()
+    };
+    let host = format!("host=\"{HOST}\"");
+    let expected = [
+        ("mesh_requests_total", [&*host, "class=\"2xx\""], 3.0),
+        ("mesh_request_bytes_total", [&host, ""], 15.0),
+        ("mesh_request_duration_seconds_count", [&host, ""], 3.0),
+        ("mesh_request_duration_seconds_bucket", [&host, "le=\"+Inf\""], 3.0),
+        ("mesh_errors_total", ["reason=\"no_route\"", ""], 1.0),
+        ("mesh_errors_total", ["reason=\"bad_request\"", ""], 1.0),
+        ("mesh_connections_total", ["", ""], 5.0),
+        ("mesh_registrations_total", ["", ""], 0.0),
+    ];
+    for (name, labels, change) in expected {
+        let moved = sum(&after, name, labels) - sum(&before, name, labels);
+        assert!((moved - change).abs() < 1e-9, "{name}{labels:?}: {moved} instead of {change}");
+    }
+    assert!(sum(&after, "mesh_response_bytes_total", [&host, ""]) > 15.0);
+    assert!((after["mesh_tunnels"] - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn an_answer_of_the_mesh_itself_has_the_form_that_its_caller_accepts() {
+    let server = Server::start(&[]);
+    let text = page(&server, "/", "nobody.local", "");
+    assert!(text.field("content-type").unwrap().starts_with("text/plain"));
+    assert_eq!(text.text(), "No service is registered for this host.\n");
+    let response = page(&server, "/", "nobody.local", "Accept: text/html, application/json;q=0.5\r\n");
+    assert_eq!(json(&response)["error"], "no_route");
+    assert_eq!(response.verdict(), (404, "no_route"));
+}

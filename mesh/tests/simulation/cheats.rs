@@ -1,0 +1,201 @@
+//! Agents that break `mesh.v1` or HTTP, and what that costs everybody else: nothing.
+
+use std::time::Duration;
+
+use mesh_ingress::Ingress;
+use mesh_sim::peers::{HttpClient, Outcome, Request, Response};
+use mesh_sim::{World, seeds};
+
+use crate::ask::{Ask, Weather};
+use crate::puppet::{
+    Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, WINDOW, frame, message, puppet,
+};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
+
+const SEEDS: u64 = 8;
+const CHEATED: &str = "cheat.example";
+
+/// Two echo intervals, and the way there and back.
+const NOTICED: Duration = Duration::from_secs(31);
+
+/// Lets callers of an honest agent and callers of a cheat ask at the same time. The honest one's
+/// are answered right and soon, the cheat is thrown out, and its callers see what happened.
+fn check(seed: u64, act: impl FnMut(&Frame, &mut Act) + 'static) -> Vec<Response> {
+    let mut stage = with_cheat(seed, act);
+    let asks = |count| (0..count).map(|_| Ask::new(Request::get(HOST, "/bytes/20000")));
+    for _ in 0..3 {
+        stage.add_caller(asks(5).collect(), |client| client);
+    }
+    let script = vec![Request::get(CHEATED, "/one"), Request::get(CHEATED, "/two")];
+    let victim = stage.world.add_peer("victim", HttpClient::new(TRAFFIC_ADDRESS, script), &[]);
+    stage.expect_answers(Duration::from_secs(1));
+    stage.judge(Weather::Fair);
+    let ingress = stage.ingress;
+    let settled = move |world: &World| {
+        let census = world.app::<Ingress>(ingress).census();
+        census.tunnels == 1 && world.peer::<HttpClient>(victim).is_done()
+    };
+    stage.world.expect("the cheat is thrown out", settled, 2 * NOTICED);
+    stage.probe();
+    let responses = stage.responses(victim).to_vec();
+    stage.expect_empty_after_drain();
+    responses
+}
+
+/// An honest agent and a cheat, both registered.
+fn with_cheat(seed: u64, act: impl FnMut(&Frame, &mut Act) + 'static) -> Stage {
+    let mut stage = Stage::new(seed, Plan::calm());
+    stage.expect_ready(Duration::from_secs(5));
+    let cheat = stage.world.add_peer("cheat", puppet(CHEATED, act), &[]);
+    stage.world.set_links(cheat, stage.ingress, stage.plan.tunnel_links);
+    let ingress = stage.ingress;
+    let both = move |world: &World| world.app::<Ingress>(ingress).census().healthy == 2;
+    stage.world.expect("both are registered", both, Duration::from_secs(1));
+    stage
+}
+
+/// No answer may pass for a whole one, and after the first nobody is there.
+fn nothing_whole(responses: &[Response]) {
+    for response in responses {
+        let is_mesh = response.header("x-mesh-error").is_some();
+        let is_whole = response.outcome == Outcome::Complete;
+        assert!(is_mesh || !is_whole, "a cheat's answer: {response:?}");
+        assert!(!matches!(response.outcome, Outcome::Malformed(_)), "nonsense: {response:?}");
+    }
+}
+
+/// Answers the first request with these frames, whose stream is filled in.
+fn answer(frames: fn(u32) -> Vec<u8>) -> impl FnMut(&Frame, &mut Act) {
+    move |frame, act| {
+        act.be_polite(frame);
+        if frame.kind == REQUEST {
+            act.send(&frames(frame.stream));
+        }
+    }
+}
+
+fn head(stream: u32, flags: u8, head: &str) -> Vec<u8> {
+    frame(RESPONSE, flags, stream, head.as_bytes())
+}
+
+#[test]
+fn a_silent_agent_is_noticed_within_two_echo_intervals() {
+    seeds(SEEDS, |seed| {
+        let responses = check(seed, |_, _| {});
+        let [first, second] = &responses[..] else { panic!("two requests") };
+        assert!(first.is(502) && second.is(503), "{responses:?}");
+        let waited = first.ended_at.expect("it is over") - first.asked_at;
+        assert!(waited <= NOTICED, "{waited:?}");
+    });
+}
+
+#[test]
+fn data_beyond_the_window_ends_the_tunnel() {
+    seeds(SEEDS, |seed| {
+        nothing_whole(&check(seed, |frame, act| {
+            act.be_polite(frame);
+            if frame.kind == REQUEST {
+                act.send(&head(frame.stream, 0, "HTTP/1.1 200 OK\r\n\r\n"));
+                for _ in 0..64 {
+                    act.send(&self::frame(DATA, 0, frame.stream, &[7; 16 * 1024]));
+                }
+            }
+        }));
+    });
+}
+
+#[test]
+fn breaches_of_the_protocol_end_the_tunnel() {
+    let breaches: [fn(u32) -> Vec<u8>; 9] = [
+        |_| frame(WINDOW, 0, 99, &[0, 0, 0, 1]),
+        |stream| frame(WINDOW, 0, stream, &u32::MAX.to_be_bytes()),
+        |stream| frame(WINDOW, 0, stream, &[1]),
+        |stream| frame(DATA, 0, stream, b"before the head"),
+        |_| frame(0x77, 0, 0, b"no such type"),
+        |_| vec![0, 0, 9, DATA, 0],
+        |stream| frame(REQUEST, 0, stream + 2, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        |stream| head(stream, 2 | END, "HTTP/1.1 103 Hints\r\n\r\n"),
+        |stream| head(stream, 0, "HTTP/1.1 200 OK\r\n\r\n").repeat(2),
+    ];
+    for breach in breaches {
+        seeds(SEEDS, |seed| nothing_whole(&check(seed, answer(breach))));
+    }
+}
+
+#[test]
+fn breaches_of_websocket_end_the_tunnel() {
+    let text = |_: u32| message(0x81, b"text");
+    let fragment = |_: u32| message(0x02, &frame(ECHO, 0, 0, &[0; 8]));
+    let reserved = |_: u32| message(0xc2, &frame(ECHO, 0, 0, &[0; 8]));
+    let unmasked = |_: u32| vec![0x82, 1, 0];
+    let endless = |_: u32| vec![0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let breaches: [fn(u32) -> Vec<u8>; 5] = [text, fragment, reserved, unmasked, endless];
+    for breach in breaches {
+        seeds(SEEDS, |seed| {
+            nothing_whole(&check(seed, move |frame, act| {
+                if frame.kind == REQUEST {
+                    act.send_raw(&breach(frame.stream));
+                }
+            }));
+        });
+    }
+}
+
+/// Answers that are no answers: the tunnel stays, the caller learns that something is wrong, and
+/// the next response on its connection is not what the cheat made up.
+#[test]
+fn an_agent_cannot_split_responses() {
+    const SMUGGLED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsplit";
+    let answers: [fn(u32) -> Vec<u8>; 9] = [
+        |stream| {
+            let head = head(stream, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+            [head, frame(DATA, END, stream, &[b"ok", SMUGGLED].concat())].concat()
+        },
+        |stream| {
+            let head = head(stream, 0, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+            [head, frame(DATA, END, stream, b"short")].concat()
+        },
+        |stream| head(stream, END, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+        |stream| head(stream, END, "HTTP/1.1 200 OK\nX: y\n\n"),
+        |stream| head(stream, END, "HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n"),
+        |stream| head(stream, END, "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"),
+        |stream| head(stream, END, "HTTP/1.1 99 Odd\r\n\r\n"),
+        |stream| frame(RESPONSE, END, stream, &[SMUGGLED, SMUGGLED].concat()),
+        |stream| {
+            let head = head(stream, 0, "HTTP/1.1 200 OK\r\n\r\n");
+            let trailers = b"X: y\r\n\r\nHTTP/1.1 200 OK\r\n";
+            [head, frame(TRAILERS, END, stream, trailers)].concat()
+        },
+    ];
+    for answers in answers {
+        seeds(SEEDS, |seed| {
+            let mut stage = with_cheat(seed, answer(answers));
+            let script = (0..3).map(|_| Request::get(CHEATED, "/")).collect();
+            let client = HttpClient::new(TRAFFIC_ADDRESS, script);
+            let victim = stage.world.add_peer("victim", client, &[]);
+            let done = move |world: &World| world.peer::<HttpClient>(victim).is_done();
+            stage.world.expect("the victim is answered", done, NOTICED);
+            nothing_whole(stage.responses(victim));
+            let client = stage.world.peer::<HttpClient>(victim);
+            // The beginning of a head may be all that came of an answer that was cut.
+            let excess = String::from_utf8_lossy(&client.excess);
+            assert!(!excess.contains("\r\n\r\n"), "another answer: {excess:?}");
+            stage.probe();
+        });
+    }
+}
+
+#[test]
+fn an_agent_that_asks_and_does_not_read_costs_a_bounded_amount_of_memory() {
+    seeds(SEEDS, |seed| {
+        nothing_whole(&check(seed, |frame, act| {
+            if frame.kind == REQUEST {
+                for number in 0..20_000_u64 {
+                    act.send(&self::frame(ECHO, 0, 0, &number.to_be_bytes()));
+                    act.send_raw(&message(0x89, b"are you there?"));
+                }
+                act.stop_reading();
+            }
+        }));
+    });
+}

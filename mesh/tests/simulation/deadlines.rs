@@ -1,0 +1,234 @@
+//! What ends when, to the millisecond.
+
+use std::time::Duration;
+
+use mesh_ingress::Ingress;
+use mesh_sim::peers::{
+    HttpClient, HttpService, Outcome, RawClient, Reading, Received, Request, Response, Vanish,
+    pattern,
+};
+use mesh_sim::{NodeId, World, seeds};
+
+use crate::ask::Ask;
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
+
+const SEEDS: u64 = 8;
+/// What fast links and a turn or two take.
+const SLACK: Duration = Duration::from_millis(5);
+
+fn stage(seed: u64) -> Stage {
+    let mut plan = Plan::calm();
+    plan.ingress.timeouts.request = Duration::from_secs(30);
+    let mut stage = Stage::new(seed, plan);
+    stage.expect_ready(Duration::from_secs(5));
+    stage
+}
+
+fn add(stage: &mut Stage, client: HttpClient) -> NodeId {
+    let node = stage.world.add_peer("caller", client, &[]);
+    stage.world.set_links(node, stage.ingress, stage.plan.caller_links);
+    node
+}
+
+fn client(request: Request) -> HttpClient {
+    HttpClient::new(TRAFFIC_ADDRESS, vec![request])
+}
+
+/// Runs until the caller is done; its only response.
+fn only_response(stage: &mut Stage, caller: NodeId) -> Response {
+    let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+    stage.world.expect("the request ends", done, Duration::from_secs(3_600));
+    stage.responses(caller)[0].clone()
+}
+
+fn lasted(response: &Response) -> Duration {
+    response.ended_at.expect("it is over") - response.asked_at
+}
+
+fn check_exact(took: Duration, due: Duration) {
+    assert!(due <= took && took <= due + SLACK, "took {took:?}, due after {due:?}");
+}
+
+fn check_refused(response: &Response, status: u16, reason: &str) {
+    assert!(response.is(status), "{response:?}");
+    assert_eq!(response.header("x-mesh-error").as_deref(), Some(reason));
+}
+
+#[test]
+fn a_service_that_does_not_answer_costs_the_request_timeout_and_no_more() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let caller = add(&mut stage, client(Request::get(HOST, "/hang")));
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 504, "request_timeout");
+        check_exact(lasted(&response), Duration::from_secs(30));
+        let service = stage.services[0];
+        let cancelled = move |world: &World| {
+            let service = world.peer::<HttpService>(service);
+            service.open_connections() == 0
+        };
+        stage.world.expect("the service learns of it", cancelled, Duration::from_millis(10));
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn an_answer_just_before_the_deadline_counts() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let caller = add(&mut stage, client(Request::get(HOST, "/slow/29990")));
+        assert!(only_response(&mut stage, caller).is(200));
+    });
+}
+
+#[test]
+fn a_head_that_is_never_finished_is_refused_after_the_head_timeout() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let stalling = client(Request::get(HOST, "/")).vanishing(Vanish::StallAfterSending(10));
+        let caller = add(&mut stage, stalling);
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 408, "head_timeout");
+        check_exact(lasted(&response), Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn a_head_that_dribbles_is_refused_after_the_head_timeout() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let slow = Request::get(HOST, "/").paced(1, Duration::from_millis(900));
+        let caller = add(&mut stage, client(slow));
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 408, "head_timeout");
+        check_exact(lasted(&response), Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn a_body_that_stops_is_refused_a_request_timeout_later() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let request = Request::post(HOST, "/upload", &pattern(100_000));
+        let stalling = client(request).vanishing(Vanish::StallAfterSending(50_000));
+        let caller = add(&mut stage, stalling);
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 408, "body_timeout");
+        check_exact(lasted(&response), Duration::from_secs(30));
+    });
+}
+
+#[test]
+fn a_body_that_comes_slowly_is_taken_however_long_it_takes() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let mut slow = Request::post(HOST, "/upload", &pattern(500));
+        // In pieces as long as the head, which so comes in one.
+        slow.pace = Some((slow.head.len(), Duration::from_secs(29)));
+        let caller = add(&mut stage, client(slow));
+        assert!(only_response(&mut stage, caller).is(200));
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_the_idle_timeout_and_not_before() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let script = vec![
+            Request::get(HOST, "/bytes/1"),
+            Request::get(HOST, "/bytes/2").after(Duration::from_secs(74)),
+        ];
+        let caller = HttpClient::new(TRAFFIC_ADDRESS, script).staying();
+        let caller = add(&mut stage, caller);
+        let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+        stage.world.expect("both are answered", done, Duration::from_secs(80));
+        assert_eq!(stage.world.peer::<HttpClient>(caller).connections, 1);
+        let answered = stage.world.now();
+        let ingress = stage.ingress;
+        let closed = move |world: &World| world.app::<Ingress>(ingress).census().callers == 0;
+        stage.world.expect("the connection is closed", closed, Duration::from_secs(80));
+        check_exact(stage.world.now() - answered, Duration::from_secs(75));
+    });
+}
+
+#[test]
+fn a_caller_that_takes_nothing_of_its_answer_is_cut_off() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let deaf = client(Request::get(HOST, "/bytes/3000000")).reading(Reading::Never);
+        let began = stage.world.now();
+        add(&mut stage, deaf);
+        stage.world.run_for(Duration::from_secs(1));
+        let ingress = stage.ingress;
+        let closed = move |world: &World| world.app::<Ingress>(ingress).census().callers == 0;
+        stage.world.expect("the caller is given up", closed, Duration::from_secs(80));
+        let took = stage.world.now() - began;
+        assert!((60..62).contains(&took.as_secs()), "{took:?}");
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_tunnel_that_is_asked_for_and_not_used_is_closed_after_the_registration_timeout() {
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: ingress:8082\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: mesh.v1\r\n\r\n";
+    seeds(SEEDS, |seed| {
+        for said in [UPGRADE, &UPGRADE[..40]] {
+            let mut stage = stage(seed);
+            let began = stage.world.now();
+            let silent = RawClient::new(TUNNEL_ADDRESS, said);
+            let silent = stage.world.add_peer("silent", silent, &[]);
+            stage.world.set_links(silent, stage.ingress, stage.plan.tunnel_links);
+            let ended = move |world: &World| world.peer::<RawClient>(silent).end.is_some();
+            stage.world.expect("it is closed", ended, Duration::from_secs(20));
+            check_exact(stage.world.now() - began, Duration::from_secs(10));
+            assert_eq!(stage.world.peer::<RawClient>(silent).end, Some(Received::Eof));
+        }
+    });
+}
+
+#[test]
+fn an_upgraded_connection_on_which_nothing_moves_is_closed() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let quiet = Request::raw(
+            b"GET /upgrade HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n\
+              Upgrade: echo\r\n\r\n",
+        );
+        // It waits for an echo of bytes that it never sends.
+        let quiet = Request { held: pattern(10), ..quiet };
+        let sent = quiet.head.len() as u64 + 5;
+        let caller = client(quiet).vanishing(Vanish::StallAfterSending(sent));
+        let caller = add(&mut stage, caller);
+        let response = only_response(&mut stage, caller);
+        assert!(matches!(response.outcome, Outcome::Failed(_) | Outcome::Complete));
+        check_exact(lasted(&response), stage.plan.ingress.timeouts.stream_idle);
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_drain_ends_in_time_however_busy_the_callers_are() {
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.timeouts.request = Duration::from_secs(120);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let asks = vec![Ask::new(Request::get(HOST, "/slow/100000"))];
+        stage.add_caller(asks, |client| client);
+        stage.world.run_for(Duration::from_secs(1));
+        let (ingress, agent) = (stage.ingress, stage.agents[0]);
+        let drained = if seed % 2 == 0 { ingress } else { agent };
+        let limit = if drained == ingress {
+            stage.plan.ingress.timeouts.drain
+        } else {
+            stage.plan.agent.timeouts.drain
+        };
+        let began = stage.world.now();
+        stage.world.drain(drained);
+        let gone = move |world: &World| world.life(drained) == mesh_sim::Life::Exited;
+        stage.world.expect("it leaves", gone, Duration::from_secs(60));
+        check_exact(stage.world.now() - began, limit);
+    });
+}

@@ -1,0 +1,244 @@
+//! Processes that are drained, killed, frozen and started again while callers go on asking.
+
+use std::time::Duration;
+
+use mesh_agent::Agent;
+use mesh_ingress::Ingress;
+use mesh_sim::peers::{Health, HttpService, Outcome, Request, pattern};
+use mesh_sim::{Death, FaultRates, Life, World, seeds};
+
+use crate::ask::{Ask, Weather};
+use crate::stage::{HOST, Plan, Stage};
+
+/// Two echo intervals, and the way there and back.
+const NOTICED: Duration = Duration::from_secs(31);
+/// The longest wait before an agent connects again, and registering.
+const RECONNECTED: Duration = Duration::from_secs(32);
+
+/// Callers that ask `count` small things each, over a few seconds.
+fn traffic(stage: &mut Stage, callers: usize, count: usize, with_bodies: bool) {
+    for _ in 0..callers {
+        let mut asks = Vec::new();
+        for _ in 0..count {
+            let pause = Duration::from_millis(stage.below(400));
+            let mut ask = small(stage, with_bodies);
+            ask.request = ask.request.after(pause);
+            asks.push(ask);
+        }
+        stage.add_caller(asks, |client| client);
+    }
+}
+
+fn small(stage: &mut Stage, with_bodies: bool) -> Ask {
+    let size = usize::try_from(stage.below(20_000)).expect("small");
+    let body = pattern(size);
+    match stage.below(if with_bodies { 5 } else { 3 }) {
+        0 => Ask::new(Request::get(HOST, &format!("/bytes/{size}"))),
+        1 => Ask::new(Request::get(HOST, &format!("/slow/{}", size % 300))),
+        2 => Ask::new(Request::head(HOST, &format!("/bytes/{size}"))),
+        3 => Ask::sending(Request::post(HOST, "/upload", &body), body),
+        _ => Ask::sending(Request::post_chunked(HOST, "/echo", &body, 1_000), body),
+    }
+}
+
+#[test]
+fn agents_restart_one_after_the_other_without_a_failed_request() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, Plan::drawn(FaultRates::mild()).with_agents(2));
+        stage.expect_ready(Duration::from_secs(60));
+        traffic(&mut stage, 4, 20, true);
+        for number in 0..2 {
+            let agent = stage.agents[number];
+            let wait = stage.below(2_000);
+            stage.world.run_for(Duration::from_millis(wait));
+            stage.world.drain(agent);
+            let gone = move |world: &World| world.life(agent) == Life::Exited;
+            stage.world.expect("the agent leaves", gone, Duration::from_secs(31));
+            let successor = stage.agent(number);
+            stage.world.restart(agent, successor);
+            stage.expect_ready(RECONNECTED);
+        }
+        stage.expect_answers(Duration::from_secs(600));
+        stage.judge(Weather::Fair);
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn an_agent_that_is_killed_costs_only_what_cannot_be_repeated() {
+    for death in [Death::Reset, Death::Vanish] {
+        seeds(48, |seed| {
+            let mut stage = Stage::new(seed, Plan::drawn(FaultRates::none()).with_agents(2));
+            stage.expect_ready(Duration::from_secs(60));
+            traffic(&mut stage, 6, 12, true);
+            let wait = stage.below(3_000);
+            stage.world.run_for(Duration::from_millis(wait));
+            stage.world.kill(stage.agents[0], death);
+            let ingress = stage.ingress;
+            let noticed = move |world: &World| world.app::<Ingress>(ingress).census().tunnels == 1;
+            stage.world.expect("the loss is noticed", noticed, NOTICED);
+            stage.expect_answers(Duration::from_secs(600));
+            for caller in &stage.callers {
+                for (ask, response) in caller.asks.iter().zip(stage.responses(caller.node)) {
+                    let is_repeatable = !ask.is_method("POST");
+                    let is_cut = response.outcome != Outcome::Complete && !response.head.is_empty();
+                    let may_fail = !is_repeatable || is_cut;
+                    ask.judge(response, if may_fail { Weather::Foul } else { Weather::Fair });
+                    ask.judge_service(&stage.served(ask), response);
+                }
+            }
+            stage.expect_empty_after_drain();
+        });
+    }
+}
+
+#[test]
+fn an_ingress_that_drains_answers_until_it_leaves() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, Plan::drawn(FaultRates::mild()));
+        stage.expect_ready(Duration::from_secs(60));
+        traffic(&mut stage, 4, 8, true);
+        let wait = stage.below(2_000);
+        stage.world.run_for(Duration::from_millis(wait));
+        stage.world.drain(stage.ingress);
+        let ingress = stage.ingress;
+        let gone = move |world: &World| world.life(ingress) == Life::Exited;
+        stage.world.expect("the ingress leaves", gone, Duration::from_secs(27));
+        stage.expect_answers(Duration::from_secs(60));
+        for caller in &stage.callers {
+            for (ask, response) in caller.asks.iter().zip(stage.responses(caller.node)) {
+                // Who came too late found nobody; who was heard was answered.
+                let is_late = matches!(response.outcome, Outcome::Refused(_));
+                ask.judge(response, if is_late { Weather::Foul } else { Weather::Fair });
+            }
+        }
+        let successor = Ingress::new(stage.plan.ingress.clone(), stage.world.now());
+        stage.world.restart(ingress, successor);
+        stage.expect_ready(2 * RECONNECTED);
+        stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn an_ingress_that_is_lost_is_found_again() {
+    for death in [Death::Reset, Death::Vanish] {
+        seeds(32, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+            stage.expect_ready(Duration::from_secs(5));
+            traffic(&mut stage, 2, 4, true);
+            let wait = stage.below(1_000);
+            stage.world.run_for(Duration::from_millis(wait));
+            stage.world.kill(stage.ingress, death);
+            let away = stage.below(60);
+            stage.world.run_for(Duration::from_secs(away));
+            let successor = Ingress::new(stage.plan.ingress.clone(), stage.world.now());
+            stage.world.restart(stage.ingress, successor);
+            stage.expect_ready(NOTICED + RECONNECTED + stage.plan.agent.timeouts.connect);
+            stage.expect_endings();
+            stage.judge(Weather::Foul);
+            stage.probe();
+            stage.expect_empty_after_drain();
+        });
+    }
+}
+
+#[test]
+fn an_agent_without_an_ingress_tries_again_and_again_but_ever_more_rarely() {
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.kill(stage.ingress, Death::Reset);
+        let (agent, mut attempts) = (stage.agents[0], 0);
+        let end = stage.world.elapsed() + Duration::from_secs(600);
+        let mut was_dialling = false;
+        while stage.world.elapsed() < end {
+            stage.world.run_for(Duration::from_micros(50));
+            let dialling = stage.world.app::<Agent>(agent).census().tunnels > 0;
+            attempts += usize::from(dialling && !was_dialling);
+            was_dialling = dialling;
+        }
+        assert!((20..80).contains(&attempts), "{attempts} attempts in ten minutes");
+    });
+}
+
+#[test]
+fn a_process_that_sleeps_a_little_loses_nothing() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+        stage.expect_ready(Duration::from_secs(5));
+        traffic(&mut stage, 3, 8, true);
+        let sleeper = match stage.below(3) {
+            0 => stage.ingress,
+            1 => stage.agents[0],
+            _ => stage.services[0],
+        };
+        let (wait, sleep) = (stage.below(1_000), stage.below(4_500));
+        stage.world.run_for(Duration::from_millis(wait));
+        stage.world.freeze(sleeper);
+        stage.world.run_for(Duration::from_millis(sleep));
+        stage.world.thaw(sleeper);
+        stage.expect_answers(Duration::from_secs(60));
+        stage.judge(Weather::Fair);
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_process_that_slept_long_finds_its_way_back() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(1));
+        stage.expect_ready(Duration::from_secs(5));
+        traffic(&mut stage, 2, 4, true);
+        let sleeper = if stage.below(2) == 0 { stage.ingress } else { stage.agents[0] };
+        let (wait, sleep) = (stage.below(1_000), 30 + stage.below(300));
+        stage.world.run_for(Duration::from_millis(wait));
+        stage.world.freeze(sleeper);
+        stage.world.run_for(Duration::from_secs(sleep));
+        stage.world.thaw(sleeper);
+        stage.world.run_for(Duration::from_secs(1));
+        stage.expect_ready(NOTICED + RECONNECTED);
+        stage.expect_endings();
+        stage.judge(Weather::Foul);
+        stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+        stage.expect_ready(Duration::from_secs(5));
+        let ingress = stage.ingress;
+        let healthy = |count| {
+            move |world: &World| world.app::<Ingress>(ingress).census().healthy == count
+        };
+        // The interval, a second look, and for silence two timeouts.
+        let found_out = Duration::from_secs(22);
+        let down = if seed % 2 == 0 { Health::Down } else { Health::Silent };
+        stage.world.peer_mut::<HttpService>(stage.services[0]).health = down;
+        stage.world.expect("one is unhealthy", healthy(1), found_out);
+        let before = stage.world.peer::<HttpService>(stage.services[0]).served.len();
+        traffic(&mut stage, 2, 5, true);
+        stage.expect_answers(Duration::from_secs(5));
+        stage.judge(Weather::Fair);
+        let served = &stage.world.peer::<HttpService>(stage.services[0]).served[before..];
+        assert!(served.iter().all(|one| one.line().contains("/health")), "{served:?}");
+
+        stage.world.peer_mut::<HttpService>(stage.services[1]).health = down;
+        stage.world.expect("none is healthy", healthy(0), found_out);
+        let ask = Ask::new(Request::get(HOST, "/bytes/1"));
+        let caller = stage.add_caller(vec![ask], |client| client);
+        stage.expect_answers(Duration::from_secs(1));
+        let response = stage.responses(caller)[0].clone();
+        assert!(response.is(503) && response.header("retry-after").is_some(), "{response:?}");
+        assert_eq!(response.header("x-mesh-error").as_deref(), Some("no_healthy_agent"));
+        for service in stage.services.clone() {
+            stage.world.peer_mut::<HttpService>(service).health = Health::Up;
+        }
+        stage.world.expect("both are healthy", healthy(2), found_out);
+        stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
