@@ -23,7 +23,7 @@ impl Agent {
         cx: &mut Context<'_>,
     ) {
         if let Err(error) = self.serve(tunnel, stream, head, cx) {
-            log::warn!("a request that came through the tunnel: {error}");
+            log::debug!("a request that came through the tunnel: {error}");
             self.reset(tunnel, stream, ResetCode::Protocol, "malformed request");
         }
     }
@@ -148,7 +148,7 @@ impl Agent {
             None => Ok(()),
         });
         if let Err(error) = ended {
-            log::warn!("a request body that came through the tunnel: {error}");
+            log::debug!("a request body that came through the tunnel: {error}");
             self.fail(owner, ResetCode::Protocol, "malformed request body", cx.now);
         }
     }

@@ -80,7 +80,7 @@ impl Agent {
         let State::Busy(exchange) = &upstream.state else { return };
         match reason {
             CloseReason::ConnectFailed(error) => {
-                log::warn!("the local service: {error}");
+                log::debug!("the local service: {error}");
                 self.health.suspect(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
@@ -173,7 +173,7 @@ impl Agent {
 
     /// The service's answer is none.
     fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
-        log::warn!("the local service: {error}");
+        log::debug!("the local service: {error}");
         let is_cut = error == http1::Error::Truncated;
         let code = if is_cut { ResetCode::UpstreamReset } else { ResetCode::Protocol };
         self.fail(conn, code, &error.to_string(), now);

@@ -57,13 +57,12 @@ fn two_of<'c, C: Iterator<Item = &'c TunnelId>>(
     candidates: impl Fn() -> C,
     rng: &mut Rng,
 ) -> (Option<&'c TunnelId>, Option<&'c TunnelId>) {
-    let mut below = |bound: usize| usize::try_from(rng.below(bound as u64)).unwrap_or(0);
     match candidates().count() {
         0 => (None, None),
         1 => (candidates().next(), None),
         count => {
-            let one = below(count);
-            let step = 1 + below(count - 1);
+            let one = rng.index(count);
+            let step = 1 + rng.index(count - 1);
             (candidates().nth(one), candidates().nth((one + step) % count))
         }
     }

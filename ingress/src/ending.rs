@@ -16,7 +16,7 @@ impl Ingress {
     pub(crate) fn complete(&mut self, owner: ConnId, trailers: &[u8], cx: &mut Context<'_>) {
         let Some((downstream, io)) = self.downstream(owner) else { return };
         if let Err(error) = downstream.http.finish(trailers, &mut io.tx) {
-            log::warn!("the end of a response: {error}");
+            log::debug!("the end of a response: {error}");
             return self.fail(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
         }
         let Some(exchange) = self.take_exchange(owner) else { return };
@@ -104,7 +104,7 @@ impl Ingress {
             self.routes.remove(host, id);
         }
         log::info!(
-            "tunnel {}: ended after {:?}, {} requests: {why}",
+            "tunnel {}: ended after {:.1?}, {} requests: {why}",
             tunnel.name,
             cx.now.saturating_duration_since(tunnel.since),
             tunnel.requests,

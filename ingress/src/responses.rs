@@ -119,7 +119,7 @@ impl Ingress {
                 }
             }
             Err(error) => {
-                log::warn!("a response that came through tunnel {}: {error}", self.tunnel_name(id));
+                log::debug!("a response that came through tunnel {}: {error}", self.tunnel_name(id));
                 self.fail_upstream(owner, id, Reason::UpstreamProtocol, Reached::Certainly, cx);
             }
         }
@@ -188,7 +188,7 @@ impl Ingress {
             return;
         }
         if let Err(error) = http.write(bytes, &mut io.tx) {
-            log::warn!("a response body: {error}");
+            log::debug!("a response body: {error}");
             return self.fail(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
         }
         if let Some(trailers) = end {

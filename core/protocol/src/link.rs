@@ -169,11 +169,16 @@ impl Link {
         if let Some(number) = self.echo_reply.take() {
             self.session.send(FrameKind::EchoReply, &number);
         }
-        if self.session.has_pending() {
+        // Request heads need no credit. They wait in the session, which opens no stream while too
+        // many do: in `tx` they would pile up, however slowly it drains.
+        let has_room = turns_for(tx.len()).is_some() || self.close.is_some();
+        if has_room && self.session.has_pending() {
             self.note_batch(tx);
         }
         let mut out = Outbound::new(self.role, tx, rng);
-        self.session.transmit(&mut out);
+        if has_room {
+            self.session.transmit(&mut out);
+        }
         while let Some(turns) = turns_for(out.queued())
             && let Some((stream, owner)) = self.session.poll_ready(turns)
         {

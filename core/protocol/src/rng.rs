@@ -39,6 +39,11 @@ impl Rng {
         u64::try_from(product >> 64).expect("128 bits less 64 are 64")
     }
 
+    /// A place in a list of that length; 0 when it is empty.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below a usize")
+    }
+
     /// Four bytes to mask one WebSocket frame with.
     pub fn mask(&mut self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.bits().to_be_bytes();

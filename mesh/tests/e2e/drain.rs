@@ -33,7 +33,7 @@ fn an_agent_that_leaves_finishes_a_slow_request_and_takes_no_new_ones() {
     let response = read_response(&mut wire).unwrap();
     assert!(response.text().ends_with("slow"), "{response:?}");
     assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
-    server.wait_metric("mesh_tunnels", 0.0);
+    server.wait_metric("mesh_tunnels", 0);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn an_ingress_that_is_watched_serves_on_until_that_can_have_been_noticed() {
 fn an_ingress_that_nobody_watches_or_uses_leaves_at_once() {
     let (mut server, _agent, _service) = mesh(&["--drain-timeout", "60"], &[]);
     assert_eq!(server.get("/").status, 200);
-    server.wait_metric("mesh_connections", 0.0);
+    server.wait_metric("mesh_connections", 0);
     server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
 }

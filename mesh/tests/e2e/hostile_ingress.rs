@@ -42,7 +42,10 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
         (|_| b"HTTP/1.1 200 OK\r\n\r\n".into(), "upgrade answered with status 200"),
         (|_| b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".into(), "answered with status 302"),
         (|_| b"HTTP/1.1 401 No\r\n\r\n".into(), "upgrade answered with status 401"),
-        (|offer| patch(offer, "Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: x"), "bad WebSocket"),
+        (
+            |offer| patch(offer, "Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: x"),
+            "bad WebSocket",
+        ),
         (|offer| patch(offer, "mesh.v1", "mesh.v2"), "does not speak mesh.v1"),
         (|offer| patch(offer, "Upgrade: websocket\r\n", ""), "bad WebSocket upgrade"),
         (|offer| [grant(offer), b"\x82\x03abc".into()].concat(), "malformed frame"),
@@ -78,8 +81,19 @@ fn an_ingress_that_says_nothing_is_left_after_the_connect_timeout() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());
     let agent = Process::start(&[
-        "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
-        "--connect-timeout", "0.3", "--reconnect-min", "0.05", "--reconnect-max", "0.1",
+        "client",
+        "--ingress-endpoint",
+        &url,
+        "--local-endpoint",
+        &local,
+        "--host",
+        HOST,
+        "--connect-timeout",
+        "0.3",
+        "--reconnect-min",
+        "0.05",
+        "--reconnect-max",
+        "0.1",
     ]);
     let (mut silent, _) = ingress.accept();
     silent.read_to_end();
@@ -92,9 +106,8 @@ fn an_ingress_that_says_nothing_is_left_after_the_connect_timeout() {
 #[test]
 fn what_breaks_the_protocol_ends_the_tunnel() {
     let bare = |first, payload: &[u8]| message(first, Masking::Bare, payload);
-    let in_message = |kind, flags, stream, payload: &[u8]| {
-        bare(BINARY, &frame(kind, flags, stream, payload))
-    };
+    let in_message =
+        |kind, flags, stream, payload: &[u8]| bare(BINARY, &frame(kind, flags, stream, payload));
     let get = b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n";
     let request = |stream| in_message(REQUEST, END, stream, get);
     let echo = frame(ECHO, 0, 0, &[0; 8]);
@@ -113,15 +126,16 @@ fn what_breaks_the_protocol_ends_the_tunnel() {
         ("a second WELCOME", in_message(WELCOME, 0, 0, welcome(1).as_bytes())),
         ("a HELLO", in_message(HELLO, 0, 0, b"{}")),
         ("DATA after the end", [request(1), in_message(DATA, 0, 1, b"x")].concat()),
-        ("too long DATA", [
-            in_message(REQUEST, 0, 1, upload),
-            in_message(DATA, 0, 1, &[0; 16 * 1024 + 1]),
-        ].concat()),
+        (
+            "too long DATA",
+            [in_message(REQUEST, 0, 1, upload), in_message(DATA, 0, 1, &[0; 16 * 1024 + 1])]
+                .concat(),
+        ),
         ("DATA beyond the window", [in_message(REQUEST, 0, 1, deaf), flood].concat()),
-        ("too much credit", [
-            in_message(REQUEST, 0, 1, deaf),
-            in_message(WINDOW, 0, 1, &[0xff; 4]),
-        ].concat()),
+        (
+            "too much credit",
+            [in_message(REQUEST, 0, 1, deaf), in_message(WINDOW, 0, 1, &[0xff; 4])].concat(),
+        ),
         ("an unknown type", in_message(0x7f, 0, 0, b"")),
         ("half a frame", bare(BINARY, &echo[..12])),
         ("a text message", bare(TEXT, &echo)),
@@ -231,8 +245,17 @@ fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());
     let agent = Process::start(&[
-        "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
-        "--reconnect-min", "0.05", "--reconnect-max", "0.4",
+        "client",
+        "--ingress-endpoint",
+        &url,
+        "--local-endpoint",
+        &local,
+        "--host",
+        HOST,
+        "--reconnect-min",
+        "0.05",
+        "--reconnect-max",
+        "0.4",
     ]);
     let attempts = 12;
     for _ in 0..attempts {

@@ -84,7 +84,7 @@ fn an_idempotent_request_on_a_killed_agent_is_answered_by_another() {
     let response = read_response(&mut wire).unwrap();
     assert_eq!(response.status, 200);
     assert!(response.text().starts_with(["a", "b"][second]), "{}", response.text());
-    pair.server.wait_metric("mesh_retries_total", 1.0);
+    pair.server.wait_metric("mesh_retries_total", 1);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_a_service_refuses_to_take_is_answered_by_another_agent_whatever_the_meth
         assert!(response.text().starts_with("there: ") && response.text().ends_with(&body));
     }
     assert_eq!(there.requests().len(), 30, "each request is served once");
-    assert!(server.metric("mesh_retries_total", "") >= 1.0, "the first agent was never tried");
+    assert!(server.metric("mesh_retries_total", "") >= 1, "the first agent was never tried");
 }
 
 #[test]

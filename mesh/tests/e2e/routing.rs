@@ -78,7 +78,7 @@ fn a_host_that_nobody_registered_is_404_and_one_without_an_agent_503() {
     let (Mesh { server, client }, _app) = mesh;
     assert_eq!(ask(server.traffic, "/", "Host: other.local").verdict(), (404, "no_route".into()));
     drop(client);
-    server.wait_metric("mesh_tunnels", 0.0);
+    server.wait_metric("mesh_tunnels", 0);
     let answer = ask(server.traffic, "/", "Host: demo.local");
     assert_eq!(answer.verdict(), (503, "no_healthy_agent".into()));
     assert_eq!(answer.values("retry-after"), ["1"]);

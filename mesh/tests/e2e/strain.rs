@@ -23,14 +23,14 @@ fn hundreds_of_slow_requests_at_once_are_all_answered() {
         })
         .collect();
     service.wait_held(CALLERS);
-    assert_eq!(server.metric("mesh_requests_in_flight", "") as usize, CALLERS);
+    assert_eq!(server.metric("mesh_requests_in_flight", ""), CALLERS as u64);
     service.release();
     for (number, wire) in wires.iter_mut().enumerate() {
         let response = read_response(wire).unwrap();
         assert!(response.text().contains(&format!("/hold?{number} HTTP")), "{response:?}");
     }
     assert_eq!(service.requests().len(), CALLERS);
-    server.wait_metric("mesh_requests_in_flight", 0.0);
+    server.wait_metric("mesh_requests_in_flight", 0);
 }
 
 #[test]
@@ -39,9 +39,7 @@ fn thousands_of_idle_connections_cost_little_and_hurt_nobody() {
     let (server, _agent, _service) = mesh(&[], &[]);
     let before = server.process.memory_kib();
     let mut wires: Vec<_> = (0..CALLERS).map(|_| Wire::connect(server.traffic)).collect();
-    wait_until("all are accepted", || {
-        server.metric("mesh_connections", "") as usize >= CALLERS
-    });
+    wait_until("all are accepted", || server.metric("mesh_connections", "") >= CALLERS as u64);
     for wire in wires.iter_mut().step_by(100) {
         wire.send(request("GET", "/", ""));
         assert_eq!(read_response(wire).unwrap().status, 200);
@@ -76,15 +74,16 @@ fn callers_that_leave_in_the_middle_of_a_download_leave_nothing_behind() {
         }
     }
     service.wait_abandoned(100);
-    server.wait_metric("mesh_requests_in_flight", 0.0);
-    server.wait_metric("mesh_caller_aborts_total", 100.0);
+    server.wait_metric("mesh_requests_in_flight", 0);
+    server.wait_metric("mesh_caller_aborts_total", 100);
     assert!(server.page("/debug/services").text().contains(r#""in_flight":0"#));
     assert_eq!(server.get("/").status, 200);
 }
 
 #[test]
 fn descriptors_return_to_where_they_were_after_all_kinds_of_ends() {
-    let (server, agent, service) = mesh(&["--request-timeout", "0.3"], &["--upstream-idle-timeout", "0.2"]);
+    let (server, agent, service) =
+        mesh(&["--request-timeout", "0.3"], &["--upstream-idle-timeout", "0.2"]);
     assert_eq!(server.get("/").status, 200);
     let settled = || (server.process.descriptors(), agent.descriptors());
     let at_rest = |what: &str, before: (usize, usize)| {
@@ -94,7 +93,7 @@ fn descriptors_return_to_where_they_were_after_all_kinds_of_ends() {
             server <= before.0 + 1 && agent <= before.1 + 1
         });
     };
-    server.wait_metric("mesh_connections", 0.0);
+    server.wait_metric("mesh_connections", 0);
     let before = settled();
     for _ in 0..1000 {
         assert_eq!(server.get("/").status, 200);
@@ -140,7 +139,7 @@ fn ends_of_agents(server: &Server) {
         Wire::connect(server.tunnels).send("GET");
         Wire::connect(server.health).abort();
     }
-    server.wait_metric("mesh_tunnels", 1.0);
+    server.wait_metric("mesh_tunnels", 1);
 }
 
 #[test]
@@ -148,8 +147,19 @@ fn an_agent_that_loses_its_tunnel_again_and_again_keeps_nothing_of_them() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());
     let agent = Process::start(&[
-        "client", "--ingress-endpoint", &url, "--local-endpoint", &local, "--host", HOST,
-        "--reconnect-min", "0.05", "--reconnect-max", "0.05", "--upstream-idle-timeout", "0.2",
+        "client",
+        "--ingress-endpoint",
+        &url,
+        "--local-endpoint",
+        &local,
+        "--host",
+        HOST,
+        "--reconnect-min",
+        "0.05",
+        "--reconnect-max",
+        "0.05",
+        "--upstream-idle-timeout",
+        "0.2",
     ]);
     let mut tunnel = ingress.welcome(64 * 1024);
     let before = agent.descriptors();
@@ -194,4 +204,24 @@ fn a_caller_that_reads_slowly_holds_nobody_else_up() {
     }
     let growth = server.process.memory_kib().saturating_sub(before);
     assert!(growth < 16 * 1024, "{growth} KiB");
+}
+
+#[test]
+fn uploads_to_a_service_that_does_not_read_hold_only_themselves_up() {
+    let (server, agent, service) = mesh(&[], &[]);
+    let before = (server.process.memory_kib(), agent.memory_kib());
+    let head = format!("POST /deaf HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000000\r\n\r\n");
+    let mut uploads: Vec<_> = (0..10).map(|_| Wire::connect(server.traffic)).collect();
+    for wire in &mut uploads {
+        wire.send(&head);
+        wire.stream().set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+        // Until everything between here and the service is full.
+        while wire.try_send([0; 100_000]).is_ok() {}
+    }
+    service.wait_held(10);
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    let growth = (server.process.memory_kib() - before.0, agent.memory_kib() - before.1);
+    assert!(growth.0 < 16 * 1024 && growth.1 < 16 * 1024, "{growth:?} KiB");
 }

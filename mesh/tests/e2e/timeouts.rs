@@ -30,7 +30,7 @@ fn a_service_that_does_not_answer_in_time_costs_504_and_its_connection() {
     wire.send(request("GET", "/after", ""));
     assert_eq!(read_response(&mut wire).unwrap().status, 200);
     assert_eq!(service.requests().len(), 3, "nothing is repeated");
-    server.wait_metric("mesh_requests_in_flight", 0.0);
+    server.wait_metric("mesh_requests_in_flight", 0);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_body_that_stalls_costs_408_and_the_connection() {
         wire.read_to_end();
     }
     assert!(service.requests().is_empty(), "the service saw no whole request");
-    server.wait_metric("mesh_requests_in_flight", 0.0);
+    server.wait_metric("mesh_requests_in_flight", 0);
 }
 
 #[test]
@@ -138,6 +138,6 @@ fn a_caller_that_does_not_read_is_cut_and_so_is_its_request() {
     let mut wire = Wire::connect(server.traffic);
     wire.send(request("GET", "/endless", ""));
     service.wait_abandoned(1);
-    server.wait_metric("mesh_requests_in_flight", 0.0);
-    server.wait_metric("mesh_connections", 0.0);
+    server.wait_metric("mesh_requests_in_flight", 0);
+    server.wait_metric("mesh_connections", 0);
 }

@@ -239,7 +239,6 @@ impl Stage {
     pub(crate) fn judge(&self, weather: Weather) {
         for caller in &self.callers {
             let responses = self.responses(caller.node);
-            if std::env::var("DBG").is_ok() { for (ask, response) in caller.asks.iter().zip(responses) { eprintln!("{:?}", (String::from_utf8_lossy(&ask.request.head), String::from_utf8_lossy(&response.head), response.outcome, response.asked_at - self.world.now()+self.world.elapsed(), response.ended_at.map(|a|a-self.world.now()+self.world.elapsed()) )); } }
             for (ask, response) in caller.asks.iter().zip(responses) {
                 ask.judge(response, weather);
                 ask.judge_service(&self.served(ask), response);

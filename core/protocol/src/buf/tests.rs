@@ -11,12 +11,12 @@ fn behaves_like_a_queue_of_bytes() {
     let (mut added, mut taken) = (0_u64, 0_u64);
     for _ in 0..5_000 {
         if rng.below(2) == 0 {
-            let bytes: Vec<u8> = (0..rng.below(300)).map(|_| rng.below(256) as u8).collect();
+            let bytes: Vec<u8> = (0..rng.below(300)).map(|_| rng.mask()[0]).collect();
             buf.extend(&bytes);
             added += bytes.len() as u64;
             model.extend(bytes);
         } else {
-            let count = rng.below(model.len() as u64 + 1) as usize;
+            let count = rng.index(model.len() + 1);
             buf.consume(count);
             taken += count as u64;
             model.drain(..count);

@@ -42,7 +42,7 @@ fn slots_behave_like_a_map() {
         if ids.is_empty() || rng.below(2) == 0 {
             ids.push(conns.insert(Duplex::new(1), step));
         } else {
-            let id = ids.swap_remove(rng.below(ids.len() as u64) as usize);
+            let id = ids.swap_remove(rng.index(ids.len()));
             assert!(conns.remove(id).is_some());
             gone.push(id);
         }

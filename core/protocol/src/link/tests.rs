@@ -321,6 +321,25 @@ fn our_close_comes_after_all_that_was_to_be_said() {
 }
 
 #[test]
+fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
+    let mut link = link(Side::Opener, origin());
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let owner = Conns::new().insert(Duplex::new(1), ());
+    tx.extend(&[0; super::FRESH_QUEUE_MAX]);
+    link.session.open(owner, Flags::END, |out| out.extend(b"GET")).unwrap();
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+    assert_eq!(tx.len(), super::FRESH_QUEUE_MAX);
+    assert!(link.has_output() && link.is_unsent(StreamId(1), &tx));
+    tx.consume(1);
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+    assert!(tx.len() > super::FRESH_QUEUE_MAX && !link.has_output());
+    link.session.send(FrameKind::Drain, b"");
+    link.close(1001);
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+    assert!(!link.has_output(), "whoever leaves says everything");
+}
+
+#[test]
 fn a_request_is_unsent_until_its_first_byte_leaves() {
     let mut link = link(Side::Opener, origin());
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));

@@ -15,7 +15,7 @@ fn numbers_below_a_bound_cover_it_evenly() {
     let mut rng = Rng::from_seed(3);
     let mut seen = [0_u32; 10];
     for _ in 0..10_000 {
-        seen[rng.below(10) as usize] += 1;
+        seen[rng.index(10)] += 1;
     }
     assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
     assert_eq!(rng.below(0), 0);

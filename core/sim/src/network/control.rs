@@ -21,7 +21,7 @@ impl Network {
             }
             Fault::Truncate => struck.pipes[writer as usize].truncate(now),
             // Whoever dials, and was not heard or is not remembered, hears of nothing but this.
-            Fault::Cut if !dialler.claimed && !(listener.claimed && listener.open) => {
+            Fault::Cut if !(dialler.claimed || listener.claimed && listener.open) => {
                 self.schedule(now, Happening::Refusal(link));
             }
             Fault::Cut => {}

@@ -116,7 +116,7 @@ fn take_exactly(wire: &mut Wire, count: usize) -> Result<Vec<u8>, Cut> {
 
 /// One request on a connection of its own, for the host with which all tests register.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Response {
-    ask(address, &request("GET", path, ""))
+    ask(address, request("GET", path, ""))
 }
 
 /// Sends the bytes on a connection of their own and reads one response.

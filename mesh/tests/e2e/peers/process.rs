@@ -210,26 +210,24 @@ impl Server {
     }
 
     /// The sum of a metric over its labels, those with `label` in them.
-    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
         let page = self.page("/metrics").text();
         let values = page.lines().filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
             let (found, labels) = key.split_once('{').unwrap_or((key, ""));
-            (found == name && labels.contains(label)).then(|| value.parse::<f64>().unwrap())
+            (found == name && labels.contains(label)).then(|| value.parse::<u64>().unwrap())
         });
         values.sum()
     }
 
     /// Waits until a metric has that value.
-    pub(crate) fn wait_metric(&self, name: &str, value: f64) {
-        wait_until(&format!("{name} is {value}"), || {
-            (self.metric(name, "") - value).abs() < f64::EPSILON
-        });
+    pub(crate) fn wait_metric(&self, name: &str, value: u64) {
+        wait_until(&format!("{name} is {value}"), || self.metric(name, "") == value);
     }
 
     /// Waits until so many agents take requests.
     pub(crate) fn wait_available(&self, agents: u32) {
-        self.wait_metric("mesh_tunnels_available", f64::from(agents));
+        self.wait_metric("mesh_tunnels_available", u64::from(agents));
     }
 }
 

@@ -104,9 +104,7 @@ impl RawAgent {
 
 /// The HELLO of an agent for one host.
 pub(crate) fn hello(host: &str) -> String {
-    format!(
-        r#"{{"version":"0","hosts":["{host}"],"window":65536,"streams":100,"healthy":true}}"#
-    )
+    format!(r#"{{"version":"0","hosts":["{host}"],"window":65536,"streams":100,"healthy":true}}"#)
 }
 
 /// A request for a tunnel that is answered without one.

@@ -74,7 +74,6 @@ fn send(session: &mut Session, stream: u32, act: impl FnOnce(Sender<'_>, &mut Ou
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn breaches_end_the_tunnel() {
     use FrameKind::{Data, Echo, Hello, Request, Reset, Response, Trailers, Window};
     use Side::{Acceptor, Opener};
@@ -166,7 +165,6 @@ fn frames_for_finished_streams_are_dropped_and_for_never_opened_ones_end_the_tun
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn frames_say_what_they_mean() {
     use FrameKind::{Data, Drain, Request, Reset, Response, Trailers};
     use Side::{Acceptor, Opener};
