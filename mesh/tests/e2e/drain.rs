@@ -230,3 +230,34 @@ fn a_rolling_restart_of_the_ingress_under_load_fails_nothing() {
     load.wait_served(SOME);
     assert_flawless(&load.stop());
 }
+
+/// The same for both in turn: the load balancer prefers the first one as soon as it is back, when
+/// its agents are still at the other one.
+#[test]
+fn a_rolling_restart_of_both_ingresses_under_load_fails_nothing() {
+    let drain = ["--drain-timeout", "1.5"];
+    let (mut first, mut second) = (Server::start(&drain), Server::start(&drain));
+    let target = |server: &Server, address| Target { address, health: server.health };
+    let callers = [target(&first, first.traffic), target(&second, second.traffic)];
+    let agents = [target(&first, first.tunnels), target(&second, second.tunnels)];
+    let (callers, agents) = (Balancer::start(&callers), Balancer::start(&agents));
+    let services = ["a", "b"].map(Service::start);
+    let _moving = agent(agents.address, &services[0], &[]);
+    let _staying = agent(second.tunnels, &services[1], &[]);
+    first.wait_available(1);
+    second.wait_available(1);
+
+    let load = Load::start(callers.address, CALLERS);
+    load.wait_served(SOME);
+    let ports = first.ports();
+    first.process.signal("TERM");
+    assert_eq!(first.process.wait_exit().code(), Some(0), "{}", first.process.log());
+    first = Server::start_on(ports, &drain);
+    wait_until("the first one is chosen again", || callers.chosen() == 0);
+    load.wait_served(SOME);
+    second.process.signal("TERM");
+    assert_eq!(second.process.wait_exit().code(), Some(0), "{}", second.process.log());
+    load.wait_served(SOME);
+    drop(first);
+    assert_flawless(&load.stop());
+}
