@@ -27,8 +27,8 @@ pub struct Agent {
     pub(crate) conns: Conns<Conn>,
     /// By connection, in order, so that a history replays.
     pub(crate) tunnels: BTreeMap<ConnId, Box<Tunnel>>,
-    pub(crate) dial: Dial,
-    pub(crate) backoff: Backoff,
+    /// The tunnels that are to be, each to another ingress.
+    pub(crate) slots: Vec<Slot>,
     pub(crate) pool: Pool,
     pub(crate) health: Health,
     pub(crate) drain: Drain,
@@ -36,6 +36,13 @@ pub struct Agent {
     pub(crate) now: Instant,
     /// Empty buffers for request heads that may be sent again.
     pub(crate) spare_heads: Vec<Buf>,
+}
+
+/// One of the tunnels that are to be.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) dial: Dial,
+    pub(crate) backoff: Backoff,
 }
 
 /// The tunnel that is to be, or is.
@@ -65,15 +72,17 @@ impl Agent {
     #[must_use]
     pub fn new(config: Config, now: Instant, instance: String) -> Self {
         let timeouts = &config.timeouts;
-        let backoff = Backoff::new(timeouts.backoff_min, timeouts.backoff_max, timeouts.stable);
+        let slot = || {
+            let backoff = Backoff::new(timeouts.backoff_min, timeouts.backoff_max, timeouts.stable);
+            Slot { dial: Dial::At(now), backoff }
+        };
         Self {
-            backoff,
+            slots: (0..config.limits.tunnels).map(|_| slot()).collect(),
             pool: Pool::new(config.limits.idle_upstreams),
             config,
             instance,
             conns: Conns::new(),
             tunnels: BTreeMap::new(),
-            dial: Dial::At(now),
             health: Health::new(now),
             drain: Drain::default(),
             now,
@@ -81,18 +90,16 @@ impl Agent {
         }
     }
 
-    /// Whether a tunnel is welcomed and serves.
-    #[must_use]
-    pub fn is_registered(&self) -> bool {
-        matches!(self.dial, Dial::Tunnel(conn)
-            if self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.welcomed.is_some()))
+    /// Which slot a tunnel fills.
+    pub(crate) fn slot_of(&self, conn: ConnId) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.dial == Dial::Tunnel(conn))
     }
 
     fn tick(&mut self, cx: &mut Context<'_>) {
-        if let Dial::At(due) = self.dial
-            && due <= cx.now
-        {
-            self.connect_tunnel(cx);
+        for slot in 0..self.slots.len() {
+            if matches!(self.slots[slot].dial, Dial::At(due) if due <= cx.now) {
+                self.connect_tunnel(slot, cx);
+            }
         }
         if self.health.due().is_some_and(|due| due <= cx.now) {
             self.begin_probe(cx);
@@ -178,12 +185,12 @@ impl App for Agent {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let dial = match self.dial {
+        let dials = self.slots.iter().filter_map(|slot| match slot.dial {
             Dial::At(due) => Some(due),
             Dial::Tunnel(_) | Dial::Never => None,
-        };
+        });
         let drain = self.drain.deadline(&self.config.timeouts);
-        [dial, self.health.due(), drain].into_iter().flatten().min()
+        dials.chain(self.health.due()).chain(drain).min()
     }
 }
 

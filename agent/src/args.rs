@@ -33,7 +33,7 @@ pub struct ClientArgs {
     #[argh(option)]
     pub local_endpoint: Option<String>,
     /// a host name or pattern (*.example.com, *) to serve; repeat it for several, or separate them
-    /// with commas [required]
+    /// with commas (required)
     #[argh(option)]
     pub host: Vec<String>,
     /// the service's name, for logs, metrics and /debug/services [default: none]
@@ -92,6 +92,10 @@ pub struct ClientArgs {
     /// seconds to finish what is under way after SIGTERM [default: 30]
     #[argh(option)]
     pub drain_timeout: Option<String>,
+    /// ingress processes to be connected to at once, as many as are behind the load balancer
+    /// [default: 1]
+    #[argh(option)]
+    pub tunnels: Option<String>,
     /// requests under way at once [default: 1024]
     #[argh(option)]
     pub max_streams: Option<String>,
@@ -148,6 +152,7 @@ impl ClientArgs {
             .one("reconnect-max", self.reconnect_max)
             .one("reconnect-reset", self.reconnect_reset)
             .one("drain-timeout", self.drain_timeout)
+            .one("tunnels", self.tunnels)
             .one("max-streams", self.max_streams)
             .one("max-idle-upstreams", self.max_idle_upstreams)
             .one("max-head-size", self.max_head_size)

@@ -80,6 +80,9 @@ pub struct Timeouts {
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Tunnels to be held at once, each to another ingress process. As many as there are of those
+    /// behind the load balancer, or callers of the others do not reach this agent.
+    pub tunnels: usize,
     /// Streams open at once on one tunnel.
     pub streams: u32,
     /// Unused connections to the local service that are kept.
@@ -121,6 +124,7 @@ impl Default for Timeouts {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            tunnels: 1,
             streams: 1024,
             idle_upstreams: 256,
             head_bytes: 32 * 1024,

@@ -41,7 +41,9 @@ impl Agent {
             return cx.exit();
         }
         self.drain.since = Some(cx.now);
-        self.dial = Dial::Never;
+        for slot in &mut self.slots {
+            slot.dial = Dial::Never;
+        }
         let conns: Vec<_> = self.tunnels.keys().copied().collect();
         log::info!(
             "draining: {} exchanges; leaving in {:?} at the latest",

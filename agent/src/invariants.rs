@@ -107,8 +107,10 @@ impl Agent {
     }
 
     fn check_tunnels(&self) {
-        if let Dial::Tunnel(conn) = self.dial {
-            assert!(self.tunnels.contains_key(&conn), "the tunnel that serves is gone");
+        for slot in &self.slots {
+            if let Dial::Tunnel(conn) = slot.dial {
+                assert!(self.tunnels.contains_key(&conn), "the tunnel that serves is gone");
+            }
         }
         for (conn, tunnel) in &self.tunnels {
             assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");

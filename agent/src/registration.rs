@@ -1,5 +1,7 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
+use std::time::{Duration, Instant};
+
 use mesh_protocol::control::{self, Challenge, Hello, Refused, Welcome};
 use mesh_protocol::mux::{Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
@@ -22,11 +24,11 @@ const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
 
 impl Agent {
-    /// Begins a new tunnel.
-    pub(crate) fn connect_tunnel(&mut self, cx: &mut Context<'_>) {
+    /// Begins a new tunnel, to fill a slot.
+    pub(crate) fn connect_tunnel(&mut self, slot: usize, cx: &mut Context<'_>) {
         let conn = self.conns.insert(Duplex::new(TUNNEL_RX_MAX), Conn::Tunnel);
         self.tunnels.insert(conn, Box::new(Tunnel::new(cx.now)));
-        self.dial = Dial::Tunnel(conn);
+        self.slots[slot].dial = Dial::Tunnel(conn);
         cx.connect(conn, target(&self.config.ingress, Traffic::Multiplexed));
     }
 
@@ -91,10 +93,16 @@ impl Agent {
     ) -> Result<(), Failure> {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
         if let Phase::Upgrading { offer, scan } = &mut tunnel.phase {
-            if !check_answer(offer, scan, rx).map_err(Failure::Upgrade)? {
+            let Some(ingress) = check_answer(offer, scan, rx).map_err(Failure::Upgrade)? else {
+                return Ok(());
+            };
+            // One that asked us to move may well be where we are to go: with a fresh tunnel.
+            let is_known = |other: &Tunnel| other.ingress == ingress && other.moving.is_none();
+            if !ingress.is_empty() && self.tunnels.values().any(|other| is_known(other)) {
+                self.leave_known(conn, cx);
                 return Ok(());
             }
-            self.greet(conn, cx);
+            self.greet(conn, ingress, cx);
         }
         loop {
             let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
@@ -112,7 +120,7 @@ impl Agent {
     }
 
     /// The upgrade is done: introduces this agent.
-    fn greet(&mut self, conn: ConnId, cx: &Context<'_>) {
+    fn greet(&mut self, conn: ConnId, ingress: Vec<u8>, cx: &Context<'_>) {
         let limits = &self.config.limits;
         let window = limits.stream_window;
         let session = Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX);
@@ -130,6 +138,7 @@ impl Agent {
         link.session.send(FrameKind::Hello, &control::encode(&hello));
         if let Some(tunnel) = self.tunnels.get_mut(&conn) {
             tunnel.phase = Phase::Greeting(Box::new(link));
+            tunnel.ingress = ingress;
         }
         self.conns.touch(conn);
     }
@@ -214,12 +223,13 @@ impl Agent {
     /// The ingress is about to leave: another tunnel first, then this one may go.
     fn move_on(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
-        if tunnel.moving.replace(cx.now).is_some() || self.dial != Dial::Tunnel(conn) {
+        if tunnel.moving.replace(cx.now).is_some() {
             return;
         }
+        let since = tunnel.since;
+        let Some(slot) = self.slot_of(conn) else { return };
         log::info!("the ingress asks to move: opening another tunnel");
-        let wait = self.backoff.next(Some(tunnel.since), cx.now, cx.rng);
-        self.dial = Dial::At(cx.now + wait);
+        self.redial(slot, Some(since), cx);
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
@@ -229,6 +239,27 @@ impl Agent {
         }
         self.transmit_tunnel(conn, cx);
         self.lose_tunnel(conn, why, cx);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// Plans the next attempt to fill a slot; how long that is from now.
+    fn redial(&mut self, slot: usize, welcomed: Option<Instant>, cx: &mut Context<'_>) -> Duration {
+        let slot = &mut self.slots[slot];
+        let wait = slot.backoff.next(welcomed, cx.now, cx.rng);
+        slot.dial = Dial::At(cx.now + wait);
+        wait
+    }
+
+    /// Leaves an ingress to which there is a tunnel already, before introducing this agent: behind
+    /// a load balancer, only trying again leads to the other ones.
+    fn leave_known(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        self.tunnels.remove(&conn);
+        if let Some(slot) = self.slot_of(conn) {
+            let wait = self.redial(slot, None, cx);
+            log::debug!("there is a tunnel to this ingress already; trying again in {wait:.1?}");
+        }
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.io.close(Closing::AfterFlush);
         }
@@ -249,9 +280,8 @@ impl Agent {
                 io.close(Closing::Abort);
             }
         }
-        if self.dial == Dial::Tunnel(conn) {
-            let wait = self.backoff.next(tunnel.welcomed, cx.now, cx.rng);
-            self.dial = Dial::At(cx.now + wait);
+        if let Some(slot) = self.slot_of(conn) {
+            let wait = self.redial(slot, tunnel.welcomed, cx);
             let ingress = authority(&self.config.ingress);
             log::warn!("no tunnel to {ingress}: {why}; connecting again in {wait:.1?}");
         } else {

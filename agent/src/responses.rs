@@ -208,8 +208,7 @@ impl Agent {
     /// end, which may not have had a turn yet.
     fn end_upgraded(&mut self, conn: ConnId) {
         let Some(exchange) = self.take_exchange(conn) else { return };
-        if let Some(link) =
-            self.tunnels.get_mut(&exchange.tunnel).and_then(|tunnel| tunnel.link())
+        if let Some(link) = self.tunnels.get_mut(&exchange.tunnel).and_then(|tunnel| tunnel.link())
         {
             link.session.end(exchange.stream);
             self.conns.touch(exchange.tunnel);

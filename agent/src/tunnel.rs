@@ -19,6 +19,8 @@ use crate::config::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) phase: Phase,
+    /// Which ingress it leads to, once that has answered and if it said so.
+    pub(crate) ingress: Vec<u8>,
     /// When it was begun.
     pub(crate) since: Instant,
     /// When it was welcomed.
@@ -46,7 +48,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 impl Tunnel {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { phase: Phase::Connecting, since: now, welcomed: None, moving: None }
+        let ingress = Vec::new();
+        Self { phase: Phase::Connecting, ingress, since: now, welcomed: None, moving: None }
     }
 
     /// The upgrade was offered.
@@ -86,17 +89,18 @@ impl Tunnel {
     }
 }
 
-/// Looks for the answer to the upgrade; true once it is there and good.
+/// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
 pub(crate) fn check_answer(
     offer: &Offer,
     scan: &mut HeadScan,
     rx: &mut Buf,
-) -> Result<bool, ws::Error> {
+) -> Result<Option<Vec<u8>>, ws::Error> {
     let length = scan.poll(rx.as_slice()).map_err(|_| ws::Error::BadUpgrade)?;
-    let Some(length) = length else { return Ok(false) };
+    let Some(length) = length else { return Ok(None) };
     let mut storage = Storage::new();
     let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
-    offer.verify(&head.map_err(|_| ws::Error::BadUpgrade)?)?;
+    let ingress = offer.verify(&head.map_err(|_| ws::Error::BadUpgrade)?)?.unwrap_or_default();
+    let ingress = ingress.to_vec();
     rx.consume(length);
-    Ok(true)
+    Ok(Some(ingress))
 }

@@ -60,6 +60,9 @@ impl Admin {
 impl Ingress {
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        if self.identity.is_empty() {
+            self.identity = format!("{:016x}", cx.rng.bits());
+        }
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)
             else {
@@ -211,7 +214,10 @@ impl Ingress {
                 self.drain.checked(self.now);
                 self.health()
             }
-            "/ready" => self.ready(),
+            "/ready" => {
+                self.drain.checked(self.now);
+                self.ready()
+            }
             "/metrics" => self.metrics_page(),
             "/debug/services" => self.services(),
             _ => text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
@@ -234,7 +240,13 @@ impl Ingress {
     }
 
     fn ready(&self) -> Page {
-        if self.drain.is_draining() { text(503, "draining\n") } else { text(200, "ready\n") }
+        let age = self.now.saturating_duration_since(self.started);
+        match self.drain.is_draining() {
+            true => text(503, "draining\n"),
+            // The agents have to find this process before callers do.
+            false if age < self.config.timeouts.warm_up => text(503, "warming up\n"),
+            false => text(200, "ready\n"),
+        }
     }
 
     fn metrics_page(&self) -> Page {

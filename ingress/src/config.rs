@@ -56,6 +56,9 @@ pub struct Timeouts {
     pub registration: Duration,
     /// Between two echoes on a tunnel; a peer that stays silent for two of them is gone.
     pub echo: Duration,
+    /// From the start until `/ready` says so. Agents need this time to find one more ingress of
+    /// several before a load balancer sends callers to it.
+    pub warm_up: Duration,
     /// From the drain signal to the exit, however busy.
     pub drain: Duration,
 }
@@ -103,6 +106,7 @@ impl Default for Timeouts {
             send: Duration::from_secs(60),
             registration: Duration::from_secs(10),
             echo: Duration::from_secs(15),
+            warm_up: Duration::ZERO,
             drain: Duration::from_secs(25),
         }
     }

@@ -19,7 +19,7 @@ use crate::tunnel::TunnelId;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     phase: Phase,
-    /// When `/health` was last asked for.
+    /// When `/health` or `/ready` was last asked for.
     checked_at: Option<Instant>,
 }
 
@@ -34,7 +34,7 @@ enum Phase {
     Leaving { since: Instant },
 }
 
-/// Whoever has not asked for `/health` for that long does not watch. Load balancers ask every 30 s
+/// Whoever has not asked for one of them for that long does not watch. Load balancers ask every 30 s
 /// by default; those that ask less often would not notice in time anyway.
 const WATCHED: Duration = Duration::from_secs(60);
 /// How long goodbyes may take.
@@ -47,7 +47,7 @@ impl Drain {
         !matches!(self.phase, Phase::Serving)
     }
 
-    /// Somebody asked for `/health`.
+    /// Somebody asked for `/health` or `/ready`.
     pub(crate) const fn checked(&mut self, now: Instant) {
         self.checked_at = Some(now);
     }

@@ -56,6 +56,8 @@ pub(crate) struct Replay {
     body: Kept,
     /// How many of the kept bytes the present agent got.
     resent: usize,
+    /// The trailers that the body ended with; its decoder tells of them once.
+    trailers: Vec<u8>,
     pub(crate) is_idempotent: bool,
     /// The agent that was tried before.
     pub(crate) tried: Option<TunnelId>,
@@ -74,7 +76,8 @@ const REPLAY_BYTES_MAX: usize = 64 * 1024;
 impl Replay {
     pub(crate) const fn new(head: Buf, flags: Flags, is_idempotent: bool) -> Self {
         let body = Kept::All(Vec::new());
-        Self { head, flags, body, resent: 0, is_idempotent, tried: None }
+        let trailers = Vec::new();
+        Self { head, flags, body, resent: 0, trailers, is_idempotent, tried: None }
     }
 
     /// Whether the request can be given to another agent. One that never reached a service can
@@ -109,13 +112,6 @@ impl Replay {
                 body.extend_from_slice(bytes);
                 self.resent = body.len();
             }
-        }
-    }
-
-    /// The body ended with trailers, which are not kept: it cannot be repeated as it was.
-    fn forget_unless_empty(&mut self, trailers: &[u8]) {
-        if !trailers.is_empty() {
-            self.forget();
         }
     }
 
@@ -184,21 +180,22 @@ impl Exchange {
             self.replay.resent += count;
         } else {
             let decoded = http.decode(io.rx.as_slice(), sender.room())?;
-            if let (true, Some(trailers)) = (decoded.data.is_empty(), decoded.end) {
-                sender.end(trailers, out);
-            } else if !decoded.data.is_empty() {
-                let is_last = decoded.end.is_some_and(<[u8]>::is_empty);
+            if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
+                trailers.clone_into(&mut self.replay.trailers);
+            }
+            let ends = decoded.end.is_some();
+            let is_last = ends && self.replay.trailers.is_empty();
+            if !decoded.data.is_empty() {
                 sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
-                if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
-                    sender.end(trailers, out);
-                }
+            }
+            if ends {
+                sender.end(&self.replay.trailers, out);
             }
             if decoded.used > 0 {
                 self.moved = now;
             }
             self.request_bytes += decoded.data.len() as u64;
             self.replay.keep(decoded.data);
-            self.replay.forget_unless_empty(decoded.end.unwrap_or_default());
             let used = decoded.used;
             io.rx.consume(used);
         }

@@ -34,6 +34,8 @@ pub struct Ingress {
     pub(crate) metrics: Metrics,
     pub(crate) callers: Callers,
     pub(crate) drain: Drain,
+    /// What tells this process from others; empty until an agent asks.
+    pub(crate) identity: String,
     pub(crate) started: Instant,
     /// The time of the present call.
     pub(crate) now: Instant,
@@ -85,6 +87,7 @@ impl Ingress {
             metrics: Metrics::default(),
             callers: Callers::default(),
             drain: Drain::default(),
+            identity: String::new(),
             started: now,
             now,
             in_flight: 0,

@@ -69,7 +69,7 @@ impl Ingress {
         peer: SocketAddr,
         tx: &mut Buf,
     ) -> Result<Conn, ws::Error> {
-        ws::upgrade::accept(head, tx)?;
+        ws::upgrade::accept(head, &self.identity, tx)?;
         let limits = &self.config.limits;
         let session = Session::new(
             Side::Opener,

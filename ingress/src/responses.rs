@@ -119,7 +119,10 @@ impl Ingress {
                 }
             }
             Err(error) => {
-                log::debug!("a response that came through tunnel {}: {error}", self.tunnel_name(id));
+                log::debug!(
+                    "a response that came through tunnel {}: {error}",
+                    self.tunnel_name(id)
+                );
                 self.fail_upstream(owner, id, Reason::UpstreamProtocol, Reached::Certainly, cx);
             }
         }

@@ -126,8 +126,9 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
 }
 
 fn limits(settings: &mut Settings) -> Result<Limits, Error> {
-    let Limits { streams, idle_upstreams, head_bytes, stream_window } = Limits::default();
+    let Limits { tunnels, streams, idle_upstreams, head_bytes, stream_window } = Limits::default();
     Ok(Limits {
+        tunnels: settings.number("tunnels", tunnels, 1..=16)?,
         streams: settings.number("max-streams", streams, 1..=65_535)?,
         idle_upstreams: settings.number("max-idle-upstreams", idle_upstreams, 0..=65_535)?,
         head_bytes: settings.size("max-head-size", head_bytes, 1024..=32 * 1024)?,

@@ -15,7 +15,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 25] = [
+const OTHERS: [(&str, &str); 26] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -38,6 +38,7 @@ const OTHERS: [(&str, &str); 25] = [
     ("reconnect-reset", "50"),
     ("drain-timeout", "29"),
     ("max-streams", "100"),
+    ("tunnels", "2"),
     ("max-idle-upstreams", "0"),
     ("max-head-size", "16KiB"),
     ("stream-window", "1MiB"),

@@ -59,6 +59,9 @@ pub(crate) struct ServerArgs {
     /// seconds between two signs of life on a tunnel [default: 15]
     #[argh(option)]
     pub(crate) echo_interval: Option<String>,
+    /// seconds from the start until /ready says so, for agents to come first [default: 0]
+    #[argh(option)]
+    pub(crate) warm_up: Option<String>,
     /// seconds to finish what is under way after SIGTERM [default: 25]
     #[argh(option)]
     pub(crate) drain_timeout: Option<String>,
@@ -127,6 +130,7 @@ impl ServerArgs {
             .one("send-timeout", self.send_timeout)
             .one("registration-timeout", self.registration_timeout)
             .one("echo-interval", self.echo_interval)
+            .one("warm-up", self.warm_up)
             .one("drain-timeout", self.drain_timeout)
             .one("max-tunnels", self.max_tunnels)
             .one("max-streams", self.max_streams)

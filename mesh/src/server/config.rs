@@ -129,6 +129,7 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
             0.1..=300.0,
         )?,
         echo: settings.seconds("echo-interval", default.echo, 0.05..=20.0)?,
+        warm_up: settings.seconds("warm-up", default.warm_up, 0.0..=3600.0)?,
         drain: settings.seconds("drain-timeout", default.drain, 0.1..=3600.0)?,
     };
     for warning in strange(&timeouts, settings) {

@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 23] = [
+const OTHERS: [(&str, &str); 24] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
@@ -29,6 +29,7 @@ const OTHERS: [(&str, &str); 23] = [
     ("send-timeout", "61"),
     ("registration-timeout", "12"),
     ("echo-interval", "16"),
+    ("warm-up", "1"),
     ("drain-timeout", "26"),
     ("max-tunnels", "1001"),
     ("max-streams", "1025"),

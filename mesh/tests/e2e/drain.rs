@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::peers::balancer::{Balancer, Target};
+use crate::peers::balancer::{Balancer, Choice, Target};
 use crate::peers::caller::{ask, get, read_response, request, try_ask};
 use crate::peers::load::Load;
 use crate::peers::process::{Server, agent, mesh};
@@ -231,33 +231,46 @@ fn a_rolling_restart_of_the_ingress_under_load_fails_nothing() {
     assert_flawless(&load.stop());
 }
 
-/// The same for both in turn: the load balancer prefers the first one as soon as it is back, when
-/// its agents are still at the other one.
+/// The same for both in turn. Agents hold a tunnel to each, and the load balancer sends callers to
+/// a young one only when the agents have had the time to find it.
 #[test]
 fn a_rolling_restart_of_both_ingresses_under_load_fails_nothing() {
-    let drain = ["--drain-timeout", "1.5"];
-    let (mut first, mut second) = (Server::start(&drain), Server::start(&drain));
+    let words = ["--drain-timeout", "2", "--warm-up", "2"];
+    let (mut first, mut second) = (Server::start(&words), Server::start(&words));
     let target = |server: &Server, address| Target { address, health: server.health };
     let callers = [target(&first, first.traffic), target(&second, second.traffic)];
     let agents = [target(&first, first.tunnels), target(&second, second.tunnels)];
-    let (callers, agents) = (Balancer::start(&callers), Balancer::start(&agents));
+    let callers = Balancer::start_by(Choice::First, "/ready", &callers);
+    let agents = Balancer::start_by(Choice::InTurn, "/health", &agents);
     let services = ["a", "b"].map(Service::start);
-    let _moving = agent(agents.address, &services[0], &[]);
-    let _staying = agent(second.tunnels, &services[1], &[]);
-    first.wait_available(1);
-    second.wait_available(1);
+    let _agents =
+        services.each_ref().map(|service| agent(agents.address, service, &["--tunnels", "2"]));
+    first.wait_available(2);
+    second.wait_available(2);
+    wait_until("both are ready", || {
+        [&first, &second].iter().all(|server| server.page("/ready").status == 200)
+    });
 
     let load = Load::start(callers.address, CALLERS);
     load.wait_served(SOME);
-    let ports = first.ports();
-    first.process.signal("TERM");
-    assert_eq!(first.process.wait_exit().code(), Some(0), "{}", first.process.log());
-    first = Server::start_on(ports, &drain);
-    wait_until("the first one is chosen again", || callers.chosen() == 0);
-    load.wait_served(SOME);
-    second.process.signal("TERM");
-    assert_eq!(second.process.wait_exit().code(), Some(0), "{}", second.process.log());
-    load.wait_served(SOME);
-    drop(first);
+    for server in [&mut first, &mut second] {
+        let ports = server.ports();
+        server.process.signal("TERM");
+        assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+        *server = Server::start_on(ports, &words);
+        server.wait_available(2);
+        wait_until("it is ready", || server.page("/ready").status == 200);
+        load.wait_served(SOME);
+    }
     assert_flawless(&load.stop());
+}
+
+#[test]
+fn an_agent_holds_one_tunnel_to_one_ingress_however_many_it_wants() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let agent = agent(server.tunnels, &service, &["--tunnels", "2", "--log-level", "debug"]);
+    server.wait_available(1);
+    agent.wait_log("there is a tunnel to this ingress already");
+    assert_eq!(server.process.log_count("registered"), 1);
+    server.wait_metric("mesh_tunnels", 1);
 }

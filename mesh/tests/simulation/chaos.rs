@@ -89,9 +89,8 @@ fn restart_ingress(stage: &mut Stage) {
 
 /// Everybody is there again.
 fn restore(stage: &mut Stage) {
-    let needs_restart = |stage: &Stage, id: NodeId| {
-        matches!(stage.world.life(id), Life::Exited | Life::Vanished)
-    };
+    let needs_restart =
+        |stage: &Stage, id: NodeId| matches!(stage.world.life(id), Life::Exited | Life::Vanished);
     for number in 0..stage.agents.len() {
         stage.world.thaw(stage.agents[number]);
         if needs_restart(stage, stage.agents[number]) {

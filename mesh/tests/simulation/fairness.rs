@@ -111,7 +111,8 @@ fn a_flood_of_large_heads_fills_no_more_than_the_limit_of_a_slow_tunnel() {
         }
         stage.expect_answers(Duration::from_secs(100));
         stage.judge(Weather::Foul);
-        let answered = stage.callers.iter().filter(|caller| stage.responses(caller.node)[0].is(200));
+        let answered =
+            stage.callers.iter().filter(|caller| stage.responses(caller.node)[0].is(200));
         assert!(answered.count() >= 4, "those for whom there was room are answered");
         stage.expect_empty_after_drain();
     });

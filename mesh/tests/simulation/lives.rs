@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mesh_agent::Agent;
 use mesh_ingress::Ingress;
-use mesh_sim::peers::{Health, HttpService, Outcome, Request, pattern};
+use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, pattern};
 use mesh_sim::{Death, FaultRates, Life, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage};
 
 /// Two echo intervals, and the way there and back.
 const NOTICED: Duration = Duration::from_secs(31);
@@ -81,7 +81,10 @@ fn an_agent_that_is_killed_costs_only_what_cannot_be_repeated() {
             for caller in &stage.callers {
                 for (ask, response) in caller.asks.iter().zip(stage.responses(caller.node)) {
                     let is_repeatable = !ask.is_method("POST");
-                    let is_cut = response.outcome != Outcome::Complete && !response.head.is_empty();
+                    // A reset may take back what had already arrived of an answer.
+                    let is_cut = response.outcome != Outcome::Complete
+                        && (!response.head.is_empty()
+                            || matches!(response.outcome, Outcome::Failed(_)));
                     let may_fail = !is_repeatable || is_cut;
                     ask.judge(response, if may_fail { Weather::Foul } else { Weather::Fair });
                     ask.judge_service(&stage.served(ask), response);
@@ -97,6 +100,9 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
     seeds(64, |seed| {
         let mut stage = Stage::new(seed, Plan::drawn(FaultRates::mild()));
         stage.expect_ready(Duration::from_secs(60));
+        // A load balancer that watches sends callers until it has noticed.
+        let check = vec![Request::get("ingress", "/health")];
+        stage.world.add_peer("balancer", HttpClient::new(ADMIN_ADDRESS, check), &[]);
         traffic(&mut stage, 4, 8, true);
         let wait = stage.below(2_000);
         stage.world.run_for(Duration::from_millis(wait));
@@ -104,11 +110,13 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
         let ingress = stage.ingress;
         let gone = move |world: &World| world.life(ingress) == Life::Exited;
         stage.world.expect("the ingress leaves", gone, Duration::from_secs(27));
+        let left_at = stage.world.now();
         stage.expect_answers(Duration::from_secs(60));
         for caller in &stage.callers {
             for (ask, response) in caller.asks.iter().zip(stage.responses(caller.node)) {
                 // Who came too late found nobody; who was heard was answered.
-                let is_late = matches!(response.outcome, Outcome::Refused(_));
+                let is_heard = response.reused || !response.head.is_empty();
+                let is_late = !is_heard && response.ended_at >= Some(left_at);
                 ask.judge(response, if is_late { Weather::Foul } else { Weather::Fair });
             }
         }
@@ -211,9 +219,8 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
         let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
         stage.expect_ready(Duration::from_secs(5));
         let ingress = stage.ingress;
-        let healthy = |count| {
-            move |world: &World| world.app::<Ingress>(ingress).census().healthy == count
-        };
+        let healthy =
+            |count| move |world: &World| world.app::<Ingress>(ingress).census().healthy == count;
         // The interval, a second look, and for silence two timeouts.
         let found_out = Duration::from_secs(22);
         let down = if seed % 2 == 0 { Health::Down } else { Health::Silent };

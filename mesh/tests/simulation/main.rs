@@ -20,5 +20,6 @@ mod lives;
 mod manners;
 mod mixed;
 mod puppet;
+mod services;
 mod stage;
 mod watch;

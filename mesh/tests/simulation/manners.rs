@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mesh_ingress::Ingress;
-use mesh_sim::peers::{HttpClient, HttpService, RawClient, Reading, Received, Request, Vanish, pattern};
+use mesh_sim::peers::{
+    HttpClient, HttpService, RawClient, Reading, Received, Request, Vanish, pattern,
+};
 use mesh_sim::{NodeId, World, seeds};
 
 use crate::ask::{Ask, Weather};

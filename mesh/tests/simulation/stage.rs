@@ -15,6 +15,8 @@ use crate::watch;
 pub(crate) const HOST: &str = "a.example";
 /// Where callers connect.
 pub(crate) const TRAFFIC_ADDRESS: &str = "ingress:8080";
+/// Where load balancers ask for `/health`.
+pub(crate) const ADMIN_ADDRESS: &str = "ingress:8081";
 /// Where agents connect.
 pub(crate) const TUNNEL_ADDRESS: &str = "ingress:8082";
 
@@ -105,7 +107,7 @@ impl Stage {
         let mut world = World::new(seed);
         let app = Ingress::new(plan.ingress.clone(), world.now());
         let listeners =
-            [(TRAFFIC_ADDRESS, TRAFFIC), ("ingress:8081", ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
+            [(TRAFFIC_ADDRESS, TRAFFIC), (ADMIN_ADDRESS, ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
         let ingress = world.add_app("ingress", app, &listeners);
         watch::ingress(&mut world, ingress, &plan.ingress);
         let mut stage = Self {
@@ -210,9 +212,8 @@ impl Stage {
     pub(crate) fn expect_endings(&mut self) {
         for _ in 0..ENDINGS_MAX {
             let (ingress, callers) = (self.ingress, self.nodes_of_callers());
-            let is_done = |world: &World, caller: &NodeId| {
-                world.peer::<HttpClient>(*caller).is_done()
-            };
+            let is_done =
+                |world: &World, caller: &NodeId| world.peer::<HttpClient>(*caller).is_done();
             let over = |world: &World| {
                 callers.iter().all(|caller| is_done(world, caller))
                     || world.app::<Ingress>(ingress).census().callers == 0

@@ -12,6 +12,10 @@ use crate::{Buf, Rng};
 /// The sub-protocol that both ends of a tunnel speak.
 pub const PROTOCOL: &str = "mesh.v1";
 
+/// The field of the answer that tells one ingress process from another, so that an agent with
+/// several tunnels does not hold two to the same one.
+pub const INGRESS_FIELD: &str = "X-Mesh-Ingress";
+
 /// The agent's side of an upgrade: remembers the key until the answer comes.
 #[derive(Debug)]
 pub struct Offer {
@@ -34,11 +38,11 @@ impl Offer {
         Self { key }
     }
 
-    /// Checks the answer.
+    /// Checks the answer; which ingress gave it, if it says so.
     ///
     /// # Errors
     /// The peer did not switch, or not to what was offered.
-    pub fn verify(&self, head: &ResponseHead<'_, '_>) -> Result<(), Error> {
+    pub fn verify<'b>(&self, head: &ResponseHead<'_, 'b>) -> Result<Option<&'b [u8]>, Error> {
         if head.status != 101 {
             return Err(Error::NotSwitching(head.status));
         }
@@ -51,17 +55,17 @@ impl Offer {
             return Err(Error::BadUpgrade);
         }
         match head.field("sec-websocket-protocol") {
-            Some(protocol) if protocol == PROTOCOL.as_bytes() => Ok(()),
+            Some(protocol) if protocol == PROTOCOL.as_bytes() => Ok(head.field(INGRESS_FIELD)),
             Some(_) | None => Err(Error::WrongProtocol),
         }
     }
 }
 
-/// Checks a request for a tunnel and writes the 101 to it.
+/// Checks a request for a tunnel and writes the 101 to it, as the ingress of that name.
 ///
 /// # Errors
 /// The request is no WebSocket upgrade, or does not offer `mesh.v1`; nothing was written.
-pub fn accept(head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
+pub fn accept(head: &RequestHead<'_, '_>, ingress: &str, tx: &mut Buf) -> Result<(), Error> {
     let key = head
         .field("sec-websocket-key")
         .filter(|key| BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16));
@@ -77,7 +81,8 @@ pub fn accept(head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
     write!(
         tx,
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n",
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\
+         {INGRESS_FIELD}: {ingress}\r\n\r\n",
     )
     .expect("a Buf takes everything");
     Ok(())

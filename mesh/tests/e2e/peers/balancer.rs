@@ -1,5 +1,5 @@
 //! A load balancer of a few lines: it checks the health of its targets now and then, and gives
-//! each new connection to the first one that is healthy.
+//! each new connection to the first one that is healthy, or to the healthy ones in turn.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,8 +27,21 @@ pub(crate) struct Balancer {
 /// have to serve on until it notices.
 const INTERVAL: Duration = Duration::from_millis(150);
 
+/// Which healthy target gets a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    First,
+    InTurn,
+}
+
 impl Balancer {
+    /// New connections go to the first target whose `/health` is good.
     pub(crate) fn start(targets: &[Target]) -> Self {
+        Self::start_by(Choice::First, "/health", targets)
+    }
+
+    /// New connections go to the targets of which that page is good.
+    pub(crate) fn start_by(choice: Choice, page: &'static str, targets: &[Target]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let targets = Arc::new(Mutex::new(targets.to_vec()));
@@ -38,8 +51,14 @@ impl Balancer {
         std::thread::spawn(move || {
             loop {
                 let known = targets.lock().unwrap().clone();
-                if let Some(first) = known.iter().position(|target| is_healthy(target.health)) {
-                    chosen.store(first, Ordering::Relaxed);
+                let last = chosen.load(Ordering::Relaxed);
+                let mut order: Vec<_> = (0..known.len()).collect();
+                if choice == Choice::InTurn {
+                    order.rotate_left((last + 1) % known.len());
+                }
+                let healthy = |at: &usize| is_healthy(known[*at].health, page);
+                if let Some(next) = order.into_iter().find(healthy) {
+                    chosen.store(next, Ordering::Relaxed);
                 }
                 std::thread::sleep(INTERVAL);
             }
@@ -64,10 +83,10 @@ impl Balancer {
     }
 }
 
-fn is_healthy(address: SocketAddr) -> bool {
+fn is_healthy(address: SocketAddr, page: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
     let _ = stream.set_read_timeout(Some(INTERVAL * 4));
-    let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut status = [0; 12];
     stream.write_all(request.as_bytes()).is_ok()
         && stream.read_exact(&mut status).is_ok()

@@ -121,7 +121,7 @@ pub(crate) fn grant(offer: &[u8]) -> Vec<u8> {
     let mut storage = Storage::new();
     let head = RequestHead::parse(offer, &mut storage).unwrap();
     let mut answer = Buf::new();
-    mesh_protocol::ws::upgrade::accept(&head, &mut answer).unwrap();
+    mesh_protocol::ws::upgrade::accept(&head, "raw", &mut answer).unwrap();
     answer.as_slice().to_vec()
 }
 

@@ -12,20 +12,23 @@ fn offer() -> (Offer, String) {
 fn answer(request: &str) -> Result<String, Error> {
     let mut tx = Buf::new();
     let mut storage = Storage::new();
-    accept(&RequestHead::parse(request.as_bytes(), &mut storage).unwrap(), &mut tx)?;
+    accept(&RequestHead::parse(request.as_bytes(), &mut storage).unwrap(), "i1", &mut tx)?;
     Ok(String::from_utf8(tx.as_slice().to_vec()).unwrap())
 }
 
-fn verify(offer: &Offer, response: &str) -> Result<(), Error> {
+fn verify(offer: &Offer, response: &str) -> Result<Option<String>, Error> {
     let mut storage = Storage::new();
-    offer.verify(&ResponseHead::parse(response.as_bytes(), &mut storage).unwrap())
+    let head = ResponseHead::parse(response.as_bytes(), &mut storage).unwrap();
+    let ingress = offer.verify(&head)?;
+    Ok(ingress.map(|name| String::from_utf8(name.to_vec()).unwrap()))
 }
 
 #[test]
 fn offer_and_acceptance_fit() {
     let (offer, request) = offer();
     let response = answer(&request).unwrap();
-    assert_eq!(verify(&offer, &response), Ok(()));
+    assert_eq!(verify(&offer, &response), Ok(Some("i1".to_owned())));
+    assert_eq!(verify(&offer, &response.replace("X-Mesh-Ingress", "X-Other")), Ok(None));
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! Services that close, refuse and break connections, and who notices.
+
+use std::time::Duration;
+
+use mesh_ingress::Ingress;
+use mesh_sim::peers::{HttpService, Outcome, Request, pattern};
+use mesh_sim::{Answer, Fault, FaultRates, seeds};
+
+use crate::ask::{Ask, Weather};
+use crate::stage::{HOST, Plan, Stage};
+
+/// A request with a body, or without one.
+fn either(stage: &mut Stage) -> Ask {
+    let size = usize::try_from(stage.below(20_000)).expect("small");
+    let body = pattern(size);
+    match stage.below(4) {
+        0 => Ask::sending(Request::post(HOST, "/echo", &body), body),
+        1 => Ask::sending(Request::post_chunked(HOST, "/upload", &body, 700), body),
+        2 => Ask::sending(Request::expecting(HOST, "/continue", &body), body),
+        _ => Ask::new(Request::get(HOST, &format!("/bytes/{size}"))),
+    }
+}
+
+/// Callers that ask now and then, so that connections to the service rest in between.
+fn traffic(stage: &mut Stage, pause_max: u64) {
+    for _ in 0..4 {
+        let mut asks = Vec::new();
+        for _ in 0..10 {
+            let pause = Duration::from_millis(stage.below(pause_max));
+            let mut ask = either(stage);
+            ask.request = ask.request.after(pause);
+            asks.push(ask);
+        }
+        stage.add_caller(asks, |client| client);
+    }
+}
+
+#[test]
+fn a_service_that_closes_idle_connections_costs_no_request_that_may_be_repeated() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, Plan::drawn(FaultRates::none()));
+        let service = stage.services[0];
+        stage.world.peer_mut::<HttpService>(service).idle_close = Some(Duration::from_secs(3));
+        stage.expect_ready(Duration::from_secs(60));
+        traffic(&mut stage, 4_000);
+        stage.expect_answers(Duration::from_secs(600));
+        for caller in &stage.callers {
+            for (ask, response) in caller.asks.iter().zip(stage.responses(caller.node)) {
+                let is_repeatable = !ask.is_method("POST");
+                ask.judge(response, if is_repeatable { Weather::Fair } else { Weather::Foul });
+                ask.judge_service(&stage.served(ask), response);
+            }
+        }
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_service_that_refuses_connections_costs_nothing_while_another_one_accepts() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.set_answer("service0:3000", Answer::Refuse);
+        stage.world.strike(stage.services[0], stage.agents[0], Fault::Cut);
+        stage.world.run_for(Duration::from_millis(1));
+        traffic(&mut stage, 50);
+        stage.expect_answers(Duration::from_secs(60));
+        stage.judge(Weather::Fair);
+        stage.world.set_answer("service0:3000", Answer::Accept);
+        stage.expect_ready(Duration::from_secs(15));
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_service_that_breaks_its_answers_is_never_believed() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::drawn(FaultRates::none()).with_agents(2));
+        stage.expect_ready(Duration::from_secs(60));
+        let callers: Vec<_> = ["/reset", "/refuse", "/reset", "/refuse"]
+            .into_iter()
+            .map(|path| {
+                let gets = (0..3).map(|_| Ask::new(Request::get(HOST, path)));
+                let post = Ask::sending(Request::post(HOST, path, b"once"), b"once".to_vec());
+                stage.add_caller(gets.chain([post]).collect(), |client| client)
+            })
+            .collect();
+        stage.expect_answers(Duration::from_secs(600));
+        for caller in callers {
+            for response in stage.responses(caller) {
+                let is_mesh = response.header("x-mesh-error").is_some();
+                assert!(is_mesh || response.outcome != Outcome::Complete, "{response:?}");
+                assert!(!is_mesh || response.is(502), "{response:?}");
+            }
+        }
+        for caller in &stage.callers {
+            let served = caller.asks.iter().map(|ask| (ask, stage.served(ask).len()));
+            for (ask, count) in served {
+                let most = if ask.is_method("POST") { 1 } else { 4 };
+                assert!((1..=most).contains(&count), "{} was served {count} times", ask.name);
+            }
+        }
+        let census = stage.world.app::<Ingress>(stage.ingress).census();
+        assert_eq!(census.in_flight, 0);
+        stage.expect_empty_after_drain();
+    });
+}
