@@ -51,6 +51,10 @@ impl Settings {
         bounds: RangeInclusive<f64>,
     ) -> Result<Duration, Error> {
         let parse = |text: &str| {
+            // Zero is no time, except where a setting can do without any.
+            if *bounds.start() <= 0.0 && text.parse() == Ok(0.0) {
+                return Ok(Duration::ZERO);
+            }
             let duration = value::seconds(text)?;
             if bounds.contains(&duration.as_secs_f64()) {
                 return Ok(duration);
