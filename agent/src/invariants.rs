@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use mesh_protocol::{Closing, ConnId};
 
 use crate::agent::{Agent, Conn, Dial};
+use crate::exchange::{self, Exchange};
 use crate::tunnel::Phase;
 use crate::upstream::State;
 
@@ -80,20 +81,7 @@ impl Agent {
                 State::Idle { .. } => {
                     idle.insert(conn);
                 }
-                State::Busy(exchange) => {
-                    let window = self.config.limits.stream_window as usize;
-                    assert!(exchange.unreleased <= window, "the service is owed too much");
-                    let phase = self.tunnels.get(&exchange.tunnel).map(|tunnel| &tunnel.phase);
-                    let owner = match phase {
-                        Some(Phase::Serving(link)) => link.session.owner(exchange.stream),
-                        Some(_) | None => None,
-                    };
-                    let may_have_ended = exchange.phase == crate::exchange::Phase::Upgraded;
-                    assert!(
-                        owner == Some(conn) || (owner.is_none() && may_have_ended),
-                        "an exchange without a stream"
-                    );
-                }
+                State::Busy(exchange) => self.check_exchange(conn, exchange),
                 State::Spent { .. } => {
                     let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
                     assert!(is_closing, "a spent connection goes on");
@@ -104,6 +92,20 @@ impl Agent {
         assert_eq!(pooled, idle, "idle connections are those in the pool");
         assert_eq!(self.pool.len(), idle.len(), "twice in the pool");
         self.check_tunnels();
+    }
+
+    fn check_exchange(&self, conn: ConnId, exchange: &Exchange) {
+        let session = match self.tunnels.get(&exchange.tunnel).map(|tunnel| &tunnel.phase) {
+            Some(Phase::Serving(link)) => Some(&link.session),
+            Some(_) | None => None,
+        };
+        let owner = session.and_then(|session| session.owner(exchange.stream));
+        // When both directions of an upgraded connection have ended, only the service is left.
+        let may_have_ended = exchange.phase == exchange::Phase::Upgraded && owner.is_none();
+        assert!(owner == Some(conn) || may_have_ended, "an exchange without a stream");
+        if let Some(owed) = session.and_then(|session| session.unreleased(exchange.stream)) {
+            assert_eq!(owed as usize, exchange.unreleased, "credit is lost or made up");
+        }
     }
 
     fn check_tunnels(&self) {

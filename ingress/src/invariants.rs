@@ -87,11 +87,13 @@ impl Ingress {
 
     fn check_downstream(&self, conn: ConnId, downstream: &Downstream) {
         let State::Busy(exchange) = &downstream.state else { return };
-        let window = self.config.limits.stream_window as usize;
-        assert!(exchange.unreleased <= window, "a caller is owed more than a window");
         let tunnel = self.tunnels.get(exchange.tunnel);
         let owner = tunnel.and_then(|tunnel| tunnel.link.session.owner(exchange.stream));
         assert!(owner == Some(conn) || has_ended(exchange, owner), "an exchange without a stream");
+        let session = tunnel.map(|tunnel| &tunnel.link.session);
+        if let Some(owed) = session.and_then(|session| session.unreleased(exchange.stream)) {
+            assert_eq!(owed as usize, exchange.unreleased, "credit is lost or made up");
+        }
     }
 
     fn check_tunnel(&self, id: TunnelId, connection: &Connection<Conn>) {

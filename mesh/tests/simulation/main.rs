@@ -22,4 +22,5 @@ mod mixed;
 mod puppet;
 mod services;
 mod stage;
+mod upgrades;
 mod watch;

@@ -13,9 +13,11 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 /// Callers of all kinds, each with a script drawn from the seed.
 fn invite(stage: &mut Stage) {
+    // Now and then bodies of up to 2 MiB, many times a window.
+    let bits = if stage.below(4) == 0 { 21 } else { 18 };
     for _ in 0..2 + stage.below(4) {
         let count = 1 + stage.below(5);
-        let asks: Vec<_> = (0..count).map(|_| Ask::draw(stage.rng(), 21)).collect();
+        let asks: Vec<_> = (0..count).map(|_| Ask::draw(stage.rng(), bits)).collect();
         let pipelines = stage.below(4) == 0 && asks.iter().all(Ask::is_pipelinable);
         let slow = match stage.below(4) {
             0 => Some((1 + stage.below(32 * 1024), 1 + stage.below(20))),

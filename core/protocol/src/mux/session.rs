@@ -255,6 +255,13 @@ impl Session {
         self.streams.get(&stream)?.owner
     }
 
+    /// Bytes of a stream that arrived and were not yet released.
+    #[must_use]
+    pub fn unreleased(&self, stream: StreamId) -> Option<u32> {
+        let recv = &self.streams.get(&stream)?.recv;
+        Some(self.limits.recv_window - recv.allowed - recv.unreturned)
+    }
+
     /// How many streams are open.
     #[must_use]
     pub fn len(&self) -> usize {

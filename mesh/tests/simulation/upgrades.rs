@@ -1,0 +1,130 @@
+//! Upgraded connections, whose two directions end by themselves.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::Rng;
+use mesh_sim::peers::{RawPeer, RawTurn, Received, Then, pattern};
+use mesh_sim::{FaultRates, NodeId, World, seeds};
+
+use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS};
+
+/// Where the service with the raw manners listens in place of the usual one.
+const SERVICE: &str = "service0:3000";
+
+/// One end of an upgraded connection.
+#[derive(Debug, Default)]
+struct Talker {
+    begun: bool,
+    finishes_at: Option<Instant>,
+    heard: Vec<u8>,
+    end: Option<Received>,
+}
+
+impl Talker {
+    /// Says everything; and FIN, behind it or after a while.
+    fn finish(&mut self, said: &[u8], turn: &mut RawTurn<'_>) {
+        let Some(at) = self.finishes_at else {
+            turn.tx.extend_from_slice(said);
+            let pause = Duration::from_millis(turn.rng.below(2) * turn.rng.below(300));
+            self.finishes_at = Some(turn.now + pause);
+            return self.finish(said, turn);
+        };
+        if at <= turn.now {
+            turn.then = Then::Finish;
+        } else {
+            turn.wake_in = Some(at - turn.now);
+        }
+    }
+
+    fn hear(&mut self, turn: &mut RawTurn<'_>) {
+        self.heard.append(turn.rx);
+        self.end = turn.end;
+    }
+}
+
+/// Takes a head off what was received; whether it was there.
+fn take_head(rx: &mut Vec<u8>) -> bool {
+    let end = rx.windows(4).position(|window| window == b"\r\n\r\n");
+    if let Some(end) = end {
+        rx.drain(..end + 4);
+    }
+    end.is_some()
+}
+
+/// Asks for an upgrade, and has the last word or the first.
+fn caller(said: Vec<u8>, waits: bool) -> RawPeer<Talker> {
+    RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), move |talker, turn| {
+        if !std::mem::replace(&mut talker.begun, true) {
+            turn.tx.extend_from_slice(
+                b"GET /talk HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n\
+                  Upgrade: talk\r\n\r\n",
+            );
+            return;
+        }
+        if talker.heard.is_empty() && !turn.rx.starts_with(b"HTTP/1.1 101 ") {
+            return;
+        }
+        talker.hear(turn);
+        if !waits || talker.end.is_some() {
+            talker.finish(&said, turn);
+        }
+    })
+}
+
+/// Grants upgrades, and has the first word or the last. It answers health checks, too.
+fn service(said: Vec<u8>, waits: bool) -> RawPeer<Talker> {
+    let mut upgraded = None;
+    RawPeer::listening(Talker::default(), move |talker, turn| {
+        if upgraded != Some(turn.connection) {
+            let is_upgrade = turn.rx.starts_with(b"GET /talk ");
+            if !take_head(turn.rx) {
+                if turn.end.is_some() {
+                    turn.then = Then::Close;
+                }
+                return;
+            }
+            if !is_upgrade {
+                turn.tx.extend_from_slice(b"HTTP/1.1 204 Fine\r\n\r\n");
+                return;
+            }
+            upgraded = Some(turn.connection);
+            turn.tx.extend_from_slice(
+                b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n",
+            );
+        }
+        talker.hear(turn);
+        if !waits || talker.end.is_some() {
+            talker.finish(&said, turn);
+        }
+    })
+}
+
+/// Whoever ends first: the other one's bytes all arrive, and so does its end.
+#[test]
+fn whoever_ends_first_hears_the_other_out() {
+    seeds(128, |seed| {
+        let mut rng = Rng::from_seed(seed);
+        let mut words = || pattern(usize::try_from(rng.below(300_000)).expect("small"));
+        let (from_caller, from_service) = (words(), words());
+        let (caller_waits, service_waits) = (seed % 3 == 0, seed % 3 == 1);
+        let mut stage = Stage::new(seed, Plan::drawn(FaultRates::mild()));
+        let service = service(from_service.clone(), service_waits);
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let caller = caller(from_caller.clone(), caller_waits);
+        let caller = stage.world.add_peer("caller", caller, &[]);
+        stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+
+        let over =
+            |world: &World, id: NodeId| world.peer::<RawPeer<Talker>>(id).state.end.is_some();
+        let both = move |world: &World| over(world, caller) && over(world, service);
+        stage.world.expect("both hear the end", both, Duration::from_secs(600));
+        let at_service = &stage.world.peer::<RawPeer<Talker>>(service).state;
+        assert_eq!(at_service.end, Some(Received::Eof));
+        assert!(at_service.heard == from_caller, "{} bytes", at_service.heard.len());
+        let at_caller = &stage.world.peer::<RawPeer<Talker>>(caller).state;
+        assert_eq!(at_caller.end, Some(Received::Eof));
+        assert!(at_caller.heard.ends_with(&from_service), "{} bytes", at_caller.heard.len());
+    });
+}
