@@ -139,8 +139,8 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let Some((downstream, _)) = self.downstream(conn) else { return };
-        let via = Forwarded { peer: canonical(downstream.peer.ip()), proto: Proto::Http, port: 0 };
-        let via = Forwarded { port: self.config.traffic_port, ..via };
+        let peer = canonical(downstream.peer.ip());
+        let via = Forwarded { peer, proto: Proto::Http, port: self.config.traffic_port };
         let body = match request.body {
             BodyLength::Empty => BodyKind::Empty,
             BodyLength::Sized(_) => BodyKind::Sized,
