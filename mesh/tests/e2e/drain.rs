@@ -254,10 +254,10 @@ fn a_rolling_restart_of_both_ingresses_under_load_fails_nothing() {
     let load = Load::start(callers.address, CALLERS);
     load.wait_served(SOME);
     for server in [&mut first, &mut second] {
-        let ports = server.ports();
+        let place = server.place();
         server.process.signal("TERM");
         assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
-        *server = Server::start_on(ports, &words);
+        *server = Server::start_at(place, &words);
         server.wait_available(2);
         wait_until("it is ready", || server.page("/ready").status == 200);
         load.wait_served(SOME);

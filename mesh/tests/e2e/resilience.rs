@@ -130,11 +130,11 @@ fn what_a_service_refuses_to_take_is_answered_by_another_agent_whatever_the_meth
 #[test]
 fn agents_find_a_restarted_ingress_by_themselves() {
     let (mut server, agent, _service) = mesh(&[], &[]);
-    let ports = server.ports();
+    let place = server.place();
     server.process.signal("KILL");
     server.process.wait_exit();
     agent.wait_log("connecting again in");
-    let server = Server::start_on(ports, &[]);
+    let server = Server::start_at(place, &[]);
     server.wait_available(1);
     assert_eq!(server.get("/").status, 200);
 }

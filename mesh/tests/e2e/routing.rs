@@ -34,7 +34,7 @@ fn the_quick_start_works_word_for_word() {
                   dev-cluster --health-check-path /api/health --skip-iam-validation";
     let client = client
         .replace("8082", &port("tunnels").to_string())
-        .replace("3000", &app.address.port().to_string());
+        .replace("127.0.0.1:3000", &app.address.to_string());
     let _client = Process::spawn(Command::new(binaries::MESH).args(client.split_whitespace()));
     let traffic = SocketAddr::from(([127, 0, 0, 1], port("traffic")));
     let answer = || ask(traffic, "/api/health", "Host: demo.local");

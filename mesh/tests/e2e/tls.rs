@@ -12,6 +12,7 @@ use rustls::{ServerConfig, ServerConnection};
 
 use crate::harness::binaries;
 use crate::peers::caller::HOST;
+use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server};
 use crate::peers::service::Service;
 
@@ -31,7 +32,7 @@ impl Front {
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(own_address()).unwrap();
         let address = listener.local_addr().unwrap();
         let file = format!("mesh-e2e-{}-{}.pem", std::process::id(), address.port());
         let certificate = std::env::temp_dir().join(file);

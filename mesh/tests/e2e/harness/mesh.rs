@@ -7,6 +7,7 @@ use std::process::Command;
 use super::binaries;
 use super::origin::Origin;
 use crate::peers::caller::HOST;
+use crate::peers::place::own_ip;
 use crate::peers::process::{Process, Server};
 use crate::peers::wire::Wire;
 
@@ -77,7 +78,7 @@ pub(crate) struct TestApp {
 impl TestApp {
     pub(crate) fn start() -> Self {
         let mut command = Command::new(binaries::test_app());
-        let process = Process::spawn(command.env("BIND", "127.0.0.1").env("PORT", "0"));
+        let process = Process::spawn(command.env("BIND", own_ip().to_string()).env("PORT", "0"));
         let address = process.wait_said("listening on http://").parse().unwrap();
         Self { process, address }
     }

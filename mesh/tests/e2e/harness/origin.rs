@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::answer::take_head;
+use crate::peers::place::own_address;
 use crate::peers::wire::{PATIENCE, Wire};
 
 /// The listening end. Health checks are answered with 200 and never reach the test.
@@ -27,7 +28,7 @@ pub(crate) struct Call {
 
 impl Origin {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(own_address()).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, calls) = channel();
         thread::spawn(move || {

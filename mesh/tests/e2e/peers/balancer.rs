@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::place::own_address;
+
 /// One target: where connections go, and where `/health` is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
@@ -42,7 +44,7 @@ impl Balancer {
 
     /// New connections go to the targets of which that page is good.
     pub(crate) fn start_by(choice: Choice, page: &'static str, targets: &[Target]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(own_address()).unwrap();
         let address = listener.local_addr().unwrap();
         let targets = Arc::new(Mutex::new(targets.to_vec()));
         let chosen = Arc::new(AtomicUsize::new(0));

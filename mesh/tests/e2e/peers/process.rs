@@ -2,12 +2,13 @@
 //! of the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::caller::{self, HOST, Response};
+use super::place::own_ip;
 use super::service::Service;
 use super::wire::{PATIENCE, wait_until};
 
@@ -155,18 +156,27 @@ pub(crate) struct Server {
     pub(crate) health: SocketAddr,
 }
 
+/// Where an ingress listens: for callers, agents and health checks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    ip: IpAddr,
+    ports: [u16; 3],
+}
+
 impl Server {
     pub(crate) fn start(words: &[&str]) -> Self {
-        Self::start_on([0; 3], words)
+        Self::start_at(Place { ip: own_ip(), ports: [0; 3] }, words)
     }
 
-    /// The same on these ports: for callers, agents and health checks.
-    pub(crate) fn start_on(ports: [u16; 3], words: &[&str]) -> Self {
+    /// The same there.
+    pub(crate) fn start_at(Place { ip, ports }: Place, words: &[&str]) -> Self {
         let [traffic, tunnels, health] = ports.map(|port| port.to_string());
+        let ip = ip.to_string();
+        let bind = ["--bind", &ip];
+        // A test may have its own idea.
+        let bind: &[&str] = if words.contains(&"--bind") { &[] } else { &bind };
         let fixed = [
             "server",
-            "--bind",
-            "127.0.0.1",
             "--alb-port",
             &traffic,
             "--websocket-port",
@@ -174,14 +184,7 @@ impl Server {
             "--health-port",
             &health,
         ];
-        let bind = words.contains(&"--bind");
-        let fixed: Vec<_> = match bind {
-            true => {
-                fixed.into_iter().filter(|word| !["--bind", "127.0.0.1"].contains(word)).collect()
-            }
-            false => fixed.into(),
-        };
-        let process = Process::start(&[&fixed, words].concat());
+        let process = Process::start(&[&fixed, bind, words].concat());
         let find = |name: &str| {
             let lines = process.said.lock().unwrap();
             lines.iter().find_map(|line| {
@@ -195,9 +198,10 @@ impl Server {
         Self { process, traffic, tunnels, health }
     }
 
-    /// The ports, to start another one there.
-    pub(crate) fn ports(&self) -> [u16; 3] {
-        [self.traffic, self.tunnels, self.health].map(|address| address.port())
+    /// Where it listens, to start another one there.
+    pub(crate) fn place(&self) -> Place {
+        let ports = [self.traffic, self.tunnels, self.health].map(|address| address.port());
+        Place { ip: self.traffic.ip(), ports }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {

@@ -10,6 +10,7 @@ use super::caller::find;
 use super::frames::{
     BINARY, ECHO, ECHO_REPLY, Frame, HELLO, Masking, WELCOME, frame, message, read_frame,
 };
+use super::place::own_address;
 use super::wire::{AT_ONCE, PATIENCE, Wire};
 
 /// A port on which an agent is expected.
@@ -28,7 +29,7 @@ pub(crate) struct RawTunnel {
 
 impl RawIngress {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(own_address()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }

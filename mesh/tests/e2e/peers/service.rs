@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::caller::find;
+use super::place::own_address;
 use super::wire::PATIENCE;
 
 /// A service that listens until it is dropped.
@@ -65,7 +66,7 @@ impl Service {
     /// | `/endless` | bytes without end |
     /// | `/pad?N` | a head with N bytes of padding |
     pub(crate) fn start(name: &str) -> Self {
-        Self::start_at(name, "127.0.0.1:0".parse().unwrap())
+        Self::start_at(name, own_address())
     }
 
     /// The same on an address of the test's choice.
