@@ -1,6 +1,6 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use crate::config::{Config, Endpoint};
 use crate::drain::Drain;
 use crate::health::Health;
+use crate::identity::{Answer, Job};
 use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::tunnel::Tunnel;
@@ -32,6 +33,10 @@ pub struct Agent {
     pub(crate) pool: Pool,
     pub(crate) health: Health,
     pub(crate) drain: Drain,
+    /// For the shell.
+    ///
+    /// Invariant: at most one for each tunnel.
+    pub(crate) jobs: VecDeque<Job>,
     /// The time of the present call.
     pub(crate) now: Instant,
     /// Empty buffers for request heads that may be sent again.
@@ -85,6 +90,7 @@ impl Agent {
             tunnels: BTreeMap::new(),
             health: Health::new(now),
             drain: Drain::default(),
+            jobs: VecDeque::new(),
             now,
             spare_heads: Vec::new(),
         }
@@ -146,6 +152,8 @@ impl Agent {
 
 impl App for Agent {
     type Conn = Conn;
+    type Job = Job;
+    type Answer = Answer;
 
     fn conns(&mut self) -> &mut Conns<Conn> {
         &mut self.conns
@@ -165,6 +173,24 @@ impl App for Agent {
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
             Event::Tick => self.tick(cx),
             Event::Drain => self.begin_drain(cx),
+        }
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        // A tunnel that was lost in the meantime needs no proof any more.
+        while let Some(job) = self.jobs.pop_front() {
+            let Job::Prove { conn, .. } = &job;
+            if self.tunnels.contains_key(conn) {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn handle_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        match answer {
+            Answer::Proved { conn, outcome } => self.proved(conn, outcome, cx),
         }
     }
 

@@ -4,9 +4,10 @@
 //! and the file; `start` runs the agent. The rest of this crate knows none of these.
 
 mod config;
+mod prover;
 mod start;
 
-pub use config::{Identity, Start};
+pub use config::Start;
 pub use start::start;
 
 use argh::FromArgs;
@@ -60,6 +61,22 @@ pub struct ClientArgs {
     /// offer the ingress no identity [default: false]
     #[argh(switch)]
     pub skip_iam_validation: bool,
+    /// what the ingress has to call itself to be given a proof of identity; without it, the host
+    /// of --ingress-endpoint [default: none]
+    #[argh(option)]
+    pub server_id: Option<String>,
+    /// file with the token that proves this agent's identity; the variable MESH_TOKEN can hold the
+    /// token itself [default: none]
+    #[argh(option)]
+    pub token_file: Option<String>,
+    /// ARN of the ECS task that this agent is part of; without it, the ECS agent is asked
+    /// [default: none]
+    #[argh(option)]
+    pub task_arn: Option<String>,
+    /// ARN of the ECS container instance that this agent runs on, beside ECS tasks
+    /// [default: none]
+    #[argh(option)]
+    pub container_instance: Option<String>,
     /// PEM file of the only authorities to trust with wss:// [default: none]
     #[argh(option)]
     pub ca_file: Option<String>,
@@ -142,6 +159,10 @@ impl ClientArgs {
             .one("health-check-rise", self.health_check_rise)
             .one("health-check-fall", self.health_check_fall)
             .switch("skip-iam-validation", self.skip_iam_validation)
+            .one("server-id", self.server_id)
+            .one("token-file", self.token_file)
+            .one("task-arn", self.task_arn)
+            .one("container-instance", self.container_instance)
             .one("ca-file", self.ca_file)
             .one("connect-timeout", self.connect_timeout)
             .one("upstream-connect-timeout", self.upstream_connect_timeout)

@@ -17,12 +17,29 @@ pub struct Config {
     pub service: String,
     /// The ECS cluster's name, for logs, metrics and authorisation.
     pub cluster: String,
+    /// The ARN of the ECS task that the agent is part of, for authorisation; empty for none.
+    pub task: String,
+    /// The ARN of the ECS container instance it runs on, where it is part of no task.
+    pub container_instance: String,
+    /// Whether it tells the ingress who it is.
+    pub identity: Identity,
+    /// What the ingress has to call itself for that.
+    pub server_id: String,
     /// How the local service's health is found out.
     pub health: HealthCheck,
     /// Bounds on time.
     pub timeouts: Timeouts,
     /// Bounds on space.
     pub limits: Limits,
+}
+
+/// Whether an agent shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// It does not, by `--skip-iam-validation`.
+    Skip,
+    /// It does when the ingress asks.
+    Offer,
 }
 
 /// A place to connect to, taken from a URL.

@@ -60,7 +60,7 @@ impl Agent {
     /// Streams and waiting bytes of frames of a tunnel.
     fn tunnel_load(&self, conn: ConnId) -> (usize, usize) {
         match self.tunnels.get(&conn).map(|tunnel| &tunnel.phase) {
-            Some(Phase::Greeting(link) | Phase::Serving(link)) => {
+            Some(Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link)) => {
                 (link.session.len(), link.session.pending_bytes())
             }
             Some(Phase::Connecting | Phase::Upgrading { .. } | Phase::Over) | None => (0, 0),
@@ -116,7 +116,11 @@ impl Agent {
         }
         for (conn, tunnel) in &self.tunnels {
             assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");
-            let (Phase::Greeting(link) | Phase::Serving(link)) = &tunnel.phase else { continue };
+            let (Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link)) =
+                &tunnel.phase
+            else {
+                continue;
+            };
             for (stream, owner) in link.session.owners() {
                 let state = self.conns.get(owner).map(|connection| &connection.state);
                 let exchange = match state {

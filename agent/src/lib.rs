@@ -3,6 +3,7 @@
 //! `registration` gets a `tunnel` and keeps one. A request comes out of the tunnel in `requests`,
 //! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
 //! back in `responses`. `probe` and `health` find out whether the service is there.
+//! `identity` answers an ingress that asks who this agent is.
 
 pub mod agent;
 pub mod args;
@@ -11,6 +12,7 @@ pub mod config;
 mod drain;
 mod exchange;
 pub mod health;
+pub mod identity;
 pub mod invariants;
 pub mod pool;
 pub mod probe;
@@ -21,4 +23,4 @@ mod tunnel;
 pub mod upstream;
 
 pub use agent::Agent;
-pub use config::{Config, Endpoint, HealthCheck, Limits, Timeouts};
+pub use config::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::{self, Challenge, Hello, Refused, Welcome};
+use mesh_protocol::control::{self, Hello, Refused, Welcome};
 use mesh_protocol::mux::{Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, ws,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, proof, ws,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -20,7 +20,7 @@ const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
 /// WebSocket status codes (RFC 6455 7.4.1).
-const NORMAL: u16 = 1000;
+pub(crate) const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
 
 impl Agent {
@@ -73,8 +73,10 @@ impl Agent {
         }
         let drained_at = tunnel.moving.map(|since| since + timeouts.drain);
         let Phase::Serving(link) = &mut tunnel.phase else {
-            let timeout = timeouts.connect;
-            return self.end_tunnel(conn, NORMAL, &format!("not welcome within {timeout:?}"), cx);
+            let (since, timeout) = tunnel.patience(timeouts);
+            let why = format!("not welcome within {timeout:?}");
+            debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
+            return self.end_tunnel(conn, NORMAL, &why, cx);
         };
         if link.handle_timeout(cx.now) == Alive::No {
             return self.end_tunnel(conn, NORMAL, "silent for two echo intervals", cx);
@@ -134,9 +136,13 @@ impl Agent {
             window,
             streams: limits.streams,
             healthy: self.health.is_healthy(),
+            task: self.config.task.clone(),
+            container_instance: self.config.container_instance.clone(),
         };
-        link.session.send(FrameKind::Hello, &control::encode(&hello));
+        let hello = control::encode(&hello);
+        link.session.send(FrameKind::Hello, &hello);
         if let Some(tunnel) = self.tunnels.get_mut(&conn) {
+            tunnel.hello = proof::digest_hello(&hello);
             tunnel.phase = Phase::Greeting(Box::new(link));
             tunnel.ingress = ingress;
         }
@@ -166,16 +172,7 @@ impl Agent {
                 log::error!("the ingress refused this agent: {why}");
                 self.end_tunnel(conn, NORMAL, &why, cx);
             }
-            FrameKind::Challenge => {
-                let methods =
-                    control::decode::<Challenge>(payload).map(|challenge| challenge.methods);
-                log::error!(
-                    "the ingress asks for a proof of identity ({:?}), which this version of the \
-                     agent cannot give",
-                    methods.unwrap_or_default(),
-                );
-                self.end_tunnel(conn, NORMAL, "no proof of identity to give", cx);
-            }
+            FrameKind::Challenge => self.challenged(conn, payload, cx),
             FrameKind::Drain => self.move_on(conn, cx),
             FrameKind::Hello
             | FrameKind::Proof
@@ -197,7 +194,7 @@ impl Agent {
     fn welcomed(&mut self, conn: ConnId, welcome: &Welcome, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
-        let Phase::Greeting(mut link) = phase else {
+        let (Phase::Greeting(mut link) | Phase::Proving { mut link, .. }) = phase else {
             tunnel.phase = phase;
             return self.end_tunnel(conn, PROTOCOL_ERROR, "welcomed twice", cx);
         };
@@ -233,7 +230,7 @@ impl Agent {
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
-    fn end_tunnel(&mut self, conn: ConnId, code: u16, why: &str, cx: &mut Context<'_>) {
+    pub(crate) fn end_tunnel(&mut self, conn: ConnId, code: u16, why: &str, cx: &mut Context<'_>) {
         if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
             link.close(code);
         }

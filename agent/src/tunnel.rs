@@ -1,12 +1,13 @@
 //! The agent's side of a tunnel, from the first packet to the last.
 //!
 //! ```text
-//!   Connecting --> Upgrading --> Greeting --> Serving
-//!                   GET, 101     HELLO,        streams
-//!                                WELCOME
+//!   Connecting --> Upgrading --> Greeting ------------> Serving
+//!                   GET, 101     HELLO  |        WELCOME   ^ streams
+//!                                       `--> Proving ------'
+//!                                  CHALLENGE, PROOF
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
@@ -14,6 +15,7 @@ use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{Buf, Link, ws};
 
 use crate::config::Timeouts;
+use crate::identity::PROVING;
 
 /// A connection to an ingress.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Tunnel {
     pub(crate) phase: Phase,
     /// Which ingress it leads to, once that has answered and if it said so.
     pub(crate) ingress: Vec<u8>,
+    /// The digest of the HELLO that was sent.
+    pub(crate) hello: String,
     /// When it was begun.
     pub(crate) since: Instant,
     /// When it was welcomed.
@@ -38,6 +42,11 @@ pub(crate) enum Phase {
         scan: HeadScan,
     },
     Greeting(Box<Link>),
+    /// Asked who we are.
+    Proving {
+        link: Box<Link>,
+        since: Instant,
+    },
     Serving(Box<Link>),
     /// About to close; nothing that comes counts any more.
     Over,
@@ -48,8 +57,14 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 impl Tunnel {
     pub(crate) const fn new(now: Instant) -> Self {
-        let ingress = Vec::new();
-        Self { phase: Phase::Connecting, ingress, since: now, welcomed: None, moving: None }
+        Self {
+            phase: Phase::Connecting,
+            ingress: Vec::new(),
+            hello: String::new(),
+            since: now,
+            welcomed: None,
+            moving: None,
+        }
     }
 
     /// The upgrade was offered.
@@ -61,7 +76,9 @@ impl Tunnel {
     /// The link, once there is one.
     pub(crate) fn link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
-            Phase::Greeting(link) | Phase::Serving(link) => Some(link),
+            Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
+                Some(link)
+            }
             Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => None,
         }
     }
@@ -70,21 +87,41 @@ impl Tunnel {
     pub(crate) fn serving(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Serving(link) => Some(link),
-            Phase::Connecting | Phase::Upgrading { .. } | Phase::Greeting(_) | Phase::Over => None,
+            Phase::Connecting
+            | Phase::Upgrading { .. }
+            | Phase::Greeting(_)
+            | Phase::Proving { .. }
+            | Phase::Over => None,
+        }
+    }
+
+    /// Since when it has waited for its next phase, and how long it may.
+    pub(crate) const fn patience(&self, timeouts: &Timeouts) -> (Instant, Duration) {
+        match &self.phase {
+            Phase::Proving { since, .. } => (*since, PROVING),
+            Phase::Connecting
+            | Phase::Upgrading { .. }
+            | Phase::Greeting(_)
+            | Phase::Serving(_)
+            | Phase::Over => (self.since, timeouts.connect),
         }
     }
 
     /// When it has waited long enough.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
         match &self.phase {
-            Phase::Connecting | Phase::Upgrading { .. } | Phase::Greeting(_) => {
-                self.since + timeouts.connect
+            Phase::Connecting
+            | Phase::Upgrading { .. }
+            | Phase::Greeting(_)
+            | Phase::Proving { .. }
+            | Phase::Over => {
+                let (since, timeout) = self.patience(timeouts);
+                since + timeout
             }
             Phase::Serving(link) => match self.moving {
                 Some(since) => link.deadline().min(since + timeouts.drain),
                 None => link.deadline(),
             },
-            Phase::Over => self.since + timeouts.connect,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::callers::Callers;
 use crate::config::Config;
 use crate::downstream::Downstream;
 use crate::drain::Drain;
+use crate::jobs::{Answer, Job};
 use crate::metrics::Metrics;
 use crate::registration::Registration;
 use crate::routes::Routes;
@@ -171,6 +172,8 @@ impl Ingress {
 
 impl App for Ingress {
     type Conn = Conn;
+    type Job = Job;
+    type Answer = Answer;
 
     fn conns(&mut self) -> &mut Conns<Conn> {
         &mut self.conns

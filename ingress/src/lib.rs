@@ -15,6 +15,7 @@ mod ending;
 mod exchange;
 pub mod ingress;
 pub mod invariants;
+pub mod jobs;
 pub mod metrics;
 pub mod registration;
 pub mod replies;

@@ -75,8 +75,9 @@ fn run(start: Start) -> Result<(), Error> {
     ];
     let ingress = Ingress::new(config, Instant::now());
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
-    let reactor =
-        Reactor::new(ingress, listeners, ClientTls::web_roots(), Signals::Handle).map_err(wrong)?;
+    let tls = ClientTls::web_roots();
+    let work = |job| match job {};
+    let reactor = Reactor::new(ingress, listeners, tls, Signals::Handle, work).map_err(wrong)?;
     // Whoever reads these lines may send a signal: from here on it drains.
     info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
     for (name, address) in heard {

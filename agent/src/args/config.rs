@@ -3,7 +3,7 @@
 use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
 
-use crate::{Config, Endpoint, HealthCheck, Limits, Timeouts};
+use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 
 /// Everything that an agent needs to start.
 #[derive(Debug)]
@@ -12,17 +12,8 @@ pub struct Start {
     pub config: Config,
     /// The file of the only authorities to trust.
     pub ca_file: Option<String>,
-    /// Whether to offer the ingress an identity.
-    pub identity: Identity,
-}
-
-/// Whether an agent shows who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// It does not, by `--skip-iam-validation`.
-    Skip,
-    /// It would if it had one to offer.
-    Offer,
+    /// The file with the token that proves the agent's identity.
+    pub token_file: Option<String>,
 }
 
 impl Start {
@@ -51,6 +42,12 @@ impl Start {
         let label = |text: &String| text.clone();
         let service = settings.parsed("service-name", String::new(), value::label, label)?;
         let cluster = settings.parsed("cluster-name", String::new(), value::label, label)?;
+        let task = settings.parsed("task-arn", String::new(), ecs_arn, label)?;
+        let container_instance =
+            settings.parsed("container-instance", String::new(), ecs_arn, label)?;
+        let server_id = settings.optional("server-id", value::label)?;
+        let server_id = server_id.unwrap_or_else(|| ingress.host.clone()).to_ascii_lowercase();
+        let token_file = settings.optional("token-file", |path| Ok(path.to_owned()))?;
         let health = health_check(settings)?;
         let identity = match settings.switch("skip-iam-validation")? {
             true => Identity::Skip,
@@ -67,12 +64,16 @@ impl Start {
                 hosts,
                 service,
                 cluster,
+                task,
+                container_instance,
+                identity,
+                server_id,
                 health,
                 timeouts: timeouts(settings)?,
                 limits: limits(settings)?,
             },
             ca_file,
-            identity,
+            token_file,
         })
     }
 }
@@ -138,6 +139,18 @@ fn limits(settings: &mut Settings) -> Result<Limits, Error> {
             16 * 1024..=16 * 1024 * 1024,
         )?,
     })
+}
+
+/// The ARN of something in ECS, or nothing.
+fn ecs_arn(text: &str) -> Result<String, String> {
+    let is_plain = text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || (is_plain && text.starts_with("arn:")) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} is no ARN; give for example \
+         arn:aws:ecs:eu-central-1:123456789012:task/production/0123456789abcdef0123456789abcdef"
+    ))
 }
 
 fn ingress_endpoint(text: &str) -> Result<Endpoint, String> {

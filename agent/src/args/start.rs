@@ -8,7 +8,8 @@ use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, read_text, reason};
 
 use super::ClientArgs;
-use super::config::{Identity, Start};
+use super::config::Start;
+use super::prover::{Prover, TokenSource};
 use crate::Agent;
 
 /// Whose lines in the log these are.
@@ -58,13 +59,6 @@ fn announce(start: &Start) {
         config.ingress.host,
         config.ingress.port,
     );
-    if start.identity == Identity::Offer {
-        info!(
-            target: LOG,
-            "this version has no identity to offer; the ingress takes agents without one from \
-             loopback addresses, or with its --skip-iam-validation"
-        );
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
@@ -72,7 +66,9 @@ fn run(start: &Start, tls: ClientTls) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let agent = Agent::new(start.config.clone(), Instant::now(), instance);
-    let reactor = Reactor::new(agent, Vec::new(), tls, Signals::Handle).map_err(wrong)?;
+    let prover = Prover::new(start.token_file.clone().map(TokenSource::File));
+    let work = move |job| prover.work(job);
+    let reactor = Reactor::new(agent, Vec::new(), tls, Signals::Handle, work).map_err(wrong)?;
     // Whoever reads this may send a signal: from here on it drains.
     announce(start);
     reactor.run().map_err(wrong)?;

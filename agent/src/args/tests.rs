@@ -1,7 +1,8 @@
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
-use super::{ClientArgs, Identity, Start};
+use super::{ClientArgs, Start};
+use crate::Identity;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     let args = ClientArgs::from_args(&["mesh-agent"], words).unwrap();
@@ -15,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 26] = [
+const OTHERS: [(&str, &str); 30] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -27,6 +28,10 @@ const OTHERS: [(&str, &str); 26] = [
     ("health-check-rise", "3"),
     ("health-check-fall", "4"),
     ("skip-iam-validation", "true"),
+    ("server-id", "mesh.other.example"),
+    ("token-file", "/etc/mesh/token"),
+    ("task-arn", "arn:aws:ecs:eu-central-1:123456789012:task/prod/1"),
+    ("container-instance", "arn:aws:ecs:eu-central-1:123456789012:container-instance/prod/1"),
     ("ca-file", "/etc/ca.pem"),
     ("connect-timeout", "11"),
     ("upstream-connect-timeout", "12"),
@@ -185,7 +190,7 @@ fn the_quick_start_of_the_documents_is_understood() {
     assert_eq!(start.config.local.port, 3000);
     assert_eq!(start.config.hosts, ["demo.local"]);
     assert_eq!(start.config.health.path, "/api/health");
-    assert_eq!(start.identity, Identity::Skip);
+    assert_eq!(start.config.identity, Identity::Skip);
 }
 
 #[test]

@@ -16,6 +16,11 @@ use crate::{ConnId, Conns, Rng};
 pub trait App {
     /// What the application knows of one connection.
     type Conn;
+    /// Work that blocks, for the shell to do beside the loop; [`std::convert::Infallible`] where
+    /// there is none.
+    type Job: Send + 'static;
+    /// What comes of a job, or what another part of the program has to say.
+    type Answer: Send + 'static;
 
     /// All connections.
     fn conns(&mut self) -> &mut Conns<Self::Conn>;
@@ -30,6 +35,15 @@ pub trait App {
 
     /// Something happened.
     fn handle(&mut self, event: Event, cx: &mut Context<'_>);
+
+    /// Takes the next job. The shell asks when it has somebody free to do it, so the application's
+    /// own queue is the only one, and the application bounds it.
+    fn poll_job(&mut self) -> Option<Self::Job> {
+        None
+    }
+
+    /// A job is done, in whatever order. Whom it was for may be gone by now.
+    fn handle_answer(&mut self, _answer: Self::Answer, _cx: &mut Context<'_>) {}
 
     /// The connection is about to be flushed: the moment to put more into its `tx`, by way of
     /// [`Conns::get_served`]. Other connections are to be touched only when there is something to

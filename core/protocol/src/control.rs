@@ -2,6 +2,8 @@
 //!
 //! Unknown members are ignored, so that either side may be newer than the other.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// HELLO: the agent introduces itself.
@@ -27,6 +29,12 @@ pub struct Hello {
     /// Whether its service was healthy when it said hello.
     #[serde(default)]
     pub healthy: bool,
+    /// The ARN of the ECS task it is part of; the ingress asks ECS whether that is so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
+    /// The ARN of the ECS container instance that it runs on, where it is part of no task.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub container_instance: String,
 }
 
 /// CHALLENGE: the ingress wants to know who the agent is.
@@ -40,11 +48,56 @@ pub struct Challenge {
     pub methods: Vec<String>,
 }
 
-/// PROOF: the agent's answer to a challenge.
+/// PROOF: the agent's answer to a challenge. What each kind proves says [`crate::proof`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// The kind of proof, one of the challenge's methods.
-    pub method: String,
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Proof {
+    /// By AWS credentials.
+    Iam(IamProof),
+    /// By a pre-shared token.
+    Token(TokenProof),
+    /// A kind of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// What the ingress needs to build the STS request that the agent signed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IamProof {
+    /// The STS host it is signed for, such as `sts.eu-central-1.amazonaws.com`.
+    pub host: String,
+    /// The region of the signature's scope.
+    pub region: String,
+    /// Whose secret key made the signature.
+    pub access_key_id: String,
+    /// When it was made: `20261120T161426Z`.
+    pub date: String,
+    /// The session token that belongs to temporary credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_token: Option<String>,
+    /// The signature: 64 hexadecimal digits.
+    pub signature: String,
+}
+
+/// Nothing that proves anything is shown.
+impl fmt::Debug for IamProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, region, date, .. } = self;
+        f.debug_struct("IamProof")
+            .field("host", host)
+            .field("region", region)
+            .field("date", date)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Knowledge of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenProof {
+    /// Which token: [`crate::proof::token_id`].
+    pub id: String,
+    /// HMAC-SHA256 over the binding, 64 hexadecimal digits.
+    pub mac: String,
 }
 
 /// WELCOME: the agent is registered.

@@ -167,6 +167,18 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.commands.pop_front()
     }
 
+    /// The next job for the shell to do beside the loop, if it has somebody free for it.
+    pub fn poll_job(&mut self) -> Option<A::Job> {
+        self.app.poll_job()
+    }
+
+    /// A job is done.
+    pub fn handle_answer(&mut self, answer: A::Answer) {
+        let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+        self.app.handle_answer(answer, &mut cx);
+        self.collect();
+    }
+
     /// The transport of a connection, for the shell's own bookkeeping.
     pub fn transport_mut(&mut self, conn: ConnId) -> Option<&mut T> {
         self.socket(conn)?.transport.as_mut()

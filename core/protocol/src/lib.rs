@@ -13,6 +13,7 @@ pub mod duplex;
 pub mod http1;
 pub mod link;
 pub mod mux;
+pub mod proof;
 pub mod rng;
 pub mod timers;
 pub mod tls;

@@ -42,6 +42,11 @@ impl Handle {
         Ok((Self { sender, waker }, receiver))
     }
 
+    /// A waker of the same loop, for what is no letter.
+    pub(crate) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
     /// Both steps may fail only when the loop is gone, and then nobody wants the letter.
     pub(crate) fn post(&self, letter: Letter) {
         if self.sender.send(letter).is_ok() {

@@ -14,6 +14,7 @@
 mod client_tls;
 mod connect;
 mod handle;
+mod jobs;
 mod listener;
 mod offload;
 mod reactor;
@@ -23,6 +24,7 @@ mod transport;
 
 pub use client_tls::{CaError, ClientTls};
 pub use handle::Handle;
+pub use jobs::Mailbox;
 pub use listener::{Listen, listen};
 pub use reactor::Reactor;
 pub use signals::Signals;

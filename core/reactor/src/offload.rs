@@ -12,18 +12,18 @@ use std::thread;
 /// Runs jobs in the order in which they came, a few at a time. The threads begin with the first
 /// job and end with this value, each after the job it is at.
 pub(crate) struct Offload {
+    threads: usize,
     jobs: Option<SyncSender<Box<dyn FnOnce() + Send>>>,
 }
 
-/// So many jobs may block, on an answer of a name server that never comes for example, before
-/// others have to wait.
-const THREADS: usize = 4;
 /// Jobs waiting for a thread.
 const QUEUE_JOBS_MAX: usize = 256;
 
 impl Offload {
-    pub(crate) const fn new() -> Self {
-        Self { jobs: None }
+    /// So many jobs may block at once, on an answer that never comes for example, before others
+    /// have to wait.
+    pub(crate) const fn new(threads: usize) -> Self {
+        Self { threads, jobs: None }
     }
 
     /// Has `work` done on a helper thread and `deliver` take what comes of it, there.
@@ -35,16 +35,17 @@ impl Offload {
         work: impl FnOnce() -> R + Send + 'static,
         deliver: impl FnOnce(R) + Send + 'static,
     ) -> io::Result<()> {
-        let jobs = if let Some(jobs) = &self.jobs { jobs } else { self.jobs.insert(start()?) };
+        let jobs =
+            if let Some(jobs) = &self.jobs { jobs } else { self.jobs.insert(start(self.threads)?) };
         jobs.try_send(Box::new(move || deliver(work())))
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs are waiting"))
     }
 }
 
-fn start() -> io::Result<SyncSender<Box<dyn FnOnce() + Send>>> {
+fn start(threads: usize) -> io::Result<SyncSender<Box<dyn FnOnce() + Send>>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE_JOBS_MAX);
     let receiver = Arc::new(Mutex::new(receiver));
-    for number in 1..=THREADS {
+    for number in 1..=threads {
         let receiver = Arc::clone(&receiver);
         thread::Builder::new()
             .name(format!("offload {number}"))

@@ -21,10 +21,11 @@ use rustls::crypto::ring;
 
 use crate::connect::{Connector, Outcome};
 use crate::handle::Letter;
+use crate::jobs::Jobs;
 use crate::listener::Listener;
 use crate::signals::SignalPipe;
 use crate::transport::{self, Socket};
-use crate::{ClientTls, Handle, Listen, Signals};
+use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
 
 /// An application with its sockets, run by the thread that calls [`Reactor::run`].
 pub struct Reactor<A: App> {
@@ -35,6 +36,7 @@ pub struct Reactor<A: App> {
     signals: Option<SignalPipe>,
     handle: Handle,
     letters: Receiver<Letter>,
+    jobs: Jobs<A::Job, A::Answer>,
     /// Whose events come with which token, by slot. An entry stays until the slot's next owner
     /// registers; the driver knows that its owner is gone.
     owners: Vec<Option<ConnId>>,
@@ -67,7 +69,8 @@ enum Flow {
 }
 
 impl<A: App> Reactor<A> {
-    /// Prepares to run `app`. Nobody is accepted and nothing connects before [`Self::run`].
+    /// Prepares to run `app`, whose jobs `worker` does, on threads of its own. Nobody is accepted
+    /// and nothing connects before [`Self::run`].
     ///
     /// # Errors
     /// The kernel refuses a poll, a registration or a signal handler, or has no randomness.
@@ -76,6 +79,7 @@ impl<A: App> Reactor<A> {
         listeners: Vec<Listen>,
         tls: ClientTls,
         signals: Signals,
+        worker: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
@@ -95,6 +99,7 @@ impl<A: App> Reactor<A> {
             listeners,
             connector: Connector::new(tls, handle.clone()),
             signals,
+            jobs: Jobs::new(worker, &handle),
             handle,
             letters,
             owners: Vec::new(),
@@ -111,11 +116,17 @@ impl<A: App> Reactor<A> {
         self.handle.clone()
     }
 
+    /// Tells the application something from other threads.
+    #[must_use]
+    pub fn mailbox(&self) -> Mailbox<A::Answer> {
+        self.jobs.mailbox()
+    }
+
     /// Runs until the application exits or somebody stops it, and gives the application back.
     /// Connections that are still open are closed.
     ///
     /// # Errors
-    /// The kernel refuses to poll.
+    /// The kernel refuses to poll, or the threads that jobs need.
     pub fn run(mut self) -> io::Result<A> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
@@ -123,6 +134,7 @@ impl<A: App> Reactor<A> {
             if self.obey() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
+            self.start_jobs()?;
             let timeout = self.timeout();
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
@@ -161,6 +173,16 @@ impl<A: App> Reactor<A> {
             }
         }
         Flow::Continue
+    }
+
+    /// Has the application's jobs done as far as somebody is free.
+    fn start_jobs(&mut self) -> io::Result<()> {
+        while self.jobs.has_room()
+            && let Some(job) = self.driver.poll_job()
+        {
+            self.jobs.start(job)?;
+        }
+        Ok(())
     }
 
     /// How long the kernel may let us sleep. mio rounds up to milliseconds, so that a deadline
@@ -251,6 +273,9 @@ impl<A: App> Reactor<A> {
     fn read_letters(&mut self) -> Flow {
         for _ in 0..mem::take(&mut self.drains_asked) {
             self.driver.drain();
+        }
+        while let Some(answer) = self.jobs.poll_answer() {
+            self.driver.handle_answer(answer);
         }
         while let Ok(letter) = self.letters.try_recv() {
             match letter {

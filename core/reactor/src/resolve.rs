@@ -37,12 +37,14 @@ pub(crate) struct Resolution {
 /// An answer is used this long: shorter than the time to live of a load balancer's name (60 s),
 /// long enough that a burst of connections asks once.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// Questions at once: a name server that never answers blocks one.
+const THREADS: usize = 4;
 /// Names remembered. Beyond it the outdated ones are forgotten first.
 const NAMES_MAX: usize = 1024;
 
 impl Resolver {
     pub(crate) fn new(mailbox: Handle) -> Self {
-        Self { names: HashMap::new(), offload: Offload::new(), mailbox }
+        Self { names: HashMap::new(), offload: Offload::new(THREADS), mailbox }
     }
 
     /// The addresses of `target`, or `None` when they will come as a letter for `conn`.

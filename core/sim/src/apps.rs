@@ -1,5 +1,6 @@
 //! Two small applications to try the simulator with.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ impl Echo {
 
 impl App for Echo {
     type Conn = Instant;
+    type Job = Infallible;
+    type Answer = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Instant> {
         &mut self.conns
@@ -166,6 +169,8 @@ impl Relay {
 
 impl App for Relay {
     type Conn = Option<ConnId>;
+    type Job = Infallible;
+    type Answer = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Option<ConnId>> {
         &mut self.conns

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::{App, Closing, Command, ConnId, Driver, Readiness, Rng};
 
@@ -32,21 +32,64 @@ pub(crate) enum Outcome {
 }
 
 /// An application under the driver.
-pub(crate) struct AppNode<A> {
+pub(crate) struct AppNode<A: App> {
     pub(crate) driver: Driver<A, Endpoint>,
     id: NodeId,
     network: Rc<RefCell<Network>>,
     edges: Vec<(Token, Readiness)>,
+    worker: Box<Worker<A>>,
+    /// What will come of the jobs under way, and when.
+    answers: Vec<(Instant, A::Answer)>,
 }
 
+/// Says what comes of a job and how long that takes.
+pub(crate) type Worker<A> = dyn FnMut(<A as App>::Job, Instant) -> (Duration, <A as App>::Answer);
+
+/// The worker of an application without jobs.
+pub(crate) fn nobody<J, A>(_: J, _: Instant) -> (Duration, A) {
+    panic!("there is nobody for jobs")
+}
+
+/// Jobs that are done at once. Few, so that they queue.
+const JOBS_AT_ONCE: usize = 4;
+
 impl<A: App> AppNode<A> {
-    pub(crate) fn new(app: A, rng: Rng, id: NodeId, network: &Rc<RefCell<Network>>) -> Self {
+    pub(crate) fn new(
+        app: A,
+        rng: Rng,
+        id: NodeId,
+        network: &Rc<RefCell<Network>>,
+        worker: Box<Worker<A>>,
+    ) -> Self {
         let now = network.borrow().now;
         Self {
             driver: Driver::new(app, rng, now),
             id,
             network: Rc::clone(network),
             edges: Vec::new(),
+            worker,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Has jobs done as far as somebody is free.
+    fn start_jobs(&mut self, now: Instant) {
+        while self.answers.len() < JOBS_AT_ONCE
+            && let Some(job) = self.driver.poll_job()
+        {
+            let (time, answer) = (self.worker)(job, now);
+            self.answers.push((now + time, answer));
+        }
+    }
+
+    /// Hands over what came of jobs, in the order in which they are done.
+    fn take_answers(&mut self, now: Instant) {
+        loop {
+            let done = self.answers.iter().enumerate().filter(|(_, (at, _))| *at <= now);
+            let first = done.min_by_key(|(_, (at, _))| *at).map(|(index, _)| index);
+            let Some(index) = first else { return };
+            let (_, answer) = self.answers.remove(index);
+            self.driver.handle_answer(answer);
         }
     }
 
@@ -89,6 +132,7 @@ impl<A: App + 'static> Node for AppNode<A> {
             }
         }
         self.driver.fire(now);
+        self.take_answers(now);
         loop {
             let arrival = self.network.borrow_mut().poll_arrival(self.id);
             let Some(arrival) = arrival else { break };
@@ -105,10 +149,12 @@ impl<A: App + 'static> Node for AppNode<A> {
                 Command::Exit => return Outcome::Exit,
             }
         }
+        self.start_jobs(now);
+        let due = self.answers.iter().map(|(at, _)| *at).min();
         if self.driver.has_work() {
             Outcome::Busy
         } else {
-            Outcome::Idle(self.driver.next_deadline())
+            Outcome::Idle([due, self.driver.next_deadline()].into_iter().flatten().min())
         }
     }
 

@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::faults::Fault;
 use crate::link::LinkRules;
 use crate::network::{Answer, Life, Network, NodeId};
-use crate::node::{AppNode, Node, Outcome};
+use crate::node::{self, AppNode, Node, Outcome};
 use crate::peers::{Peer, PeerNode};
 use crate::trace::Mark;
 
@@ -84,19 +84,32 @@ impl World {
         }
     }
 
-    /// Adds an application that listens on these addresses.
+    /// Adds an application that listens on these addresses and has no jobs to be done.
     pub fn add_app<A: App + 'static>(
         &mut self,
         name: &str,
         app: A,
         listeners: &[(&str, ListenerId)],
     ) -> NodeId {
+        self.add_app_with(name, app, listeners, node::nobody)
+    }
+
+    /// Adds an application that listens on these addresses. `worker` says what comes of each of
+    /// its jobs and how long that takes.
+    pub fn add_app_with<A: App + 'static>(
+        &mut self,
+        name: &str,
+        app: A,
+        listeners: &[(&str, ListenerId)],
+        worker: impl FnMut(A::Job, Instant) -> (Duration, A::Answer) + 'static,
+    ) -> NodeId {
         let id = self.network.borrow_mut().add_node(name);
         for (address, listener) in listeners {
             let mut network = self.network.borrow_mut();
             network.listen(address, id, *listener);
         }
-        let node = AppNode::new(app, draw::fork(&mut self.rng), id, &self.network);
+        let rng = draw::fork(&mut self.rng);
+        let node = AppNode::new(app, rng, id, &self.network, Box::new(worker));
         self.settle_in(name, Box::new(node));
         id
     }

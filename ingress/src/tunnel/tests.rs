@@ -32,6 +32,8 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         window: 65_536,
         streams,
         healthy: true,
+        task: String::new(),
+        container_instance: String::new(),
     };
     Tunnel::new(link, "t1".to_owned(), hello, "127.0.0.1:1".parse().unwrap(), now)
 }

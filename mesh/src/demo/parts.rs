@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mesh_agent::{Agent, HealthCheck};
+use mesh_agent::identity::{Answer, Job};
+use mesh_agent::{Agent, HealthCheck, Identity};
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{App, Security, Traffic};
 use mesh_reactor::{ClientTls, Handle, Listen, Reactor, Signals};
@@ -54,6 +55,7 @@ impl Parts {
             SampleService::new(),
             vec![listener(SERVICE, sockets.service, Traffic::Single)],
             Signals::Ignore,
+            |job| job,
         )?;
         let ingress = Part::start(
             "ingress",
@@ -64,12 +66,17 @@ impl Parts {
                 listener(ADMIN, sockets.health, Traffic::Single),
             ],
             Signals::Handle,
+            |job| match job {},
         )?;
         let agent = Part::start(
             "agent",
             Agent::new(agent_config(&addresses, host), now, "demo".to_owned()),
             Vec::new(),
             Signals::Ignore,
+            |Job::Prove { conn, .. }| {
+                let outcome = Err("the demo has no identity".to_owned());
+                Answer::Proved { conn, outcome }
+            },
         )?;
         Ok(Self { addresses, ingress, agent, service })
     }
@@ -109,6 +116,7 @@ impl Part {
         app: A,
         listeners: Vec<Listen>,
         signals: Signals,
+        worker: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
     ) -> Result<Self, Error>
     where
         A: App + Send + 'static,
@@ -118,7 +126,7 @@ impl Part {
             Error::new(format!("cannot start the {name} of the demo: {}", reason(&error)))
         };
         let tls = ClientTls::web_roots();
-        let reactor = Reactor::new(app, listeners, tls, signals).map_err(wrong)?;
+        let reactor = Reactor::new(app, listeners, tls, signals, worker).map_err(wrong)?;
         let handle = reactor.handle();
         let thread = Builder::new()
             .name(name.to_owned())
@@ -207,6 +215,10 @@ fn agent_config(addresses: &Addresses, host: &str) -> mesh_agent::Config {
         hosts: vec![host.to_owned()],
         service: "sample".to_owned(),
         cluster: "demo".to_owned(),
+        task: String::new(),
+        container_instance: String::new(),
+        identity: Identity::Skip,
+        server_id: String::new(),
         health: HealthCheck::default(),
         timeouts: mesh_agent::Timeouts {
             backoff_min: BACKOFF_MIN,

@@ -4,6 +4,7 @@
 //!   Head --- head complete ---> Body --- body complete ---> Head, or Events ---> Head
 //! ```
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ impl SampleService {
 
 impl App for SampleService {
     type Conn = Caller;
+    type Job = Infallible;
+    type Answer = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Caller> {
         &mut self.conns

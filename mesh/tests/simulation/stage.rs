@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_agent::{Agent, Endpoint};
+use mesh_agent::{Agent, Endpoint, Identity};
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{Rng, Security};
 use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
@@ -65,6 +65,10 @@ impl Plan {
             hosts: vec![HOST.to_owned()],
             service: "sample".to_owned(),
             cluster: "simulated".to_owned(),
+            task: String::new(),
+            container_instance: String::new(),
+            identity: Identity::Offer,
+            server_id: "ingress".to_owned(),
             health: mesh_agent::HealthCheck::default(),
             timeouts: mesh_agent::Timeouts {
                 stream_idle: Duration::from_secs(300),

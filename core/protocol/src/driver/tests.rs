@@ -1,4 +1,5 @@
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -151,6 +152,8 @@ struct Recorder {
 
 impl App for Recorder {
     type Conn = Rule;
+    type Job = Infallible;
+    type Answer = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Rule> {
         &mut self.conns

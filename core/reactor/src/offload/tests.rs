@@ -1,13 +1,14 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::{Offload, QUEUE_JOBS_MAX, THREADS};
+use super::{Offload, QUEUE_JOBS_MAX};
 
+const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn what_a_job_returns_is_delivered() {
-    let mut offload = Offload::new();
+    let mut offload = Offload::new(THREADS);
     let (sender, receiver) = mpsc::channel();
     for number in 0..100 {
         let sender = sender.clone();
@@ -21,7 +22,7 @@ fn what_a_job_returns_is_delivered() {
 
 #[test]
 fn a_full_queue_refuses_and_recovers() {
-    let mut offload = Offload::new();
+    let mut offload = Offload::new(THREADS);
     let (unblock, gate) = mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
     let (sender, receiver) = mpsc::channel();

@@ -1,6 +1,7 @@
 //! An application that does what a test tells it to and reports what it hears, and the thread
 //! that runs it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -167,6 +168,8 @@ impl Probe {
 
 impl App for Probe {
     type Conn = State;
+    type Job = Infallible;
+    type Answer = Infallible;
 
     fn conns(&mut self) -> &mut Conns<State> {
         &mut self.conns
@@ -261,7 +264,7 @@ impl Running {
         let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
         let listen = Listen { id: ListenerId(0), socket, traffic: Traffic::Multiplexed };
-        let reactor = Reactor::new(probe, vec![listen], tls, signals).unwrap();
+        let reactor = Reactor::new(probe, vec![listen], tls, signals, |job| job).unwrap();
         let handle = reactor.handle();
         let thread = thread::spawn(move || reactor.run());
         Self { address, handle, heard, thread: Some(thread) }

@@ -3,7 +3,7 @@
 use mesh_protocol::App;
 
 use super::{Answer, AppNode, Death, Fault, Life, LinkRules, Network, NodeId, Resident, World};
-use super::{Duration, IDLE_TURNS_MAX, draw};
+use super::{Duration, IDLE_TURNS_MAX, Instant, draw, node};
 
 impl World {
     /// What links between any two nodes are made of, unless told otherwise for the two.
@@ -55,8 +55,19 @@ impl World {
 
     /// Another process takes over a node's name and addresses; the old one, if any, exits.
     pub fn restart<A: App + 'static>(&mut self, id: NodeId, app: A) {
+        self.restart_with(id, app, node::nobody);
+    }
+
+    /// The same with somebody for its jobs, as for [`World::add_app_with`].
+    pub fn restart_with<A: App + 'static>(
+        &mut self,
+        id: NodeId,
+        app: A,
+        worker: impl FnMut(A::Job, Instant) -> (Duration, A::Answer) + 'static,
+    ) {
         self.network.borrow_mut().revive(id);
-        let node = AppNode::new(app, draw::fork(&mut self.rng), id, &self.network);
+        let rng = draw::fork(&mut self.rng);
+        let node = AppNode::new(app, rng, id, &self.network, Box::new(worker));
         let resident = &mut self.nodes[id.index()];
         resident.node = Box::new(node);
         resident.busy = true;

@@ -1,0 +1,142 @@
+//! Answering the ingress's question who this agent is.
+//!
+//! A proof takes credentials, and getting those may take files and other hosts: the shell makes it
+//! beside the loop. What is decided here is whether to give one at all. A proof names the ingress
+//! it is for, so the agent looks first whether that is the one it dialled: otherwise whoever lures
+//! an agent could pass its proof on to the real ingress.
+
+use std::time::Duration;
+
+use mesh_protocol::control::{self, Challenge, Proof};
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::proof::Binding;
+use mesh_protocol::{ConnId, Context};
+
+use crate::agent::Agent;
+use crate::config::Identity;
+use crate::tunnel::Phase;
+
+/// How long the credentials, and then the ingress's own questions to AWS, may take.
+pub(crate) const PROVING: Duration = Duration::from_secs(30);
+
+/// Work for the shell, which may read files and ask other hosts.
+#[derive(Debug)]
+pub enum Job {
+    /// Make a proof of identity.
+    Prove {
+        /// For which tunnel.
+        conn: ConnId,
+        /// What the ingress wants proved.
+        question: Question,
+    },
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub enum Answer {
+    /// The proof, or a sentence about why there is none.
+    Proved {
+        /// For which tunnel.
+        conn: ConnId,
+        /// See above.
+        outcome: Result<Proof, String>,
+    },
+}
+
+/// A challenge, and the HELLO it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Which ingress asks.
+    pub server_id: String,
+    /// Its nonce for this connection.
+    pub nonce: String,
+    /// The digest of our HELLO.
+    pub hello: String,
+    /// The kinds of proof it takes.
+    pub methods: Vec<String>,
+}
+
+impl Question {
+    /// What the proof is to be bound to.
+    #[must_use]
+    pub fn binding(&self) -> Binding<'_> {
+        Binding { server_id: &self.server_id, nonce: &self.nonce, hello: &self.hello }
+    }
+
+    /// Whether this kind of proof is taken.
+    #[must_use]
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods.iter().any(|known| known == method)
+    }
+}
+
+impl Agent {
+    /// The ingress wants to know who this agent is.
+    pub(crate) fn challenged(&mut self, conn: ConnId, payload: &[u8], cx: &mut Context<'_>) {
+        let challenge = match control::decode::<Challenge>(payload) {
+            Ok(challenge) => challenge,
+            Err(error) => return self.fail_proof(conn, &format!("bad CHALLENGE: {error}"), cx),
+        };
+        if let Err(why) = self.check(&challenge) {
+            return self.fail_proof(conn, &why, cx);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        match std::mem::replace(&mut tunnel.phase, Phase::Over) {
+            Phase::Greeting(link) => tunnel.phase = Phase::Proving { link, since: cx.now },
+            phase @ (Phase::Connecting
+            | Phase::Upgrading { .. }
+            | Phase::Proving { .. }
+            | Phase::Serving(_)
+            | Phase::Over) => {
+                tunnel.phase = phase;
+                return self.fail_proof(conn, "CHALLENGE frame out of order", cx);
+            }
+        }
+        let Challenge { server_id, nonce, methods } = challenge;
+        let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
+        self.jobs.push_back(Job::Prove { conn, question });
+        self.conns.touch(conn);
+    }
+
+    /// The proof is made, or cannot be.
+    pub(crate) fn proved(
+        &mut self,
+        conn: ConnId,
+        outcome: Result<Proof, String>,
+        cx: &mut Context<'_>,
+    ) {
+        // The tunnel may be gone by now, and its name is never another's.
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Phase::Proving { link, .. } = &mut tunnel.phase else { return };
+        match outcome {
+            Ok(proof) => {
+                link.session.send(FrameKind::Proof, &control::encode(&proof));
+                self.conns.touch(conn);
+            }
+            Err(why) => self.fail_proof(conn, &why, cx),
+        }
+    }
+
+    fn check(&self, challenge: &Challenge) -> Result<(), String> {
+        if self.config.identity == Identity::Skip {
+            return Err("the ingress asks for a proof of identity, and --skip-iam-validation \
+                        keeps this agent from giving one"
+                .to_owned());
+        }
+        let Challenge { server_id, .. } = challenge;
+        let expected = &self.config.server_id;
+        if !server_id.eq_ignore_ascii_case(expected) {
+            return Err(format!(
+                "the ingress calls itself {server_id:?}, and this agent dialled {expected:?}: \
+                 proving its identity to a stranger would let that one pose as this agent; if it \
+                 is the right ingress, set --server-id here, or there"
+            ));
+        }
+        Ok(())
+    }
+
+    fn fail_proof(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
+        log::error!("{why}");
+        self.end_tunnel(conn, crate::registration::NORMAL, "no proof of identity", cx);
+    }
+}

@@ -1,0 +1,115 @@
+//! An application's blocking work, done on threads beside the loop.
+//!
+//! ```text
+//!   App::poll_job ---> Jobs::start ---> a helper thread: the worker
+//!        ^ only while a thread is free       |
+//!   App::handle_answer <--- Mailbox <--------'
+//! ```
+//!
+//! Nothing waits in here: a job is taken only when a thread is free for it, so the queue is the
+//! application's, which knows for whom it is still worth the while.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use mio::Waker;
+
+use crate::Handle;
+use crate::offload::Offload;
+
+/// Does the application's jobs, on whatever thread.
+pub(crate) type Worker<J, A> = dyn Fn(J) -> A + Send + Sync;
+
+/// Jobs at once. Each mostly waits for an answer from the network.
+const AT_ONCE: usize = 16;
+
+/// The jobs under way, and what came of others.
+pub(crate) struct Jobs<J, A> {
+    worker: Arc<Worker<J, A>>,
+    offload: Offload,
+    under_way: usize,
+    mailbox: Mailbox<A>,
+    answers: Receiver<(Source, A)>,
+}
+
+/// Tells a running application something from any thread, as if it were the answer to a job.
+#[derive(Debug)]
+pub struct Mailbox<A> {
+    sender: Sender<(Source, A)>,
+    waker: Arc<Waker>,
+}
+
+/// Who has an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A thread that is free again.
+    Worker,
+    /// Another part of the program.
+    Other,
+}
+
+impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
+    pub(crate) fn new(worker: impl Fn(J) -> A + Send + Sync + 'static, handle: &Handle) -> Self {
+        let (sender, answers) = mpsc::channel();
+        Self {
+            worker: Arc::new(worker),
+            offload: Offload::new(AT_ONCE),
+            under_way: 0,
+            mailbox: Mailbox { sender, waker: handle.waker() },
+            answers,
+        }
+    }
+
+    /// Whether somebody is free.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.under_way < AT_ONCE
+    }
+
+    /// Has a job done.
+    ///
+    /// # Errors
+    /// There can be no threads: then nothing that blocks can ever be done.
+    pub(crate) fn start(&mut self, job: J) -> io::Result<()> {
+        let (worker, mailbox) = (Arc::clone(&self.worker), self.mailbox.clone());
+        self.offload
+            .submit(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// The next answer.
+    pub(crate) fn poll_answer(&mut self) -> Option<A> {
+        let (source, answer) = self.answers.try_recv().ok()?;
+        if source == Source::Worker {
+            self.under_way -= 1;
+        }
+        Some(answer)
+    }
+
+    pub(crate) fn mailbox(&self) -> Mailbox<A> {
+        self.mailbox.clone()
+    }
+}
+
+impl<A> Mailbox<A> {
+    /// Tells it. Once the reactor has ended, nothing happens.
+    pub fn tell(&self, answer: A) {
+        self.post(Source::Other, answer);
+    }
+
+    fn post(&self, source: Source, answer: A) {
+        if self.sender.send((source, answer)).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+impl<A> Clone for Mailbox<A> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), waker: Arc::clone(&self.waker) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

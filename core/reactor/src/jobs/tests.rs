@@ -1,0 +1,63 @@
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use super::{AT_ONCE, Jobs};
+use crate::Handle;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits as a loop does: until the waker says that there is something to look at.
+fn wait_answer<J: Send + 'static, A: Send + 'static>(poll: &mut Poll, jobs: &mut Jobs<J, A>) -> A {
+    let (mut events, due) = (Events::with_capacity(8), Instant::now() + PATIENCE);
+    loop {
+        if let Some(answer) = jobs.poll_answer() {
+            return answer;
+        }
+        assert!(Instant::now() < due, "an answer in time");
+        poll.poll(&mut events, Some(PATIENCE)).unwrap();
+    }
+}
+
+#[test]
+fn jobs_are_done_elsewhere_and_their_answers_wake_the_loop() {
+    let mut poll = Poll::new().unwrap();
+    let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
+    let here = std::thread::current().id();
+    let mut jobs = Jobs::new(move |job: u32| (job * 2, std::thread::current().id()), &handle);
+    jobs.start(21).unwrap();
+    let (answer, thread) = wait_answer(&mut poll, &mut jobs);
+    assert_eq!(answer, 42);
+    assert_ne!(thread, here);
+}
+
+#[test]
+fn no_more_jobs_are_taken_than_can_be_done() {
+    let mut poll = Poll::new().unwrap();
+    let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let mut jobs = Jobs::new(
+        move |job: usize| {
+            gate.lock().unwrap().recv().unwrap();
+            job
+        },
+        &handle,
+    );
+    let mut started = 0;
+    while jobs.has_room() {
+        jobs.start(started).unwrap();
+        started += 1;
+    }
+    assert_eq!(started, AT_ONCE);
+    // What somebody else tells frees nobody.
+    jobs.mailbox().tell(1000);
+    assert_eq!(wait_answer(&mut poll, &mut jobs), 1000);
+    assert!(!jobs.has_room());
+    release.send(()).unwrap();
+    wait_answer(&mut poll, &mut jobs);
+    assert!(jobs.has_room());
+    drop(release);
+}
