@@ -12,9 +12,11 @@ use serde_json::json;
 
 use crate::access_log::Head;
 use crate::config::Timeouts;
+use crate::identity::LaunchType;
 use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::Gauge;
 use crate::replies::{self, Format, Reason};
+use crate::verification::EcsStanding;
 
 /// A connection to the health port or, before its upgrade, to the agents' port.
 #[derive(Debug)]
@@ -60,8 +62,8 @@ impl Admin {
 impl Ingress {
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if self.identity.is_empty() {
-            self.identity = format!("{:016x}", cx.rng.bits());
+        if self.instance.is_empty() {
+            self.instance = format!("{:016x}", cx.rng.bits());
         }
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)
@@ -235,8 +237,20 @@ impl Ingress {
                 "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
                 "tunnels": self.tunnels.len(),
                 "hosts": hosts,
+                "identity": self.identity_state(),
             }),
         )
+    }
+
+    /// Whether those can be asked who know agents; never why this process should be replaced.
+    fn identity_state(&self) -> serde_json::Value {
+        match self.verifier.silent() {
+            None => json!("ok"),
+            Some(since) => {
+                let seconds = self.now.saturating_duration_since(since).as_secs();
+                json!({ "ecs": "unreachable", "seconds": seconds })
+            }
+        }
     }
 
     fn ready(&self) -> Page {
@@ -253,6 +267,10 @@ impl Ingress {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let healthy = self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count();
         let up = self.now.saturating_duration_since(self.started).as_secs();
+        let silent = self
+            .verifier
+            .silent()
+            .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
         let gauge = |name, help, value| Gauge { name, help, value };
         let gauges = [
             gauge("mesh_uptime_seconds", "Since the process began.", up),
@@ -261,6 +279,8 @@ impl Ingress {
             gauge("mesh_requests_in_flight", "Exchanges in progress.", count(self.in_flight)),
             gauge("mesh_tunnels", "Registered agents.", count(self.tunnels.len())),
             gauge("mesh_tunnels_available", "Agents that take requests.", count(healthy)),
+            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(self.jobs.len())),
+            gauge("mesh_ecs_silent_seconds", "Since ECS last answered; 0 if it does.", silent),
         ];
         let routes: Vec<_> = self.routes.iter().collect();
         let labels = |index: usize| {
@@ -270,6 +290,15 @@ impl Ingress {
         let written = self.metrics.write(&mut body, labels, &gauges);
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
+    }
+
+    fn ecs_state(&self, EcsStanding { facts, confirmed, .. }: &EcsStanding) -> serde_json::Value {
+        json!({
+            "cluster": facts.cluster_name,
+            "service": facts.service,
+            "launch_type": facts.launch_type.map(LaunchType::as_str),
+            "confirmed_seconds_ago": self.now.saturating_duration_since(*confirmed).as_secs(),
+        })
     }
 
     fn services(&self) -> Page {
@@ -285,6 +314,9 @@ impl Ingress {
                     "hosts": tunnel.hello.hosts,
                     "agent_version": tunnel.hello.version,
                     "peer": tunnel.peer.to_string(),
+                    "principal": tunnel.standing.principal.as_ref().map(ToString::to_string),
+                    "proof": tunnel.standing.method(),
+                    "ecs": tunnel.standing.ecs.as_ref().map(|ecs| self.ecs_state(ecs)),
                     "healthy": tunnel.is_healthy,
                     "health_reason": tunnel.health_reason,
                     "draining": tunnel.is_draining,

@@ -1,6 +1,9 @@
 //! What the operator decides about an ingress. Whoever builds a [`Config`] validates it.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::identity::Policy;
 
 /// Everything configurable about an ingress, defaults included.
 #[derive(Debug, Clone)]
@@ -9,6 +12,8 @@ pub struct Config {
     pub traffic_port: u16,
     /// Who may register.
     pub admission: Admission,
+    /// How identities are asked for and verified, with [`Admission::Policy`].
+    pub identity: IdentityChecks,
     /// Whether each answer is logged.
     pub access_log: AccessLog,
     /// Bounds on time.
@@ -18,12 +23,53 @@ pub struct Config {
 }
 
 /// Who may register hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Admission {
     /// Nothing is configured: agents from loopback addresses only.
     Loopback,
     /// Anyone who can connect, by `--skip-iam-validation`; each registration is warned about.
     Anyone,
+    /// Those whom this policy allows to.
+    Policy(Box<Policy>),
+}
+
+/// How identities are asked for and verified.
+#[derive(Clone)]
+pub struct IdentityChecks {
+    /// The names by which agents dial this ingress, in lower case; proofs are bound to one.
+    pub server_ids: Vec<String>,
+    /// What makes nonces unpredictable: random, and new for each process.
+    pub nonce_key: [u8; 32],
+    /// A host, perhaps with a port, that proofs may be signed for besides STS's own.
+    pub sts_host: Option<String>,
+    /// Between two questions to ECS about a registered agent.
+    pub recheck: Duration,
+    /// How long a registration lasts that ECS does not confirm because it cannot be reached.
+    pub grace: Duration,
+}
+
+impl fmt::Debug for IdentityChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server_ids, nonce_key: _, sts_host, recheck, grace } = self;
+        f.debug_struct("IdentityChecks")
+            .field("server_ids", server_ids)
+            .field("sts_host", sts_host)
+            .field("recheck", recheck)
+            .field("grace", grace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for IdentityChecks {
+    fn default() -> Self {
+        Self {
+            server_ids: Vec::new(),
+            nonce_key: [0; 32],
+            sts_host: None,
+            recheck: Duration::from_secs(60),
+            grace: Duration::from_secs(900),
+        }
+    }
 }
 
 /// In which form answers to callers are logged.
@@ -89,6 +135,7 @@ impl Default for Config {
         Self {
             traffic_port: 8080,
             admission: Admission::Loopback,
+            identity: IdentityChecks::default(),
             access_log: AccessLog::Off,
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -1,5 +1,6 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::registration::Registration;
 use crate::routes::Routes;
 use crate::tunnel::{TunnelId, Tunnels};
+use crate::verification::Verifier;
 
 /// The listener for callers: the load balancer's target.
 pub const TRAFFIC: ListenerId = ListenerId(0);
@@ -36,7 +38,7 @@ pub struct Ingress {
     pub(crate) callers: Callers,
     pub(crate) drain: Drain,
     /// What tells this process from others; empty until an agent asks.
-    pub(crate) identity: String,
+    pub(crate) instance: String,
     pub(crate) started: Instant,
     /// The time of the present call.
     pub(crate) now: Instant,
@@ -46,6 +48,11 @@ pub struct Ingress {
     pub(crate) in_flight: usize,
     /// Connections that are neither callers' nor tunnels.
     pub(crate) others: usize,
+    /// For the shell.
+    ///
+    /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) verifier: Verifier,
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
     /// Empty buffers for request heads, so that a request allocates none.
@@ -88,11 +95,13 @@ impl Ingress {
             metrics: Metrics::default(),
             callers: Callers::default(),
             drain: Drain::default(),
-            identity: String::new(),
+            instance: String::new(),
             started: now,
             now,
             in_flight: 0,
             others: 0,
+            jobs: VecDeque::new(),
+            verifier: Verifier::default(),
             registered: 0,
             spare_heads: Vec::new(),
         }
@@ -199,10 +208,22 @@ impl App for Ingress {
             Event::Progress { conn } => self.progress(conn, cx),
             Event::Deadline { conn } => self.expired(conn, cx),
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
-            Event::Tick => self.drain_expired(cx),
+            Event::Tick => {
+                self.drain_expired(cx);
+                self.recheck_if_due(cx);
+            }
             Event::Drain => self.begin_drain(cx),
             Event::Connected { .. } => {}
         }
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        self.next_job()
+    }
+
+    fn handle_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        self.take_answer(answer, cx);
     }
 
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -220,12 +241,13 @@ impl App for Ingress {
         match &connection.state {
             Conn::Downstream(downstream) => Some(downstream.deadline(&connection.io, timeouts).0),
             Conn::Admin(admin) => Some(admin.deadline(&connection.io, timeouts)),
-            Conn::Registration(registration) => Some(registration.since + timeouts.registration),
+            Conn::Registration(registration) => Some(registration.deadline(timeouts)),
             Conn::Tunnel => Some(self.tunnels.get(TunnelId(conn))?.link.deadline()),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.drain.deadline(&self.config.timeouts)
+        let drain = self.drain.deadline(&self.config.timeouts);
+        drain.into_iter().chain(self.verifier.deadline()).min()
     }
 }

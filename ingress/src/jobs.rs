@@ -1,9 +1,122 @@
 //! Work that blocks: questions to AWS, asked by the shell beside the loop.
+//!
+//! A queue of the ingress's own holds what waits, at most one job for each agent and some more
+//! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
+//! STS says is kept for another time: each proof is for one connection.
+
+use mesh_protocol::{ConnId, Context};
+
+use crate::identity::{EcsAnswers, EcsQuestion, Policy, StsRequest};
+use crate::ingress::{Conn, Ingress};
 
 /// What the shell is to do.
 #[derive(Debug)]
-pub enum Job {}
+pub enum Job {
+    /// Have STS say who signed this.
+    Identify {
+        /// Who is to be identified.
+        conn: ConnId,
+        /// The request as the agent signed it.
+        request: StsRequest,
+        /// When it says that it did: `20261120T161426Z`. It has to be now, about.
+        date: String,
+    },
+    /// Ask ECS about an agent that wants to register.
+    Inspect {
+        /// Who it is.
+        conn: ConnId,
+        /// What to ask.
+        question: EcsQuestion,
+    },
+    /// Ask ECS about registered agents.
+    Recheck {
+        /// Who they are.
+        conns: Vec<ConnId>,
+        /// What to ask.
+        question: EcsQuestion,
+    },
+}
 
 /// What came of a job, or what changed meanwhile.
 #[derive(Debug)]
-pub enum Answer {}
+pub enum Answer {
+    /// Of [`Job::Identify`].
+    Identified {
+        /// Who is identified.
+        conn: ConnId,
+        /// What STS says.
+        outcome: Result<Caller, Failure>,
+    },
+    /// Of [`Job::Inspect`].
+    Inspected {
+        /// Whom it is about.
+        conn: ConnId,
+        /// What ECS says.
+        outcome: Result<EcsAnswers, Failure>,
+    },
+    /// Of [`Job::Recheck`].
+    Rechecked {
+        /// Whom it is about.
+        conns: Vec<ConnId>,
+        /// What ECS says.
+        outcome: Result<EcsAnswers, Failure>,
+    },
+    /// The operator changed the rules.
+    Policy(Box<Policy>),
+}
+
+/// Somebody as STS knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The ARN.
+    pub arn: String,
+    /// The account, 12 digits.
+    pub account: String,
+}
+
+/// Why AWS gave no answer that helps. Both are sentences without anything secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It refused. Of STS it is for the agent's operator; of ECS for the ingress's.
+    Refused(String),
+    /// It could not be asked, or did not say anything that makes sense.
+    Unreachable(String),
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The Security Token Service.
+    Sts,
+    /// The Elastic Container Service.
+    Ecs,
+}
+
+impl Ingress {
+    /// The next job that is still wanted.
+    pub(crate) fn next_job(&mut self) -> Option<Job> {
+        while let Some(job) = self.jobs.pop_front() {
+            let is_wanted = match &job {
+                Job::Identify { conn, .. } | Job::Inspect { conn, .. } => {
+                    let connection = self.conns.get(*conn);
+                    connection.is_some_and(|one| matches!(one.state, Conn::Registration(_)))
+                }
+                Job::Recheck { .. } => true,
+            };
+            if is_wanted {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// Takes in what came of a job.
+    pub(crate) fn take_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
+        match answer {
+            Answer::Identified { conn, outcome } => self.identified(conn, outcome, cx),
+            Answer::Inspected { conn, outcome } => self.inspected(conn, &outcome, cx),
+            Answer::Rechecked { conns, outcome } => self.rechecked(&conns, &outcome, cx),
+            Answer::Policy(policy) => self.change_policy(policy, cx),
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 mod access_log;
 pub mod admin;
+pub mod admission;
+mod audit;
 pub mod balance;
 pub mod callers;
 pub mod config;
@@ -13,6 +15,7 @@ pub mod downstream;
 mod drain;
 mod ending;
 mod exchange;
+pub mod identity;
 pub mod ingress;
 pub mod invariants;
 pub mod jobs;
@@ -23,6 +26,7 @@ mod requests;
 mod responses;
 pub mod routes;
 pub mod tunnel;
+mod verification;
 
-pub use config::{AccessLog, Admission, Config, Limits, Timeouts};
+pub use config::{AccessLog, Admission, Config, IdentityChecks, Limits, Timeouts};
 pub use ingress::{ADMIN, Ingress, TRAFFIC, TUNNEL};

@@ -3,6 +3,9 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use mesh_protocol::control::RefusalCode;
+
+use crate::jobs::{Authority, Failure};
 use crate::replies::Reason;
 use crate::routes::RouteId;
 
@@ -22,11 +25,15 @@ pub struct Metrics {
     pub caller_aborts: u64,
     /// Requests given to a second agent.
     pub retries: u64,
-    /// Registrations accepted, refused, and lost again.
-    pub registrations: u64,
-    /// See above.
-    pub registrations_refused: u64,
-    /// See above.
+    /// Registrations by the kind of proof, in the order of [`METHODS`].
+    registered: [u64; METHODS.len()],
+    /// Registrations refused, by [`CODES`].
+    refused: [u64; CODES.len()],
+    /// Registrations withdrawn, by [`CODES`].
+    withdrawn: [u64; CODES.len()],
+    /// Questions to AWS, by [`AUTHORITIES`] and outcome.
+    checks: [[u64; OUTCOMES.len()]; AUTHORITIES.len()],
+    /// Tunnels that ended.
     pub tunnels_lost: u64,
     /// Agents ejected for failing.
     pub ejections: u64,
@@ -43,6 +50,22 @@ struct Requests {
     request_bytes: u64,
     response_bytes: u64,
 }
+
+/// The kinds of proof, as [`crate::admission::Standing::method`] names them.
+const METHODS: [&str; 4] = ["none", "iam", "token", "certificate"];
+/// Why registrations are refused or withdrawn.
+const CODES: [(RefusalCode, &str); 6] = [
+    (RefusalCode::Unauthenticated, "unauthenticated"),
+    (RefusalCode::Forbidden, "forbidden"),
+    (RefusalCode::Invalid, "invalid"),
+    (RefusalCode::Overloaded, "overloaded"),
+    (RefusalCode::Draining, "draining"),
+    (RefusalCode::Unavailable, "unavailable"),
+];
+/// Who is asked about agents.
+const AUTHORITIES: [(Authority, &str); 2] = [(Authority::Sts, "sts"), (Authority::Ecs, "ecs")];
+/// What they say.
+const OUTCOMES: [&str; 3] = ["answered", "refused", "unreachable"];
 
 /// Routes that have counters of their own: agents choose the labels, so there must be a bound.
 pub const HOSTS_MAX: usize = 500;
@@ -98,6 +121,39 @@ impl Metrics {
         }
     }
 
+    /// Counts a registration by its kind of proof.
+    pub fn registered(&mut self, method: &str) {
+        if let Some(index) = METHODS.iter().position(|known| *known == method) {
+            self.registered[index] += 1;
+        }
+    }
+
+    /// Counts a registration that was refused.
+    pub fn refused(&mut self, code: RefusalCode) {
+        if let Some(index) = CODES.iter().position(|(known, _)| *known == code) {
+            self.refused[index] += 1;
+        }
+    }
+
+    /// Counts a registration that was withdrawn.
+    pub fn withdrawn(&mut self, code: RefusalCode) {
+        if let Some(index) = CODES.iter().position(|(known, _)| *known == code) {
+            self.withdrawn[index] += 1;
+        }
+    }
+
+    /// Counts a question to AWS, and why it was not answered.
+    pub fn checked(&mut self, authority: Authority, failure: Option<&Failure>) {
+        let outcome = match failure {
+            None => 0,
+            Some(Failure::Refused(_)) => 1,
+            Some(Failure::Unreachable(_)) => 2,
+        };
+        if let Some(index) = AUTHORITIES.iter().position(|(known, _)| *known == authority) {
+            self.checks[index][outcome] += 1;
+        }
+    }
+
     /// How often the mesh answered itself for that reason.
     #[must_use]
     pub fn reason(&self, reason: Reason) -> u64 {
@@ -128,18 +184,13 @@ impl Metrics {
             ),
             ("mesh_caller_aborts_total", "Exchanges the caller abandoned.", self.caller_aborts),
             ("mesh_retries_total", "Requests given to a second agent.", self.retries),
-            ("mesh_registrations_total", "Registrations accepted.", self.registrations),
-            (
-                "mesh_registrations_refused_total",
-                "Registrations refused.",
-                self.registrations_refused,
-            ),
             ("mesh_tunnels_lost_total", "Tunnels that ended.", self.tunnels_lost),
             ("mesh_ejections_total", "Agents ejected for failing.", self.ejections),
         ];
         for (name, help, value) in counters {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}")?;
         }
+        self.write_registrations(out)?;
         let name = "mesh_errors_total";
         writeln!(out, "# HELP {name} Answers of the mesh itself.\n# TYPE {name} counter")?;
         for (reason, count) in Reason::ALL.iter().zip(self.reasons) {
@@ -152,6 +203,35 @@ impl Metrics {
         let others = ("host=\"\",service=\"\"".to_owned(), &self.others);
         let all: Vec<_> = named.chain([others]).collect();
         write_requests(out, &all)
+    }
+}
+
+impl Metrics {
+    fn write_registrations(&self, out: &mut String) -> fmt::Result {
+        let name = "mesh_registrations_total";
+        writeln!(out, "# HELP {name} Registrations by kind of proof.\n# TYPE {name} counter")?;
+        for (method, count) in METHODS.iter().zip(self.registered) {
+            writeln!(out, "{name}{{method=\"{method}\"}} {count}")?;
+        }
+        let families = [
+            ("mesh_registrations_refused_total", "Registrations refused.", self.refused),
+            ("mesh_registrations_withdrawn_total", "Registrations withdrawn.", self.withdrawn),
+        ];
+        for (name, help, counts) in families {
+            writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;
+            for ((_, reason), count) in CODES.iter().zip(counts) {
+                writeln!(out, "{name}{{reason=\"{reason}\"}} {count}")?;
+            }
+        }
+        let name = "mesh_identity_checks_total";
+        writeln!(out, "# HELP {name} Questions to AWS about agents.\n# TYPE {name} counter")?;
+        for ((_, service), counts) in AUTHORITIES.iter().zip(self.checks) {
+            for (outcome, count) in OUTCOMES.iter().zip(counts) {
+                let labels = format!("service=\"{service}\",outcome=\"{outcome}\"");
+                writeln!(out, "{name}{{{labels}}} {count}")?;
+            }
+        }
+        Ok(())
     }
 }
 

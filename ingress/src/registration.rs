@@ -7,48 +7,110 @@
 //!     |          101               |
 //!     |<---------------------------|
 //!     | HELLO                      |
-//!     |--------------------------->|   who, which hosts
-//!     |   (CHALLENGE / PROOF)      |   where an identity is asked for
+//!     |--------------------------->|   Greeting: who, which hosts
+//!     |          CHALLENGE         |
+//!     |<---------------------------|   where an identity is asked for
+//!     | PROOF                      |
+//!     |--------------------------->|   Challenged, then Verifying while AWS is asked
 //!     |          WELCOME | REFUSED |
 //!     |<---------------------------|
 //! ```
+//!
+//! Nothing is routed to an agent before its WELCOME, and one that does not get there in time is
+//! cut. `admission` decides; here is what goes over the wire.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use mesh_protocol::control::{self, Hello, RefusalCode, Refused, Welcome};
+use mesh_protocol::control::{self, Hello, Proof, RefusalCode, Refused, Welcome};
 use mesh_protocol::http1::RequestHead;
-use mesh_protocol::mux::{Event, FrameKind, Session, Side, Turn};
+use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
 use mesh_protocol::ws::{self, Role};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link, proof};
 
-use crate::config::Admission;
+use crate::admission::{Applicant, Standing, claim};
+use crate::audit;
+use crate::config::Timeouts;
+use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
-use crate::routes;
 use crate::tunnel::{Tunnel, TunnelId};
+use crate::verification::Asked;
 
 /// An agent that has not been welcomed yet.
 #[derive(Debug)]
 pub struct Registration {
-    link: Link,
-    peer: SocketAddr,
-    pub(crate) since: Instant,
+    pub(crate) link: Link,
+    pub(crate) peer: SocketAddr,
+    /// When its connection became a WebSocket.
+    since: Instant,
+    /// The host that it dialled, in lower case and without its port, as its upgrade says.
+    pub(crate) dialled: String,
+    /// What its HELLO said.
+    ///
+    /// Invariant: there in all phases between Greeting and Over.
+    pub(crate) applicant: Option<Applicant>,
+    pub(crate) phase: Phase,
 }
 
-/// Why an agent is not registered.
-struct Refusal {
-    code: RefusalCode,
-    reason: String,
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Its HELLO is awaited.
+    Greeting,
+    /// Its PROOF is awaited.
+    Challenged { server_id: String, nonce: String },
+    /// STS is asked who made the proof.
+    Identifying { since: Instant },
+    /// ECS is asked whether what the agent says of itself is so.
+    Inspecting { principal: Principal, asked: Asked, since: Instant },
+    /// Decided; the connection is about to close, or is a tunnel by now.
+    Over,
 }
+
+/// Why an agent is not registered, or not any more.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: RefusalCode,
+    /// For the agent's operator.
+    pub(crate) reason: String,
+}
+
+/// What an agent sent.
+enum Received {
+    Hello { hello: Box<Hello>, digest: String },
+    Proof(Box<Proof>),
+}
+
+/// A breach of the registration's policy (RFC 6455 7.4.1).
+pub(crate) const POLICY_VIOLATION: u16 = 1008;
+/// How long AWS may be asked about one agent, waiting in line included. Agents wait for 30 s.
+const VERIFYING: Duration = Duration::from_secs(25);
 
 impl Refusal {
-    fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 }
 
-/// A breach of the registration's policy (RFC 6455 7.4.1).
-const POLICY_VIOLATION: u16 = 1008;
+impl Registration {
+    /// What it asks for.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        let hello = &self.applicant.as_ref().expect("nobody is decided about before HELLO").hello;
+        claim(hello)
+    }
+
+    /// When it has taken too long.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+        match &self.phase {
+            Phase::Greeting | Phase::Challenged { .. } | Phase::Over => {
+                self.since + timeouts.registration
+            }
+            Phase::Identifying { since, .. } | Phase::Inspecting { since, .. } => {
+                *since + VERIFYING
+            }
+        }
+    }
+}
 
 impl Ingress {
     /// Whether one more agent may try to register.
@@ -69,7 +131,7 @@ impl Ingress {
         peer: SocketAddr,
         tx: &mut Buf,
     ) -> Result<Conn, ws::Error> {
-        ws::upgrade::accept(head, &self.identity, tx)?;
+        ws::upgrade::accept(head, &self.instance, tx)?;
         let limits = &self.config.limits;
         let session = Session::new(
             Side::Opener,
@@ -79,36 +141,66 @@ impl Ingress {
             limits.tunnel_bytes,
         );
         let link = Link::new(Role::Server, session, self.config.timeouts.echo, self.now);
-        Ok(Conn::Registration(Box::new(Registration { link, peer, since: self.now })))
+        let dialled = head
+            .field("host")
+            .map(|field| host_of(&String::from_utf8_lossy(field)))
+            .unwrap_or_default();
+        let since = self.now;
+        let (applicant, phase) = (None, Phase::Greeting);
+        let registration = Registration { link, peer, since, dialled, applicant, phase };
+        Ok(Conn::Registration(Box::new(registration)))
     }
 
-    /// Reads frames until the agent has introduced itself.
+    /// Reads frames until the agent is decided about.
     pub(crate) fn advance_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(Connection { io, state: Conn::Registration(registration) }) =
-            self.conns.get_mut(conn)
-        else {
-            return;
-        };
-        if io.rx_eof {
-            return io.close(Closing::AfterFlush);
-        }
-        let outcome = read_hello(registration, &mut io.rx, cx.now);
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(hello)) => self.introduce(conn, hello, cx),
-            Err(error) => {
-                let peer = registration.peer;
-                log::info!("an agent from {peer} broke the protocol: {error}");
-                let refusal = Refusal::new(RefusalCode::Invalid, error.to_string());
-                self.refuse_registration(conn, &refusal, cx);
+        loop {
+            let Some(Connection { io, state: Conn::Registration(registration) }) =
+                self.conns.get_mut(conn)
+            else {
+                return;
+            };
+            if io.rx_eof {
+                return io.close(Closing::AfterFlush);
+            }
+            if matches!(registration.phase, Phase::Over) {
+                return;
+            }
+            match read_frame(registration, &mut io.rx, cx.now) {
+                Ok(None) => return,
+                Ok(Some(Received::Hello { hello, digest })) => {
+                    self.introduce(conn, *hello, digest, cx);
+                }
+                Ok(Some(Received::Proof(proof))) => self.examine(conn, &proof, cx),
+                Err(error) => {
+                    let refusal = Refusal::new(RefusalCode::Invalid, error.to_string());
+                    return self.refuse_agent(conn, None, &refusal, cx);
+                }
             }
         }
     }
 
-    /// The agent did not introduce itself in time.
+    /// The agent took too long, or AWS did.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let refusal = Refusal::new(RefusalCode::Invalid, "no registration in time");
-        self.refuse_registration(conn, &refusal, cx);
+        let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
+        else {
+            return;
+        };
+        if registration.deadline(&self.config.timeouts) > cx.now {
+            return;
+        }
+        let refusal = match &registration.phase {
+            Phase::Greeting | Phase::Over => {
+                Refusal::new(RefusalCode::Invalid, "no registration in time")
+            }
+            Phase::Challenged { .. } => {
+                Refusal::new(RefusalCode::Unauthenticated, "no proof of identity in time")
+            }
+            Phase::Identifying { .. } | Phase::Inspecting { .. } => Refusal::new(
+                RefusalCode::Unavailable,
+                "AWS did not answer the ingress's questions about this agent in time",
+            ),
+        };
+        self.refuse_agent(conn, None, &refusal, cx);
     }
 
     /// Sends what waits in a registration's link.
@@ -123,61 +215,15 @@ impl Ingress {
         }
     }
 
-    /// Decides about an agent that said hello.
-    fn introduce(&mut self, conn: ConnId, hello: Hello, cx: &mut Context<'_>) {
-        let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
-        else {
-            return;
-        };
-        let peer = registration.peer;
-        match self.admit(hello, peer) {
-            Ok(hello) => self.register(conn, hello, peer, cx),
-            Err(refusal) => self.refuse_registration(conn, &refusal, cx),
-        }
-    }
-
-    /// Checks what the agent wants, and whether it may.
-    fn admit(&self, mut hello: Hello, peer: SocketAddr) -> Result<Hello, Refusal> {
-        let invalid = |reason: String| Refusal::new(RefusalCode::Invalid, reason);
-        if hello.hosts.is_empty() {
-            return Err(invalid("no host to register".to_owned()));
-        }
-        if hello.hosts.len() > self.config.limits.hosts_per_tunnel {
-            return Err(invalid(format!("{} hosts are too many", hello.hosts.len())));
-        }
-        for host in &mut hello.hosts {
-            match routes::normalize(host) {
-                Some(pattern) => *host = pattern,
-                None => return Err(invalid(format!("{host:?} is no host name or pattern"))),
-            }
-        }
-        hello.hosts.sort_unstable();
-        hello.hosts.dedup();
-        if hello.window == 0 || hello.streams == 0 {
-            return Err(invalid("a window or number of streams of 0".to_owned()));
-        }
-        match self.config.admission {
-            Admission::Loopback if !peer.ip().to_canonical().is_loopback() => Err(Refusal::new(
-                RefusalCode::Unauthenticated,
-                "no authentication is configured at the ingress, so it accepts agents from \
-                 loopback addresses only",
-            )),
-            Admission::Loopback => Ok(hello),
-            Admission::Anyone => {
-                let hosts = hello.hosts.join(", ");
-                log::warn!("agent from {peer} registers {hosts} without any authentication");
-                Ok(hello)
-            }
-        }
-    }
-
     /// Welcomes an agent: requests may go to it from now on.
-    fn register(&mut self, conn: ConnId, hello: Hello, peer: SocketAddr, cx: &mut Context<'_>) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let state = std::mem::replace(&mut connection.state, Conn::Tunnel);
-        connection.io.rx_limit = TUNNEL_RX_MAX;
-        let Conn::Registration(registration) = state else { return };
-        let mut link = registration.link;
+    pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
+        let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
+        let Conn::Registration(registration) = std::mem::replace(state, Conn::Tunnel) else {
+            unreachable!("only registrations are decided about")
+        };
+        io.rx_limit = TUNNEL_RX_MAX;
+        let Registration { mut link, peer, applicant, .. } = *registration;
+        let Applicant { hello, .. } = applicant.expect("nobody is decided about before HELLO");
         self.registered += 1;
         self.others -= 1;
         let name = self.registered.to_string();
@@ -196,61 +242,95 @@ impl Ingress {
                 log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
             }
         }
-        log::info!(
-            "tunnel {name}: agent from {peer} registered {}, service {:?}, cluster {:?}, {}",
-            hello.hosts.join(", "),
-            hello.service,
-            hello.cluster,
-            if hello.healthy { "healthy" } else { "not yet healthy" },
-        );
-        self.metrics.registrations += 1;
-        self.tunnels.insert(id, Tunnel::new(link, name, hello, peer, cx.now));
+        audit::accepted(&name, peer, &hello, &standing);
+        self.metrics.registered(standing.method());
+        self.tunnels.insert(id, Tunnel::new(link, name, hello, peer, standing, cx.now));
         if self.drain.is_draining() {
             self.tell_to_move(id);
         }
-        // Frames may have followed the HELLO at once.
+        // Frames may have followed at once.
         self.advance_tunnel(id, cx);
     }
 
     /// Tells the agent why, and ends the connection.
-    fn refuse_registration(&mut self, conn: ConnId, refusal: &Refusal, cx: &mut Context<'_>) {
+    pub(crate) fn refuse_agent(
+        &mut self,
+        conn: ConnId,
+        principal: Option<&Principal>,
+        refusal: &Refusal,
+        cx: &mut Context<'_>,
+    ) {
         let Some(Connection { io, state: Conn::Registration(registration) }) =
             self.conns.get_mut(conn)
         else {
             return;
         };
-        log::warn!("refused the agent from {}: {}", registration.peer, refusal.reason);
+        if matches!(registration.phase, Phase::Over) {
+            return;
+        }
+        let hello = registration.applicant.as_ref().map(|applicant| &applicant.hello);
+        audit::refused(registration.peer, hello, principal, refusal);
+        registration.phase = Phase::Over;
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         registration.link.session.send(FrameKind::Refused, &control::encode(&refused));
         registration.link.close(POLICY_VIOLATION);
         registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         io.close(Closing::AfterFlush);
-        self.metrics.registrations_refused += 1;
+        self.metrics.refused(refusal.code);
     }
 }
 
-/// Reads the first frame, which is to be HELLO.
-fn read_hello(
+/// Reads the next frame that means something: HELLO first, PROOF when it was asked for.
+fn read_frame(
     registration: &mut Registration,
     rx: &mut Buf,
     now: Instant,
-) -> Result<Option<Hello>, link::Error> {
-    let out_of_order = link::Error::Session(mesh_protocol::mux::Error::OutOfOrder);
-    while let Some(event) = registration.link.poll_event(rx, now)? {
-        match event {
-            Event::Handled => {}
-            Event::Connection { kind: FrameKind::Hello, payload } => {
-                return control::decode(payload).map(Some).map_err(|error| {
-                    log::info!("unreadable HELLO: {error}");
-                    link::Error::Session(mesh_protocol::mux::Error::MalformedFrame)
-                });
+) -> Result<Option<Received>, link::Error> {
+    let Registration { link, phase, .. } = registration;
+    while let Some(event) = link.poll_event(rx, now)? {
+        match (event, &*phase) {
+            (Event::Handled, _) => {}
+            (Event::Connection { kind: FrameKind::Hello, payload }, Phase::Greeting) => {
+                let hello = Box::new(decode(payload, "HELLO")?);
+                let digest = proof::digest_hello(payload);
+                return Ok(Some(Received::Hello { hello, digest }));
             }
-            Event::Connection { .. }
-            | Event::Opened { .. }
-            | Event::Response { .. }
-            | Event::Data { .. }
-            | Event::Reset { .. } => return Err(out_of_order),
+            (Event::Connection { kind: FrameKind::Proof, payload }, Phase::Challenged { .. }) => {
+                return Ok(Some(Received::Proof(Box::new(decode(payload, "PROOF")?))));
+            }
+            (
+                Event::Connection { .. }
+                | Event::Opened { .. }
+                | Event::Response { .. }
+                | Event::Data { .. }
+                | Event::Reset { .. },
+                Phase::Greeting
+                | Phase::Challenged { .. }
+                | Phase::Identifying { .. }
+                | Phase::Inspecting { .. }
+                | Phase::Over,
+            ) => return Err(link::Error::Session(mux::Error::OutOfOrder)),
         }
     }
     Ok(None)
+}
+
+fn decode<'de, T: serde::Deserialize<'de>>(
+    payload: &'de [u8],
+    name: &str,
+) -> Result<T, link::Error> {
+    control::decode(payload).map_err(|error| {
+        log::info!("unreadable {name}: {error}");
+        link::Error::Session(mux::Error::MalformedFrame)
+    })
+}
+
+/// The name in a `Host` field, in lower case and without its port.
+fn host_of(field: &str) -> String {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match field.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        Some(_) | None => field,
+    };
+    name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
 }

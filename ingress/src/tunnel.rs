@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use mesh_protocol::control::Hello;
 use mesh_protocol::{ConnId, Link};
 
+use crate::admission::Standing;
+
 /// Names a tunnel: the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelId(pub(crate) ConnId);
@@ -29,6 +31,8 @@ pub struct Tunnel {
     pub hello: Hello,
     /// Where it connected from.
     pub peer: SocketAddr,
+    /// By what right it is registered.
+    pub standing: Standing,
     /// When it was registered.
     pub since: Instant,
     /// The state of the service behind it, as the agent sees it.
@@ -64,13 +68,21 @@ const EJECTIONS_MAX: u32 = 60;
 impl Tunnel {
     /// A tunnel whose registration is just accepted.
     #[must_use]
-    pub fn new(link: Link, name: String, hello: Hello, peer: SocketAddr, now: Instant) -> Self {
+    pub fn new(
+        link: Link,
+        name: String,
+        hello: Hello,
+        peer: SocketAddr,
+        standing: Standing,
+        now: Instant,
+    ) -> Self {
         let is_healthy = hello.healthy;
         Self {
             link,
             name,
             hello,
             peer,
+            standing,
             since: now,
             is_healthy,
             health_reason: String::new(),

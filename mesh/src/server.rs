@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use log::{info, warn};
+use mesh_ingress::jobs::{Answer, Failure, Job};
 use mesh_ingress::{ADMIN, AccessLog, Admission, Config, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
 use mesh_reactor::{ClientTls, Listen, Reactor, Signals};
@@ -66,7 +67,7 @@ fn run(start: Start) -> Result<(), Error> {
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
     let config = Config { traffic_port: traffic.address.port(), ..config };
-    let admission = config.admission;
+    let admission = config.admission.clone();
     let heard = [&traffic, &tunnels, &health].map(|socket| (socket.name, socket.address));
     let listeners = vec![
         traffic.listen(TRAFFIC, Traffic::Single),
@@ -76,7 +77,7 @@ fn run(start: Start) -> Result<(), Error> {
     let ingress = Ingress::new(config, Instant::now());
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let tls = ClientTls::web_roots();
-    let work = |job| match job {};
+    let work = unasked;
     let reactor = Reactor::new(ingress, listeners, tls, Signals::Handle, work).map_err(wrong)?;
     // Whoever reads these lines may send a signal: from here on it drains.
     info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
@@ -84,13 +85,23 @@ fn run(start: Start) -> Result<(), Error> {
         info!(target: LOG, "listening for {name} on {address}");
         output::say(&format!("listening {name} {address}"));
     }
-    warn_of(admission);
+    warn_of(&admission);
     reactor.run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
 }
 
-fn warn_of(admission: Admission) {
+/// The worker of an ingress that has nobody to ask.
+pub(crate) fn unasked(job: Job) -> Answer {
+    let nobody = || Failure::Unreachable("there is nobody to ask here".to_owned());
+    match job {
+        Job::Identify { conn, .. } => Answer::Identified { conn, outcome: Err(nobody()) },
+        Job::Inspect { conn, .. } => Answer::Inspected { conn, outcome: Err(nobody()) },
+        Job::Recheck { conns, .. } => Answer::Rechecked { conns, outcome: Err(nobody()) },
+    }
+}
+
+fn warn_of(admission: &Admission) {
     match admission {
         Admission::Loopback => warn!(
             target: LOG,
@@ -102,6 +113,7 @@ fn warn_of(admission: Admission) {
             "agents are accepted from everywhere without authentication (--skip-iam-validation): \
              whoever reaches the WebSocket port can take over any host"
         ),
+        Admission::Policy(_) => info!(target: LOG, "agents have to prove who they are"),
     }
 }
 

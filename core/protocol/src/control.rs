@@ -136,6 +136,8 @@ pub enum RefusalCode {
     Overloaded,
     /// The ingress is leaving.
     Draining,
+    /// Who could tell whether the agent may is not to be reached.
+    Unavailable,
     /// A code of a later version.
     #[serde(other)]
     Other,

@@ -5,6 +5,8 @@ use mesh_protocol::mux::{Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link};
 
+use crate::admission::Standing;
+
 use super::{Ejected, Tunnel, TunnelId, Tunnels};
 
 /// The name of a tunnel that no test connects.
@@ -35,7 +37,14 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         task: String::new(),
         container_instance: String::new(),
     };
-    Tunnel::new(link, "t1".to_owned(), hello, "127.0.0.1:1".parse().unwrap(), now)
+    Tunnel::new(
+        link,
+        "t1".to_owned(),
+        hello,
+        "127.0.0.1:1".parse().unwrap(),
+        Standing::default(),
+        now,
+    )
 }
 
 #[test]

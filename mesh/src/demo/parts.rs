@@ -66,7 +66,7 @@ impl Parts {
                 listener(ADMIN, sockets.health, Traffic::Single),
             ],
             Signals::Handle,
-            |job| match job {},
+            crate::server::unasked,
         )?;
         let agent = Part::start(
             "agent",
@@ -202,6 +202,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
     mesh_ingress::Config {
         traffic_port: addresses.traffic.port(),
         admission: Admission::Loopback,
+        identity: default.identity,
         access_log: default.access_log,
         timeouts: mesh_ingress::Timeouts { drain: DRAIN_TIMEOUT, ..default.timeouts },
         limits: default.limits,

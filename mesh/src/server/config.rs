@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_ingress::{AccessLog, Admission, Config, Limits, Timeouts};
+use mesh_ingress::{AccessLog, Admission, Config, IdentityChecks, Limits, Timeouts};
 use mesh_settings::{Error, Settings, value};
 
 /// Everything that an ingress needs to start.
@@ -35,6 +35,7 @@ impl Start {
         let config = Config {
             traffic_port: listen.traffic.port(),
             admission: admission(settings)?,
+            identity: IdentityChecks::default(),
             access_log: access_log(settings)?,
             timeouts: timeouts(settings)?,
             limits: limits(settings)?,

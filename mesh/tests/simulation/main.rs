@@ -8,14 +8,17 @@
 //! | --- | --- |
 //! | `stage` | an ingress, its agents, their services and the callers, and how a history ends |
 //! | `watch` | what is checked after each turn of anybody |
+//! | `cloud` | AWS, scripted |
 //! | `ask` | a request together with the only right answer to it |
 //! | the others | histories, by what is tried |
 
 mod ask;
 mod chaos;
 mod cheats;
+mod cloud;
 mod deadlines;
 mod fairness;
+mod identity;
 mod lives;
 mod manners;
 mod mixed;

@@ -9,6 +9,7 @@ use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
 use mesh_sim::{Fault, FaultRates, Life, LinkConfig, LinkRules, NodeId, World};
 
 use crate::ask::{Ask, Weather};
+use crate::cloud::{Cloud, task_arn};
 use crate::watch;
 
 /// The host that every agent registers.
@@ -49,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) tunnel_links: LinkRules,
     pub(crate) service_links: LinkRules,
     pub(crate) caller_links: LinkRules,
+    /// Whom the ingress asks about agents, where it has to.
+    pub(crate) cloud: Option<Cloud>,
 }
 
 impl Plan {
@@ -83,6 +86,7 @@ impl Plan {
             tunnel_links: fast,
             service_links: fast,
             caller_links: fast,
+            cloud: None,
         }
     }
 
@@ -112,7 +116,10 @@ impl Stage {
         let app = Ingress::new(plan.ingress.clone(), world.now());
         let listeners =
             [(TRAFFIC_ADDRESS, TRAFFIC), (ADMIN_ADDRESS, ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
-        let ingress = world.add_app("ingress", app, &listeners);
+        let ingress = match &plan.cloud {
+            Some(cloud) => world.add_app_with("ingress", app, &listeners, cloud.ingress()),
+            None => world.add_app("ingress", app, &listeners),
+        };
         watch::ingress(&mut world, ingress, &plan.ingress);
         let mut stage = Self {
             world,
@@ -133,7 +140,11 @@ impl Stage {
     pub(crate) fn add_agent(&mut self) -> NodeId {
         let number = self.agents.len();
         let app = self.agent(number);
-        let agent = self.world.add_app(&format!("agent{number}"), app, &[]);
+        let name = format!("agent{number}");
+        let agent = match &self.plan.cloud {
+            Some(cloud) => self.world.add_app_with(&name, app, &[], cloud.agent(number)),
+            None => self.world.add_app(&name, app, &[]),
+        };
         watch::agent(&mut self.world, agent, &self.plan.agent);
         let address = format!("service{number}:3000");
         let name = format!("service{number}");
@@ -149,6 +160,7 @@ impl Stage {
     pub(crate) fn agent(&self, number: usize) -> Agent {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
+        config.task = task_arn(number);
         Agent::new(config, self.world.now(), format!("agent{number}"))
     }
 

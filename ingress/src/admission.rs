@@ -1,0 +1,356 @@
+//! Whether an agent may register what it asks for: from its HELLO to the decision.
+//!
+//! ```text
+//!   HELLO --> is it sound? --> nothing configured: loopback, or anyone -------------> register
+//!                          `-> a certificate of its own ---> policy ----------------> register
+//!                          `-> CHALLENGE --> PROOF by token ------> policy ---------> register
+//!                                        `-> PROOF by IAM --> STS --> policy -------> register
+//!                                                                        `--> ECS --> register
+//! ```
+//!
+//! What the network learns: before an identity is proved, nothing about rules or hosts. After
+//! that, the agent's operator is told exactly what was refused to whom.
+
+use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::proof::Binding;
+use mesh_protocol::{ConnId, Connection, Context};
+
+use crate::config::Admission;
+use crate::identity::{
+    AwsPrincipal, Claim, Decision, EcsAnswers, EcsSubject, Method, Policy, Principal, sts_request,
+};
+use crate::ingress::{Conn, Ingress};
+use crate::jobs::{Authority, Caller, Failure, Job};
+use crate::registration::{Phase, Refusal, Registration};
+use crate::routes;
+use crate::verification::{Asked, EcsStanding};
+
+/// An agent, and what it asks for.
+#[derive(Debug)]
+pub(crate) struct Applicant {
+    /// What it said, its hosts normalised.
+    pub(crate) hello: Hello,
+    /// The digest of its HELLO as it came.
+    digest: String,
+}
+
+/// By what right an agent is registered.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// Who it proved to be; nobody where nothing had to be proved.
+    pub principal: Option<Principal>,
+    /// The token that it proved it with. A token that is withdrawn ends the registration.
+    pub(crate) token: Option<String>,
+    /// What ECS says of it, where the rules ask for that.
+    pub(crate) ecs: Option<EcsStanding>,
+}
+
+impl Standing {
+    /// The kind of proof.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self.principal {
+            None => "none",
+            Some(Principal::Aws(_)) => "iam",
+            Some(Principal::Token { .. }) => "token",
+            Some(Principal::Certificate { .. }) => "certificate",
+        }
+    }
+}
+
+/// What an agent asks for, as the policy wants it.
+pub(crate) fn claim(hello: &Hello) -> Claim<'_> {
+    Claim {
+        hosts: &hello.hosts,
+        service: &hello.service,
+        cluster: &hello.cluster,
+        task: Some(&*hello.task).filter(|task| !task.is_empty()),
+        container_instance: Some(&*hello.container_instance).filter(|arn| !arn.is_empty()),
+    }
+}
+
+impl Ingress {
+    /// An agent said hello.
+    pub(crate) fn introduce(
+        &mut self,
+        conn: ConnId,
+        hello: Hello,
+        digest: String,
+        cx: &mut Context<'_>,
+    ) {
+        let checked = self.check_hello(&hello);
+        let Some(registration) = self.registration(conn) else { return };
+        let peer = registration.peer;
+        let hosts = checked.as_ref().map(Vec::clone).unwrap_or_default();
+        registration.applicant = Some(Applicant { hello: Hello { hosts, ..hello }, digest });
+        if let Err(reason) = checked {
+            let refusal = Refusal::new(RefusalCode::Invalid, reason);
+            return self.refuse_agent(conn, None, &refusal, cx);
+        }
+        match &self.config.admission {
+            Admission::Loopback if !peer.ip().to_canonical().is_loopback() => {
+                let refusal = Refusal::new(
+                    RefusalCode::Unauthenticated,
+                    "no authentication is configured at the ingress, so it accepts agents from \
+                     loopback addresses only",
+                );
+                self.refuse_agent(conn, None, &refusal, cx);
+            }
+            Admission::Loopback => self.register(conn, Standing::default(), cx),
+            Admission::Anyone => {
+                log::warn!("the agent from {peer} registers without any authentication");
+                self.register(conn, Standing::default(), cx);
+            }
+            Admission::Policy(_) => self.ask_identity(conn, cx),
+        }
+    }
+
+    /// The hosts that an agent asks for, normalised, if that makes sense.
+    fn check_hello(&self, hello: &Hello) -> Result<Vec<String>, String> {
+        if hello.hosts.is_empty() {
+            return Err("no host to register".to_owned());
+        }
+        if hello.hosts.len() > self.config.limits.hosts_per_tunnel {
+            return Err(format!("{} hosts are too many", hello.hosts.len()));
+        }
+        let normalize = |host: &String| {
+            let pattern = routes::normalize(host);
+            pattern.ok_or_else(|| format!("{host:?} is no host name or pattern"))
+        };
+        let mut hosts: Vec<_> = hello.hosts.iter().map(normalize).collect::<Result<_, _>>()?;
+        hosts.sort_unstable();
+        hosts.dedup();
+        if hello.window == 0 || hello.streams == 0 {
+            return Err("a window or number of streams of 0".to_owned());
+        }
+        Ok(hosts)
+    }
+
+    /// A certificate may settle it; otherwise the agent is challenged.
+    fn ask_identity(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let names = connection.io.peer_names.as_deref().filter(|names| !names.is_empty());
+        let certificate = names.map(|names| Principal::Certificate { names: names.to_vec() });
+        let Some((policy, registration)) = self.applying(conn) else { return };
+        let methods = policy.methods();
+        let decision = certificate.as_ref().map(|one| policy.decide(one, &registration.claim()));
+        let refusal = match decision {
+            Some(Decision::Granted) => {
+                let standing = Standing { principal: certificate, ..Standing::default() };
+                return self.register(conn, standing, cx);
+            }
+            Some(Decision::Denied(reason)) => Refusal::new(RefusalCode::Forbidden, reason),
+            Some(Decision::NeedsEcs(_)) | None => Refusal::new(
+                RefusalCode::Unauthenticated,
+                "the ingress accepts client certificates only, and this agent has shown none with \
+                 a host name in it",
+            ),
+        };
+        if methods.is_empty() {
+            return self.refuse_agent(conn, certificate.as_ref(), &refusal, cx);
+        }
+        self.challenge(conn, methods.iter().map(|method| method.as_str().to_owned()).collect());
+    }
+
+    fn challenge(&mut self, conn: ConnId, methods: Vec<String>) {
+        let nonce = self.verifier.nonce(&self.config.identity.nonce_key);
+        let server_ids = &self.config.identity.server_ids;
+        let Some(Connection { state: Conn::Registration(registration), .. }) =
+            self.conns.get_mut(conn)
+        else {
+            return;
+        };
+        // Of several names, the one by which this agent knows us. Others prove nothing to it.
+        let known = server_ids.iter().find(|name| **name == registration.dialled);
+        let server_id = known.or_else(|| server_ids.first()).cloned().unwrap_or_default();
+        let challenge = Challenge { server_id: server_id.clone(), nonce: nonce.clone(), methods };
+        registration.link.session.send(FrameKind::Challenge, &control::encode(&challenge));
+        registration.phase = Phase::Challenged { server_id, nonce };
+    }
+
+    /// An agent answered its challenge.
+    pub(crate) fn examine(&mut self, conn: ConnId, proof: &Proof, cx: &mut Context<'_>) {
+        let refused = match proof {
+            Proof::Token(proof) => self.examine_token(conn, proof, cx),
+            Proof::Iam(proof) => self.examine_iam(conn, proof),
+            Proof::Other => Err("the ingress does not know this kind of proof".to_owned()),
+        };
+        if let Err(reason) = refused {
+            let refusal = Refusal::new(RefusalCode::Unauthenticated, reason);
+            self.refuse_agent(conn, None, &refusal, cx);
+        }
+    }
+
+    fn examine_token(
+        &mut self,
+        conn: ConnId,
+        proof: &TokenProof,
+        cx: &mut Context<'_>,
+    ) -> Result<(), String> {
+        let Some((policy, registration)) = self.applying(conn) else { return Ok(()) };
+        let Some(binding) = binding(registration) else { return Ok(()) };
+        let holder = policy.holder(proof, &binding);
+        let principal = holder.ok_or("the ingress does not know this agent's token")?;
+        self.decide(conn, principal, Some(proof.id.clone()), cx);
+        Ok(())
+    }
+
+    fn examine_iam(&mut self, conn: ConnId, proof: &IamProof) -> Result<(), String> {
+        let Some((policy, registration)) = self.applying(conn) else { return Ok(()) };
+        let Some(binding) = binding(registration) else { return Ok(()) };
+        if !policy.methods().contains(&Method::Iam) {
+            return Err("the ingress takes no proof by IAM".to_owned());
+        }
+        let request = sts_request(proof, &binding, self.config.identity.sts_host.as_deref())?;
+        let since = self.now;
+        let Some(registration) = self.registration(conn) else { return Ok(()) };
+        registration.phase = Phase::Identifying { since };
+        self.jobs.push_back(Job::Identify { conn, request, date: proof.date.clone() });
+        Ok(())
+    }
+
+    /// STS told who made a proof, or not.
+    pub(crate) fn identified(
+        &mut self,
+        conn: ConnId,
+        outcome: Result<Caller, Failure>,
+        cx: &mut Context<'_>,
+    ) {
+        self.metrics.checked(Authority::Sts, outcome.as_ref().err());
+        let is_awaited = self
+            .registration(conn)
+            .is_some_and(|registration| matches!(registration.phase, Phase::Identifying { .. }));
+        if !is_awaited {
+            return;
+        }
+        let principal = match outcome {
+            Ok(Caller { arn, account }) => AwsPrincipal::parse(&arn, &account)
+                .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason)),
+            Err(Failure::Refused(reason)) => {
+                Err(Refusal::new(RefusalCode::Unauthenticated, reason))
+            }
+            Err(Failure::Unreachable(reason)) => {
+                log::warn!("STS cannot be asked who an agent is: {reason}");
+                let reason = "the ingress cannot ask STS who this agent is";
+                Err(Refusal::new(RefusalCode::Unavailable, reason))
+            }
+        };
+        match principal {
+            Ok(principal) => self.decide(conn, Principal::Aws(principal), None, cx),
+            Err(refusal) => self.refuse_agent(conn, None, &refusal, cx),
+        }
+    }
+
+    /// An identity is proved: what may it register?
+    fn decide(
+        &mut self,
+        conn: ConnId,
+        principal: Principal,
+        token: Option<String>,
+        cx: &mut Context<'_>,
+    ) {
+        let since = self.now;
+        let Some((policy, registration)) = self.applying(conn) else { return };
+        let claim = registration.claim();
+        let outcome = match policy.decide(&principal, &claim) {
+            Decision::Granted => Ok(None),
+            Decision::Denied(reason) => Err(reason),
+            Decision::NeedsEcs(requirement) => {
+                subject(&principal, &claim).map(|subject| Some(Asked { subject, requirement }))
+            }
+        };
+        match outcome {
+            Ok(None) => {
+                let standing = Standing { principal: Some(principal), token, ecs: None };
+                self.register(conn, standing, cx);
+            }
+            Ok(Some(asked)) => {
+                let question = asked.question();
+                let Some(registration) = self.registration(conn) else { return };
+                registration.phase = Phase::Inspecting { principal, asked, since };
+                self.jobs.push_back(Job::Inspect { conn, question });
+            }
+            Err(reason) => {
+                let refusal = Refusal::new(RefusalCode::Forbidden, reason);
+                self.refuse_agent(conn, Some(&principal), &refusal, cx);
+            }
+        }
+    }
+
+    /// ECS said what it knows of an agent that wants to register.
+    pub(crate) fn inspected(
+        &mut self,
+        conn: ConnId,
+        outcome: &Result<EcsAnswers, Failure>,
+        cx: &mut Context<'_>,
+    ) {
+        self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
+        self.note_silence(outcome.as_ref().err(), cx.now);
+        let Some((policy, registration)) = self.applying(conn) else { return };
+        let Phase::Inspecting { principal, asked, .. } = &registration.phase else { return };
+        let refused = |code, reason: String| Err(Refusal::new(code, reason));
+        let decision = match outcome {
+            Ok(answers) => match asked.verify(answers) {
+                Ok(facts) => match policy.decide_with(principal, &registration.claim(), &facts) {
+                    Decision::Granted => Ok(facts),
+                    Decision::Denied(reason) => refused(RefusalCode::Forbidden, reason),
+                    Decision::NeedsEcs(_) => unreachable!("ECS was asked"),
+                },
+                Err(refusal) => {
+                    let reason = format!("{principal} may not register: {refusal}");
+                    refused(RefusalCode::Forbidden, reason)
+                }
+            },
+            // What went wrong is for the operator of the ingress, and in its log.
+            Err(Failure::Refused(_) | Failure::Unreachable(_)) => {
+                let reason = "the ingress cannot ask ECS about this agent";
+                refused(RefusalCode::Unavailable, reason.to_owned())
+            }
+        };
+        let (principal, asked) = (principal.clone(), asked.clone());
+        match decision {
+            Ok(facts) => {
+                let ecs = EcsStanding { asked, facts, confirmed: self.now };
+                let (principal, ecs) = (Some(principal), Some(ecs));
+                self.register(conn, Standing { principal, token: None, ecs }, cx);
+                self.plan_recheck(cx);
+            }
+            Err(refusal) => self.refuse_agent(conn, Some(&principal), &refusal, cx),
+        }
+    }
+
+    /// An agent that wants to register.
+    pub(crate) fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
+        match &mut self.conns.get_mut(conn)?.state {
+            Conn::Registration(registration) => Some(registration),
+            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel => None,
+        }
+    }
+
+    /// The same with the policy that it is measured by.
+    fn applying(&self, conn: ConnId) -> Option<(&Policy, &Registration)> {
+        let Admission::Policy(policy) = &self.config.admission else { return None };
+        match &self.conns.get(conn)?.state {
+            Conn::Registration(registration) => Some((policy, registration)),
+            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel => None,
+        }
+    }
+}
+
+/// What ECS can be asked about an identity.
+fn subject(principal: &Principal, claim: &Claim<'_>) -> Result<EcsSubject, String> {
+    match principal {
+        Principal::Aws(principal) => EcsSubject::new(principal, claim),
+        Principal::Token { .. } | Principal::Certificate { .. } => {
+            Err(format!("ECS knows nothing of {principal}"))
+        }
+    }
+}
+
+/// What the proof of a challenged agent has to be bound to.
+fn binding(registration: &Registration) -> Option<Binding<'_>> {
+    let Phase::Challenged { server_id, nonce } = &registration.phase else { return None };
+    let hello = &registration.applicant.as_ref()?.digest;
+    Some(Binding { server_id, nonce, hello })
+}

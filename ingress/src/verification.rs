@@ -1,0 +1,259 @@
+//! Keeping what was proved true: registered agents are asked about again and again.
+//!
+//! What ECS proved is asked again every `--ecs-recheck-interval`, some of it early so that several
+//! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
+//! task has stopped loses its registration. While ECS cannot be reached, registrations are kept
+//! for `--ecs-grace` after ECS last confirmed them. When the rules change, everybody is measured
+//! by the new ones.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::control::{self, RefusalCode, Refused};
+use mesh_protocol::mux::FrameKind;
+use mesh_protocol::{ConnId, Context, link};
+use ring::hmac;
+
+use crate::admission::claim;
+use crate::audit;
+use crate::config::{Admission, IdentityChecks};
+use crate::identity::{
+    Decision, EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject, Policy, Principal,
+    Requirement,
+};
+use crate::ingress::Ingress;
+use crate::jobs::{Authority, Failure, Job};
+use crate::registration::Refusal;
+use crate::tunnel::TunnelId;
+
+/// What ECS says of a registered agent.
+#[derive(Debug)]
+pub(crate) struct EcsStanding {
+    pub(crate) asked: Asked,
+    /// What is proved.
+    pub(crate) facts: EcsFacts,
+    /// When ECS said so last.
+    pub(crate) confirmed: Instant,
+}
+
+/// About whom ECS is asked, and what.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) subject: EcsSubject,
+    pub(crate) requirement: Requirement,
+}
+
+impl Asked {
+    pub(crate) fn question(&self) -> EcsQuestion {
+        EcsQuestion::about(&self.subject, self.requirement)
+    }
+
+    /// What the answers say of it.
+    pub(crate) fn verify(&self, answers: &EcsAnswers) -> Result<EcsFacts, EcsRefusal> {
+        self.subject.verify(self.requirement, answers)
+    }
+}
+
+/// The state of asking again.
+#[derive(Debug, Default)]
+pub(crate) struct Verifier {
+    /// Nonces given so far.
+    nonces: u64,
+    /// When ECS is asked again; `None` while nobody has to be asked about.
+    due: Option<Instant>,
+    /// Questions of the present round without an answer.
+    waiting: usize,
+    /// Since when ECS gives no answer.
+    silent: Option<Instant>,
+}
+
+impl Verifier {
+    /// A nonce that nobody can guess and that never comes again.
+    pub(crate) fn nonce(&mut self, key: &[u8; 32]) -> String {
+        self.nonces += 1;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let tag = hmac::sign(&key, &self.nonces.to_be_bytes());
+        tag.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// When something is to be asked.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Since when ECS gives no answer.
+    pub(crate) const fn silent(&self) -> Option<Instant> {
+        self.silent
+    }
+}
+
+impl Ingress {
+    /// Somebody was registered whom ECS has to confirm from time to time.
+    pub(crate) fn plan_recheck(&mut self, cx: &mut Context<'_>) {
+        if self.verifier.due.is_none() {
+            self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
+        }
+    }
+
+    /// Asks ECS about everybody it has to confirm, if it is time.
+    pub(crate) fn recheck_if_due(&mut self, cx: &mut Context<'_>) {
+        if self.verifier.due.is_none_or(|due| due > cx.now) {
+            return;
+        }
+        self.withdraw_unconfirmed(cx);
+        let asked: Vec<(ConnId, &Asked)> = self
+            .tunnels
+            .iter()
+            .filter_map(|(id, tunnel)| Some((id.conn(), &tunnel.standing.ecs.as_ref()?.asked)))
+            .collect();
+        if asked.is_empty() {
+            self.verifier.due = None;
+            return;
+        }
+        // A round that is still under way is not asked twice.
+        if self.verifier.waiting == 0 {
+            let jobs = batches(&asked);
+            self.verifier.waiting = jobs.len();
+            self.jobs.extend(jobs);
+        }
+        self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
+    }
+
+    /// ECS said something about registered agents, or did not.
+    pub(crate) fn rechecked(
+        &mut self,
+        conns: &[ConnId],
+        outcome: &Result<EcsAnswers, Failure>,
+        cx: &mut Context<'_>,
+    ) {
+        self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
+        self.note_silence(outcome.as_ref().err(), cx.now);
+        self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
+        let Ok(answers) = outcome else { return };
+        for conn in conns {
+            self.confirm(TunnelId(*conn), answers, cx);
+        }
+    }
+
+    fn confirm(&mut self, id: TunnelId, answers: &EcsAnswers, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        let Some(ecs) = &mut tunnel.standing.ecs else { return };
+        match ecs.asked.verify(answers) {
+            Ok(facts) => {
+                (ecs.facts, ecs.confirmed) = (facts, cx.now);
+                self.measure(id, cx);
+            }
+            Err(refusal) => {
+                let refusal = Refusal::new(RefusalCode::Forbidden, refusal.to_string());
+                self.withdraw(id, &refusal, cx);
+            }
+        }
+    }
+
+    /// Says once that ECS is silent, and once that it is not any more.
+    pub(crate) fn note_silence(&mut self, failure: Option<&Failure>, now: Instant) {
+        match (failure, self.verifier.silent) {
+            (Some(Failure::Refused(why) | Failure::Unreachable(why)), None) => {
+                self.verifier.silent = Some(now);
+                log::error!(
+                    "ECS cannot be asked about agents: {why}; registrations are kept for {:?} \
+                     after it last confirmed them, and no new ones are taken that need it",
+                    self.config.identity.grace,
+                );
+            }
+            (None, Some(since)) => {
+                self.verifier.silent = None;
+                log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// Withdraws what ECS has not confirmed for too long.
+    fn withdraw_unconfirmed(&mut self, cx: &mut Context<'_>) {
+        let grace = self.config.identity.grace;
+        let is_stale = |standing: &EcsStanding| standing.confirmed + grace <= cx.now;
+        let stale: Vec<_> = self
+            .tunnels
+            .iter()
+            .filter(|(_, tunnel)| tunnel.standing.ecs.as_ref().is_some_and(is_stale))
+            .map(|(id, _)| id)
+            .collect();
+        for id in stale {
+            let reason = format!("ECS has not confirmed this agent's place for {grace:?}");
+            self.withdraw(id, &Refusal::new(RefusalCode::Unavailable, reason), cx);
+        }
+    }
+
+    /// The operator changed the rules: everybody is measured by the new ones.
+    pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
+        log::info!("new rules are in force");
+        self.config.admission = Admission::Policy(policy);
+        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
+        for id in tunnels {
+            self.measure(id, cx);
+        }
+    }
+
+    /// Withdraws a registration that the rules no longer allow.
+    fn measure(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Admission::Policy(policy) = &self.config.admission else { return };
+        let Some(tunnel) = self.tunnels.get(id) else { return };
+        let standing = &tunnel.standing;
+        let Some(principal) = &standing.principal else { return };
+        let claim = claim(&tunnel.hello);
+        let decision = match &standing.ecs {
+            Some(ecs) => policy.decide_with(principal, &claim, &ecs.facts),
+            None => policy.decide(principal, &claim),
+        };
+        let refusal = match decision {
+            Decision::Granted if is_withdrawn(policy, principal, standing.token.as_deref()) => {
+                Refusal::new(RefusalCode::Unauthenticated, "this agent's token was withdrawn")
+            }
+            Decision::Granted => return,
+            Decision::Denied(reason) => Refusal::new(RefusalCode::Forbidden, reason),
+            Decision::NeedsEcs(_) => Refusal::new(
+                RefusalCode::Unauthenticated,
+                "the ingress has new rules, which ask for more: register again",
+            ),
+        };
+        self.withdraw(id, &refusal, cx);
+    }
+
+    /// Ends a registration that is not right any more, and says why.
+    fn withdraw(&mut self, id: TunnelId, refusal: &Refusal, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        audit::withdrawn(&tunnel.name, tunnel.peer, &tunnel.standing, refusal);
+        let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
+        tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
+        self.metrics.withdrawn(refusal.code);
+        self.end_tunnel(id, &link::Error::Closed(None), cx);
+    }
+}
+
+/// Whether the agent proved itself with a token that is not there any more.
+fn is_withdrawn(policy: &Policy, principal: &Principal, token: Option<&str>) -> bool {
+    match principal {
+        Principal::Token { name } => !token.is_some_and(|id| policy.holds(name, id)),
+        Principal::Aws(_) | Principal::Certificate { .. } => false,
+    }
+}
+
+/// The questions that together are about all of these.
+fn batches(asked: &[(ConnId, &Asked)]) -> Vec<Job> {
+    let subjects: Vec<_> =
+        asked.iter().map(|(_, asked)| (&asked.subject, asked.requirement)).collect();
+    let questions = EcsQuestion::batches(&subjects).into_iter();
+    let jobs = questions.map(|question| {
+        let about = asked.iter().filter(|(_, asked)| question.is_about(&asked.subject));
+        let conns = about.map(|(conn, _)| *conn).collect();
+        Job::Recheck { conns, question }
+    });
+    jobs.collect()
+}
+
+/// When to ask again: up to a fifth earlier than configured.
+fn draw(checks: &IdentityChecks, cx: &mut Context<'_>) -> Duration {
+    let interval = checks.recheck.as_secs_f64();
+    let early = f64::from(u32::try_from(cx.rng.below(1000)).unwrap_or(0)) / 5000.0;
+    Duration::from_secs_f64(interval * (1.0 - early))
+}

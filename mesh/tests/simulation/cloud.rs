@@ -1,0 +1,156 @@
+//! AWS as the ingress and the agents see it, scripted: who signed what, and which tasks run.
+//!
+//! The signature is a digest of the agent's key and of everything that a real one covers, so that
+//! a proof that is moved elsewhere fails here as it does there.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mesh_agent::identity as agent;
+use mesh_ingress::identity::ecs::{Cluster, Task};
+use mesh_ingress::identity::{EcsAnswers, EcsQuestion, StsRequest};
+use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
+use mesh_protocol::control::{IamProof, Proof};
+use mesh_protocol::proof;
+
+/// What a test knows and changes of it.
+#[derive(Debug)]
+pub(crate) struct Sky {
+    /// How long each question takes.
+    pub(crate) latency: Duration,
+    /// Whether nobody answers.
+    pub(crate) is_down: bool,
+    /// Agents whose task has stopped.
+    pub(crate) stopped: BTreeSet<usize>,
+    /// Agents that sign with somebody else's key.
+    pub(crate) forgers: BTreeSet<usize>,
+    /// Questions to STS, and to ECS, so far.
+    pub(crate) asked: (usize, usize),
+}
+
+/// A handle on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cloud(pub(crate) Rc<RefCell<Sky>>);
+
+pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-central-1:123456789012:cluster/production";
+
+/// The task of an agent.
+pub(crate) fn task_arn(number: usize) -> String {
+    format!("arn:aws:ecs:eu-central-1:123456789012:task/production/{number:032x}")
+}
+
+impl Cloud {
+    pub(crate) fn new(latency: Duration) -> Self {
+        let (stopped, forgers) = (BTreeSet::new(), BTreeSet::new());
+        let sky = Sky { latency, is_down: false, stopped, forgers, asked: (0, 0) };
+        Self(Rc::new(RefCell::new(sky)))
+    }
+
+    /// Makes the proofs of one agent.
+    pub(crate) fn agent(
+        &self,
+        number: usize,
+    ) -> impl FnMut(agent::Job, Instant) -> (Duration, agent::Answer) + use<> {
+        let sky = Rc::clone(&self.0);
+        move |agent::Job::Prove { conn, question }, _| {
+            let key = format!("AKIA{number:016}");
+            let secret = match sky.borrow().forgers.contains(&number) {
+                true => "forged",
+                false => key.as_str(),
+            };
+            let binding = question.binding();
+            let text = [secret, binding.hello, binding.nonce, binding.server_id].join(" ");
+            let proof = Proof::Iam(IamProof {
+                host: "sts.eu-central-1.amazonaws.com".to_owned(),
+                region: "eu-central-1".to_owned(),
+                date: "20260101T000000Z".to_owned(),
+                security_token: None,
+                signature: proof::digest_hello(text.as_bytes()),
+                access_key_id: key,
+            });
+            (Duration::from_millis(1), agent::Answer::Proved { conn, outcome: Ok(proof) })
+        }
+    }
+
+    /// Answers the questions of the ingress.
+    pub(crate) fn ingress(&self) -> impl FnMut(Job, Instant) -> (Duration, Answer) + use<> {
+        let sky = Rc::clone(&self.0);
+        move |job, _| {
+            let mut sky = sky.borrow_mut();
+            let answer = match job {
+                Job::Identify { conn, request, .. } => {
+                    sky.asked.0 += 1;
+                    Answer::Identified { conn, outcome: sky.identify(&request) }
+                }
+                Job::Inspect { conn, question } => {
+                    sky.asked.1 += 1;
+                    Answer::Inspected { conn, outcome: sky.describe(&question) }
+                }
+                Job::Recheck { conns, question } => {
+                    sky.asked.1 += 1;
+                    Answer::Rechecked { conns, outcome: sky.describe(&question) }
+                }
+            };
+            (sky.latency, answer)
+        }
+    }
+}
+
+impl Sky {
+    fn identify(&self, request: &StsRequest) -> Result<Caller, Failure> {
+        if self.is_down {
+            return Err(Failure::Unreachable("STS is down".to_owned()));
+        }
+        let header = |name: &str| {
+            let found = request.headers.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.as_str()).expect("the request is whole")
+        };
+        let authorization = header("authorization");
+        let (_, rest) = authorization.split_once("Credential=").expect("it is signed");
+        let (key, _) = rest.split_once('/').expect("the scope follows");
+        let signed = [
+            key,
+            header(proof::HELLO_HEADER),
+            header(proof::NONCE_HEADER),
+            header(proof::SERVER_ID_HEADER),
+        ];
+        let expected = proof::digest_hello(signed.join(" ").as_bytes());
+        if !authorization.ends_with(&format!("Signature={expected}")) {
+            return Err(Failure::Refused("STS: SignatureDoesNotMatch".to_owned()));
+        }
+        let number: usize = key[4..].parse().expect("an agent's key");
+        Ok(Caller {
+            arn: format!("arn:aws:sts::123456789012:assumed-role/agents/{number:032x}"),
+            account: "123456789012".to_owned(),
+        })
+    }
+
+    fn describe(&self, question: &EcsQuestion) -> Result<EcsAnswers, Failure> {
+        if self.is_down {
+            return Err(Failure::Unreachable("ECS is down".to_owned()));
+        }
+        let cluster = Cluster {
+            cluster_arn: CLUSTER.to_owned(),
+            cluster_name: "production".to_owned(),
+            status: "ACTIVE".to_owned(),
+        };
+        let tasks = question.tasks.iter().map(|arn| self.task(arn)).collect();
+        Ok(EcsAnswers { clusters: vec![cluster], tasks, ..EcsAnswers::default() })
+    }
+
+    fn task(&self, arn: &str) -> Task {
+        let is_stopped = self.stopped.iter().any(|number| task_arn(*number) == arn);
+        Task {
+            task_arn: arn.to_owned(),
+            cluster_arn: CLUSTER.to_owned(),
+            last_status: if is_stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
+            desired_status: "RUNNING".to_owned(),
+            launch_type: Some("EXTERNAL".to_owned()),
+            started_by: None,
+            group: None,
+            container_instance_arn: None,
+        }
+    }
+}

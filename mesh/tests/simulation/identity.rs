@@ -1,0 +1,197 @@
+//! Agents that have to prove who they are, and go on proving it.
+
+use std::time::Duration;
+
+use mesh_ingress::identity::{
+    ArnPattern, ClusterPattern, HostPattern, LaunchType, Policy, Rule, Tokens, Who,
+};
+use mesh_ingress::jobs::Answer;
+use mesh_ingress::{Admission, IdentityChecks, Ingress};
+use mesh_sim::peers::Request;
+use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
+
+use crate::ask::{Ask, Weather};
+use crate::cloud::Cloud;
+use crate::stage::{HOST, Plan, Stage};
+
+/// Between two questions to ECS, and how long its silence is borne.
+const RECHECK: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(300);
+
+fn rule(role: &str, hosts: &[&str]) -> Rule {
+    let arn = format!("arn:aws:iam::123456789012:role/{role}");
+    Rule {
+        who: Who::Arn(ArnPattern::parse(&arn).unwrap()),
+        cluster: None,
+        service: None,
+        launch_type: None,
+        hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
+    }
+}
+
+/// Only tasks in that cluster.
+fn rule_of_tasks() -> Rule {
+    let cluster = Some(ClusterPattern::parse("production").unwrap());
+    Rule { cluster, launch_type: Some(LaunchType::External), ..rule("agents", &[HOST]) }
+}
+
+fn policy(rules: Vec<Rule>) -> Policy {
+    Policy::new(rules, Vec::new(), Tokens::default())
+}
+
+/// A plan whose ingress measures by these rules.
+fn plan(mut plan: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Plan {
+    plan.ingress.admission = Admission::Policy(Box::new(policy(rules)));
+    plan.ingress.identity = IdentityChecks {
+        server_ids: vec!["ingress".to_owned()],
+        nonce_key: [7; 32],
+        sts_host: None,
+        recheck: RECHECK,
+        grace: GRACE,
+    };
+    plan.cloud = Some(cloud.clone());
+    plan
+}
+
+fn fast() -> Cloud {
+    Cloud::new(Duration::from_millis(30))
+}
+
+fn tunnels(world: &World, stage: &Stage) -> usize {
+    world.app::<Ingress>(stage.ingress).census().tunnels
+}
+
+fn expect_tunnels(stage: &mut Stage, count: usize, limit: Duration) {
+    let ingress = stage.ingress;
+    let reached = move |world: &World| world.app::<Ingress>(ingress).census().tunnels == count;
+    stage.world.expect("so many agents are registered", reached, limit);
+}
+
+#[test]
+fn agents_that_prove_who_they_are_serve_on_any_links() {
+    seeds(48, |seed| {
+        let cloud = fast();
+        let rules = vec![rule_of_tasks()];
+        let drawn = Plan::drawn(FaultRates::mild()).with_agents(3);
+        let mut stage = Stage::new(seed, plan(drawn, rules, &cloud));
+        stage.expect_ready(Duration::from_secs(120));
+        let ask = || Ask::new(Request::get(HOST, "/bytes/5000"));
+        stage.add_caller((0..10).map(|_| ask()).collect(), |client| client);
+        stage.expect_answers(Duration::from_secs(600));
+        stage.judge(Weather::Fair);
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn whoever_signs_with_another_key_is_never_registered() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().forgers.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.world.run_for(Duration::from_secs(300));
+        assert_eq!(tunnels(&stage.world, &stage), 1);
+        assert!(cloud.0.borrow().asked.0 > 5, "it tried again, with pauses");
+    });
+}
+
+#[test]
+fn what_no_rule_allows_is_refused_before_ecs_is_asked() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let rules = vec![rule("others", &[HOST]), rule("agents", &["b.example"])];
+        let mut stage = Stage::new(seed, plan(Plan::calm(), rules, &cloud));
+        stage.world.run_for(Duration::from_secs(100));
+        assert_eq!(tunnels(&stage.world, &stage), 0);
+        assert_eq!(cloud.0.borrow().asked.1, 0);
+    });
+}
+
+#[test]
+fn a_task_that_stops_loses_its_registration_and_nobody_else_does() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(3);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(RECHECK * 5);
+        assert_eq!(tunnels(&stage.world, &stage), 3, "what is confirmed stays");
+        cloud.0.borrow_mut().stopped.insert(1);
+        let before = cloud.0.borrow().asked.1;
+        expect_tunnels(&mut stage, 2, RECHECK + Duration::from_secs(1));
+        // One question for all agents of the cluster.
+        assert!(cloud.0.borrow().asked.1 <= before + 2);
+        stage.probe();
+        cloud.0.borrow_mut().stopped.clear();
+        expect_tunnels(&mut stage, 3, Duration::from_secs(40));
+    });
+}
+
+#[test]
+fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.0.borrow_mut().is_down = true;
+        stage.world.run_for(GRACE - RECHECK);
+        assert_eq!(tunnels(&stage.world, &stage), 2, "registrations are kept");
+        stage.probe();
+        expect_tunnels(&mut stage, 0, RECHECK * 2 + Duration::from_secs(1));
+        stage.world.run_for(Duration::from_secs(60));
+        assert_eq!(tunnels(&stage.world, &stage), 0, "and nobody comes in");
+        cloud.0.borrow_mut().is_down = false;
+        expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+        stage.probe();
+    });
+}
+
+#[test]
+fn new_rules_are_in_force_at_once() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        let change = |stage: &mut Stage, rules| {
+            let driver = stage.world.driver_mut::<Ingress>(stage.ingress);
+            driver.handle_answer(Answer::Policy(Box::new(policy(rules))));
+        };
+        change(&mut stage, vec![rule("agents", &["*.example"])]);
+        assert_eq!(tunnels(&stage.world, &stage), 2, "what is still allowed stays");
+        change(&mut stage, vec![rule("agents", &["b.example"])]);
+        assert_eq!(tunnels(&stage.world, &stage), 0);
+        stage.world.run_for(Duration::from_secs(60));
+        assert_eq!(tunnels(&stage.world, &stage), 0);
+        change(&mut stage, vec![rule("agents", &[HOST])]);
+        expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+    });
+}
+
+/// Everybody comes at once, STS takes its time, and nobody else feels it.
+#[test]
+fn a_crowd_of_agents_stalls_nobody() {
+    const CROWD: usize = 150;
+    seeds(2, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm();
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        // A worker of the simulation does four at a time: some 20 s for all of them.
+        cloud.0.borrow_mut().latency = Duration::from_millis(500);
+        stage.plan.caller_links = LinkRules::fixed(LinkConfig::fast());
+        for _ in 0..CROWD {
+            stage.add_agent();
+        }
+        for _ in 0..20 {
+            let before = stage.world.elapsed();
+            stage.probe();
+            let took = stage.world.elapsed() - before;
+            assert!(took < Duration::from_millis(200), "{took:?} for a small request");
+            stage.world.run_for(Duration::from_millis(500));
+        }
+        expect_tunnels(&mut stage, CROWD + 1, Duration::from_secs(120));
+    });
+}
