@@ -13,6 +13,7 @@ pub mod downstream;
 mod drain;
 mod ending;
 mod exchange;
+pub mod identity;
 pub mod ingress;
 pub mod invariants;
 pub mod metrics;

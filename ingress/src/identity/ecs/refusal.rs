@@ -1,0 +1,121 @@
+//! Why an agent is not what it says, in ECS's eyes.
+
+use std::fmt;
+
+/// What ECS said against a task or host. Names are ARNs, and of services names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EcsRefusal {
+    /// There is no such cluster.
+    UnknownCluster {
+        /// Which.
+        cluster: String,
+    },
+    /// The cluster is being taken away.
+    ClusterNotActive {
+        /// Which.
+        cluster: String,
+        /// What ECS says instead.
+        status: String,
+    },
+    /// There is no such task in the cluster; also some time after it stopped.
+    UnknownTask {
+        /// Which.
+        task: String,
+        /// What ECS says of it, usually `MISSING`; nothing, if it said nothing.
+        reason: String,
+    },
+    /// The task is in another cluster than was asked about.
+    OtherCluster {
+        /// Which task.
+        task: String,
+        /// Where it is.
+        cluster: String,
+    },
+    /// The task does not run yet, or no longer.
+    NotRunning {
+        /// Which.
+        task: String,
+        /// What ECS says instead.
+        status: String,
+    },
+    /// The task runs and is to stop: its agent is draining, or will soon.
+    Stopping {
+        /// Which.
+        task: String,
+    },
+    /// There is no such service.
+    UnknownService {
+        /// Which task says that it is of it.
+        task: String,
+        /// Which.
+        service: String,
+    },
+    /// The task says that it is of a service which did not start it.
+    NotOfService {
+        /// Which task.
+        task: String,
+        /// Which service.
+        service: String,
+    },
+    /// There is no such container instance.
+    UnknownInstance {
+        /// Which.
+        instance: String,
+        /// What ECS says of it.
+        reason: String,
+    },
+    /// The container instance is another machine than the identity's.
+    OtherInstance {
+        /// Which.
+        instance: String,
+        /// The machine by the identity.
+        id: String,
+    },
+    /// The container instance is being taken away.
+    InstanceNotActive {
+        /// Which.
+        instance: String,
+        /// What ECS says instead.
+        status: String,
+    },
+}
+
+impl fmt::Display for EcsRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCluster { cluster } => write!(f, "ECS does not know {cluster}"),
+            Self::ClusterNotActive { cluster, status } => {
+                write!(f, "{cluster} is {} and not ACTIVE", shown(status))
+            }
+            Self::UnknownTask { task, reason }
+            | Self::UnknownInstance { instance: task, reason } => {
+                write!(f, "ECS does not know {task} in the cluster: {}", shown(reason))
+            }
+            Self::OtherCluster { task, cluster } => {
+                write!(f, "{task} is in another cluster, {}", shown(cluster))
+            }
+            Self::NotRunning { task, status } => {
+                write!(f, "{task} is {} and not RUNNING", shown(status))
+            }
+            Self::Stopping { task } => write!(f, "{task} is about to stop"),
+            Self::UnknownService { task, service } => {
+                write!(f, "{task} is said to be of the service {service}, which is not there")
+            }
+            Self::NotOfService { task, service } => {
+                write!(f, "{task} was not started by a deployment of the service {service}")
+            }
+            Self::OtherInstance { instance, id } => {
+                write!(f, "{instance} is another machine than {id}")
+            }
+            Self::InstanceNotActive { instance, status } => {
+                write!(f, "{instance} is {} and not ACTIVE", shown(status))
+            }
+        }
+    }
+}
+
+impl std::error::Error for EcsRefusal {}
+
+const fn shown(word: &str) -> &str {
+    if word.is_empty() { "(nothing was said)" } else { word }
+}

@@ -1,0 +1,123 @@
+//! Whether what ECS answered bears the agent out.
+//!
+//! Nothing is taken from an answer that does not name what was asked for: the lists are searched
+//! by ARN, and the cluster is compared, whatever the request was restricted to.
+
+use super::answers::{ContainerInstance, EcsAnswers, Task};
+use super::{EcsFacts, EcsRefusal, EcsSubject, Object};
+use crate::identity::policy::Requirement;
+use crate::identity::rule::LaunchType;
+
+impl EcsSubject {
+    /// What the answers say of this task or host. The same is asked again from time to time.
+    ///
+    /// # Errors
+    /// It is not there, does not run, or is not what it says.
+    pub fn verify(
+        &self,
+        requirement: Requirement,
+        answers: &EcsAnswers,
+    ) -> Result<EcsFacts, EcsRefusal> {
+        self.verify_cluster(answers)?;
+        let (service, launch_type) = match &self.object {
+            Object::Task { arn } => {
+                let task = self.verify_task(arn, answers)?;
+                let service = match requirement {
+                    Requirement::Place => None,
+                    Requirement::Service => verify_service(task, answers)?,
+                };
+                (service, task.launch_type.as_deref().and_then(LaunchType::of_ecs))
+            }
+            Object::Instance { arn, id } => {
+                verify_instance(arn, id, answers)?;
+                let is_external = id.starts_with("mi-");
+                (None, Some(if is_external { LaunchType::External } else { LaunchType::Ec2 }))
+            }
+        };
+        let name = self.cluster_arn.rsplit('/').next().unwrap_or_default();
+        Ok(EcsFacts {
+            cluster_arn: self.cluster_arn.to_string(),
+            cluster_name: name.to_owned(),
+            service,
+            launch_type,
+        })
+    }
+
+    fn verify_cluster(&self, answers: &EcsAnswers) -> Result<(), EcsRefusal> {
+        let found = answers.clusters.iter().find(|found| *found.cluster_arn == *self.cluster_arn);
+        let cluster = self.cluster_arn.to_string();
+        match found {
+            None => Err(EcsRefusal::UnknownCluster { cluster }),
+            Some(found) if found.status != "ACTIVE" => {
+                Err(EcsRefusal::ClusterNotActive { cluster, status: found.status.clone() })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn verify_task<'a>(&self, arn: &str, answers: &'a EcsAnswers) -> Result<&'a Task, EcsRefusal> {
+        let task = arn.to_owned();
+        let Some(found) = answers.tasks.iter().find(|found| found.task_arn == arn) else {
+            return Err(EcsRefusal::UnknownTask { task, reason: reason_for(arn, answers) });
+        };
+        if *found.cluster_arn != *self.cluster_arn {
+            return Err(EcsRefusal::OtherCluster { task, cluster: found.cluster_arn.clone() });
+        }
+        if found.last_status != "RUNNING" {
+            return Err(EcsRefusal::NotRunning { task, status: found.last_status.clone() });
+        }
+        if found.desired_status == "STOPPED" {
+            return Err(EcsRefusal::Stopping { task });
+        }
+        Ok(found)
+    }
+}
+
+impl Task {
+    /// The service of which the task says that it is.
+    pub(super) fn service_hint(&self) -> Option<&str> {
+        self.group.as_deref()?.strip_prefix("service:").filter(|name| !name.is_empty())
+    }
+}
+
+/// The service that started the task; none, if it does not even say so.
+fn verify_service(task: &Task, answers: &EcsAnswers) -> Result<Option<String>, EcsRefusal> {
+    let Some(hint) = task.service_hint() else {
+        return Ok(None);
+    };
+    let (arn, name) = (task.task_arn.clone(), hint.to_owned());
+    let found = answers.services.iter().find(|found| {
+        // While a service is being deleted it is draining, and its tasks run on.
+        let is_there = matches!(found.status.as_str(), "ACTIVE" | "DRAINING");
+        is_there && found.service_name == hint && found.cluster_arn == task.cluster_arn
+    });
+    let Some(found) = found else {
+        return Err(EcsRefusal::UnknownService { task: arn, service: name });
+    };
+    let started_by = task.started_by.as_deref().unwrap_or_default();
+    let started = found.deployments.iter().any(|deployment| deployment.id == started_by);
+    if started_by.is_empty() || !started {
+        return Err(EcsRefusal::NotOfService { task: arn, service: name });
+    }
+    Ok(Some(name))
+}
+
+fn verify_instance(arn: &str, id: &str, answers: &EcsAnswers) -> Result<(), EcsRefusal> {
+    let instance = arn.to_owned();
+    let by_arn = |found: &&ContainerInstance| found.container_instance_arn == arn;
+    let Some(found) = answers.instances.iter().find(by_arn) else {
+        return Err(EcsRefusal::UnknownInstance { instance, reason: reason_for(arn, answers) });
+    };
+    if found.ec2_instance_id.as_deref() != Some(id) {
+        return Err(EcsRefusal::OtherInstance { instance, id: id.to_owned() });
+    }
+    if found.status != "ACTIVE" {
+        return Err(EcsRefusal::InstanceNotActive { instance, status: found.status.clone() });
+    }
+    Ok(())
+}
+
+fn reason_for(arn: &str, answers: &EcsAnswers) -> String {
+    let failure = answers.failures.iter().find(|failure| failure.arn == arn);
+    failure.map_or_else(String::new, |failure| failure.reason.clone())
+}

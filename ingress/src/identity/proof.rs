@@ -1,0 +1,251 @@
+//! Proofs of an AWS identity, and the request to STS that checks one.
+//!
+//! The agent signs a `GetCallerIdentity` request and tells us the signature and what it cannot be
+//! checked without. It sends no URL, no header and no body. The request is put together here, of
+//! those few fields and of our own server id, nonce and HELLO digest, and goes to a host of our
+//! list: whatever the agent did, STS is asked exactly this and by exactly us.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use super::sts_hosts;
+
+/// What a proof is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding<'a> {
+    /// Which ingress asked.
+    pub server_id: &'a str,
+    /// What this ingress asked with, once.
+    pub nonce: &'a str,
+    /// The SHA-256 of HELLO's payload in lower-case hexadecimal.
+    pub hello: &'a str,
+}
+
+/// A signed request to STS, without all that the ingress knows itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IamProof {
+    /// The host that it was signed for.
+    pub host: String,
+    /// The region that it was signed for.
+    pub region: String,
+    /// Whose key it is.
+    pub access_key_id: String,
+    /// When it was signed: `YYYYMMDDTHHMMSSZ`.
+    pub date: String,
+    /// The session token that belongs to a temporary key.
+    #[serde(default)]
+    pub security_token: Option<String>,
+    /// The signature, in lower-case hexadecimal.
+    pub signature: String,
+}
+
+/// A proof of holding a pre-shared token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TokenProof {
+    /// Which token: the first 16 hexadecimal digits of a digest of it.
+    pub id: String,
+    /// A MAC in lower-case hexadecimal.
+    pub mac: String,
+}
+
+/// A POST to `https://HOST/`. The worker adds nothing to it that is signed, follows no redirect,
+/// and takes the answer only from this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StsRequest {
+    /// The host, and where an endpoint is configured perhaps a port.
+    pub host: String,
+    /// All headers that STS has to see, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: &'static str,
+}
+
+/// The only question that is ever put to STS.
+pub const STS_BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+/// The type of that body.
+pub const STS_CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+/// Carries the server id.
+pub const SERVER_ID_HEADER: &str = "x-mesh-server-id";
+/// Carries the nonce.
+pub const NONCE_HEADER: &str = "x-mesh-nonce";
+/// Carries the digest of HELLO.
+pub const HELLO_HEADER: &str = "x-mesh-hello";
+
+/// Session tokens are opaque and have no documented limit; a kilobyte or two is usual.
+const SECURITY_TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// How far the clocks of agent and ingress may be apart. STS itself takes requests within five
+/// minutes of their date.
+pub const DATE_WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// The request to STS that checks a proof. `override_host` is the host, perhaps with a port, of a
+/// configured endpoint, for which any region will do.
+///
+/// # Errors
+/// A field is not what it can be; half a sentence without the field's content, which may be
+/// anything.
+pub fn sts_request(
+    proof: &IamProof,
+    binding: &Binding<'_>,
+    override_host: Option<&str>,
+) -> Result<StsRequest, String> {
+    check_host(proof, override_host)?;
+    let key = proof.access_key_id.as_str();
+    let is_key_byte = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    if !(16..=128).contains(&key.len()) || !key.bytes().all(is_key_byte) {
+        return Err("the proof has no valid access key id".to_owned());
+    }
+    if unix_seconds(&proof.date).is_none() {
+        return Err("the proof has no valid date".to_owned());
+    }
+    if unhex::<32>(&proof.signature).is_none() {
+        return Err("the proof has no valid signature".to_owned());
+    }
+    let token = proof.security_token.as_deref();
+    if token.is_some_and(|token| !is_security_token(token)) {
+        return Err("the proof has no valid security token".to_owned());
+    }
+    let mut headers = vec![
+        ("content-type", STS_CONTENT_TYPE.to_owned()),
+        ("host", proof.host.clone()),
+        ("x-amz-date", proof.date.clone()),
+    ];
+    headers.extend(token.map(|token| ("x-amz-security-token", token.to_owned())));
+    headers.push((HELLO_HEADER, binding.hello.to_owned()));
+    headers.push((NONCE_HEADER, binding.nonce.to_owned()));
+    headers.push((SERVER_ID_HEADER, binding.server_id.to_owned()));
+    // Everything that is there is signed, so that nothing in it can be another's.
+    let signed: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    let (day, _) = proof.date.split_at(8);
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={key}/{day}/{}/sts/aws4_request, SignedHeaders={}, \
+         Signature={}",
+        proof.region,
+        signed.join(";"),
+        proof.signature,
+    );
+    headers.push(("authorization", authorization));
+    Ok(StsRequest { host: proof.host.clone(), headers, body: STS_BODY })
+}
+
+fn check_host(proof: &IamProof, override_host: Option<&str>) -> Result<(), String> {
+    let IamProof { host, region, .. } = proof;
+    if override_host == Some(host.as_str()) {
+        let is_region_byte =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=32).contains(&region.len()) || !region.bytes().all(is_region_byte) {
+            return Err("the proof has no valid region".to_owned());
+        }
+        return Ok(());
+    }
+    let Some(expected) = sts_hosts::region_of(host) else {
+        return Err("the proof is not for a host of STS that this ingress knows".to_owned());
+    };
+    if region != expected {
+        return Err(format!("the proof for {host} is not signed for the region {expected}"));
+    }
+    Ok(())
+}
+
+/// The letters of Base64 in both its forms.
+fn is_security_token(token: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_');
+    (1..=SECURITY_TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(is_token_byte)
+}
+
+/// Looks whether a proof was made lately by a clock that agrees with ours. STS looks too; asking
+/// it would be in vain.
+///
+/// # Errors
+/// The clocks are further apart than `window`; half a sentence that says by how much.
+pub fn check_date(date: &str, now: SystemTime, window: Duration) -> Result<(), String> {
+    let Some(signed) = unix_seconds(date) else {
+        return Err("the proof has no valid date".to_owned());
+    };
+    let signed = SystemTime::UNIX_EPOCH + Duration::from_secs(signed);
+    let (apart, direction) = match now.duration_since(signed) {
+        Ok(behind) => (behind, "behind"),
+        Err(error) => (error.duration(), "ahead of"),
+    };
+    if apart <= window {
+        return Ok(());
+    }
+    Err(format!(
+        "the agent's clock is {} s {direction} the ingress's, and {} s are allowed; synchronise \
+         the time on both, for example with chrony or systemd-timesyncd",
+        apart.as_secs(),
+        window.as_secs(),
+    ))
+}
+
+/// Seconds since 1970 of a time `YYYYMMDDTHHMMSSZ` that the calendar has.
+fn unix_seconds(date: &str) -> Option<u64> {
+    let date: &[u8; 16] = date.as_bytes().try_into().ok()?;
+    if date[8] != b'T' || date[15] != b'Z' {
+        return None;
+    }
+    let year = number(&date[..4])?;
+    let [month, day] = [number(&date[4..6])?, number(&date[6..8])?];
+    let [hour, minute, second] =
+        [number(&date[9..11])?, number(&date[11..13])?, number(&date[13..15])?];
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    if year < 1970 || !(1..=12).contains(&month) || !is_time {
+        return None;
+    }
+    if !(1..=days_in(month, year)).contains(&day) {
+        return None;
+    }
+    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
+    let days_before_year = (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969);
+    let days_before_month: u64 = (1..month).map(|month| days_in(month, year)).sum();
+    let days = days_before_year + days_before_month + day - 1;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+const fn days_in(month: u64, year: u64) -> u64 {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Only plain digits: no sign, and no digits of other scripts.
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Exactly `N` bytes from lower-case hexadecimal.
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let mut bytes = [0; N];
+    if pairs.len() != N {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

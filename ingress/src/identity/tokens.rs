@@ -1,0 +1,209 @@
+//! Pre-shared tokens: the file that holds them, and proofs of holding one.
+//!
+//! ```text
+//! # name   token              hosts that go with it; without any, the rules for the name decide
+//! edge-1   4f1c...            edge.example.com,*.edge.example.com
+//! edge-2   9ab0...
+//! ```
+//!
+//! A token never crosses the wire. The agent sends the beginning of a digest, by which we find
+//! which token it means, and a MAC over our server id, our nonce and its HELLO.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use ring::{digest, hmac};
+
+use super::host::HostPattern;
+use super::proof::{Binding, TokenProof, hex, unhex};
+
+/// The tokens of an ingress.
+#[derive(Clone)]
+pub struct Tokens {
+    by_id: HashMap<Box<str>, Token>,
+    /// By name, where the token's id is.
+    ids: HashMap<Box<str>, Box<str>>,
+    /// Stands in for tokens that are not there, so that their absence takes the same time.
+    nobody: hmac::Key,
+}
+
+#[derive(Clone)]
+struct Token {
+    name: Box<str>,
+    key: hmac::Key,
+    hosts: Vec<HostPattern>,
+}
+
+/// What ends a token's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separators {
+    /// Line ends, as in a file.
+    Lines,
+    /// Semicolons too, for variables, which rarely have more than one line.
+    LinesAndSemicolons,
+}
+
+/// Enough for a fleet, and few enough to be read within a blink.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// Fewer characters can be guessed; `openssl rand -hex 32` gives 64.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// Nobody needs more, and a file that is no token file is noticed.
+const TOKEN_BYTES_MAX: usize = 1024;
+
+const NAME_BYTES_MAX: usize = 64;
+
+impl Default for Tokens {
+    fn default() -> Self {
+        let nobody = hmac::Key::new(hmac::HMAC_SHA256, b"nobody's");
+        Self { by_id: HashMap::new(), ids: HashMap::new(), nobody }
+    }
+}
+
+impl Tokens {
+    /// Adds the tokens of one source, which `origin` names in errors.
+    ///
+    /// # Errors
+    /// A line is no token, or one is there already; a sentence with the line, without the token.
+    pub fn add(&mut self, origin: &str, text: &str, separators: Separators) -> Result<(), String> {
+        for (index, line) in text.lines().enumerate() {
+            let parts: Vec<&str> = match separators {
+                Separators::Lines => vec![line],
+                Separators::LinesAndSemicolons => line.split(';').collect(),
+            };
+            for part in parts {
+                self.add_line(part)
+                    .map_err(|reason| format!("{origin} line {}: {reason}", index + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_line(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> =
+            line.split_ascii_whitespace().take_while(|word| !word.starts_with('#')).collect();
+        let (name, token, hosts) = match words[..] {
+            [] => return Ok(()),
+            [name, token] => (name, token, ""),
+            [name, token, hosts] => (name, token, hosts),
+            [_] => return Err(format!("a line needs a name and a token; {HOW}")),
+            [_, _, _, ..] => {
+                return Err("there is too much; give hosts with commas and without spaces".into());
+            }
+        };
+        if !is_name(name) {
+            // It may be the token, if somebody forgot the name.
+            return Err(format!(
+                "the first word is no name; give at most {NAME_BYTES_MAX} letters, digits, '.', \
+                 '_' and '-'"
+            ));
+        }
+        check_token(token).map_err(|reason| format!("the token of {name} {reason}; {HOW}"))?;
+        if self.ids.contains_key(name) {
+            return Err(format!("there is a token of the name {name} already"));
+        }
+        let id = token_id(token);
+        if let Some(other) = self.by_id.get(&*id) {
+            return Err(format!("{name} and {} have the same token", other.name));
+        }
+        if self.by_id.len() >= TOKENS_MAX {
+            return Err(format!("these are more than {TOKENS_MAX} tokens"));
+        }
+        let hosts = token_hosts(hosts)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+        self.ids.insert(name.into(), id.clone());
+        self.by_id.insert(id, Token { name: name.into(), key, hosts });
+        Ok(())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The name of the token whose holder made this proof. A token that is not there and a MAC
+    /// that is wrong are the same to whoever asks, in time too.
+    #[must_use]
+    pub fn verify(&self, proof: &TokenProof, binding: &Binding<'_>) -> Option<&str> {
+        let token = self.by_id.get(proof.id.as_str());
+        let key = token.map_or(&self.nobody, |token| &token.key);
+        let mac = unhex::<{ digest::SHA256_OUTPUT_LEN }>(&proof.mac).unwrap_or_default();
+        // `verify` compares in constant time.
+        hmac::verify(key, token_message(binding).as_bytes(), &mac).ok()?;
+        token.map(|token| &*token.name)
+    }
+
+    /// The hosts in the token's line.
+    #[must_use]
+    pub fn hosts(&self, name: &str) -> &[HostPattern] {
+        let token = self.ids.get(name).and_then(|id| self.by_id.get(id));
+        token.map_or(&[], |token| &token.hosts)
+    }
+}
+
+/// Tokens stay out of logs.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.ids.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        f.debug_tuple("Tokens").field(&names).finish()
+    }
+}
+
+const HOW: &str = "make one with openssl rand -hex 32";
+
+/// By what an agent tells which token it holds. Half of a digest tells nothing of a token that
+/// cannot be guessed anyway.
+fn token_id(token: &str) -> Box<str> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"mesh.v1 token id\n");
+    context.update(token.as_bytes());
+    hex(&context.finish().as_ref()[..8]).into()
+}
+
+/// What the MAC is over. None of the parts can have a line end: the first is a host name, the
+/// others are hexadecimal.
+fn token_message(binding: &Binding<'_>) -> String {
+    let Binding { server_id, nonce, hello } = binding;
+    format!("mesh.v1 token\n{server_id}\n{nonce}\n{hello}")
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+fn check_token(token: &str) -> Result<(), String> {
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("has characters that are not printable ASCII".to_owned());
+    }
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(format!("is shorter than {TOKEN_BYTES_MIN} characters and could be guessed"));
+    }
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(format!("is longer than {TOKEN_BYTES_MAX} characters"));
+    }
+    Ok(())
+}
+
+fn token_hosts(list: &str) -> Result<Vec<HostPattern>, String> {
+    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let hosts = items.map(HostPattern::parse).collect::<Result<Vec<_>, _>>()?;
+    if hosts.iter().any(HostPattern::needs_service) {
+        return Err("{service} cannot stand here: of a token's holder ECS knows nothing".into());
+    }
+    Ok(hosts)
+}
+
+#[cfg(test)]
+mod tests;
