@@ -28,6 +28,6 @@ pub use host::HostPattern;
 pub use pattern::Pattern;
 pub use policy::{Claim, Decision, Method, Policy, Requirement};
 pub use principal::{AwsIdentity, AwsPrincipal, Principal};
-pub use proof::{StsRequest, sts_request};
+pub use proof::{StsRequest, check_date, sts_request};
 pub use rule::{ClusterPattern, LaunchType, Rule, RuleError, Who};
 pub use tokens::{Separators, Tokens};

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use mesh_protocol::control::IamProof;
 use mesh_protocol::proof::{
     Binding, HELLO_HEADER, NONCE_HEADER, SERVER_ID_HEADER, STS_BODY, STS_CONTENT_TYPE,
@@ -53,7 +54,7 @@ pub fn sts_request(
     if unix_seconds(&proof.date).is_none() {
         return Err("the proof has no valid date".to_owned());
     }
-    if unhex::<32>(&proof.signature).is_none() {
+    if !HEXLOWER.decode(proof.signature.as_bytes()).is_ok_and(|mac| mac.len() == 32) {
         return Err("the proof has no valid signature".to_owned());
     }
     let token = proof.security_token.as_deref();
@@ -173,32 +174,6 @@ fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })
-}
-
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// Exactly `N` bytes from lower-case hexadecimal.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let mut bytes = [0; N];
-    if pairs.len() != N {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use mesh_protocol::control::TokenProof;
+use mesh_protocol::proof::{Binding, token_id};
 use ring::hmac;
 
 use super::host::HostPattern;
-use mesh_protocol::control::TokenProof;
-use mesh_protocol::proof::{Binding, token_id};
 
 /// The tokens of an ingress.
 #[derive(Clone)]

@@ -163,6 +163,9 @@ pub struct Service {
     pub service_arn: String,
     /// Its name.
     pub service_name: String,
+    /// The ARN of its cluster.
+    #[serde(default)]
+    pub cluster_arn: String,
     /// `ACTIVE`, `DRAINING` or `INACTIVE`.
     #[serde(default)]
     pub status: String,

@@ -86,13 +86,11 @@ fn verify_service(task: &Task, answers: &EcsAnswers) -> Result<Option<String>, E
         return Ok(None);
     };
     let (arn, name) = (task.task_arn.clone(), hint.to_owned());
-    let found = answers
-        .services
-        .iter()
+    let found = answers.services.iter().find(|found| {
         // While a service is being deleted it is draining, and its tasks run on.
-        .find(|found| {
-            found.service_name == hint && matches!(&*found.status, "ACTIVE" | "DRAINING")
-        });
+        let is_there = matches!(found.status.as_str(), "ACTIVE" | "DRAINING");
+        is_there && found.service_name == hint && found.cluster_arn == task.cluster_arn
+    });
     let Some(found) = found else {
         return Err(EcsRefusal::UnknownService { task: arn, service: name });
     };
