@@ -15,6 +15,13 @@ pub struct Duplex {
     pub rx_eof: bool,
     /// How the connection is to end; `None` while it goes on.
     pub closing: Option<Closing>,
+    /// Whether the peers still agree on keys and identities; always false without TLS. Nothing is
+    /// in `rx` and nothing has left `tx` before that is over.
+    pub is_handshaking: bool,
+    /// The DNS names in the verified certificate of whoever connected to us, in lower case and
+    /// patterns (`*.example.com`) among them; `None` without a certificate. Known before the first
+    /// byte is in `rx`.
+    pub peer_names: Option<Box<[String]>>,
 }
 
 /// How a connection is to end, in the order in which one may follow another.
@@ -34,7 +41,15 @@ impl Duplex {
     /// An open connection that holds at most `rx_limit` unread bytes.
     #[must_use]
     pub const fn new(rx_limit: usize) -> Self {
-        Self { rx: Buf::new(), tx: Buf::new(), rx_limit, rx_eof: false, closing: None }
+        Self {
+            rx: Buf::new(),
+            tx: Buf::new(),
+            rx_limit,
+            rx_eof: false,
+            closing: None,
+            is_handshaking: false,
+            peer_names: None,
+        }
     }
 
     /// Ends the connection that way, or in the harsher way already chosen.
