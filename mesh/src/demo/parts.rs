@@ -186,7 +186,7 @@ fn open(port: u16) -> Result<TcpListener, Error> {
 }
 
 const fn listener(id: mesh_protocol::ListenerId, socket: TcpListener, traffic: Traffic) -> Listen {
-    Listen { id, socket, traffic }
+    Listen { id, socket, traffic, tls: None }
 }
 
 fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {

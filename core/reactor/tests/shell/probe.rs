@@ -260,7 +260,8 @@ impl Running {
     ) -> Self {
         let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
-        let listen = Listen { id: ListenerId(0), socket, traffic: Traffic::Multiplexed };
+        let id = ListenerId(0);
+        let listen = Listen { id, socket, traffic: Traffic::Multiplexed, tls: None };
         let reactor = Reactor::new(probe, vec![listen], tls, signals).unwrap();
         let handle = reactor.handle();
         let thread = thread::spawn(move || reactor.run());
