@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use mesh_protocol::Security;
+
 /// Everything configurable about an ingress, defaults included.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The port that callers see when nothing says otherwise (`X-Forwarded-Port`).
     pub traffic_port: u16,
+    /// Whether callers speak TLS to us (`X-Forwarded-Proto`).
+    pub traffic_security: Security,
     /// Who may register.
     pub admission: Admission,
     /// Whether each answer is logged.
@@ -41,7 +45,8 @@ pub enum AccessLog {
 /// and that below our own.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// From a caller's first byte to the end of its request head.
+    /// From a caller's first byte to the end of its request head; with TLS also from its
+    /// connection to the end of the handshake.
     pub head: Duration,
     /// From the last byte of the request to the response head.
     pub request: Duration,
@@ -88,6 +93,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             traffic_port: 8080,
+            traffic_security: Security::Plain,
             admission: Admission::Loopback,
             access_log: AccessLog::Off,
             timeouts: Timeouts::default(),
