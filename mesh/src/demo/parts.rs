@@ -193,6 +193,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
     let default = mesh_ingress::Config::default();
     mesh_ingress::Config {
         traffic_port: addresses.traffic.port(),
+        traffic_security: Security::Plain,
         admission: Admission::Loopback,
         access_log: default.access_log,
         timeouts: mesh_ingress::Timeouts { drain: DRAIN_TIMEOUT, ..default.timeouts },
