@@ -78,14 +78,13 @@ impl TlsIdentity {
         rustls::server::ParsedCertificate::try_from(first)
             .map_err(IdentityError::UnusableCertificate)?;
         let key = read_key(key)?;
+        let mismatch = rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
         let key =
             CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| {
-                match error {
-                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                        IdentityError::Mismatch
-                    }
-                    error => IdentityError::UnusableKey(error),
+                if error == mismatch {
+                    return IdentityError::Mismatch;
                 }
+                IdentityError::UnusableKey(error)
             })?;
         Ok(Self { key: Arc::new(key) })
     }
@@ -132,10 +131,10 @@ fn read_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError> {
     if LOCKED.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark)) {
         return Err(IdentityError::EncryptedKey);
     }
-    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
-        pem::Error::NoItemsFound => IdentityError::NoKey,
-        error => IdentityError::MalformedKey(error),
-    })
+    PrivateKeyDer::pem_slice_iter(text)
+        .next()
+        .ok_or(IdentityError::NoKey)?
+        .map_err(IdentityError::MalformedKey)
 }
 
 /// The DNS names in a certificate, patterns among them, in lower case.

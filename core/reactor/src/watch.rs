@@ -196,12 +196,11 @@ fn wait(ear: &mut UnixStream, pause: Duration) -> Option<Woken> {
     match ear.read(&mut [0; 64]) {
         Ok(0) => None,
         Ok(_) => Some(Woken::BySignal),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
-                Some(Woken::ByClock)
-            }
-            _ => None,
-        },
+        Err(error) => matches!(
+            error.kind(),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+        )
+        .then_some(Woken::ByClock),
     }
 }
 

@@ -76,7 +76,9 @@ fn pass(mut tls: ServerConnection, mut outside: TcpStream, behind: SocketAddr) -
         }
         match tls.read_tls(&mut outside) {
             Ok(0) => return None,
-            Ok(_) => drop(tls.process_new_packets().ok()?),
+            Ok(_) => {
+                tls.process_new_packets().ok()?;
+            }
             Err(error) if is_timeout(&error) => {}
             Err(_) => return None,
         }
