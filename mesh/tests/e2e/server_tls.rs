@@ -15,7 +15,7 @@ use crate::peers::papers::{Authority, Folder};
 use crate::peers::place::own_ip;
 use crate::peers::process::{Process, Server};
 use crate::peers::service::Service;
-use crate::peers::wire::{AT_ONCE, End, Wire};
+use crate::peers::wire::{AT_ONCE, End, Wire, wait_until};
 
 /// An ingress with TLS and what belongs to it.
 pub(crate) struct Secure {
@@ -281,7 +281,8 @@ fn plain_http_is_told_goodbye_and_health_stays_plain() {
         let (said, end) = wire.read_to_end();
         assert_eq!((said[0], said.len(), end), (21, 7, End::Closed), "an alert and nothing else");
     }
-    assert_eq!(secure.server.process.log_count("the peer does not speak TLS"), 2);
+    let process = &secure.server.process;
+    wait_until("both are logged", || process.log_count("the peer does not speak TLS") == 2);
     assert!(service.requests().is_empty());
     let health = get(secure.server.health, "/health");
     assert_eq!(health.status, 200);
