@@ -6,9 +6,11 @@
 mod config;
 mod prover;
 mod start;
+mod tls;
 
 pub use config::Start;
 pub use start::start;
+pub use tls::{TlsFiles, end_of, identity_files, read_identity};
 
 use argh::FromArgs;
 use mesh_settings::Flags;
@@ -80,6 +82,13 @@ pub struct ClientArgs {
     /// PEM file of the only authorities to trust with wss:// [default: none]
     #[argh(option)]
     pub ca_file: Option<String>,
+    /// PEM file of a certificate to show the ingress with wss://, and its chain; read anew when it
+    /// changes; needs --client-key [default: none]
+    #[argh(option)]
+    pub client_cert: Option<String>,
+    /// PEM file of the private key of that certificate [default: none]
+    #[argh(option)]
+    pub client_key: Option<String>,
     /// seconds for connecting to the ingress and registering there [default: 10]
     #[argh(option)]
     pub connect_timeout: Option<String>,
@@ -164,6 +173,8 @@ impl ClientArgs {
             .one("task-arn", self.task_arn)
             .one("container-instance", self.container_instance)
             .one("ca-file", self.ca_file)
+            .one("client-cert", self.client_cert)
+            .one("client-key", self.client_key)
             .one("connect-timeout", self.connect_timeout)
             .one("upstream-connect-timeout", self.upstream_connect_timeout)
             .one("upstream-idle-timeout", self.upstream_idle_timeout)

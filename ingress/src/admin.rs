@@ -45,6 +45,10 @@ impl Admin {
         Self { http, listener, peer, since: now, is_delivered: false }
     }
 
+    pub(crate) const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> Instant {
         if self.listener == TUNNEL {
             return self.since + timeouts.registration;

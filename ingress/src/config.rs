@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use mesh_protocol::Security;
+
 use crate::identity::Policy;
 
 /// Everything configurable about an ingress, defaults included.
@@ -10,6 +12,8 @@ use crate::identity::Policy;
 pub struct Config {
     /// The port that callers see when nothing says otherwise (`X-Forwarded-Port`).
     pub traffic_port: u16,
+    /// Whether callers speak TLS to us (`X-Forwarded-Proto`).
+    pub traffic_security: Security,
     /// Who may register.
     pub admission: Admission,
     /// How identities are asked for and verified, with [`Admission::Policy`].
@@ -87,7 +91,8 @@ pub enum AccessLog {
 /// and that below our own.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// From a caller's first byte to the end of its request head.
+    /// From a caller's first byte to the end of its request head; with TLS also from its
+    /// connection to the end of the handshake.
     pub head: Duration,
     /// From the last byte of the request to the response head.
     pub request: Duration,
@@ -134,6 +139,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             traffic_port: 8080,
+            traffic_security: Security::Plain,
             admission: Admission::Loopback,
             identity: IdentityChecks::default(),
             access_log: AccessLog::Off,

@@ -59,6 +59,8 @@ pub(crate) enum Step {
 /// What a deadline that passed means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expired {
+    /// The caller did not finish its TLS handshake.
+    Handshake,
     /// Nobody asked for anything.
     Idle,
     /// The caller did not finish its head.
@@ -117,6 +119,9 @@ impl Downstream {
     /// When the connection has waited long enough, and for what.
     pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> (Instant, Expired) {
         match &self.state {
+            State::Idle { since } if io.is_handshaking => {
+                (*since + timeouts.head, Expired::Handshake)
+            }
             State::Idle { since } => (*since + timeouts.idle, Expired::Idle),
             State::Head { since } => (*since + timeouts.head, Expired::Head),
             State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),

@@ -1,6 +1,7 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -169,6 +170,7 @@ impl Ingress {
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
+        self.log_failed_handshake(conn, reason);
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
@@ -176,6 +178,28 @@ impl Ingress {
             None => {}
         }
         self.check_drained(conn, cx);
+    }
+}
+
+impl Ingress {
+    /// Says why somebody could not talk to us. An agent whose certificate is no good is for the
+    /// operator to know; whoever connects and leaves, such as a load balancer that looks whether
+    /// the port is open, is not, and neither is a caller.
+    fn log_failed_handshake(&self, conn: ConnId, reason: &CloseReason) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let CloseReason::Failed(error) = reason else { return };
+        if !connection.io.is_handshaking {
+            return;
+        }
+        let (peer, level) = match &connection.state {
+            Conn::Admin(admin) if error.kind() == io::ErrorKind::InvalidData => {
+                (admin.peer(), log::Level::Info)
+            }
+            Conn::Admin(admin) => (admin.peer(), log::Level::Debug),
+            Conn::Downstream(downstream) => (downstream.peer, log::Level::Debug),
+            Conn::Registration(_) | Conn::Tunnel => return,
+        };
+        log::log!(level, "{peer}: the TLS handshake failed: {error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
 use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
 use crate::access_log::Head;
 use crate::balance::{self, Unavailable};
@@ -49,6 +49,10 @@ impl Ingress {
         }
         match expired {
             Expired::Idle => io.close(Closing::AfterFlush),
+            Expired::Handshake => {
+                log::debug!("{}: the TLS handshake was not over in time", downstream.peer);
+                io.close(Closing::AfterFlush);
+            }
             Expired::Head => {
                 self.decline(conn, Reason::HeadTimeout, Format::Text, Head::None);
             }
@@ -140,7 +144,11 @@ impl Ingress {
     ) {
         let Some((downstream, _)) = self.downstream(conn) else { return };
         let peer = canonical(downstream.peer.ip());
-        let via = Forwarded { peer, proto: Proto::Http, port: self.config.traffic_port };
+        let proto = match self.config.traffic_security {
+            Security::Plain => Proto::Http,
+            Security::Tls => Proto::Https,
+        };
+        let via = Forwarded { peer, proto, port: self.config.traffic_port };
         let body = match request.body {
             BodyLength::Empty => BodyKind::Empty,
             BodyLength::Sized(_) => BodyKind::Sized,

@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod tls;
 
 pub(crate) use args::ServerArgs;
 
@@ -12,11 +13,12 @@ use log::{info, warn};
 use mesh_ingress::jobs::{Answer, Failure, Job};
 use mesh_ingress::{ADMIN, AccessLog, Admission, Config, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
-use mesh_reactor::{ClientTls, Listen, Reactor, Signals};
+use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals};
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, Settings, output, reason};
 
 use self::config::{ACCESS_LOG_FILE, Start};
+use self::tls::Tls;
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh";
@@ -29,8 +31,10 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     }
     let check = args.check;
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
-    let start = Start::read(&mut settings)?;
+    let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
+    let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();
+    warning.flatten().into_iter().for_each(|warning| settings.warn(warning));
     if check {
         settings.show();
         return Ok(());
@@ -38,7 +42,7 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let access_log = open_access_log(&start, &settings)?;
     settings.start_logs(&rules, access_log.as_ref());
     // The access log is dropped, and with that flushed, after everything that writes to it.
-    run(start)
+    run(start, tls)
 }
 
 fn open_access_log(
@@ -61,28 +65,36 @@ fn open_access_log(
     opened.map(Some)
 }
 
-fn run(start: Start) -> Result<(), Error> {
-    let Start { listen, config, access_log_file: _ } = start;
+fn run(start: Start, tls: Option<Tls>) -> Result<(), Error> {
+    let Start { listen, config, access_log_file: _, tls: _ } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
     let config = Config { traffic_port: traffic.address.port(), ..config };
     let admission = config.admission.clone();
-    let heard = [&traffic, &tunnels, &health].map(|socket| (socket.name, socket.address));
+    let with_tls = if tls.is_some() { " with TLS" } else { "" };
+    let heard = [(&traffic, with_tls), (&tunnels, with_tls), (&health, "")]
+        .map(|(socket, with_tls)| (socket.name, socket.address, with_tls));
+    let on_traffic = tls.as_ref().map(|tls| tls.traffic.clone());
+    let on_tunnels = tls.as_ref().map(|tls| tls.tunnels.clone());
     let listeners = vec![
-        traffic.listen(TRAFFIC, Traffic::Single),
-        tunnels.listen(TUNNEL, Traffic::Multiplexed),
-        health.listen(ADMIN, Traffic::Single),
+        traffic.listen(TRAFFIC, Traffic::Single, on_traffic),
+        tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
+        health.listen(ADMIN, Traffic::Single, None),
     ];
     let ingress = Ingress::new(config, Instant::now());
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
-    let tls = ClientTls::web_roots();
+    let trust = ClientTls::web_roots();
     let work = unasked;
-    let reactor = Reactor::new(ingress, listeners, tls, Signals::Handle, work).map_err(wrong)?;
+    let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, work).map_err(wrong)?;
+    let _watch = tls
+        .map(Tls::watch)
+        .transpose()
+        .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
     info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
-    for (name, address) in heard {
-        info!(target: LOG, "listening for {name} on {address}");
+    for (name, address, with_tls) in heard {
+        info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
     warn_of(&admission);
@@ -135,8 +147,8 @@ impl Socket {
             .map_err(|error| Error::new(format!("listen on {wanted} ({flag}): {}", reason(&error))))
     }
 
-    fn listen(self, id: ListenerId, traffic: Traffic) -> Listen {
-        Listen { id, socket: self.socket, traffic }
+    fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {
+        Listen { id, socket: self.socket, traffic, tls }
     }
 }
 

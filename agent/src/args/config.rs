@@ -3,6 +3,7 @@
 use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
 
+use super::tls::TlsFiles;
 use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 
 /// Everything that an agent needs to start.
@@ -10,10 +11,10 @@ use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 pub struct Start {
     /// What the agent is to do.
     pub config: Config,
-    /// The file of the only authorities to trust.
-    pub ca_file: Option<String>,
     /// The file with the token that proves the agent's identity.
     pub token_file: Option<String>,
+    /// Whom to trust with TLS, and what to show.
+    pub tls: TlsFiles,
 }
 
 impl Start {
@@ -53,10 +54,7 @@ impl Start {
             true => Identity::Skip,
             false => Identity::Offer,
         };
-        let ca_file = settings.optional("ca-file", |path| Ok(path.to_owned()))?;
-        if ca_file.is_some() && ingress.security == Security::Plain {
-            settings.warn("ca-file has no effect: the ingress endpoint is ws:// and not wss://");
-        }
+        let tls = TlsFiles::read(settings, ingress.security)?;
         Ok(Self {
             config: Config {
                 ingress,
@@ -72,8 +70,8 @@ impl Start {
                 timeouts: timeouts(settings)?,
                 limits: limits(settings)?,
             },
-            ca_file,
             token_file,
+            tls,
         })
     }
 }

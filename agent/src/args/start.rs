@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use log::info;
-use mesh_reactor::{ClientTls, Reactor, Signals};
+use mesh_reactor::{Reactor, Signals, Watch};
 use mesh_settings::logging::Rules;
-use mesh_settings::{Environment, Error, Settings, machine, output, read_text, reason};
+use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
 use super::ClientArgs;
 use super::config::Start;
 use super::prover::{Prover, TokenSource};
+use super::tls::Tls;
 use crate::Agent;
 
 /// Whose lines in the log these are.
@@ -28,23 +29,14 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
     let start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
-    let tls = trust(&settings, &start)?;
+    let (tls, warning) = Tls::open(&start.tls)?;
+    warning.into_iter().for_each(|warning| settings.warn(warning));
     if check {
         settings.show();
         return Ok(());
     }
     settings.start_log(&rules);
     run(&start, tls)
-}
-
-/// The authorities to trust.
-fn trust(settings: &Settings, start: &Start) -> Result<ClientTls, Error> {
-    let Some(path) = &start.ca_file else {
-        return Ok(ClientTls::web_roots());
-    };
-    let pem = read_text(path, &settings.culprit("ca-file"))?;
-    ClientTls::with_ca_file(pem.as_bytes())
-        .map_err(|error| settings.blame("ca-file", &format!("cannot use {path}: {error}")))
 }
 
 fn announce(start: &Start) {
@@ -62,13 +54,19 @@ fn announce(start: &Start) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
-fn run(start: &Start, tls: ClientTls) -> Result<(), Error> {
+fn run(start: &Start, tls: Tls) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let agent = Agent::new(start.config.clone(), Instant::now(), instance);
     let prover = Prover::new(start.token_file.clone().map(TokenSource::File));
     let work = move |job| prover.work(job);
-    let reactor = Reactor::new(agent, Vec::new(), tls, Signals::Handle, work).map_err(wrong)?;
+    let reactor =
+        Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
+    let _watch = tls
+        .watched
+        .map(|watched| Watch::start(vec![watched], Watch::INTERVAL))
+        .transpose()
+        .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
     announce(start);
     reactor.run().map_err(wrong)?;

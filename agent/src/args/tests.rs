@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 30] = [
+const OTHERS: [(&str, &str); 32] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -33,6 +33,8 @@ const OTHERS: [(&str, &str); 30] = [
     ("task-arn", "arn:aws:ecs:eu-central-1:123456789012:task/prod/1"),
     ("container-instance", "arn:aws:ecs:eu-central-1:123456789012:container-instance/prod/1"),
     ("ca-file", "/etc/ca.pem"),
+    ("client-cert", "/etc/agent.pem"),
+    ("client-key", "/etc/agent.key"),
     ("connect-timeout", "11"),
     ("upstream-connect-timeout", "12"),
     ("upstream-idle-timeout", "13"),
@@ -129,6 +131,20 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
         (
             &["--host", "a", "--ingress-endpoint", "wss://me:pw@mesh.example"],
             "--ingress-endpoint: a user name or password in a URL is not supported",
+        ),
+        (
+            &["--host", "a", "--ingress-endpoint", "wss://a", "--client-cert", "a.pem"],
+            "--client-cert: the private key of the certificate is missing; give its file with \
+             --client-key",
+        ),
+        (
+            &["--host", "a", "--ingress-endpoint", "wss://a", "--client-key", "a.key"],
+            "--client-key: the certificate of the key is missing; give its file with --client-cert",
+        ),
+        (
+            &["--host", "a", "--client-cert", "a.pem", "--client-key", "a.key"],
+            "--client-cert: a certificate can be shown only with wss://, and not with ws:// as in \
+             --ingress-endpoint (by default)",
         ),
     ]);
 }

@@ -207,6 +207,11 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     fn adopt(&mut self, conn: ConnId, transport: T) {
         self.enqueue(conn);
+        if transport.is_handshaking()
+            && let Some(connection) = self.app.conns().serve(conn)
+        {
+            connection.io.is_handshaking = true;
+        }
         if let Some(socket) = self.socket(conn) {
             socket.transport = Some(transport);
         }

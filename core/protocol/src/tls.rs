@@ -121,6 +121,18 @@ impl TlsFilter {
         self.session.is_handshaking()
     }
 
+    /// The certificate of a client that had to prove whose it is, as DER; `None` before the
+    /// handshake is over, when none was asked for, and on the client's end.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        match &self.session {
+            Connection::Server(session) if !session.is_handshaking() => {
+                session.peer_certificates()?.first().map(AsRef::as_ref)
+            }
+            Connection::Server(_) | Connection::Client(_) => None,
+        }
+    }
+
     /// Moves decrypted bytes out, which makes room for the next record.
     fn drain(&mut self, rx: &mut Buf) {
         let mut reader = self.session.reader();

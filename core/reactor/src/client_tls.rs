@@ -1,4 +1,4 @@
-//! Whom we trust when we connect with TLS.
+//! Whom we trust when we connect with TLS, and who we are then.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// The client side of TLS: trusted authorities, TLS 1.2 and 1.3, ALPN `http/1.1`.
+use crate::TlsIdentity;
+use crate::current::Current;
+
+/// The client side of TLS: trusted authorities, TLS 1.2 and 1.3, ALPN `http/1.1`. Clones share one
+/// configuration, which can be replaced at any time.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    current: Current<ClientConfig>,
 }
 
 /// Why a file of authorities cannot be used.
@@ -38,21 +42,26 @@ impl ClientTls {
     /// # Errors
     /// When the text holds no certificate, or one that cannot be an authority.
     pub fn with_ca_file(pem: &[u8]) -> Result<Self, CaError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(CaError::Malformed)?;
-            roots.add(certificate).map_err(CaError::Unusable)?;
-        }
-        if roots.is_empty() {
-            return Err(CaError::NoCertificate);
-        }
-        Ok(Self::trusting(roots))
+        authorities(pem).map(Self::trusting)
+    }
+
+    /// Shows this certificate to servers that ask for one.
+    #[must_use]
+    pub fn offering(self, identity: &TlsIdentity) -> Self {
+        let mut config = ClientConfig::clone(&self.current.get());
+        config.client_auth_cert_resolver = identity.resolver();
+        Self { current: Current::new(config) }
+    }
+
+    /// Does from now on for new connections what `other` does. Connections go on as they are.
+    pub fn replace(&self, other: &Self) {
+        self.current.replace(&other.current);
     }
 
     /// A session with `host`, which has to prove that it is called that.
     pub(crate) fn session(&self, host: &str) -> Result<TlsFilter, SessionError> {
         let name = ServerName::try_from(host.to_owned()).map_err(SessionError::Name)?;
-        let session = ClientConnection::new(Arc::clone(&self.config), name);
+        let session = ClientConnection::new(self.current.get(), name);
         Ok(TlsFilter::new(session.map_err(SessionError::Session)?))
     }
 
@@ -63,8 +72,21 @@ impl ClientTls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { config: Arc::new(config) }
+        Self { current: Current::new(config) }
     }
+}
+
+/// The authorities in this PEM text.
+pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, CaError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(CaError::Malformed)?;
+        roots.add(certificate).map_err(CaError::Unusable)?;
+    }
+    if roots.is_empty() {
+        return Err(CaError::NoCertificate);
+    }
+    Ok(roots)
 }
 
 /// Why no session can be begun.

@@ -13,18 +13,25 @@
 
 mod client_tls;
 mod connect;
+mod current;
 mod handle;
+mod identity;
 mod jobs;
 mod listener;
 mod offload;
 mod reactor;
 mod resolve;
+mod server_tls;
 mod signals;
 mod transport;
+mod watch;
 
 pub use client_tls::{CaError, ClientTls};
 pub use handle::Handle;
+pub use identity::{IdentityError, IdentityPart, TlsIdentity, Validity};
 pub use jobs::Mailbox;
 pub use listener::{Listen, listen};
 pub use reactor::Reactor;
+pub use server_tls::ServerTls;
 pub use signals::Signals;
+pub use watch::{Watch, Watched};

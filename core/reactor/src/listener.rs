@@ -10,6 +10,9 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Socket, Type};
 
+use crate::ServerTls;
+use crate::transport::Socket as Connected;
+
 /// A listening socket to be served, and what its connections carry.
 #[derive(Debug)]
 pub struct Listen {
@@ -19,6 +22,8 @@ pub struct Listen {
     pub socket: net::TcpListener,
     /// Sets the options of each connection.
     pub traffic: Traffic,
+    /// With it, TLS is spoken on each connection.
+    pub tls: Option<ServerTls>,
 }
 
 /// Connections that the kernel may hold for us: a reconnect of every agent at once. The kernel
@@ -47,6 +52,7 @@ pub fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
     pub(crate) traffic: Traffic,
+    tls: Option<ServerTls>,
     socket: TcpListener,
     state: State,
 }
@@ -70,7 +76,22 @@ impl Listener {
         listen.socket.set_nonblocking(true)?;
         let mut socket = TcpListener::from_std(listen.socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Self { id: listen.id, traffic: listen.traffic, socket, state: State::Waiting })
+        let Listen { id, traffic, tls, .. } = listen;
+        Ok(Self { id, traffic, tls, socket, state: State::Waiting })
+    }
+
+    /// What an accepted connection is served by; `None` when TLS cannot be had.
+    pub(crate) fn dress(&self, stream: TcpStream) -> Option<Connected> {
+        let Some(tls) = &self.tls else {
+            return Some(Connected::plain(stream));
+        };
+        match tls.session() {
+            Ok(filter) => Some(Connected::tls(stream, filter)),
+            Err(error) => {
+                warn!("no TLS on listener {}: {error}", self.id.0);
+                None
+            }
+        }
     }
 
     /// The kernel says that somebody came.

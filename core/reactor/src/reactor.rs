@@ -303,7 +303,8 @@ impl<A: App> Reactor<A> {
                 };
                 transport::set_options(&stream, listener.traffic);
                 let id = listener.id;
-                if let Some(conn) = self.driver.accepted(id, peer, Socket::plain(stream)) {
+                let Some(socket) = listener.dress(stream) else { continue };
+                if let Some(conn) = self.driver.accepted(id, peer, socket) {
                     self.register(conn);
                 }
             }

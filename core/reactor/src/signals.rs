@@ -17,8 +17,8 @@ use signal_hook::{flag, low_level};
 /// Whether a reactor listens to the process's signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signals {
-    /// SIGTERM and SIGINT ask the application to leave; SIGHUP is ignored. For the one reactor
-    /// that is the process.
+    /// SIGTERM and SIGINT ask the application to leave; SIGHUP is ignored, unless a
+    /// [`crate::Watch`] hears it. For the one reactor that is the process.
     Handle,
     /// For reactors beside others in one process: demos and tests.
     Ignore,

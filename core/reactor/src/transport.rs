@@ -8,7 +8,10 @@ use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed, Traffic, Transport};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustls::InvalidMessage;
 use socket2::{SockRef, TcpKeepalive};
+
+use crate::identity::dns_names;
 
 /// One connection's socket.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Tls {
 /// The least to read at once of ciphertext, however little room there is for plaintext: whole
 /// handshake messages and small records in one call.
 const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
+/// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
+const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 /// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
@@ -131,6 +136,20 @@ impl Transport for Socket {
     fn reset(&mut self) {
         let _ = SockRef::from(&*self.stream_mut()).set_linger(Some(Duration::ZERO));
     }
+
+    fn is_handshaking(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.filter.is_handshaking(),
+        }
+    }
+
+    fn peer_names(&self) -> Option<Box<[String]>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.filter.client_certificate().map(dns_names),
+        }
+    }
 }
 
 impl Plain {
@@ -212,6 +231,10 @@ impl Tls {
             Err(error) => {
                 // The alert tells the peer's operator what we object to.
                 let _ = self.write();
+                if self.filter.is_handshaking() && error == NO_TLS {
+                    let text = "the peer does not speak TLS";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
                 Err(io::Error::new(io::ErrorKind::InvalidData, error))
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::layers::CONFIG;
 use crate::logging::{self, AccessLog, Rules};
-use crate::{Environment, Error, File, Flags, Found, Layers, Origin, output, value};
+use crate::{Environment, Error, File, Flags, Found, Layers, NamedFile, Origin, output, value};
 
 /// Layers that are being turned into a configuration.
 #[derive(Debug)]
@@ -139,6 +139,15 @@ impl Settings {
         let value = parse(found.text()).map_err(|reason| complaint(&found.origin, &reason))?;
         self.note(name, Some(quoted(found.text())), found.origin);
         Ok(Some(value))
+    }
+
+    /// A file, which is not looked at yet; none by default.
+    ///
+    /// # Errors
+    /// None so far.
+    pub fn file(&mut self, name: &'static str) -> Result<Option<NamedFile>, Error> {
+        let path = self.optional(name, |path| Ok(path.to_owned()))?;
+        Ok(path.map(|path| NamedFile::new(path, self.culprit(name))))
     }
 
     /// A list, each item with a parser of its own; items that come twice count once.

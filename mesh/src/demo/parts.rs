@@ -194,13 +194,14 @@ fn open(port: u16) -> Result<TcpListener, Error> {
 }
 
 const fn listener(id: mesh_protocol::ListenerId, socket: TcpListener, traffic: Traffic) -> Listen {
-    Listen { id, socket, traffic }
+    Listen { id, socket, traffic, tls: None }
 }
 
 fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
     let default = mesh_ingress::Config::default();
     mesh_ingress::Config {
         traffic_port: addresses.traffic.port(),
+        traffic_security: Security::Plain,
         admission: Admission::Loopback,
         identity: default.identity,
         access_log: default.access_log,

@@ -29,6 +29,17 @@ pub(crate) struct ServerArgs {
     /// IP address to listen on with all ports [default: 0.0.0.0]
     #[argh(option)]
     pub(crate) bind: Option<String>,
+    /// PEM file of a certificate and its chain: with it, TLS is spoken on the ports for requests and
+    /// agents; read anew when it changes; needs --tls-key [default: none]
+    #[argh(option)]
+    pub(crate) tls_cert: Option<String>,
+    /// PEM file of the private key of that certificate [default: none]
+    #[argh(option)]
+    pub(crate) tls_key: Option<String>,
+    /// PEM file of authorities: agents have to show a certificate of one of them; needs --tls-cert
+    /// [default: none]
+    #[argh(option)]
+    pub(crate) client_ca_file: Option<String>,
     /// accept agents from everywhere without authentication; without it, agents from loopback
     /// addresses only are accepted [default: false]
     #[argh(switch)]
@@ -121,6 +132,9 @@ impl ServerArgs {
             .one("websocket-port", self.websocket_port)
             .one("health-port", self.health_port)
             .one("bind", self.bind)
+            .one("tls-cert", self.tls_cert)
+            .one("tls-key", self.tls_key)
+            .one("client-ca-file", self.client_ca_file)
             .switch("skip-iam-validation", self.skip_iam_validation)
             .many("allowed-role-arns", self.allowed_role_arns)
             .one("request-timeout", self.request_timeout)

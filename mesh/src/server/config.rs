@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh_ingress::{AccessLog, Admission, Config, IdentityChecks, Limits, Timeouts};
+use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
+
+use super::tls::TlsFiles;
 
 /// Everything that an ingress needs to start.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct Start {
     pub(crate) config: Config,
     /// Where the access log goes; standard output if nowhere else.
     pub(crate) access_log_file: Option<PathBuf>,
+    /// With it, TLS is spoken with callers and agents.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// Where to listen.
@@ -32,8 +37,10 @@ impl Start {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let Config { traffic_port, .. } = Config::default();
         let listen = addresses(settings, traffic_port)?;
+        let tls = TlsFiles::read(settings)?;
         let config = Config {
             traffic_port: listen.traffic.port(),
+            traffic_security: tls.as_ref().map_or(Security::Plain, |_| Security::Tls),
             admission: admission(settings)?,
             identity: IdentityChecks::default(),
             access_log: access_log(settings)?,
@@ -41,7 +48,7 @@ impl Start {
             limits: limits(settings)?,
         };
         let access_log_file = access_log_file(settings, config.access_log)?;
-        Ok(Self { listen, config, access_log_file })
+        Ok(Self { listen, config, access_log_file, tls })
     }
 }
 

@@ -16,11 +16,14 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 24] = [
+const OTHERS: [(&str, &str); 27] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
     ("bind", "::1"),
+    ("tls-cert", "/etc/mesh.pem"),
+    ("tls-key", "/etc/mesh.key"),
+    ("client-ca-file", "/etc/agents.pem"),
     ("skip-iam-validation", "true"),
     ("request-timeout", "31"),
     ("head-timeout", "11"),
@@ -89,7 +92,7 @@ fn the_help_shows_each_setting_with_its_default() {
 
 #[test]
 fn what_cannot_be_is_refused_with_one_sentence() {
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 13] = [
         (
             &["--alb-port", "8081"],
             "--alb-port: 8081 is already the port of --health-port (by default); change one of \
@@ -112,6 +115,20 @@ fn what_cannot_be_is_refused_with_one_sentence() {
         (
             &["--max-head-size", "1023"],
             "--max-head-size: \"1023\" is out of bounds; give 1KiB to 64KiB",
+        ),
+        (
+            &["--tls-cert", "a.pem"],
+            "--tls-cert: the private key of the certificate is missing; give its file with \
+             --tls-key",
+        ),
+        (
+            &["--tls-key", "a.key"],
+            "--tls-key: the certificate of the key is missing; give its file with --tls-cert",
+        ),
+        (
+            &["--client-ca-file", "ca.pem"],
+            "--client-ca-file: agents can show certificates only with TLS; give --tls-cert and \
+             --tls-key too",
         ),
         (&["--max-streams", "0"], "--max-streams: \"0\" is out of bounds; give 1 to 65535"),
         (

@@ -23,17 +23,19 @@ struct Front {
 }
 
 impl Front {
-    fn start(name: &str, behind: SocketAddr) -> Self {
+    /// With a certificate for where it listens, if for no other name.
+    fn start(name: Option<&str>, behind: SocketAddr) -> Self {
+        let listener = TcpListener::bind(own_address()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
         let rcgen::CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            rcgen::generate_simple_self_signed([name]).unwrap();
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let listener = TcpListener::bind(own_address()).unwrap();
-        let address = listener.local_addr().unwrap();
         let file = format!("mesh-e2e-{}-{}.pem", std::process::id(), address.port());
         let certificate = std::env::temp_dir().join(file);
         std::fs::write(&certificate, cert.pem()).unwrap();
@@ -46,8 +48,8 @@ impl Front {
         Self { address, certificate }
     }
 
-    fn agent(&self, name: &str, service: &Service, words: &[&str]) -> Process {
-        let ingress = format!("wss://{name}:{}", self.address.port());
+    fn agent(&self, service: &Service, words: &[&str]) -> Process {
+        let ingress = format!("wss://{}", self.address);
         let mut command = Command::new(binaries::MESH);
         command.args(["client", "--ingress-endpoint", &ingress, "--host", HOST]);
         command.args(["--local-endpoint", &service.url(), "--reconnect-min", "0.05"]);
@@ -74,7 +76,9 @@ fn pass(mut tls: ServerConnection, mut outside: TcpStream, behind: SocketAddr) -
         }
         match tls.read_tls(&mut outside) {
             Ok(0) => return None,
-            Ok(_) => drop(tls.process_new_packets().ok()?),
+            Ok(_) => {
+                tls.process_new_packets().ok()?;
+            }
             Err(error) if is_timeout(&error) => {}
             Err(_) => return None,
         }
@@ -97,9 +101,9 @@ fn is_timeout(error: &std::io::Error) -> bool {
 #[test]
 fn an_agent_reaches_its_ingress_through_a_tls_front_with_a_private_certificate() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
-    let front = Front::start("localhost", server.tunnels);
+    let front = Front::start(None, server.tunnels);
     let ca_file = front.certificate.to_str().unwrap();
-    let _agent = front.agent("localhost", &service, &["--ca-file", ca_file]);
+    let _agent = front.agent(&service, &["--ca-file", ca_file]);
     server.wait_available(1);
     assert_eq!(server.get("/").status, 200);
 }
@@ -107,8 +111,8 @@ fn an_agent_reaches_its_ingress_through_a_tls_front_with_a_private_certificate()
 #[test]
 fn a_certificate_that_nobody_vouches_for_is_refused_with_its_reason() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
-    let front = Front::start("localhost", server.tunnels);
-    let agent = front.agent("localhost", &service, &[]);
+    let front = Front::start(None, server.tunnels);
+    let agent = front.agent(&service, &[]);
     agent.wait_log("UnknownIssuer");
     assert_eq!(server.get("/").status, 404, "nothing was registered");
 }
@@ -116,9 +120,9 @@ fn a_certificate_that_nobody_vouches_for_is_refused_with_its_reason() {
 #[test]
 fn a_certificate_for_another_name_is_refused_with_its_reason() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
-    let front = Front::start("ingress.example.com", server.tunnels);
+    let front = Front::start(Some("ingress.example.com"), server.tunnels);
     let ca_file = front.certificate.to_str().unwrap();
-    let agent = front.agent("localhost", &service, &["--ca-file", ca_file]);
+    let agent = front.agent(&service, &["--ca-file", ca_file]);
     agent.wait_log("not valid for");
     assert_eq!(server.get("/").status, 404, "nothing was registered");
 }

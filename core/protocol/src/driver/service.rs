@@ -114,6 +114,10 @@ impl<A: App, T: Transport> Driver<A, T> {
                 return moved;
             }
             let filled = transport.fill(&mut io.rx, room.min(budget), &mut self.scratch);
+            if io.is_handshaking && !transport.is_handshaking() {
+                io.is_handshaking = false;
+                io.peer_names = transport.peer_names();
+            }
             if discard {
                 io.rx.clear();
             }

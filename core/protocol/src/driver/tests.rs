@@ -109,6 +109,15 @@ impl Transport for Scripted {
     fn reset(&mut self) {
         let _ = self.acts.send(Act::Reset(self.name));
     }
+
+    fn is_handshaking(&self) -> bool {
+        self.handshaking
+    }
+
+    fn peer_names(&self) -> Option<Box<[String]>> {
+        assert!(!self.handshaking, "asked when the handshake is over");
+        Some(Box::new([format!("{}.test", self.name)]))
+    }
 }
 
 impl Drop for Scripted {
@@ -658,6 +667,28 @@ fn the_applications_own_deadline_is_a_tick() {
     assert_eq!(world.heard(), [Heard::Tick]);
     world.driver.drain();
     assert_eq!(world.heard(), [Heard::Drain]);
+}
+
+#[test]
+fn the_end_of_a_handshake_and_the_names_are_there_before_the_first_byte() {
+    let mut world = World::new();
+    world.driver.app_mut().rule = Some(Rule::Keep);
+    let mut transport = world.transport();
+    transport.handshaking = true;
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, transport.name));
+    let conn = world.driver.accepted(ListenerId(0), peer, transport).unwrap();
+    world.driver.settle();
+    assert!(world.connection(conn).io.is_handshaking);
+    assert_eq!(world.connection(conn).io.peer_names, None);
+    world.receive(conn, Incoming::Handshake, READABLE);
+    world.driver.settle();
+    assert!(!world.connection(conn).io.is_handshaking);
+    assert_eq!(world.connection(conn).io.peer_names.as_deref(), Some(&["1.test".to_owned()][..]));
+    assert!(world.heard().is_empty(), "no byte of the application moved");
+    let plain = world.accept(Rule::Keep);
+    world.receive(plain, Incoming::Bytes(b"plain".to_vec()), READABLE);
+    world.driver.settle();
+    assert_eq!(world.connection(plain).io.peer_names, None, "nobody is asked without a handshake");
 }
 
 #[test]

@@ -29,6 +29,17 @@ pub trait Transport {
 
     /// Makes the coming close a reset.
     fn reset(&mut self);
+
+    /// Whether a TLS handshake is under way. Only reading ends one.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+
+    /// The DNS names in the verified certificate of whoever connected to us; `None` without a
+    /// certificate. Asked once, when the handshake is over.
+    fn peer_names(&self) -> Option<Box<[String]>> {
+        None
+    }
 }
 
 /// What a read brought.

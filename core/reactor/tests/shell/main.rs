@@ -10,4 +10,5 @@ mod pressure;
 mod probe;
 mod process;
 mod secure;
+mod secured;
 mod turns;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{
     App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId, Security, Target, Traffic,
 };
-use mesh_reactor::{ClientTls, Handle, Listen, Reactor, Signals, listen};
+use mesh_reactor::{ClientTls, Handle, Listen, Reactor, ServerTls, Signals, listen};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,6 +69,8 @@ pub(crate) struct Probe {
     pub(crate) tick_at: Option<Instant>,
     /// Drains after which the application exits.
     pub(crate) drains_to_exit: usize,
+    /// What the certificates of those who have left said of them.
+    pub(crate) names: Vec<Option<Vec<String>>>,
     heard: Sender<Heard>,
 }
 
@@ -82,6 +84,7 @@ impl Probe {
             deadlines: Vec::new(),
             tick_at: None,
             drains_to_exit: usize::MAX,
+            names: Vec::new(),
             heard,
         };
         (probe, receiver)
@@ -194,7 +197,11 @@ impl App for Probe {
                 self.deadlines[conn.index()] = None;
                 self.report(Heard::Deadline(conn.index()));
             }
-            Event::Closed { reason, .. } => self.report(Heard::Closed(reason.to_string())),
+            Event::Closed { conn, reason } => {
+                let io = &self.conns.get(conn).unwrap().io;
+                self.names.push(io.peer_names.as_ref().map(|names| names.to_vec()));
+                self.report(Heard::Closed(reason.to_string()));
+            }
             Event::Tick => {
                 self.report(Heard::Tick);
                 self.tick(cx);
@@ -256,15 +263,22 @@ impl Running {
         running
     }
 
-    pub(crate) fn start(
+    pub(crate) fn start(probe: (Probe, Receiver<Heard>), tls: ClientTls, signals: Signals) -> Self {
+        Self::start_with(probe, tls, signals, None)
+    }
+
+    /// The same with TLS on the listener, or without.
+    pub(crate) fn start_with(
         (probe, heard): (Probe, Receiver<Heard>),
-        tls: ClientTls,
+        trust: ClientTls,
         signals: Signals,
+        tls: Option<ServerTls>,
     ) -> Self {
         let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
-        let listen = Listen { id: ListenerId(0), socket, traffic: Traffic::Multiplexed };
-        let reactor = Reactor::new(probe, vec![listen], tls, signals, |job| job).unwrap();
+        let id = ListenerId(0);
+        let listen = Listen { id, socket, traffic: Traffic::Multiplexed, tls };
+        let reactor = Reactor::new(probe, vec![listen], trust, signals, |job| job).unwrap();
         let handle = reactor.handle();
         let thread = thread::spawn(move || reactor.run());
         Self { address, handle, heard, thread: Some(thread) }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, Stream};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long anything may take that should happen at once. Only a failing test waits for it.
@@ -25,6 +26,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
+    /// With it, what is said and heard is within TLS.
+    session: Option<Box<ClientConnection>>,
     /// What was received and not yet taken.
     unread: Vec<u8>,
     end: Option<End>,
@@ -62,7 +65,16 @@ impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, unread: Vec::new(), end: None }
+        Self { stream, session: None, unread: Vec::new(), end: None }
+    }
+
+    /// A connection within which TLS is spoken; the handshake comes with the first bytes.
+    pub(crate) fn connect_with(session: ClientConnection, address: SocketAddr) -> Self {
+        Self { session: Some(Box::new(session)), ..Self::connect(address) }
+    }
+
+    pub(crate) fn session(&self) -> &ClientConnection {
+        self.session.as_ref().unwrap()
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
@@ -75,11 +87,20 @@ impl Wire {
     }
 
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        let Some(session) = &mut self.session else {
+            return self.stream.write_all(bytes.as_ref());
+        };
+        let mut stream = Stream::new(session.as_mut(), &mut self.stream);
+        stream.write_all(bytes.as_ref())?;
+        stream.flush()
     }
 
     /// Ends the sending direction.
     pub(crate) fn finish(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.send_close_notify();
+            let _ = session.write_tls(&mut self.stream);
+        }
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
@@ -137,7 +158,11 @@ impl Wire {
         let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
+        let read = match &mut self.session {
+            None => self.stream.read(&mut buffer),
+            Some(session) => Stream::new(session.as_mut(), &mut self.stream).read(&mut buffer),
+        };
+        match read {
             Ok(0) => {
                 self.end = Some(End::Closed);
                 Read1::End(End::Closed)

@@ -1,0 +1,136 @@
+//! What TLS needs from files: authorities to trust, and a certificate to show.
+//!
+//! A server shows one as well, so `mesh server` reads its own by [`read_identity`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::warn;
+use mesh_protocol::Security;
+use mesh_reactor::{ClientTls, IdentityPart, TlsIdentity, Validity, Watched};
+use mesh_settings::{Error, NamedFile, Settings};
+
+/// The files of an agent's TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The only authorities to trust; without it, those of the web.
+    pub authorities: Option<NamedFile>,
+    /// A certificate and its key, to be shown to the ingress.
+    pub identity: Option<[NamedFile; 2]>,
+}
+
+/// An agent's TLS, and the files that it is made of.
+pub(crate) struct Tls {
+    pub(crate) client: ClientTls,
+    /// `None` when it is made of none.
+    pub(crate) watched: Option<Watched>,
+}
+
+impl TlsFiles {
+    /// Reads which files there are; `security` is that of the ingress endpoint.
+    pub(crate) fn read(settings: &mut Settings, security: Security) -> Result<Self, Error> {
+        let authorities = settings.file("ca-file")?;
+        if authorities.is_some() && security == Security::Plain {
+            settings.warn("ca-file has no effect: the ingress endpoint is ws:// and not wss://");
+        }
+        let identity = identity_files(settings, ["client-cert", "client-key"])?;
+        if identity.is_some() && security == Security::Plain {
+            return Err(settings.clash(
+                "client-cert",
+                "ingress-endpoint",
+                "a certificate can be shown only with wss://, and not with ws:// as in",
+            ));
+        }
+        Ok(Self { authorities, identity })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &NamedFile> {
+        self.authorities.iter().chain(self.identity.iter().flatten())
+    }
+
+    fn load(&self) -> Result<(ClientTls, Option<String>), Error> {
+        let client = match &self.authorities {
+            None => ClientTls::web_roots(),
+            Some(file) => ClientTls::with_ca_file(file.read()?.as_bytes())
+                .map_err(|error| file.blame(error))?,
+        };
+        let Some(files) = &self.identity else {
+            return Ok((client, None));
+        };
+        let identity = read_identity(files)?;
+        Ok((client.offering(&identity), end_of(&identity, &files[0])))
+    }
+}
+
+impl Tls {
+    /// Reads the files; a warning may come with them.
+    pub(crate) fn open(files: &TlsFiles) -> Result<(Self, Option<String>), Error> {
+        let paths: Vec<_> = files.all().map(|file| PathBuf::from(file.path())).collect();
+        let names: Vec<_> = files.all().map(NamedFile::path).collect();
+        let watched = Watched::new(format!("TLS from {}", names.join(", ")), paths);
+        let (client, warning) = files.load()?;
+        if names.is_empty() {
+            return Ok((Self { client, watched: None }, warning));
+        }
+        let (used, files) = (client.clone(), files.clone());
+        let watched = watched.reloading(move || {
+            let (client, warning) = files.load().map_err(|error| error.to_string())?;
+            used.replace(&client);
+            warning.inspect(|warning| warn!("{warning}"));
+            Ok(())
+        });
+        Ok((Self { client, watched: Some(watched) }, warning))
+    }
+}
+
+/// The files of a certificate and its key, which go together; `names` are those of their settings.
+///
+/// # Errors
+/// One of them is missing.
+pub fn identity_files(
+    settings: &mut Settings,
+    names: [&'static str; 2],
+) -> Result<Option<[NamedFile; 2]>, Error> {
+    let [certificate, key] = names;
+    match (settings.file(certificate)?, settings.file(key)?) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some([certificate, key])),
+        (Some(_), None) => Err(settings.blame(
+            certificate,
+            &format!("the private key of the certificate is missing; give its file with --{key}"),
+        )),
+        (None, Some(_)) => Err(settings.blame(
+            key,
+            &format!("the certificate of the key is missing; give its file with --{certificate}"),
+        )),
+    }
+}
+
+/// Reads a certificate and its key.
+///
+/// # Errors
+/// One of the files cannot be read or is of no use, or they do not belong together.
+pub fn read_identity(files: &[NamedFile; 2]) -> Result<TlsIdentity, Error> {
+    let [certificate, key] = files;
+    let texts = (certificate.read()?, key.read()?);
+    TlsIdentity::from_pem(texts.0.as_bytes(), texts.1.as_bytes()).map_err(|error| {
+        match error.part() {
+            IdentityPart::Certificates => certificate.blame(error),
+            IdentityPart::Key => key.blame(error),
+        }
+    })
+}
+
+/// A warning when a certificate is not good any more, or not for long.
+#[must_use]
+pub fn end_of(identity: &TlsIdentity, file: &NamedFile) -> Option<String> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let state = match identity.validity() {
+        Validity::Good => return None,
+        Validity::Ending(left) if left < DAY => "expires within a day".to_owned(),
+        Validity::Ending(left) => format!("expires in {} days", left.as_secs() / DAY.as_secs()),
+        Validity::Expired => "has expired".to_owned(),
+        Validity::NotBegun => "is not valid yet by the clock of this machine".to_owned(),
+    };
+    Some(format!("{}: the certificate in {} {state}", file.culprit(), file.path()))
+}

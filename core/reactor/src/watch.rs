@@ -1,0 +1,235 @@
+//! Files that are read anew when they change, or when SIGHUP asks for it.
+//!
+//! One thread looks at them from time to time. It compares what `stat` says, which tells apart
+//! files that were written, replaced by a rename, or reached by a symbolic link that now leads
+//! elsewhere, as in Kubernetes. A change counts only when nothing changes any more, so that a
+//! certificate and its key are not read between the writing of one and of the other.
+//!
+//! ```text
+//!   unchanged -- something differs --> changing -- the same for SETTLED --> reload
+//!                                        ^   |                                |
+//!                                        '---' differs again                  |
+//!   unchanged <-- done, one line -----------------------------------+---------'
+//!   failed: tried again at each look <-- one line per reason -------'
+//! ```
+
+use std::io::{self, ErrorKind, Read};
+use std::net::Shutdown;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use log::{info, warn};
+use signal_hook::SigId;
+use signal_hook::consts::SIGHUP;
+use signal_hook::low_level;
+
+/// A thread that watches files. It ends with this value, after the reload that it is at.
+#[derive(Debug)]
+pub struct Watch {
+    /// Closing it tells the thread.
+    bell: UnixStream,
+    handler: SigId,
+}
+
+/// Files that belong together, and what to do when they change.
+pub struct Watched {
+    what: String,
+    files: Vec<PathBuf>,
+    /// What the files looked like when they were last read.
+    known: Vec<Stamp>,
+    /// What they looked like at the last look, while that is something else.
+    changing: Option<Vec<Stamp>>,
+    /// What was said last of a reload that failed.
+    complaint: Option<String>,
+    reload: Box<dyn FnMut() -> Result<(), String> + Send>,
+}
+
+/// What tells one state of a file from another, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stamp {
+    Present {
+        bytes: u64,
+        /// Seconds and nanoseconds.
+        modified: (i64, i64),
+        /// Device and number of the file.
+        place: (u64, u64),
+    },
+    Absent(ErrorKind),
+}
+
+/// What a look at files found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Calm,
+    /// To be looked at again soon.
+    Changing,
+}
+
+/// How long files have to stay as they are before they are read.
+const SETTLED: Duration = Duration::from_secs(1);
+
+impl Watched {
+    /// Files that make up `what`, a noun for the log. They are looked at now: construct this before
+    /// reading them for the first time, and no change in between is lost.
+    pub fn new(what: impl Into<String>, files: Vec<PathBuf>) -> Self {
+        Self {
+            what: what.into(),
+            known: look_at(&files),
+            files,
+            changing: None,
+            complaint: None,
+            reload: Box::new(|| Ok(())),
+        }
+    }
+
+    /// Calls `reload` when the files have changed. It reads them anew and puts what it read in
+    /// place of the old; if that cannot be, it changes nothing and names file and reason in a
+    /// sentence. It is then tried again at every look, and the sentence logged when it is new.
+    #[must_use]
+    pub fn reloading(
+        mut self,
+        reload: impl FnMut() -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        self.reload = Box::new(reload);
+        self
+    }
+
+    /// Looks at the files, and reads them if they changed a while ago or could not be read before.
+    fn look(&mut self) -> Look {
+        let seen = look_at(&self.files);
+        if seen == self.known {
+            self.changing = None;
+            if self.complaint.is_some() {
+                self.read(seen);
+            }
+            return Look::Calm;
+        }
+        if self.changing.as_ref() != Some(&seen) {
+            self.changing = Some(seen);
+            return Look::Changing;
+        }
+        self.read(seen);
+        Look::Calm
+    }
+
+    fn read(&mut self, seen: Vec<Stamp>) {
+        let was_as_known = seen == self.known;
+        self.changing = None;
+        self.known = seen;
+        match (self.reload)() {
+            Ok(()) => {
+                self.complaint = None;
+                info!("{} was read anew", self.what);
+            }
+            Err(complaint) => {
+                if !was_as_known || self.complaint.as_ref() != Some(&complaint) {
+                    warn!("{} stays as it is: {complaint}", self.what);
+                }
+                self.complaint = Some(complaint);
+            }
+        }
+    }
+
+    /// Reads the files whether they changed or not.
+    fn read_now(&mut self) {
+        self.complaint = None;
+        let seen = look_at(&self.files);
+        self.read(seen);
+    }
+}
+
+impl Watch {
+    /// How often files are looked at, unless somebody has a reason for something else.
+    pub const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// Begins to watch, on a thread of its own. From here on SIGHUP reads all the files anew.
+    ///
+    /// # Errors
+    /// The system gives no thread, no socket or no signal handler.
+    pub fn start(mut watched: Vec<Watched>, interval: Duration) -> io::Result<Self> {
+        let (bell, mut ear) = UnixStream::pair()?;
+        let handler = low_level::pipe::register(SIGHUP, bell.try_clone()?)?;
+        let watch = Self { bell, handler };
+        thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            let mut pause = interval;
+            while let Some(woken) = wait(&mut ear, pause) {
+                let look = match woken {
+                    Woken::BySignal => {
+                        watched.iter_mut().for_each(Watched::read_now);
+                        Look::Calm
+                    }
+                    Woken::ByClock => look_over(&mut watched),
+                };
+                pause = match look {
+                    Look::Calm => interval,
+                    Look::Changing => interval.min(SETTLED),
+                };
+            }
+        })?;
+        Ok(watch)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        low_level::unregister(self.handler);
+        let _ = self.bell.shutdown(Shutdown::Both);
+    }
+}
+
+/// Why the thread goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    ByClock,
+    BySignal,
+}
+
+/// Sleeps; `None` when nobody wants the watch any more.
+fn wait(ear: &mut UnixStream, pause: Duration) -> Option<Woken> {
+    /// A read timeout of zero would be none.
+    const PAUSE_MIN: Duration = Duration::from_millis(1);
+    ear.set_read_timeout(Some(pause.max(PAUSE_MIN))).ok()?;
+    // Signals that came together are one.
+    match ear.read(&mut [0; 64]) {
+        Ok(0) => None,
+        Ok(_) => Some(Woken::BySignal),
+        Err(error) => matches!(
+            error.kind(),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+        )
+        .then_some(Woken::ByClock),
+    }
+}
+
+fn look_over(watched: &mut [Watched]) -> Look {
+    let mut over_all = Look::Calm;
+    for watched in watched {
+        if watched.look() == Look::Changing {
+            over_all = Look::Changing;
+        }
+    }
+    over_all
+}
+
+fn look_at(files: &[PathBuf]) -> Vec<Stamp> {
+    files.iter().map(|file| Stamp::of(file)).collect()
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Ok(found) => Self::Present {
+                bytes: found.len(),
+                modified: (found.mtime(), found.mtime_nsec()),
+                place: (found.dev(), found.ino()),
+            },
+            Err(error) => Self::Absent(error.kind()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Files that settings name: read at the start, and perhaps again.
+
+use std::fmt::{self, Display};
+
+use crate::{Error, read_text};
+
+/// A file and the setting that names it, which is to blame for what is wrong with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    path: String,
+    culprit: String,
+}
+
+impl NamedFile {
+    /// The file at `path`; `culprit` is how a sentence begins that blames the setting.
+    #[must_use]
+    pub fn new(path: impl Into<String>, culprit: impl Into<String>) -> Self {
+        Self { path: path.into(), culprit: culprit.into() }
+    }
+
+    /// Where it is, as the user wrote it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The setting that names it, as the culprit of a sentence.
+    #[must_use]
+    pub fn culprit(&self) -> &str {
+        &self.culprit
+    }
+
+    /// Its text, at most 1 MiB.
+    ///
+    /// # Errors
+    /// It cannot be read, is no text, or is too large.
+    pub fn read(&self) -> Result<String, Error> {
+        read_text(&self.path, &self.culprit)
+    }
+
+    /// An error about what is in it.
+    #[must_use]
+    pub fn blame(&self, reason: impl Display) -> Error {
+        Error::new(format!("{}: cannot use {}: {reason}", self.culprit, self.path))
+    }
+}
+
+impl fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.path, f)
+    }
+}
