@@ -1,12 +1,13 @@
 //! The environment as a value: the process's own, or one that a test made up.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "MESH_";
 
 /// Environment variables. An empty variable counts as absent.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
@@ -41,6 +42,13 @@ impl Environment {
             other => other.to_ascii_uppercase(),
         }));
         variable
+    }
+}
+
+/// Only names: there are secrets among the values.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment").field(&self.own().collect::<Vec<_>>()).finish()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The configuration file: one flat YAML mapping of setting names to values or lists.
+//! The configuration file: one YAML mapping of setting names to values, lists, or lists of
+//! mappings that are flat themselves.
 //!
 //! ```yaml
 //! request-timeout: 30
@@ -11,7 +12,7 @@ use std::io::Read;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use crate::{Error, reason};
+use crate::{Error, Record, reason};
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +30,38 @@ pub struct Entry {
     pub key: String,
     /// Its line, from 1.
     pub line: usize,
-    /// The value, or the items of the list.
-    pub values: Vec<String>,
-    /// Whether the value is a list.
-    pub list: bool,
+    /// What stands behind it.
+    pub value: Value,
+}
+
+/// What a key can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// One text.
+    One(String),
+    /// A list of texts.
+    Many(Vec<String>),
+    /// A list of mappings, which has at least one. Their fields have no such lists.
+    Records(Vec<Record>),
+}
+
+impl Value {
+    /// The one text, or those of the list.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+            Self::Records(_) => &[],
+        }
+    }
 }
 
 impl File {
     /// Reads the file at `path`; `asked_by` names the setting that gave the path.
     ///
     /// # Errors
-    /// It cannot be read, is no text, or is not a flat mapping.
+    /// It cannot be read, is no text, or is not such a mapping.
     pub fn read(path: &str, asked_by: &str) -> Result<Self, Error> {
         Self::parse(path, &read_text(path, asked_by)?)
     }
@@ -47,7 +69,7 @@ impl File {
     /// Takes `text` as the content of the file `name`.
     ///
     /// # Errors
-    /// It is not a flat mapping.
+    /// It is not such a mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let mut reader = Reader { name, line: 1, events: Parser::new_from_str(text) };
         let entries = reader.document()?;
@@ -99,7 +121,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let entries = self.mapping()?;
+        let entries = self.mapping(Self::value)?;
         loop {
             let event = self.next()?;
             if event == Event::StreamEnd {
@@ -111,7 +133,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn mapping(&mut self) -> Result<Vec<Entry>, Error> {
+    /// The keys of a mapping that has begun, with what `read` makes of what is behind them.
+    fn mapping(
+        &mut self,
+        read: impl Fn(&mut Self, &str) -> Result<Value, Error>,
+    ) -> Result<Vec<Entry>, Error> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let event = self.next()?;
@@ -126,34 +152,61 @@ impl<'a> Reader<'a> {
                 let complaint = format!("{key} is given a second time, after line {}", first.line);
                 return Err(self.fault(&complaint));
             }
-            entries.push(self.entry(key, line)?);
+            let value = read(self, &key)?;
+            entries.push(Entry { key, line, value });
         }
     }
 
-    fn entry(&mut self, key: String, line: usize) -> Result<Entry, Error> {
+    /// What a setting has: a value, or a list of values or of mappings.
+    fn value(&mut self, key: &str) -> Result<Value, Error> {
         let event = self.next()?;
-        let (values, list) = if let Event::Scalar(text, style, ..) = event {
-            (vec![self.scalar(&key, &text, style)?], false)
-        } else if let Event::SequenceStart(..) = event {
-            (self.sequence(&key)?, true)
-        } else {
-            return Err(self.not_flat(&key));
+        if let Event::Scalar(text, style, ..) = event {
+            return Ok(Value::One(self.scalar(key, &text, style)?));
+        }
+        let Event::SequenceStart(..) = event else {
+            return Err(self.not_flat(key));
         };
-        Ok(Entry { key, line, values, list })
+        let mut records = Vec::new();
+        let mut event = self.next()?;
+        while let Event::MappingStart(..) = event {
+            let line = self.line;
+            let fields = self.mapping(Self::field)?;
+            records.push(Record { file: self.name.to_owned(), line, fields });
+            event = self.next()?;
+        }
+        if records.is_empty() {
+            return Ok(Value::Many(self.texts(key, event)?));
+        }
+        if event != Event::SequenceEnd {
+            return Err(self.fault(&format!("{key} has a value among its mappings")));
+        }
+        Ok(Value::Records(records))
     }
 
-    fn sequence(&mut self, key: &str) -> Result<Vec<String>, Error> {
-        let mut values = Vec::new();
-        loop {
-            let event = self.next()?;
-            if event == Event::SequenceEnd {
-                return Ok(values);
-            }
+    /// What a field of such a mapping has: a value or a list of values.
+    fn field(&mut self, key: &str) -> Result<Value, Error> {
+        let event = self.next()?;
+        if let Event::Scalar(text, style, ..) = event {
+            return Ok(Value::One(self.scalar(key, &text, style)?));
+        }
+        let Event::SequenceStart(..) = event else {
+            return Err(self.not_flat(key));
+        };
+        let first = self.next()?;
+        Ok(Value::Many(self.texts(key, first)?))
+    }
+
+    /// The rest of a list of values, from `event` on.
+    fn texts(&mut self, key: &str, mut event: Event<'a>) -> Result<Vec<String>, Error> {
+        let mut texts = Vec::new();
+        while event != Event::SequenceEnd {
             let Event::Scalar(text, style, ..) = event else {
                 return Err(self.not_flat(key));
             };
-            values.push(self.scalar(key, &text, style)?);
+            texts.push(self.scalar(key, &text, style)?);
+            event = self.next()?;
         }
+        Ok(texts)
     }
 
     fn scalar(&self, key: &str, text: &str, style: ScalarStyle) -> Result<String, Error> {
@@ -184,7 +237,10 @@ impl<'a> Reader<'a> {
     }
 
     fn not_flat(&self, key: &str) -> Error {
-        self.fault(&format!("{key} must be one value or a list of values, without anything nested"))
+        self.fault(&format!(
+            "{key} must be one value or a list of values, without anything nested; a value that \
+             begins with {{ or [ needs quotes"
+        ))
     }
 
     fn fault(&self, complaint: &str) -> Error {

@@ -20,6 +20,11 @@ pub enum Kind {
     One,
     /// A list.
     Many,
+    /// A list of mappings with these members, in the file only.
+    Records(&'static [&'static str]),
+    /// One that nobody else may see, in the environment only: command lines are seen by everyone
+    /// on the machine, and files of settings are copied and checked in.
+    Secret,
 }
 
 impl Flags {
@@ -46,6 +51,18 @@ impl Flags {
     pub fn switch(self, name: &'static str, typed: bool) -> Self {
         let typed = typed.then(|| "true".to_owned());
         self.with(name, Kind::Switch, typed.into_iter().collect())
+    }
+
+    /// A list of mappings with these members, in the file only.
+    #[must_use]
+    pub fn records(self, name: &'static str, members: &'static [&'static str]) -> Self {
+        self.with(name, Kind::Records(members), Vec::new())
+    }
+
+    /// A setting with a value that is never shown, in the environment only.
+    #[must_use]
+    pub fn secret(self, name: &'static str) -> Self {
+        self.with(name, Kind::Secret, Vec::new())
     }
 
     fn with(mut self, name: &'static str, kind: Kind, typed: Vec<String>) -> Self {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{Environment, Error, File, Flags, Kind, nearest};
+use crate::file::Value;
+use crate::{Entry, Environment, Error, File, Flags, Kind, Record, nearest};
 
 /// The three layers above the defaults.
 #[derive(Debug, Default)]
@@ -51,16 +52,33 @@ impl Layers {
     /// The same layers with a file below them.
     ///
     /// # Errors
-    /// The file has a key that is no setting, or a list where one value belongs.
+    /// The file has a key that is no setting, or a list where one value belongs, or the like.
     pub fn with_file(mut self, file: File) -> Result<Self, Error> {
         for entry in &file.entries {
             let place = format!("{} line {}: {}", file.name, entry.line, entry.key);
-            match self.flags.kind(&entry.key) {
-                None => return Err(self.unknown_key(&place, &entry.key)),
-                Some(Kind::One | Kind::Switch) if entry.list => {
-                    return Err(Error::new(format!("{place} takes one value and has a list")));
+            let wrong = |what: &str| Err(Error::new(format!("{place} {what}")));
+            match (self.flags.kind(&entry.key), &entry.value) {
+                (None, _) => return Err(self.unknown_key(&place, &entry.key)),
+                (Some(Kind::Secret), _) => {
+                    let variable = Environment::variable(&entry.key);
+                    return wrong(&format!("is a secret; it can only be the variable {variable}"));
                 }
-                Some(Kind::One | Kind::Switch | Kind::Many) => {}
+                (Some(Kind::Records(members)), Value::Records(records)) => {
+                    check_members(&entry.key, members, records)?;
+                }
+                (Some(Kind::Records(_)), Value::Many(values)) if values.is_empty() => {}
+                (Some(Kind::Records(members)), Value::One(_) | Value::Many(_)) => {
+                    let members = members.join(", ");
+                    return wrong(&format!("must be a list of mappings with some of {members}"));
+                }
+                (Some(Kind::One | Kind::Switch | Kind::Many), Value::Records(_)) => {
+                    return wrong("must be one value or a list of values, without anything nested");
+                }
+                (Some(Kind::One | Kind::Switch), Value::Many(_)) => {
+                    return wrong("takes one value and has a list");
+                }
+                (Some(Kind::One | Kind::Switch), Value::One(_)) => {}
+                (Some(Kind::Many), Value::One(_) | Value::Many(_)) => {}
             }
         }
         self.file = Some(file);
@@ -79,7 +97,9 @@ impl Layers {
     }
 
     fn file_keys(&self) -> impl Iterator<Item = &'static str> {
-        self.flags.names().filter(|name| *name != CONFIG)
+        self.flags
+            .names()
+            .filter(|name| *name != CONFIG && self.flags.kind(name) != Some(Kind::Secret))
     }
 
     /// What the first layer that names the setting says of it.
@@ -94,11 +114,22 @@ impl Layers {
 
     /// Variables that look like settings and are none, with what may be meant.
     pub(crate) fn unknown_variables(&self) -> Vec<String> {
-        let known: Vec<String> = self.flags.names().map(Environment::variable).collect();
+        let is_records = |name: &&str| matches!(self.flags.kind(name), Some(Kind::Records(_)));
+        let in_file: Vec<&str> = self.flags.names().filter(is_records).collect();
+        let known: Vec<String> = self
+            .flags
+            .names()
+            .filter(|name| !in_file.contains(name))
+            .map(Environment::variable)
+            .collect();
         self.environment
             .own()
             .filter(|name| known.iter().all(|known| known != name))
             .map(|name| {
+                let records = in_file.iter().find(|key| Environment::variable(key) == name);
+                if let Some(key) = records {
+                    return format!("{name} is ignored: {key} can only be in a file");
+                }
                 let hint = nearest(name, known.iter().map(String::as_str))
                     .map_or_else(String::new, |near| format!("; {near} may be meant"));
                 format!("{name} is not a setting of this command and is ignored{hint}")
@@ -123,13 +154,49 @@ impl Layers {
     }
 
     pub(crate) fn in_file(&self, name: &'static str) -> Option<Found> {
+        let (entry, origin) = self.entry(name)?;
+        Some(Found { values: entry.value.texts().to_vec(), origin })
+    }
+
+    /// The mappings that the file has for the setting.
+    ///
+    /// # Panics
+    /// When the command has no such setting, which is a mistake in this program.
+    pub(crate) fn records(&self, name: &'static str) -> Option<(&[Record], Origin)> {
+        let is_records = matches!(self.flags.kind(name), Some(Kind::Records(_)));
+        assert!(is_records, "{name} is among the command's lists of mappings");
+        let (entry, origin) = self.entry(name)?;
+        match &entry.value {
+            Value::Records(records) => Some((records, origin)),
+            Value::One(_) | Value::Many(_) => Some((&[], origin)),
+        }
+    }
+
+    fn entry(&self, name: &'static str) -> Option<(&Entry, Origin)> {
         let file = self.file.as_ref()?;
         let entry = file.entries.iter().find(|entry| entry.key == name)?;
-        Some(Found {
-            values: entry.values.clone(),
-            origin: Origin::File { file: file.name.clone(), line: entry.line, key: name },
-        })
+        let origin = Origin::File { file: file.name.clone(), line: entry.line, key: name };
+        Some((entry, origin))
     }
+}
+
+fn check_members(list: &str, members: &[&str], records: &[Record]) -> Result<(), Error> {
+    for record in records {
+        for Entry { key, line, .. } in &record.fields {
+            if members.contains(&key.as_str()) {
+                continue;
+            }
+            let hint = nearest(key, members.iter().copied()).map_or_else(
+                || format!("these are {}", members.join(", ")),
+                |name| format!("{name} may be meant"),
+            );
+            let file = &record.file;
+            return Err(Error::new(format!(
+                "{file} line {line}: {key} is not a member of {list}; {hint}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The setting that names the file, and so cannot be in it.

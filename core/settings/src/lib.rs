@@ -11,6 +11,9 @@
 //!   default      in the code            `--> Settings::report: every value and where it is from
 //! ```
 //!
+//! Two kinds of settings are not in all layers: records, which are lists of mappings, can only be in
+//! the file, and secrets only in the environment.
+//!
 //! Nothing else reads the environment or the command line, and nothing here panics when standard
 //! output or standard error are closed.
 
@@ -24,14 +27,17 @@ pub mod logging;
 mod named;
 mod nearest;
 pub mod output;
+mod records;
+mod report;
 mod settings;
 pub mod value;
 
 pub use environment::{Environment, machine};
 pub use error::{Error, reason};
-pub use file::{Entry, File, read_text};
+pub use file::{Entry, File, Value, read_text};
 pub use flags::{Flags, Kind};
 pub use layers::{Found, Layers, Origin};
 pub use named::NamedFile;
 pub use nearest::nearest;
+pub use records::Record;
 pub use settings::Settings;

@@ -1,12 +1,15 @@
 //! The reader of settings: looks each one up, parses it, and remembers what came of it.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::layers::CONFIG;
 use crate::logging::{self, AccessLog, Rules};
-use crate::{Environment, Error, File, Flags, Found, Layers, NamedFile, Origin, output, value};
+use crate::report::{self, Effective, Shown, quoted};
+use crate::{
+    Environment, Error, File, Flags, Found, Layers, NamedFile, Origin, Record, output, value,
+};
 
 /// Layers that are being turned into a configuration.
 #[derive(Debug)]
@@ -14,15 +17,6 @@ pub struct Settings {
     layers: Layers,
     effective: Vec<Effective>,
     warnings: Vec<String>,
-}
-
-/// A setting as it came out, shown as the file would have it.
-#[derive(Debug)]
-struct Effective {
-    name: &'static str,
-    /// `None` is a setting without value.
-    value: Option<String>,
-    origin: Origin,
 }
 
 impl Settings {
@@ -169,10 +163,29 @@ impl Settings {
                 items.push(item);
             }
         }
-        let shown: Vec<String> = items.iter().map(|item| quoted(&show(item))).collect();
-        let shown = (!items.is_empty()).then(|| format!("[{}]", shown.join(", ")));
+        let shown = items.iter().map(|item| quoted(&show(item)));
+        let shown = (!items.is_empty()).then(|| report::list(shown));
         self.note(name, shown, found.origin);
         Ok(items)
+    }
+
+    /// A list of mappings.
+    pub fn records(&mut self, name: &'static str) -> Vec<Record> {
+        let found = self.layers.records(name);
+        let (records, origin) = found.unwrap_or((&[], Origin::Default));
+        let records = records.to_vec();
+        let shown = Some(records.clone()).filter(|records| !records.is_empty());
+        self.note(name, shown.map_or(Shown::Nothing, Shown::Records), origin);
+        records
+    }
+
+    /// A value that is never shown.
+    pub fn secret(&mut self, name: &'static str) -> Option<String> {
+        let found = self.layers.get(name);
+        let shown = found.as_ref().map_or(Shown::Nothing, |_| Shown::Secret);
+        let origin = found.as_ref().map_or(Origin::Default, |found| found.origin.clone());
+        self.note(name, shown, origin);
+        found.map(|found| found.text().to_owned())
     }
 
     /// What is logged: `--log-level`, `--verbose`, their variables, `RUST_LOG`, the file, else
@@ -296,15 +309,7 @@ impl Settings {
     /// Every setting that was read, as a file that would set the same, origins as comments.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut report = String::new();
-        for Effective { name, value, origin } in &self.effective {
-            let line = match value {
-                Some(value) => format!("{name}: {value}"),
-                None => format!("# {name}: none"),
-            };
-            let _ = writeln!(report, "{line:<40} # {origin}");
-        }
-        report
+        report::report(&self.effective)
     }
 
     fn value<T>(
@@ -326,8 +331,8 @@ impl Settings {
         Ok(value)
     }
 
-    fn note(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
-        self.effective.push(Effective { name, value, origin });
+    fn note(&mut self, name: &'static str, shown: impl Into<Shown>, origin: Origin) {
+        self.effective.push(Effective { name, shown: shown.into(), origin });
     }
 }
 
@@ -349,19 +354,6 @@ fn within<T: PartialOrd + TryFrom<u64>>(
         let (min, max) = (show(bounds.start()), show(bounds.end()));
         format!("{text:?} is out of bounds; give {min} to {max}")
     })
-}
-
-/// The text as a YAML value, in quotes unless it is certain to be read back as it is.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:-=".contains(c);
-    let safe = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-        && !text.ends_with(':')
-        && text.chars().all(plain)
-        && !text.eq_ignore_ascii_case("null");
-    if safe {
-        return text.to_owned();
-    }
-    format!("\"{}\"", text.escape_default())
 }
 
 #[cfg(test)]

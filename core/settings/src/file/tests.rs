@@ -1,12 +1,10 @@
-use super::{Entry, File};
+use super::{Entry, File, Value};
+use crate::Record;
 
 fn entry(key: &str, line: usize, values: &[&str], list: bool) -> Entry {
-    Entry {
-        key: key.to_owned(),
-        line,
-        values: values.iter().map(|&value| value.to_owned()).collect(),
-        list,
-    }
+    let values = values.iter().map(|&value| value.to_owned());
+    let value = if list { Value::Many(values.collect()) } else { Value::One(values.collect()) };
+    Entry { key: key.to_owned(), line, value }
 }
 
 #[test]
@@ -31,6 +29,25 @@ fn a_mapping_is_read_with_its_lines() {
 }
 
 #[test]
+fn a_list_of_mappings_is_read_with_all_its_lines() {
+    let text = "rules:\n\
+                \x20 - principal: a\n\
+                \x20   hosts: [x, \"{service}.y\"]\n\
+                \n\
+                \x20 # the other one\n\
+                \x20 - {token: b, hosts: []}\n\
+                bind: 1\n";
+    let file = File::parse("f", text).unwrap();
+    let record = |line, fields| Record { file: "f".to_owned(), line, fields };
+    let first =
+        [entry("principal", 2, &["a"], false), entry("hosts", 3, &["x", "{service}.y"], true)];
+    let second = [entry("token", 6, &["b"], false), entry("hosts", 6, &[], true)];
+    let records = Value::Records(vec![record(2, first.to_vec()), record(6, second.to_vec())]);
+    let rules = Entry { key: "rules".to_owned(), line: 1, value: records };
+    assert_eq!(file.entries, [rules, entry("bind", 7, &["1"], false)]);
+}
+
+#[test]
 fn a_file_without_settings_is_fine() {
     for text in ["", "\n", "# nothing yet\n", "---\n", "---\n...\n", "~\n", "{}\n"] {
         assert_eq!(File::parse("f", text).unwrap().entries, [], "{text:?}");
@@ -44,7 +61,14 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
         ("- a\n- b\n", "f line 1: lines such as"),
         ("a: 1\nb:\n  c: 2\n", "f line 3: b must be one value or a list"),
         ("a: [[1]]\n", "f line 1: a must be one value or a list"),
-        ("a: [{b: 1}]\n", "f line 1: a must be one value or a list"),
+        ("a: [{b: {c: 1}}]\n", "f line 1: b must be one value or a list"),
+        ("a: [{b: [[1]]}]\n", "f line 1: b must be one value or a list"),
+        ("a: [{b: [{c: 1}]}]\n", "f line 1: b must be one value or a list"),
+        ("a:\n  - b: 1\n  - c\n", "f line 3: a has a value among its mappings"),
+        ("a:\n  - c\n  - b: 1\n", "f line 3: a must be one value or a list"),
+        ("a:\n  - b: 1\n    b: 2\n", "f line 3: b is given a second time, after line 2"),
+        ("a:\n  - b:\n", "b has no value; give one"),
+        ("a: {service}\n", "f line 1: a must be one value or a list of values, without anything"),
         ("a: 1\na: 2\n", "f line 2: a is given a second time, after line 1"),
         ("a:\n", "a has no value; give one, or remove the line"),
         ("a: ~\n", "f line 1: a has no value"),
@@ -77,7 +101,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
 
 #[test]
 fn no_cut_of_a_file_makes_the_reader_panic() {
-    let text = "a: &x [1, \"\\u0041\", 'y']\n? k\n: |\n  v\nb: *x\n--- !t {a: b}\n...\n";
+    let text = "a: &x [1, \"\\u0041\", 'y']\n? k\n: |\n  v\nb: *x\nr:\n - {s: [t]}\n - u: 1\n--- !t {a: b}\n...\n";
     for end in 0..=text.len() {
         for start in 0..end {
             let _ = File::parse("f", &text[start..end]);

@@ -112,3 +112,61 @@ fn origins_are_ordered_as_the_layers_are() {
     let origins = [Origin::Flag("a"), Origin::Variable("A".to_owned()), file, Origin::Default];
     assert!(origins.is_sorted());
 }
+
+fn with_rules() -> Flags {
+    flags(None, &[]).records("rules", &["principal", "hosts"]).secret("tokens")
+}
+
+#[test]
+fn records_are_in_the_file_only_and_have_known_members() {
+    let cases = [
+        (
+            "rules:\n  - hosts: a\n    pricipal: b\n",
+            "server.yaml line 3: pricipal is not a member of rules; principal may be meant",
+        ),
+        (
+            "rules:\n  - colour: a\n",
+            "server.yaml line 2: colour is not a member of rules; these are principal, hosts",
+        ),
+        (
+            "rules: a\n",
+            "server.yaml line 1: rules must be a list of mappings with some of principal, hosts",
+        ),
+        (
+            "rules: [a]\n",
+            "server.yaml line 1: rules must be a list of mappings with some of principal, hosts",
+        ),
+        (
+            "host: [{b: 1}]\n",
+            "server.yaml line 1: host must be one value or a list of values, without anything nested",
+        ),
+        (
+            "tokens: a\n",
+            "server.yaml line 1: tokens is a secret; it can only be the variable MESH_TOKENS",
+        ),
+        (
+            "token: a\n",
+            "server.yaml line 1: token is not a setting of this command; the keys are the names of the flags without their dashes",
+        ),
+    ];
+    for (text, expected) in cases {
+        let layers = Layers::new(with_rules(), environment(&[]));
+        let error = layers.with_file(file(text)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    let layers = Layers::new(with_rules(), environment(&[("MESH_RULES", "x")]));
+    assert_eq!(layers.unknown_variables(), ["MESH_RULES is ignored: rules can only be in a file"]);
+    assert_eq!(layers.records("rules"), None);
+    let layers = layers.with_file(file("\nrules: []\n")).unwrap();
+    let origin = Origin::File { file: "server.yaml".to_owned(), line: 2, key: "rules" };
+    assert_eq!(layers.records("rules"), Some((&[][..], origin)));
+}
+
+#[test]
+fn a_secret_is_a_known_variable_and_never_shown() {
+    let layers = Layers::new(with_rules(), environment(&[("MESH_TOKENS", "hush")]));
+    assert_eq!(layers.unknown_variables(), [""; 0]);
+    let found = layers.get("tokens").unwrap();
+    assert_eq!((found.text(), found.origin.to_string().as_str()), ("hush", "MESH_TOKENS"));
+    assert!(!format!("{layers:?}").contains("hush"));
+}

@@ -85,7 +85,7 @@ fn the_report_is_a_file_that_sets_the_same() {
     ];
     assert_eq!(report.lines().collect::<Vec<_>>(), expected);
     let file = crate::File::parse("f", &report).unwrap();
-    let values: Vec<&[String]> = file.entries.iter().map(|e| e.values.as_slice()).collect();
+    let values: Vec<&[String]> = file.entries.iter().map(|e| e.value.texts()).collect();
     let expected: [&[&str]; 5] =
         [&["1.5"], &["64KiB"], &["a: \"b\" #c"], &["*", "a.example"], &["true"]];
     assert_eq!(values, expected);
@@ -141,4 +141,43 @@ fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
 #[test]
 fn every_variable_is_named_after_its_flag() {
     assert_eq!(Environment::variable("request-timeout"), "MESH_REQUEST_TIMEOUT");
+}
+
+#[test]
+fn records_are_reported_as_they_can_be_read_and_secrets_are_not() {
+    let text = "rules:\n\
+                \x20 - account: \"123456789012\"\n\
+                \x20   hosts: [\"{service}.x\", a.x]\n\
+                \x20 - token: \"edge-*\"\n\
+                \x20   hosts: '*'\n";
+    let path = std::env::temp_dir().join(format!("mesh-records-{}.yaml", std::process::id()));
+    let report = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags::new()
+            .one("config", Some(path.to_str().unwrap().to_owned()))
+            .records("rules", &["account", "token", "hosts"])
+            .secret("tokens")
+            .secret("others");
+        let variables = [("MESH_TOKENS", "hush")];
+        let mut settings = Settings::load(flags, variables.into_iter().collect()).unwrap();
+        assert_eq!(settings.records("rules").len(), 2);
+        assert_eq!(settings.secret("tokens").as_deref(), Some("hush"));
+        assert_eq!(settings.secret("others"), None);
+        settings.report()
+    };
+    let first = report(text);
+    let lines: Vec<&str> = first.lines().map(|line| line.split(" # ").next().unwrap()).collect();
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    let expected = [
+        "rules:",
+        "  - account: 123456789012",
+        "    hosts: [\"{service}.x\", a.x]",
+        "  - token: \"edge-*\"",
+        "    hosts: \"*\"",
+        "# tokens: set",
+        "# others: none",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(report(&first), first);
+    std::fs::remove_file(&path).unwrap();
 }
