@@ -1,0 +1,6 @@
+//! What the tests of several modules share.
+
+mod secrecy;
+mod server;
+
+pub(crate) use server::{Reply, Server, refused};
