@@ -117,7 +117,8 @@ impl Client {
         let body = response
             .body_mut()
             .with_config()
-            .limit(self.limits.answer_bytes_max)
+            // ureq's limit is the first length that is refused.
+            .limit(self.limits.answer_bytes_max + 1)
             .read_to_vec()
             .map_err(|error| self.explain(error))?;
         Ok(Answer { status, body })
@@ -130,7 +131,7 @@ impl Client {
                 HttpError::Timeout(self.limits.connect)
             }
             ureq::Error::Timeout(_) => HttpError::Timeout(self.limits.total),
-            ureq::Error::BodyExceedsLimit(limit) => HttpError::TooLarge(limit),
+            ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge(self.limits.answer_bytes_max),
             ureq::Error::LargeResponseHeader(_, limit) => HttpError::TooLarge(limit as u64),
             ureq::Error::HostNotFound => HttpError::Connection("the name has no address".into()),
             ureq::Error::ConnectionFailed => HttpError::Connection("no connection".into()),
