@@ -51,6 +51,10 @@ const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 impl Instance {
     pub(crate) fn new(environment: &Environment) -> Self {
+        Self::within(environment, LIMITS)
+    }
+
+    pub(crate) fn within(environment: &Environment, limits: Limits) -> Self {
         let endpoint = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(ADDRESS);
         let is_address = endpoint.starts_with("http://") || endpoint.starts_with("https://");
         let state = if environment.is_true("AWS_EC2_METADATA_DISABLED") {
@@ -60,7 +64,7 @@ impl Instance {
         } else {
             State::Malformed
         };
-        Self { state, client: Client::local(LIMITS) }
+        Self { state, client: Client::local(limits) }
     }
 
     /// The JSON of the credentials of the instance's role.
