@@ -1,0 +1,59 @@
+//! The environment as a value: the process's own, or one that a test made up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Environment variables. An empty variable counts as absent.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Those variables of this process that AWS's tools look at: `AWS_*`, `ECS_*` and `HOME`.
+    /// Bytes that are no text become `U+FFFD`, which nothing here accepts.
+    #[must_use]
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .map(|(name, value)| {
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            })
+            .filter(|(name, _)| {
+                name.starts_with("AWS_") || name.starts_with("ECS_") || name == "HOME"
+            })
+            .collect()
+    }
+
+    /// The variable's value without the white space around it.
+    #[must_use]
+    pub fn get(&self, variable: &str) -> Option<&str> {
+        self.verbatim(variable).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// The variable's value to the letter.
+    pub(crate) fn verbatim(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the variable says `true`; AWS's tools take it in any case, and nothing else.
+    pub(crate) fn is_true(&self, variable: &str) -> bool {
+        self.get(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A file below the home folder.
+    pub(crate) fn below_home(&self, path: &str) -> Option<PathBuf> {
+        self.get("HOME").map(|home| PathBuf::from(home).join(path))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Names only: among the values are secret keys.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
