@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::identity::Policy;
+
 /// Everything configurable about an ingress, defaults included.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,12 +20,14 @@ pub struct Config {
 }
 
 /// Who may register hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Admission {
     /// Nothing is configured: agents from loopback addresses only.
     Loopback,
     /// Anyone who can connect, by `--skip-iam-validation`; each registration is warned about.
     Anyone,
+    /// Whoever proves an identity, and only what the policy lets it register.
+    Policy(Box<Policy>),
 }
 
 /// In which form answers to callers are logged.

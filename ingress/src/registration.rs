@@ -156,7 +156,7 @@ impl Ingress {
         if hello.window == 0 || hello.streams == 0 {
             return Err(invalid("a window or number of streams of 0".to_owned()));
         }
-        match self.config.admission {
+        match &self.config.admission {
             Admission::Loopback if !peer.ip().to_canonical().is_loopback() => Err(Refusal::new(
                 RefusalCode::Unauthenticated,
                 "no authentication is configured at the ingress, so it accepts agents from \
@@ -167,6 +167,9 @@ impl Ingress {
                 let hosts = hello.hosts.join(", ");
                 log::warn!("agent from {peer} registers {hosts} without any authentication");
                 Ok(hello)
+            }
+            Admission::Policy(_) => {
+                Err(Refusal::new(RefusalCode::Unauthenticated, "the agent did not prove who it is"))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod identity_config;
 
 pub(crate) use args::ServerArgs;
 
@@ -61,12 +62,12 @@ fn open_access_log(
 }
 
 fn run(start: Start) -> Result<(), Error> {
-    let Start { listen, config, access_log_file: _ } = start;
+    let Start { listen, config, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
     let config = Config { traffic_port: traffic.address.port(), ..config };
-    let admission = config.admission;
+    let admission = config.admission.clone();
     let heard = [&traffic, &tunnels, &health].map(|socket| (socket.name, socket.address));
     let listeners = vec![
         traffic.listen(TRAFFIC, Traffic::Single),
@@ -83,13 +84,13 @@ fn run(start: Start) -> Result<(), Error> {
         info!(target: LOG, "listening for {name} on {address}");
         output::say(&format!("listening {name} {address}"));
     }
-    warn_of(admission);
+    tell_of(&admission);
     reactor.run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
 }
 
-fn warn_of(admission: Admission) {
+fn tell_of(admission: &Admission) {
     match admission {
         Admission::Loopback => warn!(
             target: LOG,
@@ -101,6 +102,14 @@ fn warn_of(admission: Admission) {
             "agents are accepted from everywhere without authentication (--skip-iam-validation): \
              whoever reaches the WebSocket port can take over any host"
         ),
+        Admission::Policy(policy) => {
+            let methods: Vec<&str> = policy.methods().iter().map(|way| way.as_str()).collect();
+            info!(
+                target: LOG,
+                "agents must prove who they are; accepted proofs: {}",
+                if methods.is_empty() { "none".to_owned() } else { methods.join(", ") }
+            );
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_ingress::{AccessLog, Admission, Config, Limits, Timeouts};
+use mesh_ingress::{AccessLog, Config, Limits, Timeouts};
 use mesh_settings::{Error, Settings, value};
+
+use super::identity_config::{Identity, admission};
 
 /// Everything that an ingress needs to start.
 #[derive(Debug)]
@@ -14,6 +16,9 @@ pub(crate) struct Start {
     pub(crate) config: Config,
     /// Where the access log goes; standard output if nowhere else.
     pub(crate) access_log_file: Option<PathBuf>,
+    /// How identities are checked.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no proof is asked for yet"))]
+    pub(crate) identity: Identity,
 }
 
 /// Where to listen.
@@ -32,15 +37,16 @@ impl Start {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let Config { traffic_port, .. } = Config::default();
         let listen = addresses(settings, traffic_port)?;
+        let identity = Identity::read(settings)?;
         let config = Config {
             traffic_port: listen.traffic.port(),
-            admission: admission(settings)?,
+            admission: admission(settings, &identity)?,
             access_log: access_log(settings)?,
             timeouts: timeouts(settings)?,
             limits: limits(settings)?,
         };
         let access_log_file = access_log_file(settings, config.access_log)?;
-        Ok(Self { listen, config, access_log_file })
+        Ok(Self { listen, config, access_log_file, identity })
     }
 }
 
@@ -63,22 +69,6 @@ fn addresses(settings: &mut Settings, traffic_port: u16) -> Result<Addresses, Er
         tunnels: SocketAddr::new(ip, tunnels),
         health: SocketAddr::new(ip, health),
     })
-}
-
-/// An operator who names roles believes that they are checked: then it must not run.
-fn admission(settings: &mut Settings) -> Result<Admission, Error> {
-    let skip = settings.switch("skip-iam-validation")?;
-    let label = |text: &str| value::label(text);
-    let roles = settings.list("allowed-role-arns", label, String::clone)?;
-    if !roles.is_empty() {
-        return Err(settings.blame(
-            "allowed-role-arns",
-            "IAM validation is not available in this version, so that roles cannot be enforced; \
-             remove the setting to accept agents from loopback addresses only, or from everywhere \
-             with --skip-iam-validation",
-        ));
-    }
-    Ok(if skip { Admission::Anyone } else { Admission::Loopback })
 }
 
 fn access_log(settings: &mut Settings) -> Result<AccessLog, Error> {
