@@ -3,6 +3,8 @@
 //! [`ClientArgs`] holds what was typed; `config` makes a [`crate::Config`] of it, the environment
 //! and the file; `start` runs the agent. The rest of this crate knows none of these.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod config;
 mod prover;
 mod start;
@@ -170,6 +172,7 @@ impl ClientArgs {
             .switch("skip-iam-validation", self.skip_iam_validation)
             .one("server-id", self.server_id)
             .one("token-file", self.token_file)
+            .secret("token")
             .one("task-arn", self.task_arn)
             .one("container-instance", self.container_instance)
             .one("ca-file", self.ca_file)

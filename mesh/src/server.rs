@@ -1,7 +1,10 @@
 //! `mesh server`: an ingress on the sockets that the settings name.
 
 mod args;
+#[cfg(feature = "aws")]
+mod aws;
 mod config;
+mod identity_config;
 mod tls;
 
 pub(crate) use args::ServerArgs;
@@ -11,13 +14,16 @@ use std::time::Instant;
 
 use log::{info, warn};
 use mesh_ingress::jobs::{Answer, Failure, Job};
-use mesh_ingress::{ADMIN, AccessLog, Admission, Config, Ingress, TRAFFIC, TUNNEL};
+use mesh_ingress::{
+    ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL,
+};
 use mesh_protocol::{ListenerId, Traffic};
-use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals};
+use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals, Watch, Watched};
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, Settings, output, reason};
 
 use self::config::{ACCESS_LOG_FILE, Start};
+use self::identity_config::{Identity, PolicySource};
 use self::tls::Tls;
 
 /// Whose lines in the log these are.
@@ -30,7 +36,11 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
         return Ok(());
     }
     let check = args.check;
-    let mut settings = Settings::load(args.flags(), Environment::of_process())?;
+    let (flags, environment) = (args.flags(), Environment::of_process());
+    let rules_source = PolicySource::new(flags.clone(), environment.clone());
+    let mut settings = Settings::load(flags, environment)?;
+    // Before the rules are read, so that no change is lost in between.
+    let rules_files = rules_source.watched()?;
     let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();
@@ -42,7 +52,7 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let access_log = open_access_log(&start, &settings)?;
     settings.start_logs(&rules, access_log.as_ref());
     // The access log is dropped, and with that flushed, after everything that writes to it.
-    run(start, tls)
+    run(start, tls, (rules_source, rules_files))
 }
 
 fn open_access_log(
@@ -65,12 +75,18 @@ fn open_access_log(
     opened.map(Some)
 }
 
-fn run(start: Start, tls: Option<Tls>) -> Result<(), Error> {
-    let Start { listen, config, access_log_file: _, tls: _ } = start;
+fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result<(), Error> {
+    let Start { listen, config, identity, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
-    let config = Config { traffic_port: traffic.address.port(), ..config };
+    let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
+    let nonce_key = mesh_reactor::random().map_err(wrong)?;
+    let config = Config {
+        traffic_port: traffic.address.port(),
+        identity: IdentityChecks { nonce_key, ..config.identity },
+        ..config
+    };
     let admission = config.admission.clone();
     let with_tls = if tls.is_some() { " with TLS" } else { "" };
     let heard = [(&traffic, with_tls), (&tunnels, with_tls), (&health, "")]
@@ -83,12 +99,16 @@ fn run(start: Start, tls: Option<Tls>) -> Result<(), Error> {
         health.listen(ADMIN, Traffic::Single, None),
     ];
     let ingress = Ingress::new(config, Instant::now());
-    let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
+    let worker = worker(&identity)?;
     let trust = ClientTls::web_roots();
-    let work = unasked;
-    let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, work).map_err(wrong)?;
-    let _watch = tls
-        .map(Tls::watch)
+    let reactor =
+        Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
+    let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
+    if let Admission::Policy(_) = admission {
+        watched.push(identity_config::reloading(rules, identity, reactor.mailbox()));
+    }
+    let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
+    let _watch = watch
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
@@ -97,10 +117,24 @@ fn run(start: Start, tls: Option<Tls>) -> Result<(), Error> {
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
-    warn_of(&admission);
+    tell_of(&admission);
     reactor.run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
+}
+
+/// Who does the jobs of the ingress: AWS is asked on helper threads.
+#[cfg(feature = "aws")]
+fn worker(identity: &Identity) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+    let (sts, ecs) = (identity.sts_endpoint.clone(), identity.ecs_endpoint.clone());
+    let aws = aws::Aws::new(sts, ecs).map_err(Error::new)?;
+    Ok(move |job| aws.work(job))
+}
+
+/// This program was built without AWS.
+#[cfg(not(feature = "aws"))]
+fn worker(_: &Identity) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+    Ok(unasked)
 }
 
 /// The worker of an ingress that has nobody to ask.
@@ -113,7 +147,7 @@ pub(crate) fn unasked(job: Job) -> Answer {
     }
 }
 
-fn warn_of(admission: &Admission) {
+fn tell_of(admission: &Admission) {
     match admission {
         Admission::Loopback => warn!(
             target: LOG,
@@ -125,7 +159,14 @@ fn warn_of(admission: &Admission) {
             "agents are accepted from everywhere without authentication (--skip-iam-validation): \
              whoever reaches the WebSocket port can take over any host"
         ),
-        Admission::Policy(_) => info!(target: LOG, "agents have to prove who they are"),
+        Admission::Policy(policy) => {
+            let methods: Vec<&str> = policy.methods().iter().map(|way| way.as_str()).collect();
+            info!(
+                target: LOG,
+                "agents must prove who they are; accepted proofs: {}",
+                if methods.is_empty() { "none".to_owned() } else { methods.join(", ") }
+            );
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
 
+use super::prover::TokenSource;
 use super::tls::TlsFiles;
 use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 
@@ -11,8 +12,8 @@ use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 pub struct Start {
     /// What the agent is to do.
     pub config: Config,
-    /// The file with the token that proves the agent's identity.
-    pub token_file: Option<String>,
+    /// Where the token is that proves the agent's identity.
+    pub token: Option<TokenSource>,
     /// Whom to trust with TLS, and what to show.
     pub tls: TlsFiles,
 }
@@ -48,7 +49,7 @@ impl Start {
             settings.parsed("container-instance", String::new(), ecs_arn, label)?;
         let server_id = settings.optional("server-id", value::label)?;
         let server_id = server_id.unwrap_or_else(|| ingress.host.clone()).to_ascii_lowercase();
-        let token_file = settings.optional("token-file", |path| Ok(path.to_owned()))?;
+        let token = TokenSource::read_from(settings)?;
         let health = health_check(settings)?;
         let identity = match settings.switch("skip-iam-validation")? {
             true => Identity::Skip,
@@ -70,7 +71,7 @@ impl Start {
                 timeouts: timeouts(settings)?,
                 limits: limits(settings)?,
             },
-            token_file,
+            token,
             tls,
         })
     }

@@ -2,38 +2,73 @@
 
 use mesh_protocol::control::{Proof, TokenProof};
 use mesh_protocol::proof;
-use mesh_settings::read_text;
+use mesh_settings::{Error, NamedFile, Settings};
 
+#[cfg(feature = "aws")]
+use super::aws::Aws;
 use crate::identity::{Answer, Job, Question};
 
 /// What this agent can prove its identity with.
 #[derive(Debug)]
 pub(super) struct Prover {
-    token: Option<TokenSource>,
+    pub(super) token: Option<TokenSource>,
+    #[cfg(feature = "aws")]
+    pub(super) aws: Aws,
 }
 
 /// Where the token is.
-pub(super) enum TokenSource {
+#[derive(Clone)]
+pub enum TokenSource {
     /// In the variable `MESH_TOKEN`.
     Variable(String),
     /// In this file, which is read for each proof: it may be replaced at any time.
-    File(String),
+    File(NamedFile),
 }
 
+/// Tokens stay out of logs.
 impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Variable(_) => f.write_str("Variable"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::File(file) => f.debug_tuple("File").field(&file.path()).finish(),
         }
     }
 }
 
-impl Prover {
-    pub(super) const fn new(token: Option<TokenSource>) -> Self {
-        Self { token }
+impl TokenSource {
+    /// Reads where the token is, and looks whether it is there.
+    pub(super) fn read_from(settings: &mut Settings) -> Result<Option<Self>, Error> {
+        let (file, variable) = (settings.file("token-file")?, settings.secret("token"));
+        let source = match (file, variable) {
+            (Some(_), Some(_)) => {
+                return Err(settings.clash(
+                    "token-file",
+                    "token",
+                    "there are two tokens, this and",
+                ));
+            }
+            (Some(file), None) => Self::File(file),
+            (None, Some(token)) => Self::Variable(token),
+            (None, None) => return Ok(None),
+        };
+        source.token().map_err(Error::new)?;
+        Ok(Some(source))
     }
 
+    fn token(&self) -> Result<String, String> {
+        let (text, culprit) = match self {
+            Self::Variable(token) => (token.clone(), "MESH_TOKEN"),
+            Self::File(file) => (file.read().map_err(|error| error.to_string())?, file.path()),
+        };
+        let token = text.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("{culprit} holds no token: that is one word of printable ASCII"));
+        }
+        Ok(token.to_owned())
+    }
+}
+
+impl Prover {
     /// Does a job of the agent.
     pub(super) fn work(&self, job: Job) -> Answer {
         match job {
@@ -43,40 +78,33 @@ impl Prover {
         }
     }
 
+    /// A token is there because somebody wanted it to be used; AWS credentials may just be there.
     fn prove(&self, question: &Question) -> Result<Proof, String> {
         match &self.token {
             Some(source) if question.takes(proof::TOKEN) => {
-                let token = source.read()?;
-                Ok(Proof::Token(TokenProof::make(&token, &question.binding())))
+                Ok(Proof::Token(TokenProof::make(&source.token()?, &question.binding())))
             }
-            Some(_) | None => Err(self.nothing_to_offer(question)),
+            Some(_) | None if question.takes(proof::IAM) => self.prove_by_aws(question),
+            Some(_) => Err(format!(
+                "the ingress takes no tokens, but {}: this agent has nothing else to prove its \
+                 identity with",
+                question.methods.join(" or ")
+            )),
+            None => Err(format!(
+                "the ingress asks for a proof of identity ({}), and this agent has none: give a \
+                 token with --token-file or MESH_TOKEN",
+                question.methods.join(" or ")
+            )),
         }
     }
 
-    fn nothing_to_offer(&self, question: &Question) -> String {
-        let asked = question.methods.join(" or ");
-        match self.token {
-            Some(_) => format!("the ingress takes no tokens, but {asked}"),
-            None => format!(
-                "the ingress asks for a proof of identity ({asked}), and this agent has none: give \
-                 a token with --token-file or MESH_TOKEN"
-            ),
-        }
+    #[cfg(feature = "aws")]
+    fn prove_by_aws(&self, question: &Question) -> Result<Proof, String> {
+        self.aws.prove(question)
     }
-}
 
-impl TokenSource {
-    fn read(&self) -> Result<String, String> {
-        let text = match self {
-            Self::Variable(token) => token.clone(),
-            Self::File(path) => {
-                read_text(path, "--token-file").map_err(|error| error.to_string())?
-            }
-        };
-        let token = text.trim();
-        if token.is_empty() {
-            return Err("the token is empty".to_owned());
-        }
-        Ok(token.to_owned())
+    #[cfg(not(feature = "aws"))]
+    fn prove_by_aws(&self, _: &Question) -> Result<Proof, String> {
+        Err("the ingress asks for a proof by IAM, and this agent was built without AWS".to_owned())
     }
 }

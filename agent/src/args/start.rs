@@ -1,5 +1,6 @@
 //! Runs an agent: the only part of this crate that touches the system.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::info;
@@ -8,10 +9,14 @@ use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
 use super::ClientArgs;
+#[cfg(feature = "aws")]
+use super::aws::Aws;
 use super::config::Start;
-use super::prover::{Prover, TokenSource};
+use super::prover::Prover;
 use super::tls::Tls;
 use crate::Agent;
+#[cfg(feature = "aws")]
+use crate::Identity;
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
@@ -27,7 +32,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     }
     let check = args.check;
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
-    let start = Start::read(&mut settings)?;
+    let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = Tls::open(&start.tls)?;
     warning.into_iter().for_each(|warning| settings.warn(warning));
@@ -36,7 +41,45 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
         return Ok(());
     }
     settings.start_log(&rules);
-    run(&start, tls)
+    let prover = prover(&mut start)?;
+    run(&start, tls, prover)
+}
+
+/// What proves this agent's identity, and what it can find out about itself.
+#[cfg(feature = "aws")]
+fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
+    let aws = Aws::new().map_err(Error::new)?;
+    let config = &mut start.config;
+    if config.identity == Identity::Offer && config.task.is_empty() {
+        if let Some(task) = aws.task() {
+            info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
+            config.task = task.task_arn;
+            if config.cluster.is_empty() {
+                config.cluster = task.cluster;
+            }
+            if config.service.is_empty() {
+                config.service = task.service.unwrap_or_default();
+            }
+        }
+    }
+    let prover = Arc::new(Prover { token: start.token.clone(), aws });
+    // Whoever gives a token or a certificate does not mean AWS.
+    let by_aws = prover.token.is_none() && start.tls.identity.is_none();
+    if config.identity == Identity::Offer && by_aws {
+        let (prover, cluster) = (Arc::clone(&prover), config.cluster.clone());
+        let look = move || prover.aws.look_at_myself(&cluster);
+        std::thread::Builder::new()
+            .name("self check".to_owned())
+            .spawn(look)
+            .map_err(|error| Error::new(format!("cannot start a thread: {}", reason(&error))))?;
+    }
+    Ok(prover)
+}
+
+/// What proves this agent's identity.
+#[cfg(not(feature = "aws"))]
+fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
+    Ok(Arc::new(Prover { token: start.token.clone() }))
 }
 
 fn announce(start: &Start) {
@@ -54,11 +97,10 @@ fn announce(start: &Start) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
-fn run(start: &Start, tls: Tls) -> Result<(), Error> {
+fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let agent = Agent::new(start.config.clone(), Instant::now(), instance);
-    let prover = Prover::new(start.token_file.clone().map(TokenSource::File));
     let work = move |job| prover.work(job);
     let reactor =
         Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;

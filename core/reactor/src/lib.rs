@@ -31,7 +31,7 @@ pub use handle::Handle;
 pub use identity::{IdentityError, IdentityPart, TlsIdentity, Validity};
 pub use jobs::Mailbox;
 pub use listener::{Listen, listen};
-pub use reactor::Reactor;
+pub use reactor::{Reactor, random};
 pub use server_tls::ServerTls;
 pub use signals::Signals;
 pub use watch::{Watch, Watched};

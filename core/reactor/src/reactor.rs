@@ -348,10 +348,18 @@ const fn listener_token(index: usize) -> Token {
 }
 
 fn seed() -> io::Result<u64> {
-    let mut bytes = [0; 8];
+    random().map(u64::from_ne_bytes)
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     ring::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| io::Error::other("the system has no randomness"))?;
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(bytes)
 }

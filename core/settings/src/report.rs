@@ -40,6 +40,7 @@ pub(crate) fn report(settings: &[Effective]) -> String {
         let line = match shown {
             Shown::Nothing => format!("# {name}: none"),
             Shown::Value(value) => format!("{name}: {value}"),
+            Shown::Records(records) if records.is_empty() => format!("{name}: []"),
             Shown::Records(_) => format!("{name}:"),
             Shown::Secret => format!("# {name}: set"),
         };

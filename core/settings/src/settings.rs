@@ -174,8 +174,9 @@ impl Settings {
         let found = self.layers.records(name);
         let (records, origin) = found.unwrap_or((&[], Origin::Default));
         let records = records.to_vec();
-        let shown = Some(records.clone()).filter(|records| !records.is_empty());
-        self.note(name, shown.map_or(Shown::Nothing, Shown::Records), origin);
+        let is_there = origin != Origin::Default;
+        let shown = if is_there { Shown::Records(records.clone()) } else { Shown::Nothing };
+        self.note(name, shown, origin);
         records
     }
 
@@ -240,6 +241,12 @@ impl Settings {
         Ok(Some(rules))
     }
 
+    /// Whether somebody set this, of the settings that were read.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        *self.origin(name) != Origin::Default
+    }
+
     /// Where the setting is from, as the culprit of a sentence.
     #[must_use]
     pub fn culprit(&self, name: &'static str) -> String {
@@ -266,7 +273,7 @@ impl Settings {
         self.blame(blamed, &format!("{reason} {other}; change one of them"))
     }
 
-    fn origin(&self, name: &'static str) -> &Origin {
+    fn origin(&self, name: &str) -> &Origin {
         self.effective
             .iter()
             .find(|effective| effective.name == name)

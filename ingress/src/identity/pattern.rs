@@ -11,6 +11,22 @@ impl Pattern {
         Self(text.into())
     }
 
+    /// A pattern of names such as those of services and hosts.
+    ///
+    /// # Errors
+    /// It is empty, or has characters that no such name has; half a sentence.
+    pub fn of_names(text: &str) -> Result<Self, String> {
+        let is_name_byte =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'*');
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(is_name_byte) {
+            return Err(format!(
+                "{text:?} is not a name; give letters, digits, '.', '_', '-' and '*' for any run \
+                 of them"
+            ));
+        }
+        Ok(Self::new(text))
+    }
+
     /// The pattern as written.
     #[must_use]
     pub const fn as_str(&self) -> &str {
@@ -52,6 +68,9 @@ impl Pattern {
         true
     }
 }
+
+/// The longest name that ECS has.
+const NAME_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests;

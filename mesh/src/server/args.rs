@@ -3,6 +3,8 @@
 use argh::FromArgs;
 use mesh_settings::Flags;
 
+use super::identity_config::{RULE_MEMBERS, RULES, TOKENS};
+
 /// Run an ingress: take requests from a load balancer, and agents that dial in to serve them.
 #[derive(Debug, FromArgs)]
 #[argh(
@@ -44,9 +46,32 @@ pub(crate) struct ServerArgs {
     /// addresses only are accepted [default: false]
     #[argh(switch)]
     pub(crate) skip_iam_validation: bool,
-    /// roles that agents may have; not available in this version [default: none]
+    /// name that agents dial, to which their proofs are bound; needed with roles, tokens or rules
+    /// [default: none]
+    #[argh(option)]
+    pub(crate) server_id: Vec<String>,
+    /// role whose sessions may register every host: arn:aws:iam::ACCOUNT:role/NAME, with * in the
+    /// name for any run of letters [default: none]
     #[argh(option)]
     pub(crate) allowed_role_arns: Vec<String>,
+    /// ECS cluster, by name or ARN, in which agents with an AWS identity must run [default: none]
+    #[argh(option)]
+    pub(crate) allowed_clusters: Vec<String>,
+    /// file of pre-shared tokens, one per line: NAME TOKEN [HOST,HOST...] [default: none]
+    #[argh(option)]
+    pub(crate) token_file: Option<String>,
+    /// URL to ask instead of STS [default: none]
+    #[argh(option)]
+    pub(crate) sts_endpoint: Option<String>,
+    /// URL to ask instead of ECS [default: none]
+    #[argh(option)]
+    pub(crate) ecs_endpoint: Option<String>,
+    /// seconds after which ECS is asked again about a connected agent [default: 60]
+    #[argh(option)]
+    pub(crate) ecs_recheck_interval: Option<String>,
+    /// seconds for which agents stay connected while ECS does not answer [default: 900]
+    #[argh(option)]
+    pub(crate) ecs_grace: Option<String>,
     /// seconds from the end of a request to the head of its response; less than the load
     /// balancer's idle timeout [default: 30]
     #[argh(option)]
@@ -136,7 +161,16 @@ impl ServerArgs {
             .one("tls-key", self.tls_key)
             .one("client-ca-file", self.client_ca_file)
             .switch("skip-iam-validation", self.skip_iam_validation)
+            .many("server-id", self.server_id)
             .many("allowed-role-arns", self.allowed_role_arns)
+            .many("allowed-clusters", self.allowed_clusters)
+            .one("token-file", self.token_file)
+            .secret(TOKENS)
+            .records(RULES, &RULE_MEMBERS)
+            .one("sts-endpoint", self.sts_endpoint)
+            .one("ecs-endpoint", self.ecs_endpoint)
+            .one("ecs-recheck-interval", self.ecs_recheck_interval)
+            .one("ecs-grace", self.ecs_grace)
             .one("request-timeout", self.request_timeout)
             .one("head-timeout", self.head_timeout)
             .one("idle-timeout", self.idle_timeout)

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_ingress::{AccessLog, Admission, Config, IdentityChecks, Limits, Timeouts};
+use mesh_ingress::{AccessLog, Config, IdentityChecks, Limits, Timeouts};
 use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
 
+use super::identity_config::{Identity, admission};
 use super::tls::TlsFiles;
 
 /// Everything that an ingress needs to start.
@@ -19,6 +20,8 @@ pub(crate) struct Start {
     pub(crate) access_log_file: Option<PathBuf>,
     /// With it, TLS is spoken with callers and agents.
     pub(crate) tls: Option<TlsFiles>,
+    /// How identities are checked.
+    pub(crate) identity: Identity,
 }
 
 /// Where to listen.
@@ -38,17 +41,24 @@ impl Start {
         let Config { traffic_port, .. } = Config::default();
         let listen = addresses(settings, traffic_port)?;
         let tls = TlsFiles::read(settings)?;
+        let identity = Identity::read(settings)?;
         let config = Config {
             traffic_port: listen.traffic.port(),
             traffic_security: tls.as_ref().map_or(Security::Plain, |_| Security::Tls),
-            admission: admission(settings)?,
-            identity: IdentityChecks::default(),
+            admission: admission(settings, &identity)?,
+            identity: IdentityChecks {
+                server_ids: identity.server_ids.clone(),
+                sts_host: identity.sts_authority().map(str::to_owned),
+                recheck: identity.ecs_recheck,
+                grace: identity.ecs_grace,
+                ..IdentityChecks::default()
+            },
             access_log: access_log(settings)?,
             timeouts: timeouts(settings)?,
             limits: limits(settings)?,
         };
         let access_log_file = access_log_file(settings, config.access_log)?;
-        Ok(Self { listen, config, access_log_file, tls })
+        Ok(Self { listen, config, access_log_file, tls, identity })
     }
 }
 
@@ -71,22 +81,6 @@ fn addresses(settings: &mut Settings, traffic_port: u16) -> Result<Addresses, Er
         tunnels: SocketAddr::new(ip, tunnels),
         health: SocketAddr::new(ip, health),
     })
-}
-
-/// An operator who names roles believes that they are checked: then it must not run.
-fn admission(settings: &mut Settings) -> Result<Admission, Error> {
-    let skip = settings.switch("skip-iam-validation")?;
-    let label = |text: &str| value::label(text);
-    let roles = settings.list("allowed-role-arns", label, String::clone)?;
-    if !roles.is_empty() {
-        return Err(settings.blame(
-            "allowed-role-arns",
-            "IAM validation is not available in this version, so that roles cannot be enforced; \
-             remove the setting to accept agents from loopback addresses only, or from everywhere \
-             with --skip-iam-validation",
-        ));
-    }
-    Ok(if skip { Admission::Anyone } else { Admission::Loopback })
 }
 
 fn access_log(settings: &mut Settings) -> Result<AccessLog, Error> {

@@ -1,11 +1,10 @@
 //! The server's own TLS: a certificate to show, and whom to take for an agent.
 
-use std::io;
 use std::path::PathBuf;
 
 use log::warn;
 use mesh_agent::args::{end_of, identity_files, read_identity};
-use mesh_reactor::{ServerTls, Watch, Watched};
+use mesh_reactor::{ServerTls, Watched};
 use mesh_settings::{Error, NamedFile, Settings};
 
 use super::LOG;
@@ -23,7 +22,8 @@ pub(crate) struct TlsFiles {
 pub(crate) struct Tls {
     pub(crate) traffic: ServerTls,
     pub(crate) tunnels: ServerTls,
-    watched: Watched,
+    /// What replaces both when the files change.
+    pub(crate) watched: Watched,
 }
 
 /// What the files hold.
@@ -76,10 +76,5 @@ impl Tls {
             Ok(())
         });
         Ok((Self { traffic, tunnels, watched }, warning))
-    }
-
-    /// Reads the files anew when they change, as long as the answer lives.
-    pub(crate) fn watch(self) -> io::Result<Watch> {
-        Watch::start(vec![self.watched], Watch::INTERVAL)
     }
 }

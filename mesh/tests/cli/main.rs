@@ -91,9 +91,13 @@ fn a_wrong_command_line_ends_with_one_sentence_at_once() {
         ),
         (
             &["server", "--allowed-role-arns", "arn:aws:iam::1:role/a"],
-            "mesh: --allowed-role-arns: IAM validation is not available in this version, so that \
-             roles cannot be enforced; remove the setting to accept agents from loopback addresses \
-             only, or from everywhere with --skip-iam-validation",
+            "mesh: --allowed-role-arns: \"arn:aws:iam::1:role/a\" must have an account of 12 \
+             digits; give for example arn:aws:iam::123456789012:role/mesh-agent-*",
+        ),
+        (
+            &["server", "--allowed-role-arns", "arn:aws:iam::123456789012:role/a"],
+            "mesh: --allowed-role-arns: --server-id is missing; give the host name that agents \
+             dial, to which their proofs are bound so that nobody can use them elsewhere",
         ),
     ]);
 }

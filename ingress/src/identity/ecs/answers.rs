@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A question that the ECS API takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +59,11 @@ pub struct EcsAnswers {
 }
 
 impl EcsAnswers {
-    /// Adds the body of an answer with status 200.
+    /// Adds an answer.
     ///
     /// # Errors
     /// It is not the JSON it should be; half a sentence.
-    pub fn add(&mut self, operation: Operation, body: &[u8]) -> Result<(), String> {
+    pub fn add(&mut self, operation: Operation, body: Value) -> Result<(), String> {
         let failures = match operation {
             Operation::DescribeClusters => {
                 let ClustersBody { clusters, failures } = read(operation, body)?;
@@ -90,8 +91,8 @@ impl EcsAnswers {
     }
 }
 
-fn read<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body)
+fn read<T: DeserializeOwned>(operation: Operation, body: Value) -> Result<T, String> {
+    serde_json::from_value(body)
         .map_err(|error| format!("the answer to {} is unreadable: {error}", operation.as_str()))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::answers::{EcsAnswers, Operation};
 use super::{EcsSubject, Object};
@@ -31,7 +32,7 @@ pub struct EcsRequest {
     /// What is asked.
     pub operation: Operation,
     /// The JSON.
-    pub body: String,
+    pub body: Value,
 }
 
 /// Tasks and container instances that one request may name, by the API's documentation.
@@ -178,7 +179,7 @@ impl Batch<'_> {
 
 impl EcsRequest {
     fn new(operation: Operation, body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body).expect("strings and lists of them");
+        let body = serde_json::to_value(body).expect("strings and lists of them");
         Self { operation, body }
     }
 }

@@ -88,6 +88,17 @@ fn long_adversarial_input_takes_no_time() {
 }
 
 #[test]
+fn a_pattern_of_names_has_their_letters() {
+    for text in ["edge-1", "*", "orders_*.v2"] {
+        assert_eq!(Pattern::of_names(text).unwrap().as_str(), text);
+    }
+    let long = "a".repeat(256);
+    for text in ["", "a b", "a/b", "a?", "\u{e4}", "{service}", "a\n", &long] {
+        assert!(Pattern::of_names(text).unwrap_err().contains("is not a name"), "{text:?}");
+    }
+}
+
+#[test]
 fn it_knows_whether_it_chooses_at_all() {
     assert!(Pattern::new("abc").is_literal());
     assert!(!Pattern::new("a*").is_literal());

@@ -1,0 +1,162 @@
+//! Proves the agent's identity with its AWS credentials, on a helper thread, and finds out about
+//! the ECS task that it is part of.
+
+use std::time::SystemTime;
+
+use log::{info, warn};
+use mesh_aws::{
+    Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
+    Statement, Sts, StsFailure, TaskFacts,
+};
+use mesh_protocol::control::{IamProof, Proof};
+use mesh_protocol::proof::{
+    HELLO_HEADER, NONCE_HEADER, SERVER_ID_HEADER, STS_BODY, STS_CONTENT_TYPE,
+};
+
+use crate::identity::Question;
+
+/// Whose lines in the log these are.
+const LOG: &str = "mesh_agent";
+
+/// The agent's own AWS.
+#[derive(Debug)]
+pub(super) struct Aws {
+    environment: Environment,
+    chain: Chain,
+    regions: Regions,
+}
+
+impl Aws {
+    /// Looks nowhere yet.
+    ///
+    /// # Errors
+    /// A sentence about a setting of AWS in the environment.
+    pub(super) fn new() -> Result<Self, String> {
+        let environment = Environment::of_process();
+        let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
+        let regions = Regions::new(&environment);
+        Ok(Self { environment, chain, regions })
+    }
+
+    /// Signs a question to STS for the ingress to ask.
+    pub(super) fn prove(&self, question: &Question) -> Result<Proof, String> {
+        let now = now();
+        let credentials = self.chain.get(now).map_err(|error| error.to_string())?;
+        let endpoint = self.sts()?;
+        let binding = question.binding();
+        let statement = Statement {
+            host: &endpoint.host,
+            region: endpoint.region.as_str(),
+            content_type: STS_CONTENT_TYPE,
+            body: STS_BODY,
+            binding: &[
+                (HELLO_HEADER, binding.hello),
+                (NONCE_HEADER, binding.nonce),
+                (SERVER_ID_HEADER, binding.server_id),
+            ],
+        };
+        let proof = mesh_aws::prove(&credentials, statement, now)
+            .map_err(|error| format!("the proof of identity cannot be signed: {error}"))?;
+        Ok(Proof::Iam(IamProof {
+            host: proof.host,
+            region: proof.region,
+            access_key_id: proof.access_key_id,
+            date: proof.date,
+            security_token: proof.security_token,
+            signature: proof.signature,
+        }))
+    }
+
+    /// What the ECS agent says of the task that this process is part of, if it is part of one.
+    pub(super) fn task(&self) -> Option<TaskFacts> {
+        let task = mesh_aws::task(&self.environment)?;
+        task.inspect_err(|error| warn!(target: LOG, "{error}")).ok()
+    }
+
+    /// Looks at the agent's own identity, and at the cluster it names, and says in one sentence
+    /// each what is wrong with them. Nothing depends on it but the operator's peace of mind: the
+    /// ingress decides.
+    pub(super) fn look_at_myself(&self, cluster: &str) {
+        match self.chain.get(now()) {
+            Err(CredentialsError::NotFound(sentence)) => {
+                info!(target: LOG, "there is no AWS identity to offer: {sentence}");
+                return;
+            }
+            Err(error @ (CredentialsError::Broken { .. } | CredentialsError::Expired(_))) => {
+                warn!(target: LOG, "{error}");
+                return;
+            }
+            Ok(_) => {}
+        }
+        match self.identity() {
+            Ok(arn) => info!(target: LOG, "this agent is {arn}"),
+            Err(sentence) => return warn!(target: LOG, "{sentence}"),
+        }
+        if !cluster.is_empty()
+            && let Err(sentence) = self.look_at_cluster(cluster)
+        {
+            warn!(target: LOG, "{sentence}");
+        }
+    }
+
+    fn identity(&self) -> Result<String, String> {
+        let sts = Sts::new(&self.environment).map_err(|error| error.to_string())?;
+        let identity = sts.caller_identity(&self.chain, &self.sts()?, now());
+        identity.map(|identity| identity.arn).map_err(|failure| match failure {
+            StsFailure::Refused { code, .. } => format!(
+                "STS does not accept this agent's AWS credentials ({code}), and neither will an \
+                 ingress that asks for them"
+            ),
+            StsFailure::Unreachable(sentence) | StsFailure::Unexpected(sentence) => {
+                format!("this agent's own identity is not known: {sentence}")
+            }
+            StsFailure::Credentials(error) => error.to_string(),
+        })
+    }
+
+    fn look_at_cluster(&self, cluster: &str) -> Result<(), String> {
+        let region = match cluster.split(':').nth(3) {
+            Some(region) => Region::parse(region).ok_or("the cluster's ARN names no region")?,
+            None => self.regions.find().map_err(|error| error.to_string())?,
+        };
+        let endpoint = Endpoint::ecs(&self.environment, &region, None);
+        let endpoint = endpoint.map_err(|error| error.to_string())?;
+        let ecs = Ecs::new(&self.environment, endpoint).map_err(|error| error.to_string())?;
+        let question = serde_json::json!({ "clusters": [cluster] });
+        let answer: serde_json::Value = ecs
+            .call(&self.chain, "DescribeClusters", &question, now())
+            .map_err(|failure| match failure {
+                EcsFailure::Denied { message, .. } => format!(
+                    "this agent may not look at its cluster {cluster} ({message}); it needs \
+                     ecs:DescribeClusters on it only for this look"
+                ),
+                EcsFailure::Refused { .. }
+                | EcsFailure::Unreachable(_)
+                | EcsFailure::Credentials(_)
+                | EcsFailure::Unexpected(_) => {
+                    format!("the cluster {cluster} cannot be looked at: {failure}")
+                }
+            })?;
+        match answer["clusters"][0]["status"].as_str() {
+            Some("ACTIVE") => Ok(()),
+            Some(status) => Err(format!("the cluster {cluster} is {status}, not ACTIVE")),
+            None => Err(format!("there is no cluster {cluster} in {}", region.as_str())),
+        }
+    }
+
+    /// The STS of the region, or the global one where no region is known.
+    fn sts(&self) -> Result<Endpoint, String> {
+        let region = match self.regions.find() {
+            Ok(region) => Some(region),
+            Err(RegionError::NotFound(_)) => None,
+            Err(error @ RegionError::Broken(_)) => return Err(error.to_string()),
+        };
+        let endpoint = Endpoint::sts(&self.environment, region.as_ref(), None);
+        endpoint.map_err(|error| error.to_string())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "signatures have a date; this is a shell's thread")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}

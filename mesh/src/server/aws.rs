@@ -1,0 +1,125 @@
+//! Asks AWS about agents, on the helper threads of the ingress: STS who signed a proof, and ECS
+//! what runs where. The only part of the server that knows AWS is more than an answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use mesh_aws::{Chain, Ecs, EcsFailure, Endpoint, Environment, SignedRequest, Sts, StsFailure};
+use mesh_ingress::identity::{EcsAnswers, EcsQuestion, EcsRequest, StsRequest, check_date, proof};
+use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
+
+/// Whom to ask, and with which credentials.
+#[derive(Debug)]
+pub(crate) struct Aws {
+    environment: Environment,
+    sts: Sts,
+    /// Where to send what is for STS, instead of to the host it is signed for.
+    sts_endpoint: Option<String>,
+    ecs_endpoint: Option<String>,
+    /// The credentials of the ingress itself: ECS answers whoever may ask.
+    chain: Chain,
+    /// By region, so that connections are used again.
+    regions: Mutex<HashMap<String, Arc<Ecs>>>,
+}
+
+impl Aws {
+    /// Asks the real AWS, or these URLs.
+    ///
+    /// # Errors
+    /// A sentence about a setting of AWS in the environment.
+    pub(crate) fn new(
+        sts_endpoint: Option<String>,
+        ecs_endpoint: Option<String>,
+    ) -> Result<Self, String> {
+        let environment = Environment::of_process();
+        let sts = Sts::new(&environment).map_err(|error| error.to_string())?;
+        let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
+        let regions = Mutex::default();
+        Ok(Self { environment, sts, sts_endpoint, ecs_endpoint, chain, regions })
+    }
+
+    /// Does a job of the ingress. Blocks for up to a minute.
+    pub(crate) fn work(&self, job: Job) -> Answer {
+        match job {
+            Job::Identify { conn, request, date } => {
+                Answer::Identified { conn, outcome: self.identify(&request, &date) }
+            }
+            Job::Inspect { conn, question } => {
+                Answer::Inspected { conn, outcome: self.describe(&question) }
+            }
+            Job::Recheck { conns, question } => {
+                Answer::Rechecked { conns, outcome: self.describe(&question) }
+            }
+        }
+    }
+
+    fn identify(&self, request: &StsRequest, date: &str) -> Result<Caller, Failure> {
+        check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::Refused)?;
+        let headers: Vec<_> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "host")
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let signed = SignedRequest { host: &request.host, headers: &headers, body: request.body };
+        let identity = self.sts.forward(signed, self.sts_endpoint.as_deref());
+        let identity = identity.map_err(|failure| match &failure {
+            StsFailure::Refused { .. } => Failure::Refused(failure.to_string()),
+            StsFailure::Unreachable(_) | StsFailure::Unexpected(_) | StsFailure::Credentials(_) => {
+                Failure::Unreachable(failure.to_string())
+            }
+        })?;
+        Ok(Caller { arn: identity.arn, account: identity.account })
+    }
+
+    fn describe(&self, question: &EcsQuestion) -> Result<EcsAnswers, Failure> {
+        let ecs = self.ecs(&question.region)?;
+        let mut answers = EcsAnswers::default();
+        self.ask(&ecs, question.requests(), &mut answers)?;
+        let more = question.follow_up(&answers);
+        self.ask(&ecs, more, &mut answers)?;
+        Ok(answers)
+    }
+
+    fn ask(
+        &self,
+        ecs: &Ecs,
+        requests: Vec<EcsRequest>,
+        answers: &mut EcsAnswers,
+    ) -> Result<(), Failure> {
+        for EcsRequest { operation, body } in requests {
+            let answer: serde_json::Value = ecs
+                .call(&self.chain, operation.as_str(), &body, SystemTime::now())
+                .map_err(failure)?;
+            answers.add(operation, answer).map_err(Failure::Unreachable)?;
+        }
+        Ok(())
+    }
+
+    fn ecs(&self, region: &str) -> Result<Arc<Ecs>, Failure> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ecs) = regions.get(region) {
+            return Ok(Arc::clone(ecs));
+        }
+        let wrong = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
+        let named = mesh_aws::Region::parse(region)
+            .ok_or_else(|| wrong(&format!("{region:?} is no region of AWS")))?;
+        let endpoint = Endpoint::ecs(&self.environment, &named, self.ecs_endpoint.as_deref())
+            .map_err(|error| wrong(&error))?;
+        let ecs = Ecs::new(&self.environment, endpoint).map_err(|error| wrong(&error))?;
+        let ecs = Arc::new(ecs);
+        regions.insert(region.to_owned(), Arc::clone(&ecs));
+        Ok(ecs)
+    }
+}
+
+fn failure(failure: EcsFailure) -> Failure {
+    let sentence = failure.to_string();
+    match failure {
+        EcsFailure::Denied { .. } | EcsFailure::Refused { .. } => Failure::Refused(sentence),
+        EcsFailure::Unreachable(_) | EcsFailure::Credentials(_) | EcsFailure::Unexpected(_) => {
+            Failure::Unreachable(sentence)
+        }
+    }
+}
