@@ -90,6 +90,9 @@ fn a_wrong_question_is_refused() {
         let expected = EcsFailure::Refused { code: code.to_owned(), message: "why".to_owned() };
         assert_eq!(refusal(400, code), expected);
     }
+    let twice = "{\"__type\":\"X\",\"message\":\"why\",\"Message\":\"Why\"}".to_owned();
+    let expected = EcsFailure::Refused { code: "X".to_owned(), message: "why".to_owned() };
+    assert_eq!(failure(Reply::Answer(400, twice)), expected);
     let body = format!("{{\"__type\":\"X\",\"Message\":\"\\u001b[2J{}\"}}", "x".repeat(900));
     let EcsFailure::Refused { message, .. } = failure(Reply::Answer(400, body)) else {
         panic!("it is refused");
