@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::super::container::Container;
 use super::{Loaded, Sources};
 use crate::http::Client;
@@ -12,7 +14,7 @@ pub(in crate::credentials) fn sources(environment: &Environment) -> Sources {
     Sources {
         environment: environment.clone(),
         client: Client::new(environment, PATIENT).unwrap(),
-        container: Container::new(environment).unwrap(),
+        container: Container::at("", environment, PATIENT, Duration::ZERO).unwrap(),
         instance: Instance::within(environment, PATIENT),
     }
 }
