@@ -1,6 +1,6 @@
 //! AWS's words for what went wrong, and what they mean to us.
 
-use roxmltree::{ExpandedName, Node};
+use roxmltree::Node;
 
 use crate::xml;
 
@@ -23,22 +23,26 @@ pub(crate) fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// The `Code` in `<ErrorResponse><Error><Code>`, in whatever namespace: it is only a word.
+/// The `Code` in `<ErrorResponse><Error>`, in whatever namespace: it is only a word. Around the
+/// `Error` there may be `Errors`, as some services and stand-ins have it.
 pub(crate) fn error_code(body: &[u8]) -> Option<String> {
     let document = xml::parse(std::str::from_utf8(body).ok()?)?;
-    let named = |node: Node<'_, '_>, name: &str| node.has_tag_name(name_in(node, name));
     let root = document.root_element();
-    if !named(root, "ErrorResponse") {
+    if !is_named(root, "ErrorResponse") {
         return None;
     }
-    let error = xml::elements(root)?.into_iter().find(|node| named(*node, "Error"))?;
-    let mut codes = xml::elements(error)?.into_iter().filter(|node| named(*node, "Code"));
-    let code = xml::text(codes.next()?)?;
-    (codes.next().is_none() && is_code(code)).then(|| code.to_owned())
+    let around = only(root, "Errors").unwrap_or(root);
+    let code = xml::text(only(only(around, "Error")?, "Code")?)?;
+    is_code(code).then(|| code.to_owned())
 }
 
-fn name_in<'a>(node: Node<'a, '_>, name: &'a str) -> ExpandedName<'a, 'a> {
-    node.tag_name().namespace().map_or_else(|| name.into(), |namespace| (namespace, name).into())
+fn only<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+    let mut named = xml::elements(node)?.into_iter().filter(|child| is_named(*child, name));
+    named.next().filter(|_| named.next().is_none())
+}
+
+fn is_named(node: Node<'_, '_>, name: &str) -> bool {
+    node.tag_name().name() == name
 }
 
 /// Fit to be logged and counted.

@@ -147,15 +147,18 @@ fn complaint(body: &[u8]) -> Option<(String, String)> {
     struct Complaint {
         #[serde(rename = "__type")]
         kind: String,
-        #[serde(default, alias = "Message")]
+        // Under either name, or under both.
+        #[serde(default)]
         message: Option<String>,
+        #[serde(default, rename = "Message")]
+        capital: Option<String>,
     }
-    let Ok(Complaint { kind, message }) = serde_json::from_slice(body) else {
+    let Ok(Complaint { kind, message, capital }) = serde_json::from_slice(body) else {
         return error_code(body).map(|code| (code, String::new()));
     };
     // Some services put a namespace before the name.
     let code = kind.rsplit('#').next().unwrap_or_default();
-    let message = message.unwrap_or_default();
+    let message = message.or(capital).unwrap_or_default();
     let message = message.chars().filter(|it| !it.is_control()).take(MESSAGE_CHARS_MAX).collect();
     is_code(code).then(|| (code.to_owned(), message))
 }
@@ -184,6 +187,9 @@ fn is_denial(code: &str) -> bool {
 impl fmt::Display for EcsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Denied { code, message } if message.is_empty() => {
+                write!(f, "ECS denies it with {code}")
+            }
             Self::Denied { code, message } => write!(f, "ECS denies it with {code}: {message}"),
             Self::Refused { code, message } => write!(f, "ECS refuses with {code}: {message}"),
             Self::Unreachable(sentence) | Self::Unexpected(sentence) => f.write_str(sentence),

@@ -57,6 +57,11 @@ pub(crate) enum HttpError {
     Unsendable,
 }
 
+/// Where ureq logs each byte that it sends and receives, at the level trace: secret keys and
+/// tokens among them. It cannot be told not to, so whoever sets up a logger has to drop what is
+/// logged under this target, whatever levels the operator asks for.
+pub const SECRET_LOG_TARGET: &str = "ureq_proto::util";
+
 /// Enough for any head that AWS sends.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 

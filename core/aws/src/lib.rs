@@ -10,7 +10,8 @@
 //!                      sign::sign --> sts::Sts, ecs::Ecs <-- Endpoint
 //! ```
 //!
-//! Secret keys and session tokens appear in no `Debug`, no `Display` and no log line.
+//! Secret keys and session tokens appear in no `Debug`, no `Display` and no log line of this crate's;
+//! of ureq's they do under one target, [`SECRET_LOG_TARGET`], which a logger has to drop.
 
 mod arn;
 mod codes;
@@ -34,6 +35,7 @@ pub use credentials::{Chain, Credentials, CredentialsError, Source};
 pub use ecs::{Ecs, EcsFailure};
 pub use endpoint::{Endpoint, EndpointError, Partition};
 pub use environment::Environment;
+pub use http::SECRET_LOG_TARGET;
 pub use metadata::{
     INTROSPECTION, InstanceFacts, MetadataError, TaskFacts, container_instance, task,
 };

@@ -11,7 +11,9 @@ fn the_code_is_found_in_any_namespace() {
                <RequestId>r</RequestId></ErrorResponse>";
     check(sts, Some("SignatureDoesNotMatch"));
     check("<ErrorResponse><Error><Code>A.b1</Code></Error></ErrorResponse>", Some("A.b1"));
-    check("<ErrorResponse><Errors><Error><Code>A</Code></Error></Errors></ErrorResponse>", None);
+    let moto = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<ErrorResponse><Errors><Error>\
+                <Code>AccessDenied</Code><Message>m</Message></Error></Errors></ErrorResponse>";
+    check(moto, Some("AccessDenied"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Container {
         Self::at(BASE, environment, LIMITS, PAUSE)
     }
 
-    fn at(
+    pub(super) fn at(
         base: &str,
         environment: &Environment,
         limits: Limits,

@@ -114,4 +114,4 @@ impl From<Credentials> for Found {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -53,6 +53,11 @@ pub fn prove(
     now: SystemTime,
 ) -> Result<Proof, Unsignable> {
     let Statement { host, region, content_type, body, binding } = statement;
+    // Otherwise the URL would be signed for another host than the header.
+    let is_host = host.bytes().all(|it| it.is_ascii_alphanumeric() || b".-:[]".contains(&it));
+    if !is_host {
+        return Err(Unsignable);
+    }
     let mut headers = vec![("content-type", content_type), ("host", host)];
     headers.extend(binding);
     let url = format!("https://{host}/");

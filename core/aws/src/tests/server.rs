@@ -74,9 +74,9 @@ impl Asked {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, now or later: no server of a test is on that address.
 pub(crate) fn refused() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
