@@ -11,6 +11,7 @@ mod start;
 mod tls;
 
 pub use config::Start;
+pub use prover::TokenSource;
 pub use start::start;
 pub use tls::{TlsFiles, end_of, identity_files, read_identity};
 

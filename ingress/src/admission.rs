@@ -82,7 +82,7 @@ impl Ingress {
         let checked = self.check_hello(&hello);
         let Some(registration) = self.registration(conn) else { return };
         let peer = registration.peer;
-        let hosts = checked.as_ref().map(Vec::clone).unwrap_or_default();
+        let hosts = checked.clone().unwrap_or_default();
         registration.applicant = Some(Applicant { hello: Hello { hosts, ..hello }, digest });
         if let Err(reason) = checked {
             let refusal = Refusal::new(RefusalCode::Invalid, reason);

@@ -14,9 +14,7 @@ use std::time::Instant;
 
 use log::{info, warn};
 use mesh_ingress::jobs::{Answer, Failure, Job};
-use mesh_ingress::{
-    ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL,
-};
+use mesh_ingress::{ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
 use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals, Watch, Watched};
 use mesh_settings::logging::{self, Form, Rules};

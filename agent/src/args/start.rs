@@ -50,16 +50,17 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
 fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
     let aws = Aws::new().map_err(Error::new)?;
     let config = &mut start.config;
-    if config.identity == Identity::Offer && config.task.is_empty() {
-        if let Some(task) = aws.task() {
-            info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
-            config.task = task.task_arn;
-            if config.cluster.is_empty() {
-                config.cluster = task.cluster;
-            }
-            if config.service.is_empty() {
-                config.service = task.service.unwrap_or_default();
-            }
+    if config.identity == Identity::Offer
+        && config.task.is_empty()
+        && let Some(task) = aws.task()
+    {
+        info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
+        config.task = task.task_arn;
+        if config.cluster.is_empty() {
+            config.cluster = task.cluster;
+        }
+        if config.service.is_empty() {
+            config.service = task.service.unwrap_or_default();
         }
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws });

@@ -71,12 +71,6 @@ pub fn partition_of(region: &str) -> Option<&'static str> {
     find(region).map(|(partition, _)| partition.name)
 }
 
-/// The host of ECS in a region; `None` if there is no such region.
-#[must_use]
-pub fn ecs_host(region: &str) -> Option<String> {
-    find(region).map(|(partition, region)| format!("ecs.{region}.{}", partition.suffixes[0]))
-}
-
 fn find(region: &str) -> Option<(&'static Partition, &'static str)> {
     PARTITIONS.iter().find_map(|partition| {
         let known = partition.regions.iter().find(|known| **known == region)?;

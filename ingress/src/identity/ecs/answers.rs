@@ -28,19 +28,6 @@ impl Operation {
             Self::DescribeServices => "DescribeServices",
         }
     }
-
-    /// The value of the header `x-amz-target`.
-    #[must_use]
-    pub const fn target(self) -> &'static str {
-        match self {
-            Self::DescribeClusters => "AmazonEC2ContainerServiceV20141113.DescribeClusters",
-            Self::DescribeTasks => "AmazonEC2ContainerServiceV20141113.DescribeTasks",
-            Self::DescribeContainerInstances => {
-                "AmazonEC2ContainerServiceV20141113.DescribeContainerInstances"
-            }
-            Self::DescribeServices => "AmazonEC2ContainerServiceV20141113.DescribeServices",
-        }
-    }
 }
 
 /// All answers to one question.

@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::answers::{EcsAnswers, Operation};
 use super::{EcsSubject, Object};
 use crate::identity::policy::Requirement;
-use crate::identity::sts_hosts;
 
 /// What one cluster is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +24,7 @@ pub struct EcsQuestion {
     pub tasks_of_services: Vec<String>,
 }
 
-/// A POST to ECS: `x-amz-target` is [`Operation::target`], the content type
-/// `application/x-amz-json-1.1`.
+/// A call of the ECS API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcsRequest {
     /// What is asked.
@@ -102,12 +100,6 @@ impl EcsQuestion {
             Requirement::Place => {}
             Requirement::Service => self.tasks_of_services.push(arn.to_owned()),
         }
-    }
-
-    /// The host to which the requests go, unless an endpoint is configured.
-    #[must_use]
-    pub fn host(&self) -> String {
-        sts_hosts::ecs_host(&self.region).expect("a subject's region is one of the table")
     }
 
     /// The requests to begin with.

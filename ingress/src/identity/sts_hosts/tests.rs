@@ -1,4 +1,4 @@
-use super::{PARTITIONS, ecs_host, partition_of, region_of};
+use super::{PARTITIONS, partition_of, region_of};
 
 #[test]
 fn a_host_of_sts_has_its_region() {
@@ -36,11 +36,10 @@ fn every_region_has_its_hosts() {
             let [suffix, _] = partition.suffixes;
             assert_eq!(region_of(&format!("sts.{region}.{suffix}")), Some(*region));
             assert_eq!(partition_of(region), Some(partition.name));
-            assert_eq!(ecs_host(region).unwrap(), format!("ecs.{region}.{suffix}"));
         }
         assert!(partition.fips.iter().all(|region| partition.regions.contains(region)));
     }
     for region in ["", "eu-central-9", "EU-CENTRAL-1", "eu-central-1.evil.example", "aws-global"] {
-        assert_eq!((partition_of(region), ecs_host(region)), (None, None), "{region}");
+        assert_eq!(partition_of(region), None, "{region}");
     }
 }
