@@ -69,8 +69,8 @@ def user(name, document, path="/"):
     }
 
 
-def role(name, document=None, path="/"):
-    trust = (POLICIES / "task-role-trust.json").read_text()
+def role(name, document=None, path="/", trust="task-role-trust.json"):
+    trust = (POLICIES / trust).read_text()
     made = iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=trust)["Role"]
     if document:
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
@@ -140,7 +140,7 @@ roles = {
     "agent": role("mesh-agent", agent_policy),
     "pathed": role("mesh-agent-pathed", path="/edge/berlin/"),
     "other": role("batch"),
-    "host": role("mesh-anywhere-host"),
+    "host": role("mesh-anywhere-host", trust="anywhere-host-trust.json"),
     "ingress": role("mesh-ingress", ingress_policy),
     "foreign": f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/mesh-agent",
 }
