@@ -20,4 +20,5 @@ mod namespace;
 // The other tests of whole processes use the rest.
 #[expect(dead_code)]
 mod peers;
+mod policies;
 mod stage;
