@@ -28,12 +28,7 @@ impl Process {
 
     /// Starts a program with none of the settings of whoever runs the tests.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MESH_") {
-                command.env_remove(name);
-            }
-        }
-        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        forget_surroundings(command).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (log, said) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(Vec::new())));
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -147,6 +142,20 @@ impl Drop for Process {
     }
 }
 
+/// Keeps from a program what whoever runs the tests has set: settings of the mesh, their AWS
+/// account, their proxies. What the test itself sets for it stays.
+pub(crate) fn forget_surroundings(command: &mut Command) -> &mut Command {
+    let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in std::env::vars_os().filter(|(name, _)| !own.contains(name)) {
+        let upper = name.to_string_lossy().to_uppercase();
+        let is_foreign = ["MESH_", "AWS_", "ECS_"].iter().any(|start| upper.starts_with(start));
+        if is_foreign || upper.ends_with("_PROXY") || upper == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// `mesh server` on ports of the system's choice.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -163,13 +172,29 @@ pub(crate) struct Place {
     ports: [u16; 3],
 }
 
+impl Place {
+    /// On ports of the system's choice.
+    pub(crate) fn own() -> Self {
+        Self { ip: own_ip(), ports: [0; 3] }
+    }
+}
+
 impl Server {
     pub(crate) fn start(words: &[&str]) -> Self {
-        Self::start_at(Place { ip: own_ip(), ports: [0; 3] }, words)
+        Self::start_at(Place::own(), words)
     }
 
     /// The same there.
-    pub(crate) fn start_at(Place { ip, ports }: Place, words: &[&str]) -> Self {
+    pub(crate) fn start_at(place: Place, words: &[&str]) -> Self {
+        Self::start_among(place, &[], words)
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_among(
+        Place { ip, ports }: Place,
+        variables: &[(&str, &str)],
+        words: &[&str],
+    ) -> Self {
         let [traffic, tunnels, health] = ports.map(|port| port.to_string());
         let ip = ip.to_string();
         let bind = ["--bind", &ip];
@@ -184,7 +209,9 @@ impl Server {
             "--health-port",
             &health,
         ];
-        let process = Process::start(&[&fixed, bind, words].concat());
+        let words = [&fixed, bind, words].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        let process = Process::spawn(command.args(words).envs(variables.iter().copied()));
         let find = |name: &str| {
             let lines = process.said.lock().unwrap();
             lines.iter().find_map(|line| {

@@ -1,0 +1,24 @@
+//! Who may register: the real binaries before AWS as moto plays it, signatures by botocore, AWS
+//! servers that misbehave, and the addresses at which AWS puts credentials.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `aws` | moto with an account in it, and botocore, both in Python |
+//! | `fakes` | servers that answer as the test wants: STS, ECS, credentials and metadata |
+//! | `namespace` | a network of a test's own, with AWS's fixed addresses |
+//! | `stage` | an ingress and agents with rules, variables and credentials |
+//! | `harness_tests` | that all of these do what they say |
+//! | the others | what is tried |
+//!
+//! The first run downloads moto and botocore into the target folder. Where that is impossible, each
+//! test says so in one sentence and passes; with `CI` set it fails.
+
+mod aws;
+mod fakes;
+mod harness_tests;
+mod namespace;
+// The other tests of whole processes use the rest.
+#[expect(dead_code)]
+mod peers;
+mod policies;
+mod stage;
