@@ -26,6 +26,10 @@ enum Colour {
     None,
 }
 
+/// The HTTP client for AWS writes all bytes of its requests at level trace, keys and tokens among
+/// them. No rule can bring that into the log.
+const INDISCREET: &str = "ureq";
+
 struct Logger {
     rules: SimpleLogger,
     colour: Colour,
@@ -50,6 +54,11 @@ pub fn init(rules: &Rules, access: Option<&AccessLog>) {
 }
 
 impl Logger {
+    /// Whether the rules want it, and nothing speaks against it.
+    fn is_wanted(&self, metadata: &Metadata<'_>) -> bool {
+        self.rules.enabled(metadata) && !metadata.target().starts_with(INDISCREET)
+    }
+
     /// The access log, when that is for it.
     fn sink(&self, metadata: &Metadata<'_>) -> Option<&access::Sink> {
         self.access.as_ref().filter(|_| metadata.target() == access::TARGET)
@@ -58,14 +67,14 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.sink(metadata).is_some() || self.rules.enabled(metadata)
+        self.sink(metadata).is_some() || self.is_wanted(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         let now = SystemTime::now();
         if let Some(sink) = self.sink(record.metadata()) {
             sink.put(now, record.args());
-        } else if self.rules.enabled(record.metadata()) {
+        } else if self.is_wanted(record.metadata()) {
             output::complain(&line::line(record, now, self.colour));
         }
     }
