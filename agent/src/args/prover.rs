@@ -36,10 +36,10 @@ impl std::fmt::Debug for TokenSource {
 }
 
 impl TokenSource {
-    /// Reads where the token is, and looks whether it is there.
+    /// Reads where the token is.
     pub(super) fn read_from(settings: &mut Settings) -> Result<Option<Self>, Error> {
         let (file, variable) = (settings.file("token-file")?, settings.secret("token"));
-        let source = match (file, variable) {
+        Ok(match (file, variable) {
             (Some(_), Some(_)) => {
                 return Err(settings.clash(
                     "token-file",
@@ -47,15 +47,14 @@ impl TokenSource {
                     "there are two tokens, this and",
                 ));
             }
-            (Some(file), None) => Self::File(file),
-            (None, Some(token)) => Self::Variable(token),
-            (None, None) => return Ok(None),
-        };
-        source.token().map_err(Error::new)?;
-        Ok(Some(source))
+            (Some(file), None) => Some(Self::File(file)),
+            (None, Some(token)) => Some(Self::Variable(token)),
+            (None, None) => None,
+        })
     }
 
-    fn token(&self) -> Result<String, String> {
+    /// The token as it is now.
+    pub(super) fn token(&self) -> Result<String, String> {
         let (text, culprit) = match self {
             Self::Variable(token) => (token.clone(), "MESH_TOKEN"),
             Self::File(file) => (file.read().map_err(|error| error.to_string())?, file.path()),

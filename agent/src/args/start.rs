@@ -12,7 +12,7 @@ use super::ClientArgs;
 #[cfg(feature = "aws")]
 use super::aws::Aws;
 use super::config::Start;
-use super::prover::Prover;
+use super::prover::{Prover, TokenSource};
 use super::tls::Tls;
 use crate::Agent;
 #[cfg(feature = "aws")]
@@ -36,6 +36,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = Tls::open(&start.tls)?;
     warning.into_iter().for_each(|warning| settings.warn(warning));
+    start.token.as_ref().map(TokenSource::token).transpose().map_err(Error::new)?;
     if check {
         settings.show();
         return Ok(());

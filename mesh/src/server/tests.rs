@@ -16,14 +16,13 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 32] = [
+const OTHERS: [(&str, &str); 31] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
     ("bind", "::1"),
     ("tls-cert", "/etc/mesh.pem"),
     ("tls-key", "/etc/mesh.key"),
-    ("client-ca-file", "/etc/agents.pem"),
     ("skip-iam-validation", "true"),
     ("server-id", "mesh.example.com"),
     ("sts-endpoint", "http://127.0.0.1:5055"),
@@ -52,8 +51,8 @@ const OTHERS: [(&str, &str); 32] = [
 ];
 
 /// What makes a policy does not go together with accepting everyone.
-const POLICY: [&str; 5] =
-    ["allowed-role-arns", "allowed-clusters", "token-file", "tokens", "rules"];
+const POLICY: [&str; 6] =
+    ["allowed-role-arns", "allowed-clusters", "token-file", "tokens", "rules", "client-ca-file"];
 
 /// The lines of the configuration that say a value.
 fn leaves(start: &Start) -> Vec<String> {

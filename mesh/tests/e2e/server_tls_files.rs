@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rustls::version::TLS13;
 
-use crate::peers::caller::{read_response, request};
+use crate::peers::caller::{HOST, read_response, request};
 use crate::peers::papers::{Authority, Folder, Papers, is_shown};
 use crate::peers::place::own_ip;
 use crate::peers::process::{Process, Server};
@@ -28,7 +28,8 @@ fn agent(secure: &Secure, service: &Service, papers: &Papers) -> Process {
 fn agents_need_a_certificate_of_the_right_authority_that_is_still_good() {
     let secure = Secure::start_for_known_agents();
     let service = Service::start("a");
-    let names = ["edge.example.com"];
+    // The names in a certificate are the hosts that its owner may register.
+    let names = [HOST];
     let nobody = secure.agent(service.address, &[]);
     nobody.wait_log("received fatal alert: CertificateRequired");
     secure.server.process.wait_log("the TLS handshake failed: peer sent no certificates");
@@ -53,10 +54,10 @@ fn agents_need_a_certificate_of_the_right_authority_that_is_still_good() {
 fn an_agent_comes_in_once_its_certificate_was_renewed() {
     let secure = Secure::start_for_known_agents();
     let service = Service::start("a");
-    let expired = secure.agents.issue_until(&["edge.example.com"], 2020);
+    let expired = secure.agents.issue_until(&[HOST], 2020);
     let agent = agent(&secure, &service, &expired);
     agent.wait_log("received fatal alert: CertificateExpired");
-    own(&secure, &secure.agents.issue(&["edge.example.com"]));
+    own(&secure, &secure.agents.issue(&[HOST]));
     agent.signal("HUP");
     agent.wait_log("was read anew");
     secure.server.wait_available(1);

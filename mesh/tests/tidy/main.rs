@@ -81,8 +81,18 @@ fn the_layers_build_only_on_what_lies_below() {
         ("core/reactor", &["mesh-protocol"]),
         ("core/sim", &["mesh-protocol"]),
         ("ingress", &["mesh-protocol"]),
-        ("agent", &["mesh-protocol", "mesh-reactor", "mesh-settings"]),
-        ("mesh", &["mesh-agent", "mesh-ingress", "mesh-protocol", "mesh-reactor", "mesh-settings"]),
+        ("agent", &["mesh-aws", "mesh-protocol", "mesh-reactor", "mesh-settings"]),
+        (
+            "mesh",
+            &[
+                "mesh-agent",
+                "mesh-aws",
+                "mesh-ingress",
+                "mesh-protocol",
+                "mesh-reactor",
+                "mesh-settings",
+            ],
+        ),
     ];
     for (folder, allowed) in layers {
         let manifest = read(format!("{folder}/Cargo.toml"));

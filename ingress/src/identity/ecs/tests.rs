@@ -390,7 +390,7 @@ fn tasks_and_hosts_of_a_cluster_share_a_question_and_services_come_in_tens() {
 #[test]
 fn an_answer_that_is_not_what_ecs_says_is_an_error() {
     let mut answers = EcsAnswers::default();
-    for body in ["[]", "\"x\"", r#"{"tasks":[{}]}"#, r#"{"tasks":{}}"#] {
+    for body in ["3", "\"x\"", r#"{"tasks":[{}]}"#, r#"{"tasks":{}}"#] {
         let error = answers.add(Operation::DescribeTasks, json(body)).unwrap_err();
         assert!(error.starts_with("the answer to DescribeTasks is unreadable: "), "{error}");
     }
