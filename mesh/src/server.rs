@@ -13,6 +13,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use log::{info, warn};
+#[cfg(not(feature = "aws"))]
+use mesh_ingress::identity::Method;
 use mesh_ingress::jobs::{Answer, Failure, Job};
 use mesh_ingress::{ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
@@ -97,7 +99,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         health.listen(ADMIN, Traffic::Single, None),
     ];
     let ingress = Ingress::new(config, Instant::now());
-    let worker = worker(&identity)?;
+    let worker = worker(&identity, &admission)?;
     let trust = ClientTls::web_roots();
     let reactor =
         Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
@@ -123,16 +125,27 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
 
 /// Who does the jobs of the ingress: AWS is asked on helper threads.
 #[cfg(feature = "aws")]
-fn worker(identity: &Identity) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+fn worker(
+    identity: &Identity,
+    _: &Admission,
+) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
     let (sts, ecs) = (identity.sts_endpoint.clone(), identity.ecs_endpoint.clone());
     let aws = aws::Aws::new(sts, ecs).map_err(Error::new)?;
     Ok(move |job| aws.work(job))
 }
 
-/// This program was built without AWS.
+/// This program was built without AWS: rules about its identities would admit nobody.
 #[cfg(not(feature = "aws"))]
-fn worker(_: &Identity) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
-    Ok(unasked)
+fn worker(
+    _: &Identity,
+    admission: &Admission,
+) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+    match admission {
+        Admission::Policy(policy) if policy.methods().contains(&Method::Iam) => Err(Error::new(
+            "there are rules for AWS identities, and this program was built without AWS",
+        )),
+        Admission::Policy(_) | Admission::Loopback | Admission::Anyone => Ok(unasked),
+    }
 }
 
 /// The worker of an ingress that has nobody to ask.

@@ -24,6 +24,7 @@ pub(crate) struct Identity {
     /// What to ask instead of STS: scheme, host and port.
     pub(crate) sts_endpoint: Option<String>,
     /// What to ask instead of ECS: scheme, host and port.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only AWS is asked there"))]
     pub(crate) ecs_endpoint: Option<String>,
     /// After which time ECS is asked again about a connected agent.
     pub(crate) ecs_recheck: Duration,

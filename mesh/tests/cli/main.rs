@@ -102,6 +102,31 @@ fn a_wrong_command_line_ends_with_one_sentence_at_once() {
     ]);
 }
 
+/// Whoever names roles believes that they are checked.
+#[cfg(not(feature = "aws"))]
+#[test]
+fn without_aws_there_are_no_rules_about_its_identities() {
+    let role = "arn:aws:iam::123456789012:role/a";
+    check(&[(
+        &[
+            "server",
+            "--bind",
+            "127.0.0.1",
+            "--alb-port",
+            "0",
+            "--websocket-port",
+            "0",
+            "--health-port",
+            "0",
+            "--server-id",
+            "a",
+            "--allowed-role-arns",
+            role,
+        ],
+        "mesh: there are rules for AWS identities, and this program was built without AWS",
+    )]);
+}
+
 #[test]
 fn files_and_ports_that_cannot_be_had_are_named_with_the_reason() {
     let yaml = TempFile::new("wrong.yaml", "# one\n\nrequest-timout: 3\n");
