@@ -48,17 +48,20 @@ pub struct IdentityChecks {
     pub sts_host: Option<String>,
     /// Between two questions to ECS about a registered agent.
     pub recheck: Duration,
+    /// How long a proof of identity is good for; then the agent has to give another one.
+    pub lifetime: Duration,
     /// How long a registration lasts that ECS does not confirm because it cannot be reached.
     pub grace: Duration,
 }
 
 impl fmt::Debug for IdentityChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server_ids, nonce_key: _, sts_host, recheck, grace } = self;
+        let Self { server_ids, nonce_key: _, sts_host, recheck, lifetime, grace } = self;
         f.debug_struct("IdentityChecks")
             .field("server_ids", server_ids)
             .field("sts_host", sts_host)
             .field("recheck", recheck)
+            .field("lifetime", lifetime)
             .field("grace", grace)
             .finish_non_exhaustive()
     }
@@ -71,6 +74,7 @@ impl Default for IdentityChecks {
             nonce_key: [0; 32],
             sts_host: None,
             recheck: Duration::from_secs(60),
+            lifetime: Duration::from_secs(12 * 3600),
             grace: Duration::from_secs(900),
         }
     }

@@ -162,6 +162,7 @@ impl Ingress {
     }
 
     fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        self.renew_proof_if_due(id, cx);
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.link.handle_timeout(cx.now) == Alive::No {
             log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
@@ -266,7 +267,11 @@ impl App for Ingress {
             Conn::Downstream(downstream) => Some(downstream.deadline(&connection.io, timeouts).0),
             Conn::Admin(admin) => Some(admin.deadline(&connection.io, timeouts)),
             Conn::Registration(registration) => Some(registration.deadline(timeouts)),
-            Conn::Tunnel => Some(self.tunnels.get(TunnelId(conn))?.link.deadline()),
+            Conn::Tunnel => {
+                let tunnel = self.tunnels.get(TunnelId(conn))?;
+                let proof = tunnel.proof_deadline(&self.config.identity);
+                proof.into_iter().chain([tunnel.link.deadline()]).min()
+            }
         }
     }
 

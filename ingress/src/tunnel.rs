@@ -7,6 +7,7 @@ use mesh_protocol::control::Hello;
 use mesh_protocol::{ConnId, Link};
 
 use crate::admission::Standing;
+use crate::config::IdentityChecks;
 
 /// Names a tunnel: the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,8 @@ struct Outliers {
     ejected_until: Option<Instant>,
 }
 
+/// How long an agent has for another proof of identity, and to finish what it is at.
+const RENEWING: Duration = Duration::from_secs(300);
 /// Failures in a row that eject an agent.
 const FAILURES_MAX: u32 = 5;
 /// How long the first ejection lasts; the n-th in a row lasts n times as long.
@@ -91,6 +94,15 @@ impl Tunnel {
             requests: 0,
             outliers: Outliers::default(),
         }
+    }
+
+    /// When its proof of identity has been good for long enough: the agent is told to give another
+    /// one on another tunnel, and this one ends some time later.
+    #[must_use]
+    pub fn proof_deadline(&self, checks: &IdentityChecks) -> Option<Instant> {
+        self.standing.principal.as_ref()?;
+        let asked_at = self.since + checks.lifetime;
+        Some(if self.was_told_to_move { asked_at + RENEWING } else { asked_at })
     }
 
     /// Whether new requests may go to it.

@@ -184,6 +184,23 @@ impl Ingress {
         }
     }
 
+    /// A proof of identity is good for a limited time: whose credentials were taken away is found
+    /// out that way. The agent opens another tunnel before it leaves this one.
+    pub(crate) fn renew_proof_if_due(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get(id) else { return };
+        if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
+            return;
+        }
+        if tunnel.was_told_to_move {
+            let lifetime = self.config.identity.lifetime;
+            let reason = format!("this agent's proof of identity is older than {lifetime:?}");
+            let refusal = Refusal::new(RefusalCode::Unauthenticated, reason);
+            return self.withdraw(id, &refusal, cx);
+        }
+        log::info!("tunnel {}: its agent has to prove its identity again", tunnel.name);
+        self.tell_to_move(id);
+    }
+
     /// The operator changed the rules: everybody is measured by the new ones.
     pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
         log::info!("new rules are in force");

@@ -72,6 +72,10 @@ pub(crate) struct ServerArgs {
     /// seconds for which agents stay connected while ECS does not answer [default: 900]
     #[argh(option)]
     pub(crate) ecs_grace: Option<String>,
+    /// seconds for which a proof of identity is good; then the agent gives another one, on another
+    /// tunnel [default: 43200]
+    #[argh(option)]
+    pub(crate) identity_lifetime: Option<String>,
     /// seconds from the end of a request to the head of its response; less than the load
     /// balancer's idle timeout [default: 30]
     #[argh(option)]
@@ -171,6 +175,7 @@ impl ServerArgs {
             .one("ecs-endpoint", self.ecs_endpoint)
             .one("ecs-recheck-interval", self.ecs_recheck_interval)
             .one("ecs-grace", self.ecs_grace)
+            .one("identity-lifetime", self.identity_lifetime)
             .one("request-timeout", self.request_timeout)
             .one("head-timeout", self.head_timeout)
             .one("idle-timeout", self.idle_timeout)

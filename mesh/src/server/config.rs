@@ -50,6 +50,7 @@ impl Start {
                 server_ids: identity.server_ids.clone(),
                 sts_host: identity.sts_authority().map(str::to_owned),
                 recheck: identity.ecs_recheck,
+                lifetime: identity.lifetime,
                 grace: identity.ecs_grace,
                 ..IdentityChecks::default()
             },

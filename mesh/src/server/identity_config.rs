@@ -28,6 +28,8 @@ pub(crate) struct Identity {
     pub(crate) ecs_endpoint: Option<String>,
     /// After which time ECS is asked again about a connected agent.
     pub(crate) ecs_recheck: Duration,
+    /// How long a proof of identity is good for.
+    pub(crate) lifetime: Duration,
     /// How long agents stay connected while ECS does not answer.
     pub(crate) ecs_grace: Duration,
 }
@@ -66,6 +68,11 @@ impl Identity {
                 "ecs-recheck-interval",
                 Duration::from_secs(60),
                 1.0..=86_400.0,
+            )?,
+            lifetime: settings.seconds(
+                "identity-lifetime",
+                Duration::from_secs(12 * 3600),
+                60.0..=2_592_000.0,
             )?,
             ecs_grace: settings.seconds("ecs-grace", Duration::from_secs(900), 0.0..=86_400.0)?,
         })

@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 31] = [
+const OTHERS: [(&str, &str); 32] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
@@ -29,6 +29,7 @@ const OTHERS: [(&str, &str); 31] = [
     ("ecs-endpoint", "http://127.0.0.1:5056"),
     ("ecs-recheck-interval", "61"),
     ("ecs-grace", "901"),
+    ("identity-lifetime", "3600"),
     ("request-timeout", "31"),
     ("head-timeout", "11"),
     ("idle-timeout", "76"),

@@ -17,6 +17,8 @@ use crate::stage::{HOST, Plan, Stage};
 /// Between two questions to ECS, and how long its silence is borne.
 const RECHECK: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(300);
+/// How long a proof is good for.
+const LIFETIME: Duration = Duration::from_secs(3600);
 
 fn rule(role: &str, hosts: &[&str]) -> Rule {
     let arn = format!("arn:aws:iam::123456789012:role/{role}");
@@ -47,6 +49,7 @@ fn plan(mut plan: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Plan {
         nonce_key: [7; 32],
         sts_host: None,
         recheck: RECHECK,
+        lifetime: LIFETIME,
         grace: GRACE,
     };
     plan.cloud = Some(cloud.clone());
@@ -145,6 +148,29 @@ fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
         cloud.0.borrow_mut().is_down = false;
         expect_tunnels(&mut stage, 2, Duration::from_secs(40));
         stage.probe();
+    });
+}
+
+#[test]
+fn a_proof_is_given_again_after_its_lifetime_without_a_gap() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(1);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        assert_eq!(cloud.0.borrow().asked.0, 1);
+        stage.world.run_for(LIFETIME - Duration::from_secs(20));
+        assert_eq!(cloud.0.borrow().asked.0, 1, "it is good for that long");
+        for _ in 0..60 {
+            stage.probe();
+            stage.world.run_for(Duration::from_secs(1));
+        }
+        assert_eq!(cloud.0.borrow().asked.0, 2, "and no longer");
+        // Whose credentials were taken away is out in the end, and not before.
+        cloud.0.borrow_mut().forgers.insert(0);
+        stage.world.run_for(LIFETIME - Duration::from_secs(120));
+        stage.probe();
+        expect_tunnels(&mut stage, 0, Duration::from_secs(600));
     });
 }
 
