@@ -78,8 +78,8 @@ pub struct ClientArgs {
     /// [default: none]
     #[argh(option)]
     pub task_arn: Option<String>,
-    /// ARN of the ECS container instance that this agent runs on, beside ECS tasks
-    /// [default: none]
+    /// ARN of the ECS container instance that this agent runs on, if it is part of no task; without
+    /// it, the ECS agent is asked [default: none]
     #[argh(option)]
     pub container_instance: Option<String>,
     /// PEM file of the only authorities to trust with wss:// [default: none]

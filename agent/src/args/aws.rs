@@ -6,13 +6,14 @@ use std::time::SystemTime;
 use log::{info, warn};
 use mesh_aws::{
     Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
-    Statement, Sts, StsFailure, TaskFacts,
+    Statement, Sts, StsFailure,
 };
 use mesh_protocol::control::{IamProof, Proof};
 use mesh_protocol::proof::{
     HELLO_HEADER, NONCE_HEADER, SERVER_ID_HEADER, STS_BODY, STS_CONTENT_TYPE,
 };
 
+use crate::Config;
 use crate::identity::Question;
 
 /// Whose lines in the log these are.
@@ -67,10 +68,32 @@ impl Aws {
         }))
     }
 
-    /// What the ECS agent says of the task that this process is part of, if it is part of one.
-    pub(super) fn task(&self) -> Option<TaskFacts> {
-        let task = mesh_aws::task(&self.environment)?;
-        task.inspect_err(|error| warn!(target: LOG, "{error}")).ok()
+    /// Fills in what nobody set and the ECS agent of this host knows: which task this process is
+    /// part of, or else which container instance it runs on. The ingress takes none of it on trust.
+    pub(super) fn fill_in(&self, config: &mut Config) {
+        let fill = |field: &mut String, value: String| {
+            if field.is_empty() {
+                *field = value;
+            }
+        };
+        match mesh_aws::task(&self.environment) {
+            Some(Ok(task)) => {
+                info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
+                fill(&mut config.task, task.task_arn);
+                fill(&mut config.cluster, task.cluster);
+                fill(&mut config.service, task.service.unwrap_or_default());
+            }
+            Some(Err(error)) => warn!(target: LOG, "{error}"),
+            // On most hosts there is no ECS agent, which is nothing to talk about.
+            None => {
+                if let Ok(host) = mesh_aws::container_instance(mesh_aws::INTROSPECTION) {
+                    let instance = host.container_instance;
+                    info!(target: LOG, "this agent is on the ECS container instance {instance}");
+                    fill(&mut config.container_instance, instance);
+                    fill(&mut config.cluster, host.cluster);
+                }
+            }
+        }
     }
 
     /// Looks at the agent's own identity, and at the cluster it names, and says in one sentence

@@ -12,8 +12,9 @@ use crate::identity::{Answer, Job, Question};
 #[derive(Debug)]
 pub(super) struct Prover {
     pub(super) token: Option<TokenSource>,
+    /// Or what is wrong with the settings of AWS.
     #[cfg(feature = "aws")]
-    pub(super) aws: Aws,
+    pub(super) aws: Result<Aws, String>,
 }
 
 /// Where the token is.
@@ -99,7 +100,7 @@ impl Prover {
 
     #[cfg(feature = "aws")]
     fn prove_by_aws(&self, question: &Question) -> Result<Proof, String> {
-        self.aws.prove(question)
+        self.aws.as_ref().map_err(Clone::clone)?.prove(question)
     }
 
     #[cfg(not(feature = "aws"))]

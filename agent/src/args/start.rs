@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use log::info;
+#[cfg(feature = "aws")]
+use log::warn;
 use mesh_reactor::{Reactor, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
@@ -46,30 +48,27 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     run(&start, tls, prover)
 }
 
-/// What proves this agent's identity, and what it can find out about itself.
+/// What proves this agent's identity, and what it can find out about itself. That something is
+/// wrong with AWS matters only once an ingress asks for it.
 #[cfg(feature = "aws")]
 fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
-    let aws = Aws::new().map_err(Error::new)?;
-    let config = &mut start.config;
-    if config.identity == Identity::Offer
-        && config.task.is_empty()
-        && let Some(task) = aws.task()
+    let aws = Aws::new();
+    // Whoever gives a token or a certificate does not mean AWS.
+    let by_aws = start.token.is_none()
+        && start.tls.identity.is_none()
+        && start.config.identity == Identity::Offer;
+    if let Ok(aws) = &aws
+        && by_aws
     {
-        info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
-        config.task = task.task_arn;
-        if config.cluster.is_empty() {
-            config.cluster = task.cluster;
-        }
-        if config.service.is_empty() {
-            config.service = task.service.unwrap_or_default();
-        }
+        aws.fill_in(&mut start.config);
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws });
-    // Whoever gives a token or a certificate does not mean AWS.
-    let by_aws = prover.token.is_none() && start.tls.identity.is_none();
-    if config.identity == Identity::Offer && by_aws {
-        let (prover, cluster) = (Arc::clone(&prover), config.cluster.clone());
-        let look = move || prover.aws.look_at_myself(&cluster);
+    if by_aws {
+        let (prover, cluster) = (Arc::clone(&prover), start.config.cluster.clone());
+        let look = move || match &prover.aws {
+            Ok(aws) => aws.look_at_myself(&cluster),
+            Err(sentence) => warn!(target: LOG, "{sentence}"),
+        };
         std::thread::Builder::new()
             .name("self check".to_owned())
             .spawn(look)
