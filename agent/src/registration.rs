@@ -7,7 +7,7 @@ use mesh_protocol::mux::{Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, proof, ws,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -51,7 +51,7 @@ impl Agent {
         connection.io.rx = rx;
         match outcome {
             Err(Failure::Upgrade(error)) => {
-                self.end_tunnel(conn, NORMAL, &error.to_string(), cx);
+                self.end_tunnel(conn, NORMAL, &error, cx);
             }
             Err(Failure::Link(error @ link::Error::Closed(_))) => {
                 self.end_tunnel(conn, NORMAL, &error.to_string(), cx);
@@ -290,6 +290,7 @@ impl Agent {
 
 /// Why a tunnel cannot go on.
 enum Failure {
-    Upgrade(ws::Error),
+    /// Half a sentence.
+    Upgrade(String),
     Link(link::Error),
 }

@@ -127,17 +127,32 @@ impl Tunnel {
 }
 
 /// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
+///
+/// # Errors
+/// It is another answer; half a sentence.
 pub(crate) fn check_answer(
     offer: &Offer,
     scan: &mut HeadScan,
     rx: &mut Buf,
-) -> Result<Option<Vec<u8>>, ws::Error> {
-    let length = scan.poll(rx.as_slice()).map_err(|_| ws::Error::BadUpgrade)?;
+) -> Result<Option<Vec<u8>>, String> {
+    let malformed = || ws::Error::BadUpgrade.to_string();
+    let length = scan.poll(rx.as_slice()).map_err(|_| malformed())?;
     let Some(length) = length else { return Ok(None) };
     let mut storage = Storage::new();
     let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
-    let ingress = offer.verify(&head.map_err(|_| ws::Error::BadUpgrade)?)?.unwrap_or_default();
-    let ingress = ingress.to_vec();
+    let head = head.map_err(|_| malformed())?;
+    let ingress = offer.verify(&head).map_err(|error| match reason(&head) {
+        Some(reason) => format!("{error} ({reason})"),
+        None => error.to_string(),
+    })?;
+    let ingress = ingress.unwrap_or_default().to_vec();
     rx.consume(length);
     Ok(Some(ingress))
+}
+
+/// The word by which an ingress says why it refuses, such as `draining`.
+fn reason<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
+    let word = std::str::from_utf8(head.field("x-mesh-error")?).ok()?;
+    let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_word && (1..=32).contains(&word.len())).then_some(word)
 }

@@ -35,11 +35,15 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
     let refusal = br#"{"code":"forbidden","reason":"not with\nthis identity"}"#;
     let challenge = br#"{"server_id":"s","nonce":"n","methods":["sts"]}"#;
     type Answer = fn(&[u8]) -> Vec<u8>;
-    let answers: [(Answer, &str); 10] = [
+    let answers: [(Answer, &str); 11] = [
         (|_| Vec::new(), "closed by the peer"),
         (|_| vec![7; 300], "bad WebSocket upgrade"),
         (|_| vec![b'a'; 70_000], "bad WebSocket upgrade"),
         (|_| b"HTTP/1.1 200 OK\r\n\r\n".into(), "upgrade answered with status 200"),
+        (
+            |_| b"HTTP/1.1 503 Later\r\nX-Mesh-Error: draining\r\n\r\n".into(),
+            "upgrade answered with status 503 (draining)",
+        ),
         (|_| b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".into(), "answered with status 302"),
         (|_| b"HTTP/1.1 401 No\r\n\r\n".into(), "upgrade answered with status 401"),
         (
