@@ -25,4 +25,5 @@ mod strain;
 mod streaming;
 mod timeouts;
 mod tls;
+mod tokens;
 mod websocket;
