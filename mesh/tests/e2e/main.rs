@@ -6,6 +6,7 @@ mod admission;
 mod balance;
 mod broken;
 mod bulk;
+mod certificates;
 mod drain;
 mod fidelity;
 mod framing;
