@@ -3,12 +3,17 @@
 
 mod access_log;
 mod admission;
+mod attacks;
 mod balance;
 mod broken;
 mod bulk;
 mod certificates;
 mod drain;
+// The tests of identity use the rest.
+#[expect(dead_code)]
+mod fakes;
 mod fidelity;
+mod forgeries;
 mod framing;
 mod harness;
 mod hostile;
@@ -22,6 +27,7 @@ mod resilience;
 mod routing;
 mod server_tls;
 mod server_tls_files;
+mod sieges;
 mod strain;
 mod streaming;
 mod timeouts;
