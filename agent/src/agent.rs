@@ -33,6 +33,8 @@ pub struct Agent {
     pub(crate) pool: Pool,
     pub(crate) health: Health,
     pub(crate) drain: Drain,
+    /// Why it was last not registered; empty since it was.
+    pub(crate) complaint: String,
     /// For the shell.
     ///
     /// Invariant: at most one for each tunnel.
@@ -90,6 +92,7 @@ impl Agent {
             tunnels: BTreeMap::new(),
             health: Health::new(now),
             drain: Drain::default(),
+            complaint: String::new(),
             jobs: VecDeque::new(),
             now,
             spare_heads: Vec::new(),

@@ -136,7 +136,7 @@ impl Agent {
     }
 
     fn fail_proof(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
-        log::error!("{why}");
+        self.complain(why.to_owned());
         self.end_tunnel(conn, crate::registration::NORMAL, "no proof of identity", cx);
     }
 }

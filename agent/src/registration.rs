@@ -169,7 +169,7 @@ impl Agent {
                     Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
                     Err(error) => format!("refused, unreadably: {error}"),
                 };
-                log::error!("the ingress refused this agent: {why}");
+                self.complain(format!("the ingress refused this agent: {why}"));
                 self.end_tunnel(conn, NORMAL, &why, cx);
             }
             FrameKind::Challenge => self.challenged(conn, payload, cx),
@@ -207,6 +207,7 @@ impl Agent {
         link.session.send(FrameKind::Health, &control::encode(&health));
         tunnel.phase = Phase::Serving(link);
         tunnel.welcomed = Some(cx.now);
+        self.complaint.clear();
         self.conns.touch(conn);
         log::info!(
             "registered {} at {} as session {} (ingress version {})",
@@ -215,6 +216,17 @@ impl Agent {
             welcome.session,
             welcome.version,
         );
+    }
+
+    /// Says why this agent is not registered. What is said again and again, at each attempt, is for
+    /// those who look closely.
+    pub(crate) fn complain(&mut self, complaint: String) {
+        if self.complaint == complaint {
+            log::debug!("{complaint}");
+        } else {
+            log::error!("{complaint}");
+            self.complaint = complaint;
+        }
     }
 
     /// The ingress is about to leave: another tunnel first, then this one may go.

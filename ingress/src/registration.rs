@@ -81,6 +81,8 @@ enum Received {
     Proof(Box<Proof>),
 }
 
+/// The purpose is fulfilled (RFC 6455 7.4.1).
+const NORMAL: u16 = 1000;
 /// A breach of the registration's policy (RFC 6455 7.4.1).
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
 /// How long AWS may be asked about one agent, waiting in line included. Agents wait for 30 s.
@@ -160,7 +162,7 @@ impl Ingress {
                 return;
             };
             if io.rx_eof {
-                return io.close(Closing::AfterFlush);
+                return self.leave_unregistered(conn, cx);
             }
             if matches!(registration.phase, Phase::Over) {
                 return;
@@ -171,6 +173,7 @@ impl Ingress {
                     self.introduce(conn, *hello, digest, cx);
                 }
                 Ok(Some(Received::Proof(proof))) => self.examine(conn, &proof, cx),
+                Err(link::Error::Closed(_)) => return self.leave_unregistered(conn, cx),
                 Err(error) => {
                     let refusal = Refusal::new(RefusalCode::Invalid, error.to_string());
                     return self.refuse_agent(conn, None, &refusal, cx);
@@ -201,6 +204,22 @@ impl Ingress {
             ),
         };
         self.refuse_agent(conn, None, &refusal, cx);
+    }
+
+    /// The agent goes before it is decided about: its choice, and no refusal.
+    fn leave_unregistered(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(Connection { io, state: Conn::Registration(registration) }) =
+            self.conns.get_mut(conn)
+        else {
+            return;
+        };
+        if !matches!(registration.phase, Phase::Over) {
+            log::info!("the agent from {} left before it was registered", registration.peer);
+            registration.phase = Phase::Over;
+            registration.link.close(NORMAL);
+            registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
+        }
+        io.close(Closing::AfterFlush);
     }
 
     /// Sends what waits in a registration's link.

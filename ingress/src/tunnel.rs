@@ -40,7 +40,7 @@ pub struct Tunnel {
     pub is_healthy: bool,
     /// Why, in the agent's words.
     pub health_reason: String,
-    /// Whether the agent takes no new requests because it is about to leave.
+    /// Whether the agent gets no new requests because it is about to leave: it said so, or ECS.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,

@@ -2,7 +2,8 @@
 //!
 //! What ECS proved is asked again every `--ecs-recheck-interval`, some of it early so that several
 //! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
-//! task has stopped loses its registration. While ECS cannot be reached, registrations are kept
+//! task has stopped loses its registration; one whose task is about to stop gets no new requests
+//! and may finish those it has. While ECS cannot be reached, registrations are kept
 //! for `--ecs-grace` after ECS last confirmed them. When the rules change, everybody is measured
 //! by the new ones.
 
@@ -141,6 +142,15 @@ impl Ingress {
             Ok(facts) => {
                 (ecs.facts, ecs.confirmed) = (facts, cx.now);
                 self.measure(id, cx);
+            }
+            // It is still what it proved to be. What it has under way may be finished: ECS lets a
+            // task do that before it ends it.
+            Err(EcsRefusal::Stopping { task }) => {
+                ecs.confirmed = cx.now;
+                if !std::mem::replace(&mut tunnel.is_draining, true) {
+                    let name = &tunnel.name;
+                    log::info!("tunnel {name}: {task} is about to stop: it gets no new requests");
+                }
             }
             Err(refusal) => {
                 let refusal = Refusal::new(RefusalCode::Forbidden, refusal.to_string());

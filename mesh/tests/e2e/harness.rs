@@ -3,5 +3,6 @@
 
 pub(crate) mod answer;
 pub(crate) mod binaries;
+pub(crate) mod fortress;
 pub(crate) mod mesh;
 pub(crate) mod origin;

@@ -3,11 +3,17 @@
 
 mod access_log;
 mod admission;
+mod attacks;
 mod balance;
 mod broken;
 mod bulk;
+mod certificates;
 mod drain;
+// The tests of identity use the rest.
+#[expect(dead_code)]
+mod fakes;
 mod fidelity;
+mod forgeries;
 mod framing;
 mod harness;
 mod hostile;
@@ -21,8 +27,10 @@ mod resilience;
 mod routing;
 mod server_tls;
 mod server_tls_files;
+mod sieges;
 mod strain;
 mod streaming;
 mod timeouts;
 mod tls;
+mod tokens;
 mod websocket;

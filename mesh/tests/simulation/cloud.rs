@@ -24,6 +24,8 @@ pub(crate) struct Sky {
     pub(crate) is_down: bool,
     /// Agents whose task has stopped.
     pub(crate) stopped: BTreeSet<usize>,
+    /// Agents whose task runs and is to stop.
+    pub(crate) stopping: BTreeSet<usize>,
     /// Agents that sign with somebody else's key.
     pub(crate) forgers: BTreeSet<usize>,
     /// Questions to STS, and to ECS, so far.
@@ -43,8 +45,8 @@ pub(crate) fn task_arn(number: usize) -> String {
 
 impl Cloud {
     pub(crate) fn new(latency: Duration) -> Self {
-        let (stopped, forgers) = (BTreeSet::new(), BTreeSet::new());
-        let sky = Sky { latency, is_down: false, stopped, forgers, asked: (0, 0) };
+        let (stopped, stopping, forgers) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let sky = Sky { latency, is_down: false, stopped, stopping, forgers, asked: (0, 0) };
         Self(Rc::new(RefCell::new(sky)))
     }
 
@@ -141,12 +143,14 @@ impl Sky {
     }
 
     fn task(&self, arn: &str) -> Task {
-        let is_stopped = self.stopped.iter().any(|number| task_arn(*number) == arn);
+        let is_in = |set: &BTreeSet<usize>| set.iter().any(|number| task_arn(*number) == arn);
+        let (is_stopped, is_stopping) = (is_in(&self.stopped), is_in(&self.stopping));
         Task {
             task_arn: arn.to_owned(),
             cluster_arn: CLUSTER.to_owned(),
             last_status: if is_stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
-            desired_status: "RUNNING".to_owned(),
+            desired_status: if is_stopped || is_stopping { "STOPPED" } else { "RUNNING" }
+                .to_owned(),
             launch_type: Some("EXTERNAL".to_owned()),
             started_by: None,
             group: None,

@@ -7,7 +7,7 @@ use mesh_ingress::identity::{
 };
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
-use mesh_sim::peers::Request;
+use mesh_sim::peers::{HttpService, Request};
 use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
@@ -128,6 +128,54 @@ fn a_task_that_stops_loses_its_registration_and_nobody_else_does() {
         stage.probe();
         cloud.0.borrow_mut().stopped.clear();
         expect_tunnels(&mut stage, 3, Duration::from_secs(40));
+    });
+}
+
+/// Whom ECS has asked to stop finishes what it has, and gets nothing more.
+#[test]
+fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        for _ in 0..4 {
+            let slow = Ask::new(Request::get(HOST, "/slow/80000"));
+            stage.add_caller(vec![slow], |client| client);
+        }
+        cloud.0.borrow_mut().stopping.insert(1);
+        stage.world.run_for(RECHECK + Duration::from_secs(1));
+        stage.expect_answers(RECHECK);
+        stage.judge(Weather::Fair);
+        let served = |stage: &Stage| {
+            let served = &stage.world.peer::<HttpService>(stage.services[1]).served;
+            served.iter().filter(|served| served.header("x-ask").is_some()).count()
+        };
+        let before = served(&stage);
+        for _ in 0..10 {
+            stage.probe();
+        }
+        assert_eq!(served(&stage), before, "it gets no new requests");
+        assert_eq!(tunnels(&stage.world, &stage), 2, "and is not cut");
+        // Being about to stop is no silence: that is not counted as such.
+        stage.world.run_for(GRACE + RECHECK * 2);
+        assert_eq!(tunnels(&stage.world, &stage), 2);
+        cloud.0.borrow_mut().stopped.insert(1);
+        expect_tunnels(&mut stage, 1, RECHECK + Duration::from_secs(1));
+        stage.probe();
+    });
+}
+
+#[test]
+fn a_task_that_is_about_to_stop_is_not_registered() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().stopping.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.world.run_for(Duration::from_secs(100));
+        assert_eq!(tunnels(&stage.world, &stage), 1);
+        stage.probe();
     });
 }
 

@@ -6,6 +6,7 @@ pub(crate) const HELLO: u8 = 0x01;
 pub(crate) const WELCOME: u8 = 0x02;
 pub(crate) const REFUSED: u8 = 0x03;
 pub(crate) const CHALLENGE: u8 = 0x04;
+pub(crate) const PROOF: u8 = 0x05;
 pub(crate) const REQUEST: u8 = 0x10;
 pub(crate) const RESPONSE: u8 = 0x11;
 pub(crate) const DATA: u8 = 0x12;

@@ -143,7 +143,8 @@ impl Drop for Process {
 }
 
 /// Keeps from a program what whoever runs the tests has set: settings of the mesh, their AWS
-/// account, their proxies. What the test itself sets for it stays.
+/// account, their proxies, and the machine that is theirs: nobody asks EC2's metadata service. What
+/// the test itself sets for it stays.
 pub(crate) fn forget_surroundings(command: &mut Command) -> &mut Command {
     let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
     for (name, _) in std::env::vars_os().filter(|(name, _)| !own.contains(name)) {
@@ -153,8 +154,14 @@ pub(crate) fn forget_surroundings(command: &mut Command) -> &mut Command {
             command.env_remove(name);
         }
     }
+    if !own.contains(&NO_METADATA.into()) {
+        command.env(NO_METADATA, "true");
+    }
     command
 }
+
+/// With it, AWS clients ask no machine whether it is one of EC2's.
+const NO_METADATA: &str = "AWS_EC2_METADATA_DISABLED";
 
 /// `mesh server` on ports of the system's choice.
 #[derive(Debug)]
@@ -176,6 +183,11 @@ impl Place {
     /// On ports of the system's choice.
     pub(crate) fn own() -> Self {
         Self { ip: own_ip(), ports: [0; 3] }
+    }
+
+    /// Its address, by which agents dial it.
+    pub(crate) const fn ip(&self) -> IpAddr {
+        self.ip
     }
 }
 

@@ -58,11 +58,16 @@ impl RawIngress {
 
     /// The next connection, upgraded as it should be, and its HELLO read.
     pub(crate) fn accept_tunnel(&self) -> RawTunnel {
+        self.accept_greeting().0
+    }
+
+    /// The same with what the HELLO said.
+    pub(crate) fn accept_greeting(&self) -> (RawTunnel, Vec<u8>) {
         let (mut wire, offer) = self.accept();
         wire.send(grant(&offer));
         let mut tunnel = RawTunnel { wire, rest: Vec::new() };
-        tunnel.expect(HELLO);
-        tunnel
+        let hello = tunnel.expect(HELLO).payload;
+        (tunnel, hello)
     }
 
     /// The same, welcomed.
