@@ -6,6 +6,7 @@
 //! | `aws` | moto with an account in it, and botocore, both in Python |
 //! | `fakes` | servers that answer as the test wants: STS, ECS, credentials and metadata |
 //! | `namespace` | a network of a test's own, with AWS's fixed addresses |
+//! | `raw` | an agent that answers its challenge with anything |
 //! | `stage` | an ingress and agents with rules, variables and credentials |
 //! | `harness_tests` | that all of these do what they say |
 //! | the others | what is tried |
@@ -21,4 +22,6 @@ mod namespace;
 #[expect(dead_code)]
 mod peers;
 mod policies;
+mod principals;
+mod raw;
 mod stage;
