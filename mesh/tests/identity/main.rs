@@ -15,6 +15,7 @@
 //! test says so in one sentence and passes; with `CI` set it fails.
 
 mod aws;
+mod binding;
 mod fakes;
 mod harness_tests;
 mod namespace;
@@ -24,4 +25,6 @@ mod peers;
 mod policies;
 mod principals;
 mod raw;
+mod sources;
 mod stage;
+mod tasks;

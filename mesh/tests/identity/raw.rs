@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use mesh_protocol::proof::{self, Binding};
+use mesh_protocol::proof;
 use serde_json::{Value, json};
 
 use crate::aws::botocore::Unsigned;
@@ -43,10 +43,6 @@ impl Challenged {
         let text = |name: &str| challenge[name].as_str().unwrap().to_owned();
         let hello = proof::digest_hello(said.as_bytes());
         Self { agent, server_id: text("server_id"), nonce: text("nonce"), hello }
-    }
-
-    pub(crate) fn binding(&self) -> Binding<'_> {
-        Binding { server_id: &self.server_id, nonce: &self.nonce, hello: &self.hello }
     }
 
     /// The request to STS that proves who it is, to be signed by botocore.

@@ -23,17 +23,32 @@ pub(crate) const REGION: &str = "eu-central-1";
 /// `mesh server` with this text as its configuration file. Of the surroundings it sees only
 /// `variables`.
 pub(crate) fn ingress(configuration: &str, variables: &Variables, words: &[&str]) -> Server {
+    ingress_at(Place::own(), configuration, variables, words)
+}
+
+fn ingress_at(place: Place, configuration: &str, own: &Variables, words: &[&str]) -> Server {
     let file = Scratch::new().file("server.yaml", configuration);
     let words = [words, &["--config", file.to_str().unwrap()]].concat();
-    let variables = alone(variables);
+    let variables = alone(own);
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    Server::start_among(Place::own(), &variables, &words)
+    Server::start_among(place, &variables, &words)
 }
 
 /// The same with a name, before this AWS, as somebody there.
 pub(crate) fn strict(own: &Identity, aws: &str, configuration: &str, words: &[&str]) -> Server {
+    strict_at(Place::own(), own, aws, configuration, words)
+}
+
+/// The same there.
+pub(crate) fn strict_at(
+    place: Place,
+    own: &Identity,
+    aws: &str,
+    configuration: &str,
+    words: &[&str],
+) -> Server {
     let endpoints = ["--sts-endpoint", aws, "--ecs-endpoint", aws, "--server-id", SERVER_ID];
-    ingress(configuration, &own.variables(), &[&endpoints, words].concat())
+    ingress_at(place, configuration, &own.variables(), &[&endpoints, words].concat())
 }
 
 /// `mesh client` for these hosts, quick to come back. Of the surroundings it sees only `variables`.
