@@ -14,17 +14,25 @@
 //! The first run downloads moto and botocore into the target folder. Where that is impossible, each
 //! test says so in one sentence and passes; with `CI` set it fails.
 
+mod answers;
+mod at_aws;
 mod aws;
 mod binding;
 mod fakes;
 mod harness_tests;
+mod load;
 mod namespace;
+mod outages;
 // The other tests of whole processes use the rest.
 #[expect(dead_code)]
 mod peers;
 mod policies;
 mod principals;
 mod raw;
+mod reload;
+mod secrecy;
+mod self_check;
+mod signatures;
 mod sources;
 mod stage;
 mod tasks;

@@ -1,7 +1,7 @@
 //! An ingress with rules and agents with credentials, as real processes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,6 +28,10 @@ pub(crate) fn ingress(configuration: &str, variables: &Variables, words: &[&str]
 
 fn ingress_at(place: Place, configuration: &str, own: &Variables, words: &[&str]) -> Server {
     let file = Scratch::new().file("server.yaml", configuration);
+    ingress_from(place, &file, own, words)
+}
+
+fn ingress_from(place: Place, file: &Path, own: &Variables, words: &[&str]) -> Server {
     let words = [words, &["--config", file.to_str().unwrap()]].concat();
     let variables = alone(own);
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
@@ -37,6 +41,12 @@ fn ingress_at(place: Place, configuration: &str, own: &Variables, words: &[&str]
 /// The same with a name, before this AWS, as somebody there.
 pub(crate) fn strict(own: &Identity, aws: &str, configuration: &str, words: &[&str]) -> Server {
     strict_at(Place::own(), own, aws, configuration, words)
+}
+
+/// The same with a configuration file of the test's own.
+pub(crate) fn strict_from(file: &Path, own: &Identity, aws: &str) -> Server {
+    let endpoints = ["--sts-endpoint", aws, "--ecs-endpoint", aws, "--server-id", SERVER_ID];
+    ingress_from(Place::own(), file, &own.variables(), &endpoints)
 }
 
 /// The same there.
