@@ -70,6 +70,19 @@ fn a_busy_sts_is_no_fault_of_the_agent() {
     assert_eq!(elsewhere.seen().len(), 0, "nobody follows");
 }
 
+/// STS closes connections that rest, whenever it wants: that is no outage.
+#[test]
+fn a_connection_that_sts_has_closed_meanwhile_costs_nobody_anything() {
+    let Reply::Bytes(bytes) = sts::identity(ARN) else { panic!("it goes on after an answer") };
+    let sts = sts::scripted(vec![Reply::Last(bytes)]);
+    let server = before(&sts);
+    for _ in 0..5 {
+        let Some(outcome) = apply(&server) else { return };
+        drop(outcome.unwrap());
+    }
+    assert_eq!(sts.count("GetCallerIdentity"), 5);
+}
+
 /// Refused by our ingress.
 #[test]
 fn forged_answers_of_sts_name_nobody() {

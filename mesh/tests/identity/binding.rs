@@ -12,6 +12,9 @@ use crate::stage::{REGION, strict};
 
 const HOST: &str = "shop.example.com";
 
+/// What somebody does to a proof.
+type Change = dyn Fn(&mut Value);
+
 fn open(moto: &Moto, aws: &str, words: &[&str]) -> Server {
     let rules = format!("rules:\n- account: '{}'\n  hosts: ['*']\n", moto.seed.account);
     strict(moto.user("ingress"), aws, &rules, words)
@@ -86,7 +89,7 @@ fn no_field_of_a_proof_can_be_changed() {
     let Some(moto) = Moto::shared() else { return };
     let server = open(moto, &moto.url(), &[]);
     let identity = &moto.task("orders").identity;
-    let changes: [(&str, &dyn Fn(&mut Value)); 4] = [
+    let changes: [(&str, &Change); 4] = [
         ("a host of the same region", &|proof| proof["host"] = "sts.eu-central-1.api.aws".into()),
         ("another region and its host", &|proof| {
             proof["host"] = "sts.eu-west-1.amazonaws.com".into();
@@ -137,7 +140,7 @@ fn a_proof_that_cannot_be_right_is_not_passed_on() {
     let unknown = "the proof is not for a host of STS that this ingress knows";
     let mismatch = "the proof for sts.eu-central-1.amazonaws.com is not signed for the region \
                     eu-central-1";
-    let cases: [(Box<dyn Fn(&mut Value)>, &str); 11] = [
+    let cases: [(Box<Change>, &str); 11] = [
         (Box::new(set("host", "sts.eu-central-1.amazonaws.com.example.com")), unknown),
         (Box::new(set("host", "ecs.eu-central-1.amazonaws.com")), unknown),
         (Box::new(set("host", "sts.eu-central-1.amazonaws.com:8443")), unknown),

@@ -115,5 +115,5 @@ pub(crate) fn hello(hosts: &[&str]) -> Value {
 
 /// The code and the reason of a refusal that has to be.
 pub(crate) fn refusal(outcome: Outcome) -> Refused {
-    outcome.err().expect("it is registered")
+    outcome.expect_err("it must not be registered")
 }

@@ -4,7 +4,10 @@
 use crate::aws::moto::Moto;
 use crate::peers::service::Service;
 use crate::peers::wire::wait_until;
-use crate::stage::{Scratch, client, decisions, get, services, strict_from};
+use crate::stage::{
+    SERVER_ID, Scratch, Variables, agent, client, decisions, get, ingress, services, strict_from,
+    wait_lines,
+};
 
 const AUDIT: &str = "[mesh_ingress::audit]";
 
@@ -45,8 +48,8 @@ fn new_rules_withdraw_and_grant_without_a_restart() {
     folder.replace("server.yaml", "rules:\n- principal: everybody\n  hosts: ['*']\n");
     server.process.signal("HUP");
     server.process.wait_log("stays as it is: ");
-    assert_eq!(server.process.log_count("stays as it is: "), 1);
-    assert_eq!(server.process.log_count("new rules are in force"), 1);
+    wait_lines(&server, "stays as it is: ", 1);
+    wait_lines(&server, "new rules are in force", 1);
     assert_eq!(get(&server, "user.example.com").status, 200);
 
     folder.replace("server.yaml", &first);
@@ -83,4 +86,30 @@ fn a_broken_file_is_warned_about_once_and_the_old_rules_stay() {
     let line = server.process.log();
     let line = line.lines().find(|line| line.contains("stays as it is: ")).unwrap();
     assert!(line.contains("WARN") && line.contains(file.to_str().unwrap()), "{line}");
+}
+
+#[test]
+fn a_token_that_is_taken_away_ends_what_it_proved() {
+    let (first, second) = ("5c0d0a3f6d0b4f0e9a7c1f2e8b3d4c5a", "a4e1d7c2b9f04836a5d2e1c7b8f90342");
+    let lines =
+        |first: &str| format!("edge-1 {first} one.example.com\nedge-2 {second} two.example.com\n");
+    let folder = Scratch::new();
+    let file = folder.file("tokens", &lines(first));
+    let words = ["--server-id", SERVER_ID, "--token-file", file.to_str().unwrap()];
+    let server = ingress("", &Variables::new(), &words);
+    let service = Service::start("a");
+    let start = |token: &str, host: &str| {
+        let variables = vec![("MESH_TOKEN", token.to_owned())];
+        agent(server.tunnels, &service, &[host], &variables, &words[..2])
+    };
+    let taken = start(first, "one.example.com");
+    let kept = start(second, "two.example.com");
+    server.wait_available(2);
+    folder.replace("tokens", &lines("0123456789abcdef0123456789abcdef"));
+    server.process.signal("HUP");
+    taken.wait_log("refused (Unauthenticated): this agent's token was withdrawn");
+    taken.wait_log("refused (Unauthenticated): the ingress does not know this agent's token");
+    assert_eq!(get(&server, "two.example.com").status, 200);
+    assert_eq!(get(&server, "one.example.com").status, 503);
+    assert_eq!(kept.log_count("refused"), 0);
 }

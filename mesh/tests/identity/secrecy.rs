@@ -5,6 +5,7 @@ use crate::aws::moto::Moto;
 use crate::aws::seed::Identity;
 use crate::fakes::container::TaskEndpoints;
 use crate::fakes::proxy::{Outage, Proxy};
+use crate::fakes::server::Request;
 use crate::peers::place::own_address;
 use crate::peers::process::Process;
 use crate::peers::service::Service;
@@ -52,24 +53,7 @@ fn no_log_and_no_page_has_anything_that_proves_an_identity() {
     agents[3].wait_log("the ingress cannot ask STS who this agent is");
     server.process.wait_log("ECS cannot be asked about agents");
 
-    let mut secrets = vec![
-        TOKEN.to_owned(),
-        WRONG_TOKEN.to_owned(),
-        AUTHORIZATION.trim_start_matches("Basic ").to_owned(),
-    ];
-    for Identity { secret_access_key, session_token, .. } in
-        [&task.identity, &wrong, moto.user("ingress")]
-    {
-        secrets.push(secret_access_key.clone());
-        secrets.extend(session_token.clone());
-    }
-    let asked = proxy.fake.seen();
-    assert!(asked.iter().any(|request| request.action() == "DescribeTasks"), "the ingress signed");
-    secrets.extend(asked.iter().filter_map(|request| {
-        let (_, signature) = request.field("authorization")?.rsplit_once("Signature=")?;
-        Some(signature.to_owned())
-    }));
-    assert!(secrets.iter().all(|secret| secret.len() >= 16), "{secrets:?}");
+    let secrets = secrets(&[&task.identity, &wrong, moto.user("ingress")], &proxy.fake.seen());
     let mut texts: Vec<_> = ["/debug/services", "/metrics", "/health", "/ready"]
         .map(|page| (page.to_owned(), server.page(page).text()))
         .into();
@@ -83,4 +67,21 @@ fn no_log_and_no_page_has_anything_that_proves_an_identity() {
         let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
         assert_eq!(found, None, "{name}");
     }
+}
+
+/// Everything that must not be found: what the test gave out, and every signature that was made.
+fn secrets(identities: &[&Identity], asked: &[Request]) -> Vec<String> {
+    let authorization = AUTHORIZATION.trim_start_matches("Basic ");
+    let mut secrets: Vec<_> = [TOKEN, WRONG_TOKEN, authorization].map(str::to_owned).into();
+    for Identity { secret_access_key, session_token, .. } in identities {
+        secrets.push(secret_access_key.clone());
+        secrets.extend(session_token.clone());
+    }
+    assert!(asked.iter().any(|request| request.action() == "DescribeTasks"), "the ingress signed");
+    secrets.extend(asked.iter().filter_map(|request| {
+        let (_, signature) = request.field("authorization")?.rsplit_once("Signature=")?;
+        Some(signature.to_owned())
+    }));
+    assert!(secrets.iter().all(|secret| secret.len() >= 16), "{secrets:?}");
+    secrets
 }
