@@ -149,8 +149,8 @@ impl Aws {
         let answer: serde_json::Value = ecs
             .call(&self.chain, "DescribeClusters", &question, now())
             .map_err(|failure| match failure {
-                EcsFailure::Denied { message, .. } => format!(
-                    "this agent may not look at its cluster {cluster} ({message}); it needs \
+                EcsFailure::Denied { .. } => format!(
+                    "this agent may not look at its cluster {cluster} ({failure}); it needs \
                      ecs:DescribeClusters on it only for this look"
                 ),
                 EcsFailure::Refused { .. }

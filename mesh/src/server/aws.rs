@@ -9,6 +9,9 @@ use mesh_aws::{Chain, Ecs, EcsFailure, Endpoint, Environment, SignedRequest, Sts
 use mesh_ingress::identity::{EcsAnswers, EcsQuestion, EcsRequest, StsRequest, check_date, proof};
 use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
 
+/// ECS's word for a cluster that it does not know.
+const NO_CLUSTER: &str = "ClusterNotFoundException";
+
 /// Whom to ask, and with which credentials.
 #[derive(Debug)]
 pub(crate) struct Aws {
@@ -89,10 +92,13 @@ impl Aws {
         answers: &mut EcsAnswers,
     ) -> Result<(), Failure> {
         for EcsRequest { operation, body } in requests {
-            let answer: serde_json::Value = ecs
-                .call(&self.chain, operation.as_str(), &body, SystemTime::now())
-                .map_err(failure)?;
-            answers.add(operation, answer).map_err(Failure::Unreachable)?;
+            match ecs.call(&self.chain, operation.as_str(), &body, SystemTime::now()) {
+                Ok(answer) => answers.add(operation, answer).map_err(Failure::Unreachable)?,
+                // An answer as well: the agent named a cluster that is not there, and nothing is
+                // wrong with us or with ECS.
+                Err(EcsFailure::Refused { code, .. }) if code == NO_CLUSTER => {}
+                Err(other) => return Err(failure(other)),
+            }
         }
         Ok(())
     }

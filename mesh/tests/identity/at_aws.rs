@@ -1,0 +1,59 @@
+//! `mesh client` as in AWS and on hosts with the ECS agent: in a network where credentials and
+//! metadata are at their real addresses, and nothing is configured but what AWS configures.
+
+use crate::aws::moto::Moto;
+use crate::fakes::container::{self, TaskEndpoints};
+use crate::fakes::imds::{self, Imds};
+use crate::namespace;
+use crate::peers::service::Service;
+use crate::stage::{SERVER_ID, Variables, agent, get, services, strict};
+
+#[test]
+fn a_task_needs_no_settings_but_those_of_ecs() {
+    namespace::inside(|| {
+        let moto = Moto::shared().expect("it was there outside");
+        let rules = format!(
+            "rules:\n- principal: {}\n  cluster: production\n  service: orders\n  hosts: \
+             ['{{service}}.example.com']\n",
+            moto.seed.roles["agent"]
+        );
+        let server = strict(moto.user("ingress"), &moto.url(), &rules, &[]);
+        let (service, task) = (Service::start("a"), moto.task("orders"));
+        let address = container::ADDRESS.parse().unwrap();
+        let endpoints = TaskEndpoints::start(address, task, "orders");
+        let words = ["--server-id", SERVER_ID];
+        let hosts = ["orders.example.com"];
+        let client = agent(server.tunnels, &service, &hosts, &endpoints.variables(), &words);
+        server.wait_available(1);
+        client.wait_log(&format!("this agent is part of the ECS task {}", task.arn));
+        assert_eq!(get(&server, "orders.example.com").status, 200);
+        let told = &services(&server)[0];
+        assert_eq!(told["principal"], *task.identity.arn);
+        // What the metadata say, and what ECS says.
+        assert_eq!(
+            (&told["service"], &told["cluster"]),
+            (&"orders".into(), &(*task.cluster).into())
+        );
+        let ecs = &told["ecs"];
+        assert_eq!((&ecs["service"], &ecs["launch_type"]), (&"orders".into(), &"EXTERNAL".into()));
+        assert!(endpoints.credentials_count() >= 1);
+    });
+}
+
+#[test]
+fn an_instance_needs_no_settings_at_all() {
+    namespace::inside(|| {
+        let moto = Moto::shared().expect("it was there outside");
+        let rules = format!("rules:\n- account: '{}'\n  hosts: ['*']\n", moto.seed.account);
+        let server = strict(moto.user("ingress"), &moto.url(), &rules, &[]);
+        let (service, session) = (Service::start("a"), moto.session("operator"));
+        let imds = Imds::start(imds::ADDRESS.parse().unwrap(), "mesh-agent", session);
+        let variables: Variables = vec![("AWS_EC2_METADATA_DISABLED", String::new())];
+        let words = ["--server-id", SERVER_ID];
+        let _client = agent(server.tunnels, &service, &["shop.example.com"], &variables, &words);
+        server.wait_available(1);
+        assert_eq!(services(&server)[0]["principal"], *session.arn);
+        let seen = imds.fake.seen();
+        assert_eq!((seen[0].method(), seen[0].path()), ("PUT", "/latest/api/token"));
+    });
+}
