@@ -286,7 +286,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
-        self.note_silence(outcome.as_ref().err(), cx.now);
+        self.note_inspection(outcome.as_ref().err(), cx.now);
         let Some((policy, registration)) = self.applying(conn) else { return };
         let Phase::Inspecting { principal, asked, .. } = &registration.phase else { return };
         let refused = |code, reason: String| Err(Refusal::new(code, reason));

@@ -63,6 +63,8 @@ pub(crate) struct Verifier {
     due: Option<Instant>,
     /// Questions of the present round without an answer.
     waiting: usize,
+    /// Whether one of them was not answered well.
+    has_failed: bool,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
 }
@@ -113,7 +115,7 @@ impl Ingress {
         // A round that is still under way is not asked twice.
         if self.verifier.waiting == 0 {
             let jobs = batches(&asked);
-            self.verifier.waiting = jobs.len();
+            (self.verifier.waiting, self.verifier.has_failed) = (jobs.len(), false);
             self.jobs.extend(jobs);
         }
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
@@ -127,8 +129,13 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
-        self.note_silence(outcome.as_ref().err(), cx.now);
         self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
+        if let Err(failure) = outcome {
+            self.note_silence(failure, cx.now);
+        }
+        if self.verifier.waiting == 0 && !self.verifier.has_failed {
+            self.note_answers(cx.now);
+        }
         let Ok(answers) = outcome else { return };
         for conn in conns {
             self.confirm(TunnelId(*conn), answers, cx);
@@ -159,22 +166,37 @@ impl Ingress {
         }
     }
 
-    /// Says once that ECS is silent, and once that it is not any more.
-    pub(crate) fn note_silence(&mut self, failure: Option<&Failure>, now: Instant) {
-        match (failure, self.verifier.silent) {
-            (Some(Failure::Refused(why) | Failure::Unreachable(why)), None) => {
-                self.verifier.silent = Some(now);
-                log::error!(
-                    "ECS cannot be asked about agents: {why}; registrations are kept for {:?} \
-                     after it last confirmed them, and no new ones are taken that need it",
-                    self.config.identity.grace,
-                );
+    /// Says once that ECS is silent about registered agents.
+    fn note_silence(&mut self, failure: &Failure, now: Instant) {
+        self.verifier.has_failed = true;
+        if self.verifier.silent.is_some() {
+            return;
+        }
+        self.verifier.silent = Some(now);
+        let (Failure::Refused(why) | Failure::Unreachable(why)) = failure;
+        log::error!(
+            "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
+             last confirmed them",
+            self.config.identity.grace,
+        );
+    }
+
+    /// Says that ECS is not silent any more.
+    fn note_answers(&mut self, now: Instant) {
+        if let Some(since) = self.verifier.silent.take() {
+            log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
+        }
+    }
+
+    /// An agent that wants to register was asked about. What it names may be of another account
+    /// or not be at all: that ECS refuses to talk about it says nothing of the others.
+    pub(crate) fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
+        match failure {
+            Some(Failure::Refused(why) | Failure::Unreachable(why)) => {
+                log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
-            (None, Some(since)) => {
-                self.verifier.silent = None;
-                log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
-            }
-            (Some(_), Some(_)) | (None, None) => {}
+            None if self.verifier.due.is_none() => self.note_answers(now),
+            None => {}
         }
     }
 

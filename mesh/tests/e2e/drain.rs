@@ -271,6 +271,6 @@ fn an_agent_holds_one_tunnel_to_one_ingress_however_many_it_wants() {
     let agent = agent(server.tunnels, &service, &["--tunnels", "2", "--log-level", "debug"]);
     server.wait_available(1);
     agent.wait_log("there is a tunnel to this ingress already");
-    assert_eq!(server.process.log_count("registered"), 1);
+    assert_eq!(server.process.log_count("registered demo.local"), 1);
     server.wait_metric("mesh_tunnels", 1);
 }

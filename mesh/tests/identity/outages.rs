@@ -111,9 +111,9 @@ fn registrations_are_kept_while_ecs_is_away() {
     wait_until("seconds of it", || server.metric("mesh_ecs_silent_seconds", "") >= 2);
     let unreachable = "service=\"ecs\",outcome=\"unreachable\"";
     assert!(server.metric("mesh_identity_checks_total", unreachable) >= 1);
-    let line = "ECS cannot be asked about agents: ";
+    let line = "ECS cannot be asked about registered agents: ";
     wait_lines(&server, line, 1);
-    assert!(server.process.log().contains("registrations are kept for 900s"));
+    assert!(server.process.log().contains("they are kept for 900s"));
     assert_eq!(get(&server, "shop.example.com").status, 200);
 
     // New ones that need ECS are refused, and nothing of why is theirs to know.
@@ -199,7 +199,9 @@ fn an_ingress_without_permissions_tells_its_own_operator_only() {
     let expected = "the ingress cannot ask ECS about this agent";
     let (code, reason) = refusal(apply(&server, "orders.example.com", moto.task("orders")));
     assert_eq!((&*code, &*reason), ("unavailable", expected));
-    server.process.wait_log("ECS cannot be asked about agents: ECS denies it with AccessDenied;");
+    server.process.wait_log(
+        "ECS cannot be asked about an agent that wants to register: ECS denies it with AccessDenied",
+    );
     let refused = "service=\"ecs\",outcome=\"refused\"";
     assert_eq!(server.metric("mesh_identity_checks_total", refused), 1);
 

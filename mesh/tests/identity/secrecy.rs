@@ -51,7 +51,7 @@ fn no_log_and_no_page_has_anything_that_proves_an_identity() {
     // Trouble talks most.
     proxy.outage(Some(Outage::Unavailable));
     agents[3].wait_log("the ingress cannot ask STS who this agent is");
-    server.process.wait_log("ECS cannot be asked about agents");
+    server.process.wait_log("ECS cannot be asked about registered agents");
 
     let secrets = secrets(&[&task.identity, &wrong, moto.user("ingress")], &proxy.fake.seen());
     let mut texts: Vec<_> = ["/debug/services", "/metrics", "/health", "/ready"]
