@@ -59,7 +59,7 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
     let notices: [(u8, &[u8], &str); 5] = [
         (REFUSED, refusal, r"not with\nthis identity"),
         (REFUSED, b"nonsense", "refused, unreadably"),
-        (CHALLENGE, challenge, r#"asks for a proof of identity (["sts"]), which this version"#),
+        (CHALLENGE, challenge, r#"the ingress calls itself "s", and this agent dialled"#),
         (WELCOME, b"{}", "bad WELCOME"),
         (HELLO, b"{}", "frame out of order"),
     ];
