@@ -6,13 +6,12 @@ use mesh_protocol::proof::{Binding, digest_hello};
 
 use crate::harness::binaries::MESH;
 use crate::peers::caller::HOST;
-use crate::peers::frames::{CHALLENGE, HELLO, PROOF, WELCOME};
+use crate::peers::frames::{CHALLENGE, ECHO, ECHO_REPLY, HELLO, PROOF, REFUSED, WELCOME};
 use crate::peers::papers::Folder;
 use crate::peers::place::own_ip;
 use crate::peers::process::{Process, Server};
 use crate::peers::raw_agent::{RawAgent, hello};
 use crate::peers::service::Service;
-use crate::peers::wire::wait_until;
 use crate::tokens::{ONE, start_agent, words};
 
 /// What agents dial, as far as the ingress knows.
@@ -33,7 +32,7 @@ pub(crate) struct Fortress {
     pub(crate) server: Server,
     pub(crate) honest: Process,
     pub(crate) service: Service,
-    pub(crate) folder: Folder,
+    _folder: Folder,
 }
 
 impl Fortress {
@@ -50,7 +49,7 @@ impl Fortress {
         let variables = [("MESH_TOKEN", ONE)];
         let honest = start_agent(MESH, server.tunnels, &service, &variables, &dialling);
         server.wait_available(1);
-        Self { server, honest, service, folder }
+        Self { server, honest, service, _folder: folder }
     }
 
     pub(crate) fn stranger(&self) -> Stranger {
@@ -61,7 +60,7 @@ impl Fortress {
     /// it. What the sentence is.
     pub(crate) fn turned_away(&self, mut stranger: Stranger, case: &str) -> String {
         let from = stranger.agent.wire.stream().local_addr().unwrap();
-        let sentence = stranger.agent.expect_refusal();
+        let sentence = stranger.refusal(case);
         stranger.agent.wait_end();
         for secret in SECRETS {
             assert!(!sentence.contains(secret), "{case}: {sentence}");
@@ -146,6 +145,19 @@ impl Stranger {
         self.agent.send(PROOF, 0, 0, payload);
     }
 
+    /// The reason in the REFUSED that has to come.
+    pub(crate) fn refusal(&mut self, case: &str) -> String {
+        let frame = loop {
+            let frame = self.agent.next().unwrap_or_else(|| panic!("{case}: no reason"));
+            if frame.kind != ECHO {
+                break frame;
+            }
+            self.agent.send(ECHO_REPLY, 0, 0, &frame.payload);
+        };
+        assert_eq!(frame.kind, REFUSED, "{case}: {:?}", String::from_utf8_lossy(&frame.payload));
+        String::from_utf8(frame.payload).unwrap()
+    }
+
     /// It gets in.
     pub(crate) fn welcome(mut self) -> RawAgent {
         self.agent.expect(WELCOME);
@@ -183,11 +195,4 @@ pub(crate) fn date(seconds: u64) -> String {
     let year = era * 400 + year + u64::from(month <= 2);
     let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-/// Waits until nobody but the honest agent is there.
-pub(crate) fn wait_alone(fortress: &Fortress) {
-    wait_until("only the honest agent is there", || {
-        fortress.server.metric("mesh_tunnels", "") == 1
-    });
 }
