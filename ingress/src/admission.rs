@@ -35,6 +35,9 @@ pub(crate) struct Applicant {
     digest: String,
 }
 
+/// So much of a host name that is none is repeated; the longest name has 253 characters.
+const SHOWN_CHARS_MAX: usize = 256;
+
 /// By what right an agent is registered.
 #[derive(Debug, Default)]
 pub struct Standing {
@@ -116,7 +119,9 @@ impl Ingress {
         }
         let normalize = |host: &String| {
             let pattern = routes::normalize(host);
-            pattern.ok_or_else(|| format!("{host:?} is no host name or pattern"))
+            // Strangers choose it, and it goes into the log.
+            let shown = || host.chars().take(SHOWN_CHARS_MAX).collect::<String>();
+            pattern.ok_or_else(|| format!("{:?} is no host name or pattern", shown()))
         };
         let mut hosts: Vec<_> = hello.hosts.iter().map(normalize).collect::<Result<_, _>>()?;
         hosts.sort_unstable();

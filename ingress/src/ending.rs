@@ -73,17 +73,29 @@ impl Ingress {
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
     pub(crate) fn end_tunnel(&mut self, id: TunnelId, error: &link::Error, cx: &mut Context<'_>) {
+        let code = match error {
+            link::Error::Closed(_) => 1000,
+            link::Error::WebSocket(_) | link::Error::Session(_) => 1002,
+        };
+        self.close_tunnel(id, code, &error.to_string(), cx);
+    }
+
+    /// Ends a tunnel with this code of RFC 6455 7.4.1, after what already waits for the agent.
+    pub(crate) fn close_tunnel(
+        &mut self,
+        id: TunnelId,
+        code: u16,
+        why: &str,
+        cx: &mut Context<'_>,
+    ) {
         if let Some(tunnel) = self.tunnels.get_mut(id) {
-            tunnel.link.close(match error {
-                link::Error::Closed(_) => 1000,
-                link::Error::WebSocket(_) | link::Error::Session(_) => 1002,
-            });
+            tunnel.link.close(code);
         }
         self.transmit_tunnel(id, cx);
         if let Some(connection) = self.conns.get_mut(id.conn()) {
             connection.io.close(Closing::AfterFlush);
         }
-        self.lose_tunnel(id, &error.to_string(), cx);
+        self.lose_tunnel(id, why, cx);
     }
 
     /// A tunnel's connection is over.

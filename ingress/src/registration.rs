@@ -339,7 +339,8 @@ fn decode<'de, T: serde::Deserialize<'de>>(
     name: &str,
 ) -> Result<T, link::Error> {
     control::decode(payload).map_err(|error| {
-        log::info!("unreadable {name}: {error}");
+        // What a stranger sent may be quoted in it.
+        log::info!("unreadable {name}: {:.256}", error.to_string());
         link::Error::Session(mux::Error::MalformedFrame)
     })
 }

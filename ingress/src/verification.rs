@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{self, RefusalCode, Refused};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{ConnId, Context, link};
+use mesh_protocol::{ConnId, Context};
 use ring::hmac;
 
 use crate::admission::claim;
@@ -23,7 +23,7 @@ use crate::identity::{
 };
 use crate::ingress::Ingress;
 use crate::jobs::{Authority, Failure, Job};
-use crate::registration::Refusal;
+use crate::registration::{POLICY_VIOLATION, Refusal};
 use crate::tunnel::TunnelId;
 
 /// What ECS says of a registered agent.
@@ -275,7 +275,7 @@ impl Ingress {
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
         self.metrics.withdrawn(refusal.code);
-        self.end_tunnel(id, &link::Error::Closed(None), cx);
+        self.close_tunnel(id, POLICY_VIOLATION, "its registration is withdrawn", cx);
     }
 }
 
