@@ -1,6 +1,6 @@
 // The stack: an ingress behind load balancers, and whatever the parameters ask for besides.
 
-import { CfnOutput, Stack, Tags, type App } from 'aws-cdk-lib';
+import { CfnOutput, DefaultStackSynthesizer, Stack, Tags, type App } from 'aws-cdk-lib';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 
 import { Alarms } from './alarms';
@@ -15,6 +15,9 @@ import { TestWorkload, workloadRole } from './test-workload';
 export function makeStack(app: App, params: Params): Stack {
   const stack = new Stack(app, params.stackName, {
     description: 'Anywhere Mesh: an ingress for agents outside of AWS',
+    // The template has no assets, so that anything that knows CloudFormation can deploy it. The
+    // parameter about the CDK's bootstrap would be in the way.
+    synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }),
   });
   Tags.of(stack).add('application', 'anywhere-mesh');
   const network = new Network(stack, params);

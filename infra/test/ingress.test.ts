@@ -1,5 +1,8 @@
 // The Fargate service of the ingress: task, configuration, permissions, deployment.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 
 import {
@@ -365,4 +368,15 @@ describe('with Service Connect', () => {
       });
     }
   });
+});
+
+test('every variable is a setting that the product has', () => {
+  const documented = readFileSync(join(__dirname, '../../docs/configuration.md'), 'utf8');
+  const template = templateWith({ ...EVERYTHING, configPath: '/etc/mesh/server.yaml' });
+  const names = ['ingress', 'agent'].flatMap((name) => Object.keys(environment(template, name)));
+  expect(names.length).toBeGreaterThan(20);
+  for (const name of names) {
+    const flag = name.replace(/^MESH_/, '--').toLowerCase().replaceAll('_', '-');
+    expect(documented).toContain(`\`${flag}\``);
+  }
 });

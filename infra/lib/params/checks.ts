@@ -71,7 +71,7 @@ export const domain = text(
   'mesh.example.com',
 );
 export const hostLabel = text(new RegExp(`^${LABEL}$`), 'single label of a host name', 'test-app');
-export const zoneId = text(/^Z[A-Z0-9]{1,31}$/, 'id of a hosted zone', 'Z0123456789ABCDEFGHIJ');
+export const zoneId = text(/^[A-Z0-9]{1,32}$/, 'id of a hosted zone', 'Z0123456789ABCDEFGHIJ');
 export const image = text(
   /^[a-z0-9][a-zA-Z0-9.:_/-]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})$/,
   'image with a tag or digest',
