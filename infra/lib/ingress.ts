@@ -81,7 +81,7 @@ export class Ingress extends Construct {
     for (const [name, containerPort] of Object.entries(PORTS)) {
       container.addPortMappings({ name, containerPort, protocol: ecs.Protocol.TCP });
     }
-    // One descriptor for each caller and tunnel; Fargate allows no more than this.
+    // One descriptor for each caller and tunnel: memory ends before these do.
     container.addUlimits({ name: ecs.UlimitName.NOFILE, softLimit: 65535, hardLimit: 65535 });
   }
 
