@@ -1,0 +1,40 @@
+// What an ingress needs at the worst moment: the formula of docs/operations.md, "Memory".
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const HEAD = 64 * KIB;
+const TUNNEL_BUFFER = 256 * KIB;
+
+export interface IngressLimits {
+  readonly maxConnections: number;
+  readonly maxTunnels: number;
+  readonly streamWindowKiB: number;
+}
+
+/** Bytes that callers and agents can make an ingress hold, in MiB. */
+export function ingressMemoryMiB(limits: IngressLimits): number {
+  const window = limits.streamWindowKiB * KIB;
+  const connection = 64 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
+  const tunnel = 336 * KIB + TUNNEL_BUFFER;
+  const bytes = limits.maxConnections * connection + limits.maxTunnels * tunnel + 22 * MIB;
+  return Math.ceil(bytes / MIB);
+}
+
+/** The sizes, in MiB, that Fargate has for so many CPU units. */
+export function fargateMemory(cpu: number): readonly number[] {
+  const steps = (from: number, to: number) =>
+    Array.from({ length: (to - from) / 1024 + 1 }, (_, step) => from + step * 1024);
+  switch (cpu) {
+    case 256:
+      return [512, 1024, 2048];
+    case 512:
+      return steps(1024, 4096);
+    case 1024:
+      return steps(2048, 8192);
+    case 2048:
+      return steps(4096, 16384);
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,154 @@
+// What must hold between parameters. Each rule returns the sentences about what does not.
+
+import type { Params } from './fields';
+import { fargateMemory, ingressMemoryMiB } from './memory';
+
+/** Seconds between SIGTERM and SIGKILL: the most that Fargate allows. */
+export const STOP_TIMEOUT = 120;
+/** The agent's bound for `--tunnels`. */
+const TUNNELS_MAX = 16;
+
+export function broken(params: Params): string[] {
+  return [
+    ...domainRules(params),
+    ...networkRules(params),
+    ...admissionRules(params),
+    ...timeoutRules(params),
+    ...sizeRules(params),
+    ...serviceConnectRules(params),
+  ];
+}
+
+/** Ingress tasks that run at once while a deployment replaces all of them. */
+export function tasksAtOnce(params: Params): number {
+  return Math.max(1, Math.floor((params.desiredCount * params.maxHealthyPercent) / 100));
+}
+
+function domainRules({ domainName, hostedZoneName }: Params): string[] {
+  if (domainName === hostedZoneName || domainName.endsWith(`.${hostedZoneName}`)) {
+    return [];
+  }
+  return [
+    `domainName: ${domainName} is not in the zone ${hostedZoneName}; give a name that ends with ` +
+      `.${hostedZoneName}, or the zone it is in`,
+  ];
+}
+
+function networkRules(params: Params): string[] {
+  const problems: string[] = [];
+  const subnets = [params.loadBalancerSubnetIds, params.taskSubnetIds];
+  if (params.vpcId === undefined) {
+    if (subnets.some((ids) => ids.length > 0)) {
+      problems.push('vpcId: it is missing, and there are subnets; give the VPC they are in');
+    }
+    if (params.assignPublicIp) {
+      problems.push('assignPublicIp: the VPC that the stack makes has a NAT gateway; remove it');
+    }
+  } else {
+    // An Application Load Balancer refuses less than two zones.
+    if (params.loadBalancerSubnetIds.length < 2) {
+      problems.push('loadBalancerSubnetIds: give at least two, in different zones of vpcId');
+    }
+    if (params.taskSubnetIds.length < 1) {
+      problems.push('taskSubnetIds: give at least one, from which tasks reach STS, ECS and images');
+    }
+  }
+  for (const name of ['callerCidrs', 'agentCidrs'] as const) {
+    if (params[name].length === 0) {
+      problems.push(`${name}: nobody could connect; give at least one range`);
+    }
+  }
+  return problems;
+}
+
+function admissionRules(params: Params): string[] {
+  const { allowedRoleArns, allowedClusters, tokensSecretArn, configPath, testWorkload } = params;
+  const problems: string[] = [];
+  const hasRoles = allowedRoleArns.length > 0 || testWorkload !== undefined;
+  if (!hasRoles && tokensSecretArn === undefined && configPath === undefined) {
+    problems.push(
+      'allowedRoleArns: no agent could register; give the roles of agents, tokensSecretArn, ' +
+        'configPath or testWorkload',
+    );
+  }
+  const hasClusters = allowedClusters !== undefined && allowedClusters.length > 0;
+  if (hasClusters && !hasRoles && configPath === undefined) {
+    problems.push(
+      'allowedClusters: clusters alone admit nobody; give allowedRoleArns, or configPath for rules',
+    );
+  }
+  const own = (cluster: string) => cluster.replace(/^.*:cluster\//, '') === params.clusterName;
+  if (testWorkload !== undefined && hasClusters && !allowedClusters.some(own)) {
+    problems.push(
+      `allowedClusters: the test workload runs in ${params.clusterName}, which is not among them; ` +
+        'add it',
+    );
+  }
+  return problems;
+}
+
+function timeoutRules(params: Params): string[] {
+  const problems: string[] = [];
+  const { requestTimeoutSeconds, idleTimeoutSeconds } = params;
+  const { deregistrationDelaySeconds, drainTimeoutSeconds } = params;
+  if (requestTimeoutSeconds >= idleTimeoutSeconds) {
+    problems.push(
+      `requestTimeoutSeconds: ${requestTimeoutSeconds} is not less than idleTimeoutSeconds ` +
+        `(${idleTimeoutSeconds}), so that the load balancer would answer 504 in place of the mesh`,
+    );
+  }
+  // Fargate kills after STOP_TIMEOUT; a task that the load balancer still sends requests to must
+  // not have finished draining.
+  if (deregistrationDelaySeconds >= drainTimeoutSeconds) {
+    problems.push(
+      `deregistrationDelaySeconds: ${deregistrationDelaySeconds} is not less than ` +
+        `drainTimeoutSeconds (${drainTimeoutSeconds}), so that a task could leave while the load ` +
+        'balancer still counts on it',
+    );
+  }
+  return problems;
+}
+
+function sizeRules(params: Params): string[] {
+  const problems: string[] = [];
+  const sizes = fargateMemory(params.cpu);
+  if (!sizes.includes(params.memory)) {
+    problems.push(
+      `memory: Fargate has no ${params.memory} MiB with cpu ${params.cpu}; give one of ` +
+        sizes.join(', '),
+    );
+  }
+  const needed = ingressMemoryMiB(params);
+  if (needed > params.memory) {
+    problems.push(
+      `memory: ${params.memory} MiB are less than the ${needed} MiB that maxConnections, ` +
+        'maxTunnels and streamWindowKiB allow peers to use; give more, or lower these',
+    );
+  }
+  const tasks = tasksAtOnce(params);
+  if (tasks > TUNNELS_MAX) {
+    problems.push(
+      `maxHealthyPercent: ${params.desiredCount} tasks could become ${tasks} during a deployment, ` +
+        `and an agent holds ${TUNNELS_MAX} tunnels at most; lower it or desiredCount`,
+    );
+  }
+  // ECS rounds down, and without room for one more task no deployment could ever begin.
+  if (params.desiredCount > 0 && tasks <= params.desiredCount) {
+    problems.push(
+      `maxHealthyPercent: ${params.maxHealthyPercent} % of ${params.desiredCount} tasks leave no ` +
+        `room for a new one; give at least ${Math.ceil((100 * (params.desiredCount + 1)) / params.desiredCount)}`,
+    );
+  }
+  return problems;
+}
+
+function serviceConnectRules(params: Params): string[] {
+  const { serviceConnectNamespace, serviceConnectClientSecurityGroupIds: clients } = params;
+  if (serviceConnectNamespace === undefined && clients.length > 0) {
+    return [
+      'serviceConnectClientSecurityGroupIds: there is no namespace for them; give ' +
+        'serviceConnectNamespace',
+    ];
+  }
+  return [];
+}

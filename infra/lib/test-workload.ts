@@ -1,0 +1,118 @@
+// A service on ECS Anywhere to try the ingress with: the sample service, and an agent beside it.
+
+import { Duration } from 'aws-cdk-lib';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import type { Role } from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+
+import { hardened, imageOf, logDriver } from './container';
+import { agentEndpoint } from './environment';
+import { logGroup } from './logs';
+import { explain } from './nag';
+import { tasksAtOnce, type Params, type TestWorkload as Workload } from './params';
+import { allowPulling, taskRole } from './roles';
+
+const SERVICE_PORT = 3000;
+
+export interface TestWorkloadProps {
+  readonly params: Params;
+  readonly workload: Workload;
+  readonly cluster: ecs.Cluster;
+  readonly role: Role;
+}
+
+/** The role of the workload's agents, which the ingress has to know before there is a workload. */
+export function workloadRole(scope: Construct): Role {
+  return taskRole(scope, 'TestWorkloadRole', 'Who the agents of the test workload are');
+}
+
+export class TestWorkload extends Construct {
+  readonly service: ecs.ExternalService;
+  readonly host: string;
+
+  constructor(scope: Construct, private readonly props: TestWorkloadProps) {
+    super(scope, 'TestWorkload');
+    const { params, workload, cluster } = props;
+    this.host = `${workload.host}.${params.domainName}`;
+    this.service = new ecs.ExternalService(this, 'Service', {
+      serviceName: `${params.stackName}-${workload.host}`,
+      cluster,
+      taskDefinition: this.makeTask(),
+      desiredCount: workload.desiredCount,
+      // Two agents may hold one host: the new pair serves before the old one leaves.
+      minHealthyPercent: 100,
+      maxHealthyPercent: 200,
+      circuitBreaker: { enable: true, rollback: true },
+      enableExecuteCommand: workload.exec,
+      propagateTags: ecs.PropagatedTagSource.SERVICE,
+      enableECSManagedTags: true,
+    });
+  }
+
+  private makeTask(): ecs.ExternalTaskDefinition {
+    const { params, workload, role } = this.props;
+    const executionRole = taskRole(this, 'ExecutionRole', 'Pulls the images and writes the log');
+    const images = [workload.image, workload.agentImage ?? params.ingressImage];
+    new Set(images).forEach((image) => allowPulling(executionRole, image));
+    const task = new ecs.ExternalTaskDefinition(this, 'Task', {
+      family: `${params.stackName}-${workload.host}`,
+      // Hosts outside of AWS know bridge, host and none; with bridge, two of these tasks can share
+      // a host.
+      networkMode: ecs.NetworkMode.BRIDGE,
+      taskRole: role,
+      executionRole,
+    });
+    const logs = logGroup(this, 'workload', params);
+    const service = this.addService(task, logDriver(logs, 'test-app'));
+    const agent = this.addAgent(task, logDriver(logs, 'agent'));
+    agent.addLink(service, 'test-app');
+    // ECS stops in the opposite order: the agent leaves while its service still answers.
+    agent.addContainerDependencies({
+      container: service,
+      condition: ecs.ContainerDependencyCondition.START,
+    });
+    if (workload.exec) {
+      explain(role, 'IAM5[Resource::*]', 'The actions of ssmmessages know no resources.');
+    }
+    explain(task, 'ECS2', 'Variables are how agent and sample service are configured.');
+    return task;
+  }
+
+  private addService(task: ecs.ExternalTaskDefinition, logging: ecs.LogDriver) {
+    const { workload } = this.props;
+    const container = task.addContainer('test-app', {
+      image: imageOf(this, workload.image),
+      memoryReservationMiB: 32,
+      memoryLimitMiB: 128,
+      environment: { PORT: String(SERVICE_PORT), SERVICE_NAME: workload.host },
+      stopTimeout: Duration.seconds(30),
+      ...hardened(new Construct(this, 'TestApp'), logging),
+      // The agent of ECS Exec is put into the container and writes there.
+      readonlyRootFilesystem: !workload.exec,
+    });
+    return container;
+  }
+
+  private addAgent(task: ecs.ExternalTaskDefinition, logging: ecs.LogDriver) {
+    const { params, workload } = this.props;
+    return task.addContainer('agent', {
+      image: imageOf(this, workload.agentImage ?? params.ingressImage),
+      command: ['client'],
+      memoryReservationMiB: 32,
+      memoryLimitMiB: 512,
+      environment: {
+        MESH_INGRESS_ENDPOINT: agentEndpoint(params),
+        MESH_LOCAL_ENDPOINT: `http://test-app:${SERVICE_PORT}`,
+        MESH_HOST: this.host,
+        MESH_SERVICE_NAME: `${params.stackName}-${workload.host}`,
+        MESH_CLUSTER_NAME: params.clusterName,
+        MESH_HEALTH_CHECK_PATH: '/api/health',
+        // As many as there are ingress tasks while a deployment replaces them.
+        MESH_TUNNELS: String(tasksAtOnce(params)),
+      },
+      // More than the agent's own limit of 30 s for a drain.
+      stopTimeout: Duration.seconds(40),
+      ...hardened(new Construct(this, 'Agent'), logging),
+    });
+  }
+}

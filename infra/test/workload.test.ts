@@ -1,0 +1,198 @@
+// The test workload on ECS Anywhere, and the alarms.
+
+import { Match, type Template } from 'aws-cdk-lib/assertions';
+
+import {
+  EVERYTHING,
+  IMAGE,
+  TEST_APP,
+  container,
+  environment,
+  flat,
+  statements,
+  taskOf,
+  templateWith,
+} from './support';
+
+const AGENT_ROLE = 'Who the agents of the test workload are';
+const ALARM = 'AWS::CloudWatch::Alarm';
+
+describe('the test workload', () => {
+  let template: Template;
+  beforeAll(() => {
+    template = templateWith({
+      desiredCount: 2,
+      testWorkload: { image: TEST_APP, host: 'try', desiredCount: 1 },
+    });
+  });
+
+  test('is not there unless it is asked for', () => {
+    templateWith().resourceCountIs('AWS::ECS::Service', 1);
+  });
+
+  test('runs on hosts outside of AWS', () => {
+    expect(taskOf(template, 'agent')).toMatchObject({
+      Family: 'mesh-try',
+      NetworkMode: 'bridge',
+      RequiresCompatibilities: ['EXTERNAL'],
+    });
+    template.hasResourceProperties('AWS::ECS::Service', {
+      ServiceName: 'mesh-try',
+      LaunchType: 'EXTERNAL',
+      DesiredCount: 1,
+      DeploymentConfiguration: Match.objectLike({
+        MinimumHealthyPercent: 100,
+        MaximumPercent: 200,
+        DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+      }),
+      NetworkConfiguration: Match.absent(),
+      LoadBalancers: Match.absent(),
+    });
+  });
+
+  test('waits for a host before it has tasks', () => {
+    const waiting = templateWith({ testWorkload: { image: TEST_APP } });
+    waiting.hasResourceProperties('AWS::ECS::Service', {
+      LaunchType: 'EXTERNAL',
+      DesiredCount: 0,
+    });
+  });
+
+  test('is deployed after the ingress', () => {
+    const service = (LaunchType: string) =>
+      Object.entries(
+        template.findResources('AWS::ECS::Service', { Properties: { LaunchType } }),
+      )[0];
+    const [ingress = ''] = service('FARGATE') ?? [];
+    expect(service('EXTERNAL')?.[1]['DependsOn']).toContain(ingress);
+  });
+
+  test('has an agent that dials the ingress and serves the service beside it', () => {
+    expect(container(template, 'agent')).toMatchObject({
+      Image: IMAGE,
+      Command: ['client'],
+      Essential: true,
+      User: '65532:65532',
+      ReadonlyRootFilesystem: true,
+      Links: ['test-app:test-app'],
+      // Longer than the agent's drain, and the service is stopped after it.
+      StopTimeout: 40,
+      DependsOn: [{ ContainerName: 'test-app', Condition: 'START' }],
+    });
+    expect(environment(template, 'agent')).toEqual({
+      MESH_INGRESS_ENDPOINT: 'wss://mesh.example.com:8082',
+      MESH_LOCAL_ENDPOINT: 'http://test-app:3000',
+      MESH_HOST: 'try.mesh.example.com',
+      MESH_SERVICE_NAME: 'mesh-try',
+      MESH_CLUSTER_NAME: 'mesh',
+      MESH_HEALTH_CHECK_PATH: '/api/health',
+      // Two ingress tasks, and two more while they are replaced.
+      MESH_TUNNELS: '4',
+    });
+    template.hasOutput('AgentTunnels', { Value: '4' });
+  });
+
+  test('has the sample service', () => {
+    expect(container(template, 'test-app')).toMatchObject({
+      Image: TEST_APP,
+      Essential: true,
+      User: '65532:65532',
+      ReadonlyRootFilesystem: true,
+    });
+    expect(environment(template, 'test-app')).toEqual({ PORT: '3000', SERVICE_NAME: 'try' });
+  });
+
+  test('its agents may do nothing, and only ECS can start their sessions', () => {
+    expect(statements(template, AGENT_ROLE)).toEqual([]);
+    const [role] = Object.values(
+      template.findResources('AWS::IAM::Role', { Properties: { Description: AGENT_ROLE } }),
+    );
+    const [trust] = role?.['Properties'].AssumeRolePolicyDocument.Statement;
+    expect(trust.Principal).toEqual({ Service: 'ecs-tasks.amazonaws.com' });
+    expect(trust.Condition.StringEquals).toEqual({
+      'aws:SourceAccount': { Ref: 'AWS::AccountId' },
+    });
+    expect(flat(trust.Condition.ArnLike['aws:SourceArn'])).toBe(
+      'arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:*',
+    );
+  });
+
+  test('the ingress knows their role', () => {
+    const roles = flat(environment(template, 'ingress')['MESH_ALLOWED_ROLE_ARNS']);
+    expect(roles).toMatch(/^arn:aws:iam::123456789012:role\/mesh-agent-\*,<TestWorkloadRole\w+\.Arn>$/);
+  });
+
+  test('people get into it only if asked for', () => {
+    template.hasResourceProperties('AWS::ECS::Service', {
+      LaunchType: 'EXTERNAL',
+      EnableExecuteCommand: false,
+    });
+    const open = templateWith(EVERYTHING);
+    open.hasResourceProperties('AWS::ECS::Service', {
+      LaunchType: 'EXTERNAL',
+      EnableExecuteCommand: true,
+    });
+    expect(container(open, 'test-app')['ReadonlyRootFilesystem']).toBe(false);
+    const allowed = statements(open, AGENT_ROLE);
+    expect(allowed.flatMap(({ Action }) => Action).sort()).toEqual([
+      'ssmmessages:CreateControlChannel',
+      'ssmmessages:CreateDataChannel',
+      'ssmmessages:OpenControlChannel',
+      'ssmmessages:OpenDataChannel',
+    ]);
+  });
+});
+
+describe('alarms', () => {
+  test.each([
+    ['mesh-TrafficUnhealthy', 'UnHealthyHostCount', 'AWS/ApplicationELB', 'notBreaching'],
+    ['mesh-TunnelUnhealthy', 'UnHealthyHostCount', 'AWS/ApplicationELB', 'notBreaching'],
+    ['mesh-TrafficGone', 'HealthyHostCount', 'AWS/ApplicationELB', 'breaching'],
+    ['mesh-TunnelGone', 'HealthyHostCount', 'AWS/ApplicationELB', 'breaching'],
+    ['mesh-LoadBalancerErrors', 'HTTPCode_ELB_5XX_Count', 'AWS/ApplicationELB', 'notBreaching'],
+    ['mesh-IngressErrors', 'HTTPCode_Target_5XX_Count', 'AWS/ApplicationELB', 'notBreaching'],
+  ])('%s watches %s', (AlarmName, MetricName, Namespace, TreatMissingData) => {
+    const template = templateWith();
+    template.hasResourceProperties(ALARM, {
+      AlarmName,
+      MetricName,
+      Namespace,
+      TreatMissingData,
+      Period: 60,
+    });
+    template.resourceCountIs(ALARM, 6);
+  });
+
+  test('tasks that still wait for agents are no alarm', () => {
+    templateWith({ warmUpSeconds: 300 }).hasResourceProperties(ALARM, {
+      AlarmName: 'mesh-TrafficUnhealthy',
+      EvaluationPeriods: 8,
+    });
+  });
+
+  test('an ingress that is turned off misses nobody', () => {
+    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 4);
+  });
+
+  test('they are about the load balancer that agents use', () => {
+    const template = templateWith(EVERYTHING);
+    template.hasResourceProperties(ALARM, {
+      AlarmName: 'mesh-TunnelUnhealthy',
+      Namespace: 'AWS/NetworkELB',
+    });
+  });
+
+  test('the topic is told of both ends of an alarm', () => {
+    const { alarmTopicArn } = EVERYTHING;
+    templateWith({ alarmTopicArn }).allResourcesProperties(ALARM, {
+      AlarmActions: [alarmTopicArn],
+      OKActions: [alarmTopicArn],
+    });
+  });
+});
+
+test('stacks need no account, no region and no look-up', () => {
+  const template = JSON.stringify(templateWith(EVERYTHING).toJSON());
+  expect(template).toContain('"AWS::Region"');
+  expect(template).not.toContain('dummy');
+});
