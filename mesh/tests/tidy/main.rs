@@ -173,6 +173,58 @@ fn the_readme_shows_the_two_commands() {
     assert!(read(".ci/run").contains("cargo test --workspace"));
 }
 
+/// Runs the command and returns what it printed; it has to succeed.
+fn mesh(words: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mesh"))
+        .args(words)
+        .env_clear()
+        .output()
+        .expect("the binary runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {complaint}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The key of a line of a template, whether it is commented out or not.
+fn key(line: &str) -> Option<&str> {
+    let (key, _) = line.strip_prefix('#').unwrap_or(line).split_once(':')?;
+    let is_key = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    (!key.is_empty() && is_key(key)).then_some(key)
+}
+
+#[test]
+fn the_templates_have_every_setting_with_its_default() {
+    for command in ["server", "client"] {
+        let path = format!("config/{command}.yaml");
+        let template = read(&path);
+        let keys: Vec<_> = template.lines().filter_map(key).collect();
+        let help = mesh(&[command, "--help"]);
+        let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        let flags = flags.filter_map(|line| line.split_whitespace().next());
+        let flags = flags.map(|flag| flag.trim_end_matches(','));
+        let elsewhere = ["config", "check", "version", "help", "verbose"];
+        for flag in flags.filter(|flag| !elsewhere.contains(flag)) {
+            assert!(keys.contains(&flag), "{path} lacks {flag}");
+        }
+        // As it is, it changes nothing but what is required.
+        let file = root().join(&path);
+        let report = mesh(&[command, "--check", "--config", file.to_str().expect("text")]);
+        assert!(report.lines().count() > 20, "{report}");
+        for line in report.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let (setting, origin) = line.split_once('#').expect("an origin");
+            if !origin.trim().starts_with("default") {
+                continue;
+            }
+            let (name, value) = setting.trim().split_once(':').expect("a value");
+            let value = value.trim();
+            let given = template.lines().find(|line| key(line) == Some(name));
+            let given = given.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value);
+            let is_example = value == "\"\"" || value.is_empty() || value == "none";
+            assert!(is_example || given.trim() == value, "{path}: {name} is {value}, not {given}");
+        }
+    }
+}
+
 #[test]
 fn every_flag_is_documented() {
     let documented = read("docs/configuration.md");
