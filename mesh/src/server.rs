@@ -18,7 +18,9 @@ use mesh_ingress::identity::Method;
 use mesh_ingress::jobs::{Answer, Failure, Job};
 use mesh_ingress::{ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
-use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals, Watch, Watched};
+use mesh_reactor::{
+    ClientTls, Listen, Reactor, ServerTls, ServiceManager, Signals, Watch, Watched,
+};
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, Settings, output, reason};
 
@@ -103,6 +105,8 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
     let trust = ClientTls::web_roots();
     let reactor =
         Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
+    let environment = Environment::of_process();
+    let manager = ServiceManager::find(|name| environment.get(name), Instant::now());
     let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
     if let Admission::Policy(_) = admission {
         watched.push(identity_config::reloading(rules, identity, reactor.mailbox()));
@@ -118,7 +122,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         output::say(&format!("listening {name} {address}"));
     }
     tell_of(&admission);
-    reactor.run().map_err(wrong)?;
+    reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use log::info;
 #[cfg(feature = "aws")]
 use log::warn;
-use mesh_reactor::{Reactor, Signals, Watch};
+use mesh_reactor::{Reactor, ServiceManager, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
@@ -105,6 +105,8 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let work = move |job| prover.work(job);
     let reactor =
         Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
+    let environment = Environment::of_process();
+    let manager = ServiceManager::find(|name| environment.get(name), Instant::now());
     let _watch = tls
         .watched
         .map(|watched| Watch::start(vec![watched], Watch::INTERVAL))
@@ -112,7 +114,7 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
     announce(start);
-    reactor.run().map_err(wrong)?;
+    reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the agent has left");
     Ok(())
 }
