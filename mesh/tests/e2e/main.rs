@@ -15,6 +15,7 @@ mod hostile_agent;
 mod hostile_ingress;
 mod interim;
 mod limits;
+mod notify;
 mod pages;
 mod peers;
 mod resilience;
