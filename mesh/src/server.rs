@@ -106,7 +106,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
     let reactor =
         Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
     let environment = Environment::of_process();
-    let manager = ServiceManager::find(|name| environment.get(name), Instant::now());
+    let manager = ServiceManager::find(|name| environment.get(name));
     let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
     if let Admission::Policy(_) = admission {
         watched.push(identity_config::reloading(rules, identity, reactor.mailbox()));
@@ -116,7 +116,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
-    info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
+    info!(target: LOG, "ingress {}", mesh_settings::version());
     for (name, address, with_tls) in heard {
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));

@@ -29,7 +29,7 @@ const LOG: &str = "mesh_agent";
 /// One sentence about what keeps it from starting.
 pub fn start(args: ClientArgs) -> Result<(), Error> {
     if args.version {
-        output::say(concat!("mesh-agent ", env!("CARGO_PKG_VERSION")));
+        output::say(&format!("mesh-agent {}", mesh_settings::version()));
         return Ok(());
     }
     let check = args.check;
@@ -88,7 +88,7 @@ fn announce(start: &Start) {
     info!(
         target: LOG,
         "agent {} serves {} from {}:{} through the ingress at {}:{}",
-        env!("CARGO_PKG_VERSION"),
+        mesh_settings::version(),
         config.hosts.join(", "),
         config.local.host,
         config.local.port,
@@ -106,7 +106,7 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let reactor =
         Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
     let environment = Environment::of_process();
-    let manager = ServiceManager::find(|name| environment.get(name), Instant::now());
+    let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls
         .watched
         .map(|watched| Watch::start(vec![watched], Watch::INTERVAL))

@@ -31,11 +31,18 @@ pub struct ServiceManager {
     /// Those that it should have.
     wanted: String,
     status_due: Option<Instant>,
-    /// How often it wants a sign of life, and when the next one is due.
-    watchdog: Option<(Duration, Instant)>,
+    watchdog: Option<Watchdog>,
     /// When to try again what could not be sent.
     retry: Option<Instant>,
     has_complained: bool,
+}
+
+/// Signs of life that are wanted.
+#[derive(Debug)]
+struct Watchdog {
+    every: Duration,
+    /// None before the first, which is due at once.
+    due: Option<Instant>,
 }
 
 /// How far the process is.
@@ -53,18 +60,14 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 impl ServiceManager {
     /// The manager that these variables name; none without `NOTIFY_SOCKET`. One that cannot be
     /// reached is warned about: the process is of use without it.
-    pub fn find<'a>(variable: impl Fn(&str) -> Option<&'a str>, now: Instant) -> Option<Self> {
+    pub fn find<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let name = variable("NOTIFY_SOCKET")?;
-        Self::named(name, variable, now)
+        Self::named(name, variable)
             .inspect_err(|error| warn!("no service manager at {name:?} (NOTIFY_SOCKET): {error}"))
             .ok()
     }
 
-    fn named<'a>(
-        name: &str,
-        variable: impl Fn(&str) -> Option<&'a str>,
-        now: Instant,
-    ) -> io::Result<Self> {
+    fn named<'a>(name: &str, variable: impl Fn(&str) -> Option<&'a str>) -> io::Result<Self> {
         let address = address(name)?;
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
@@ -80,7 +83,8 @@ impl ServiceManager {
             status: String::new(),
             wanted: String::new(),
             status_due: None,
-            watchdog: limit.map(|limit| (Duration::from_micros(limit) / 2, now)),
+            watchdog: limit
+                .map(|limit| Watchdog { every: Duration::from_micros(limit) / 2, due: None }),
             retry: None,
             has_complained: false,
         })
@@ -97,7 +101,7 @@ impl ServiceManager {
         let is_news = self.known != Some(phase);
         let has_words =
             self.wanted != self.status && (is_news || self.status_due.is_none_or(|due| due <= now));
-        let is_due = self.watchdog.is_some_and(|(_, due)| due <= now);
+        let is_due = self.watchdog.as_ref().is_some_and(|watchdog| watchdog.is_due(now));
         if !is_news && !has_words && !is_due {
             return;
         }
@@ -123,15 +127,15 @@ impl ServiceManager {
             self.status.clone_from(&self.wanted);
             self.status_due = Some(now + STATUS_PAUSE);
         }
-        if let Some((every, due)) = self.watchdog.as_mut().filter(|_| is_due) {
-            *due = now + *every;
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|_| is_due) {
+            watchdog.due = Some(now + watchdog.every);
         }
     }
 
     /// When [`Self::tell`] has something to send although nothing happened.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let words = self.status_due.filter(|_| self.wanted != self.status);
-        let watchdog = self.watchdog.map(|(_, due)| due);
+        let watchdog = self.watchdog.as_ref().and_then(|watchdog| watchdog.due);
         // What failed was due already; nothing else can be sent before it.
         self.retry.or_else(|| words.into_iter().chain(watchdog).min())
     }
@@ -142,6 +146,12 @@ impl ServiceManager {
             self.has_complained = true;
             warn!("cannot tell the service manager how this process is: {error}");
         }
+    }
+}
+
+impl Watchdog {
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
     }
 }
 

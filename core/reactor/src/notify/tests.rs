@@ -50,8 +50,8 @@ fn heard(socket: &UnixDatagram) -> Vec<String> {
     messages
 }
 
-fn find(variables: &BTreeMap<&str, &str>, now: Instant) -> ServiceManager {
-    ServiceManager::find(|name| variables.get(name).copied(), now).unwrap()
+fn find(variables: &BTreeMap<&str, &str>) -> ServiceManager {
+    ServiceManager::find(|name| variables.get(name).copied()).unwrap()
 }
 
 fn tell(manager: &mut ServiceManager, phase: Phase, status: &str, now: Instant) {
@@ -60,7 +60,7 @@ fn tell(manager: &mut ServiceManager, phase: Phase, status: &str, now: Instant) 
 
 #[test]
 fn without_a_socket_there_is_nobody_to_tell() {
-    assert!(ServiceManager::find(|_| None, Instant::now()).is_none());
+    assert!(ServiceManager::find(|_| None).is_none());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_socket_of_another_kind_is_nobody_to_tell() {
     let long = format!("/{}", "x".repeat(200));
     for address in ["vsock:2:1234", "notify", "./notify", &long] {
         let find = |name: &str| (name == "NOTIFY_SOCKET").then_some(address);
-        assert!(ServiceManager::find(find, Instant::now()).is_none(), "{address}");
+        assert!(ServiceManager::find(find).is_none(), "{address}");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_name_behind_an_at_is_in_no_file_system() {
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let socket = ear(UnixDatagram::bind_addr(&address).unwrap());
     let (now, name) = (Instant::now(), format!("@{name}"));
-    let mut manager = find(&BTreeMap::from([("NOTIFY_SOCKET", name.as_str())]), now);
+    let mut manager = find(&BTreeMap::from([("NOTIFY_SOCKET", name.as_str())]));
     tell(&mut manager, Phase::Ready, "", now);
     assert_eq!(heard(&socket), ["READY=1\n"]);
 }
@@ -87,7 +87,7 @@ fn a_name_behind_an_at_is_in_no_file_system() {
 fn each_phase_is_told_once_and_nothing_is_due_without_a_watchdog() {
     let ear = Ear::new("phases");
     let now = Instant::now();
-    let mut manager = find(&ear.variables(&[]), now);
+    let mut manager = find(&ear.variables(&[]));
     for phase in [Phase::Ready, Phase::Ready, Phase::Stopping, Phase::Stopping] {
         tell(&mut manager, phase, "", now);
         assert_eq!(manager.deadline(), None);
@@ -99,7 +99,7 @@ fn each_phase_is_told_once_and_nothing_is_due_without_a_watchdog() {
 fn words_are_told_when_they_change_and_not_too_often() {
     let ear = Ear::new("words");
     let now = Instant::now();
-    let mut manager = find(&ear.variables(&[]), now);
+    let mut manager = find(&ear.variables(&[]));
     tell(&mut manager, Phase::Ready, "0 of 1", now);
     tell(&mut manager, Phase::Ready, "1 of 1", now);
     assert_eq!(ear.heard(), ["READY=1\nSTATUS=0 of 1\n"]);
@@ -115,7 +115,7 @@ fn words_are_told_when_they_change_and_not_too_often() {
 fn words_that_come_with_a_phase_do_not_wait() {
     let ear = Ear::new("together");
     let now = Instant::now();
-    let mut manager = find(&ear.variables(&[]), now);
+    let mut manager = find(&ear.variables(&[]));
     tell(&mut manager, Phase::Ready, "serving", now);
     tell(&mut manager, Phase::Stopping, "draining", now);
     assert_eq!(ear.heard(), ["READY=1\nSTATUS=serving\n", "STOPPING=1\nSTATUS=draining\n"]);
@@ -127,7 +127,7 @@ fn signs_of_life_come_twice_within_the_limit() {
     let mut now = Instant::now();
     let pid = std::process::id().to_string();
     let variables = [("WATCHDOG_USEC", "3000000"), ("WATCHDOG_PID", pid.as_str())];
-    let mut manager = find(&ear.variables(&variables), now);
+    let mut manager = find(&ear.variables(&variables));
     tell(&mut manager, Phase::Ready, "", now);
     assert_eq!(ear.heard(), ["READY=1\nWATCHDOG=1\n"]);
     for _ in 0..3 {
@@ -151,7 +151,7 @@ fn a_watchdog_of_somebody_else_or_without_limit_is_none() {
         [("WATCHDOG_USEC", "soon"), ("OTHER", "")],
     ];
     for variables in foreign {
-        let mut manager = find(&ear.variables(&variables), now);
+        let mut manager = find(&ear.variables(&variables));
         tell(&mut manager, Phase::Ready, "", now);
         assert_eq!(manager.deadline(), None, "{variables:?}");
         assert_eq!(ear.heard(), ["READY=1\n"], "{variables:?}");
@@ -162,7 +162,7 @@ fn a_watchdog_of_somebody_else_or_without_limit_is_none() {
 fn what_could_not_be_sent_is_sent_again() {
     let mut now = Instant::now();
     let ear = Ear::new("deaf");
-    let mut manager = find(&ear.variables(&[("WATCHDOG_USEC", "2000000")]), now);
+    let mut manager = find(&ear.variables(&[("WATCHDOG_USEC", "2000000")]));
     std::fs::remove_file(&ear.path).unwrap();
     tell(&mut manager, Phase::Ready, "serving", now);
     assert_eq!(manager.deadline(), Some(now + RETRY));
@@ -179,7 +179,7 @@ fn what_could_not_be_sent_is_sent_again() {
 fn a_manager_that_is_busy_does_not_stop_the_loop() {
     let ear = Ear::new("busy");
     let mut now = Instant::now();
-    let mut manager = find(&ear.variables(&[("WATCHDOG_USEC", "2")]), now);
+    let mut manager = find(&ear.variables(&[("WATCHDOG_USEC", "2")]));
     let mut told = 0;
     while manager.retry.is_none() {
         now += Duration::from_micros(1);
