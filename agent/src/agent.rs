@@ -225,8 +225,8 @@ impl App for Agent {
             return words.write_str("draining");
         }
         // Beside each tunnel that moves there is another one.
-        let is_lasting = |tunnel: &&Box<Tunnel>| tunnel.is_serving() && tunnel.moving.is_none();
-        let serving = self.tunnels.values().filter(is_lasting).count();
+        let lasting = self.tunnels.values().filter(|tunnel| tunnel.moving.is_none());
+        let serving = lasting.filter(|tunnel| tunnel.is_serving()).count();
         let registered = if serving == 0 { "not registered" } else { "registered" };
         let service = if self.health.is_healthy() { "healthy" } else { "not healthy" };
         let wanted = self.slots.len();
