@@ -1,6 +1,7 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -220,6 +221,19 @@ impl App for Agent {
         });
         let drain = self.drain.deadline(&self.config.timeouts);
         dials.chain(self.health.due()).chain(drain).min()
+    }
+
+    fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {
+        if self.drain.is_draining() {
+            return words.write_str("draining");
+        }
+        // Beside each tunnel that moves there is another one.
+        let lasting = self.tunnels.values().filter(|tunnel| tunnel.moving.is_none());
+        let serving = lasting.filter(|tunnel| tunnel.is_serving()).count();
+        let registered = if serving == 0 { "not registered" } else { "registered" };
+        let service = if self.health.is_healthy() { "healthy" } else { "not healthy" };
+        let wanted = self.slots.len();
+        write!(words, "{registered}, tunnels: {serving} of {wanted}, service: {service}")
     }
 }
 

@@ -95,6 +95,11 @@ impl Tunnel {
         }
     }
 
+    /// Whether requests may come through it.
+    pub(crate) const fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving(_))
+    }
+
     /// Since when it has waited for its next phase, and how long it may.
     pub(crate) const fn patience(&self, timeouts: &Timeouts) -> (Instant, Duration) {
         match &self.phase {

@@ -1,6 +1,7 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -278,5 +279,10 @@ impl App for Ingress {
     fn deadline(&self) -> Option<Instant> {
         let drain = self.drain.deadline(&self.config.timeouts);
         drain.into_iter().chain(self.verifier.deadline()).min()
+    }
+
+    fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {
+        let doing = if self.drain.is_draining() { "draining" } else { "serving" };
+        write!(words, "{doing}, registered agents: {}", self.tunnels.len())
     }
 }

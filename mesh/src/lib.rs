@@ -32,5 +32,5 @@ fn dispatch(mesh: Mesh) -> Result<(), Error> {
 }
 
 fn version() {
-    output::say(concat!("mesh ", env!("CARGO_PKG_VERSION")));
+    output::say(&format!("mesh {}", mesh_settings::version()));
 }

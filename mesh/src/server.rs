@@ -18,7 +18,9 @@ use mesh_ingress::identity::Method;
 use mesh_ingress::jobs::{Answer, Failure, Job};
 use mesh_ingress::{ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Traffic};
-use mesh_reactor::{ClientTls, Listen, Reactor, ServerTls, Signals, Watch, Watched};
+use mesh_reactor::{
+    ClientTls, Listen, Reactor, ServerTls, ServiceManager, Signals, Watch, Watched,
+};
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, Settings, output, reason};
 
@@ -103,6 +105,8 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
     let trust = ClientTls::web_roots();
     let reactor =
         Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
+    let environment = Environment::of_process();
+    let manager = ServiceManager::find(|name| environment.get(name));
     let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
     if let Admission::Policy(_) = admission {
         watched.push(identity_config::reloading(rules, identity, reactor.mailbox()));
@@ -112,13 +116,13 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
-    info!(target: LOG, "ingress {}", env!("CARGO_PKG_VERSION"));
+    info!(target: LOG, "ingress {}", mesh_settings::version());
     for (name, address, with_tls) in heard {
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
     tell_of(&admission);
-    reactor.run().map_err(wrong)?;
+    reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use log::info;
 #[cfg(feature = "aws")]
 use log::warn;
-use mesh_reactor::{Reactor, Signals, Watch};
+use mesh_reactor::{Reactor, ServiceManager, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
@@ -29,7 +29,7 @@ const LOG: &str = "mesh_agent";
 /// One sentence about what keeps it from starting.
 pub fn start(args: ClientArgs) -> Result<(), Error> {
     if args.version {
-        output::say(concat!("mesh-agent ", env!("CARGO_PKG_VERSION")));
+        output::say(&format!("mesh-agent {}", mesh_settings::version()));
         return Ok(());
     }
     let check = args.check;
@@ -88,7 +88,7 @@ fn announce(start: &Start) {
     info!(
         target: LOG,
         "agent {} serves {} from {}:{} through the ingress at {}:{}",
-        env!("CARGO_PKG_VERSION"),
+        mesh_settings::version(),
         config.hosts.join(", "),
         config.local.host,
         config.local.port,
@@ -105,6 +105,8 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let work = move |job| prover.work(job);
     let reactor =
         Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
+    let environment = Environment::of_process();
+    let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls
         .watched
         .map(|watched| Watch::start(vec![watched], Watch::INTERVAL))
@@ -112,7 +114,7 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
     announce(start);
-    reactor.run().map_err(wrong)?;
+    reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the agent has left");
     Ok(())
 }

@@ -55,6 +55,15 @@ pub trait App {
 
     /// When the application wants to hear [`Event::Tick`], computed from its state.
     fn deadline(&self) -> Option<Instant>;
+
+    /// Writes a few words about how it is, for whoever runs the process. A shell may ask in every
+    /// turn.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    fn status(&self, _words: &mut dyn fmt::Write) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// What a shell tells an application.

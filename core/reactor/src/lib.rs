@@ -1,4 +1,5 @@
-//! The mio shell: sockets, timers, listeners, offload threads and signals. It knows no protocol.
+//! The mio shell: sockets, timers, listeners, offload threads, signals and the service manager. It
+//! knows no protocol of the mesh.
 //!
 //! ```text
 //!   kernel --- poll ---> Reactor --- latch, fire, settle ---> Driver ---> App
@@ -18,7 +19,9 @@ mod handle;
 mod identity;
 mod jobs;
 mod listener;
+mod notify;
 mod offload;
+mod random;
 mod reactor;
 mod resolve;
 mod server_tls;
@@ -31,7 +34,9 @@ pub use handle::Handle;
 pub use identity::{IdentityError, IdentityPart, TlsIdentity, Validity};
 pub use jobs::Mailbox;
 pub use listener::{Listen, listen};
-pub use reactor::{Reactor, random};
+pub use notify::ServiceManager;
+pub use random::random;
+pub use reactor::Reactor;
 pub use server_tls::ServerTls;
 pub use signals::Signals;
 pub use watch::{Watch, Watched};

@@ -1,9 +1,9 @@
 //! The loop: one poll, one look at the clock and one settling of the driver per turn.
 //!
 //! ```text
-//!   settle -> obey commands -> poll -> now -> latch events -> fire deadlines
-//!     ^                                                             |
-//!     '---- accept <- letters, signals <- connects <----------------'
+//!   settle -> tell manager -> obey commands -> poll -> now -> latch events -> fire deadlines
+//!     ^                                                                              |
+//!     '---------------- accept <- letters, signals <- connects <---------------------'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
-use rustls::crypto::ring;
 
 use crate::connect::{Connector, Outcome};
 use crate::handle::Letter;
 use crate::jobs::Jobs;
 use crate::listener::Listener;
+use crate::notify::{Phase, ServiceManager};
+use crate::random;
 use crate::signals::SignalPipe;
 use crate::transport::{self, Socket};
 use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
@@ -47,6 +48,9 @@ pub struct Reactor<A: App> {
     failed: Vec<(ConnId, io::Error)>,
     /// Signals of this turn.
     drains_asked: usize,
+    manager: Option<ServiceManager>,
+    /// What the manager is told.
+    phase: Phase,
     now: Instant,
 }
 
@@ -94,7 +98,7 @@ impl<A: App> Reactor<A> {
         };
         let now = Instant::now();
         Ok(Self {
-            driver: Driver::new(app, Rng::from_seed(seed()?), now),
+            driver: Driver::new(app, Rng::from_seed(random::seed()?), now),
             poll,
             listeners,
             connector: Connector::new(tls, handle.clone()),
@@ -106,8 +110,16 @@ impl<A: App> Reactor<A> {
             dialled: Vec::new(),
             failed: Vec::new(),
             drains_asked: 0,
+            manager: None,
+            phase: Phase::Ready,
             now,
         })
+    }
+
+    /// The same, with somebody who is told how the process is.
+    #[must_use]
+    pub fn managed_by(self, manager: Option<ServiceManager>) -> Self {
+        Self { manager, ..self }
     }
 
     /// Reaches this reactor from other threads.
@@ -131,6 +143,8 @@ impl<A: App> Reactor<A> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             self.driver.settle();
+            // Before the exit that a drain may be, so that the manager hears of it.
+            self.tell_manager();
             if self.obey() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
@@ -138,7 +152,8 @@ impl<A: App> Reactor<A> {
             let timeout = self.timeout();
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Without events, but at another time.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
             self.now = Instant::now();
@@ -175,6 +190,17 @@ impl<A: App> Reactor<A> {
         Flow::Continue
     }
 
+    fn tell_manager(&mut self) {
+        if let Some(manager) = &mut self.manager {
+            let app = self.driver.app();
+            let status = |words: &mut String| {
+                // A string takes everything.
+                let _ = app.status(words);
+            };
+            manager.tell(self.phase, status, self.now);
+        }
+    }
+
     /// Has the application's jobs done as far as somebody is free.
     fn start_jobs(&mut self) -> io::Result<()> {
         while self.jobs.has_room()
@@ -199,6 +225,7 @@ impl<A: App> Reactor<A> {
             .filter_map(Listener::deadline)
             .chain(self.driver.next_deadline())
             .chain(self.connector.deadline())
+            .chain(self.manager.as_ref().and_then(ServiceManager::deadline))
             .min()
             .map_or(SLEEP_MAX, |due| due.saturating_duration_since(self.now).min(SLEEP_MAX))
     }
@@ -272,14 +299,14 @@ impl<A: App> Reactor<A> {
     /// Signals and what other threads had to say.
     fn read_letters(&mut self) -> Flow {
         for _ in 0..mem::take(&mut self.drains_asked) {
-            self.driver.drain();
+            self.drain();
         }
         while let Some(answer) = self.jobs.poll_answer() {
             self.driver.handle_answer(answer);
         }
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
-                Letter::Drain => self.driver.drain(),
+                Letter::Drain => self.drain(),
                 Letter::Stop => return Flow::Exit,
                 Letter::Resolved(resolution) => {
                     let registry = self.poll.registry();
@@ -291,6 +318,11 @@ impl<A: App> Reactor<A> {
             }
         }
         Flow::Continue
+    }
+
+    fn drain(&mut self) {
+        self.phase = Phase::Stopping;
+        self.driver.drain();
     }
 
     /// Takes in who came, within the budget of a turn.
@@ -345,21 +377,4 @@ impl<A: App> Reactor<A> {
 
 const fn listener_token(index: usize) -> Token {
     Token(LISTENERS + index)
-}
-
-fn seed() -> io::Result<u64> {
-    random().map(u64::from_ne_bytes)
-}
-
-/// Bytes that nobody can guess.
-///
-/// # Errors
-/// The system has no randomness.
-pub fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system has no randomness"))?;
-    Ok(bytes)
 }

@@ -1,10 +1,12 @@
 //! From the words of the command line to a program that runs, or to one sentence why not.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
 
+use crate::logging::journal;
 use crate::{Error, nearest, output};
 
 /// The program started and could not go on.
@@ -35,7 +37,9 @@ pub fn run<T: FromArgs>(program: &str, body: impl FnOnce(T) -> Result<(), Error>
 }
 
 fn fail(program: &str, sentence: &str, code: u8) -> ExitCode {
-    output::complain(&format!("{program}: {sentence}"));
+    // The journal would take it for a remark otherwise.
+    let priority = if journal::is_behind(io::stderr()) { "<3>" } else { "" };
+    output::complain(&format!("{priority}{program}: {sentence}"));
     ExitCode::from(code)
 }
 

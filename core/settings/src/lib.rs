@@ -31,6 +31,7 @@ mod records;
 mod report;
 mod settings;
 pub mod value;
+mod version;
 
 pub use environment::{Environment, machine};
 pub use error::{Error, reason};
@@ -41,3 +42,4 @@ pub use named::NamedFile;
 pub use nearest::nearest;
 pub use records::Record;
 pub use settings::Settings;
+pub use version::version;

@@ -5,6 +5,7 @@
 //! so that the lines are written here and only its rules are used.
 
 mod access;
+pub(crate) mod journal;
 mod line;
 mod rules;
 
@@ -19,11 +20,14 @@ use simple_logger::SimpleLogger;
 
 use crate::output;
 
-/// Whether the level is coloured.
+/// Who reads the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Colour {
-    Level,
-    None,
+enum Reader {
+    /// A terminal: the level is coloured.
+    Terminal,
+    /// The journal of systemd, which knows the time itself and wants the level as a number.
+    Journal,
+    Other,
 }
 
 /// The HTTP client for AWS writes all bytes of its requests at level trace, keys and tokens among
@@ -32,7 +36,7 @@ const INDISCREET: &str = "ureq";
 
 struct Logger {
     rules: SimpleLogger,
-    colour: Colour,
+    reader: Reader,
     access: Option<access::Sink>,
 }
 
@@ -42,14 +46,26 @@ pub fn init(rules: &Rules, access: Option<&AccessLog>) {
     for (target, level) in &rules.targets {
         chosen = chosen.with_module_level(target, *level);
     }
-    // https://no-color.org: any value but the empty one.
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if io::stderr().is_terminal() && !refused { Colour::Level } else { Colour::None };
+    let reader = Reader::of_standard_error();
     let access_level = access.map_or(LevelFilter::Off, |_| LevelFilter::Info);
     let level_max = chosen.max_level().max(access_level);
-    let logger = Logger { rules: chosen, colour, access: access.map(AccessLog::sink) };
+    let logger = Logger { rules: chosen, reader, access: access.map(AccessLog::sink) };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level_max);
+    }
+}
+
+impl Reader {
+    fn of_standard_error() -> Self {
+        // https://no-color.org: any value but the empty one.
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if journal::is_behind(io::stderr()) {
+            Self::Journal
+        } else if io::stderr().is_terminal() && !refused {
+            Self::Terminal
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -75,7 +91,7 @@ impl Log for Logger {
         if let Some(sink) = self.sink(record.metadata()) {
             sink.put(now, record.args());
         } else if self.is_wanted(record.metadata()) {
-            output::complain(&line::line(record, now, self.colour));
+            output::complain(&line::line(record, now, self.reader));
         }
     }
 

@@ -172,6 +172,22 @@ fn help_and_version_go_to_standard_output() {
     }
 }
 
+/// The version stands in one place, and the commit in none: the build finds it.
+#[test]
+fn the_version_is_that_of_the_workspace_with_the_commit() {
+    let version = concat!("mesh ", env!("CARGO_PKG_VERSION"));
+    for words in [&["--version"][..], &["server", "--version"], &["demo", "--version"]] {
+        let output = run(words);
+        let said = text(&output.stdout).trim_end();
+        let rest = said.strip_prefix(version).unwrap_or_else(|| panic!("{words:?}: {said}"));
+        let is_commit = |commit: &str| {
+            (7..=12).contains(&commit.len()) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let commit = rest.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')'));
+        assert!(rest.is_empty() || commit.is_some_and(is_commit), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn flags_come_before_variables_before_the_file_before_defaults() {
     let yaml = TempFile::new("layers.yaml", "request-timeout: 3\nhead-timeout: 4\nmax-hosts: 5\n");

@@ -21,6 +21,7 @@ mod hostile_agent;
 mod hostile_ingress;
 mod interim;
 mod limits;
+mod notify;
 mod pages;
 mod peers;
 mod resilience;

@@ -1,5 +1,7 @@
 //! The rules of the house that no compiler knows: layers, sizes, and words.
 
+mod shipping;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,21 +1,34 @@
-//! One line of the log: `2026-03-01T12:00:00.000Z INFO  [mesh_ingress] message`.
+//! One line of the log: `2026-03-01T12:00:00.000Z INFO  [mesh_ingress] message`, or for the journal
+//! `<6>INFO  [mesh_ingress] message`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, Record};
 
-use super::Colour;
+use super::Reader;
 
 /// The line for a record, without its end.
-pub(super) fn line(record: &Record<'_>, now: SystemTime, colour: Colour) -> String {
-    let time = timestamp(now);
+pub(super) fn line(record: &Record<'_>, now: SystemTime, reader: Reader) -> String {
     let level = record.level();
-    let (on, off) = match colour {
-        Colour::Level => (colour_of(level), "\x1b[0m"),
-        Colour::None => ("", ""),
+    let head = match reader {
+        Reader::Terminal => {
+            format!("{} {}{level:<5}\x1b[0m", timestamp(now), colour_of(level))
+        }
+        Reader::Journal => format!("<{}>{level:<5}", priority_of(level)),
+        Reader::Other => format!("{} {level:<5}", timestamp(now)),
     };
     let message = printable(&record.args().to_string());
-    format!("{time} {on}{level:<5}{off} [{}] {message}", record.target())
+    format!("{head} [{}] {message}", record.target())
+}
+
+/// As syslog counts them, which `sd-daemon(3)` writes before a line.
+const fn priority_of(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
 }
 
 const fn colour_of(level: Level) -> &'static str {

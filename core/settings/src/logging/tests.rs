@@ -2,14 +2,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use log::{Level, Record};
 
-use super::Colour;
+use super::Reader;
 use super::line::line;
 
 fn at(seconds: u64, millis: u64) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis);
     let record =
         Record::builder().level(Level::Info).target("mesh").args(format_args!("hello")).build();
-    line(&record, now, Colour::None)
+    line(&record, now, Reader::Other)
 }
 
 #[test]
@@ -35,8 +35,24 @@ fn a_message_stays_on_its_line() {
         .target("mesh")
         .args(format_args!("a\r\nb \x1b[31m é"))
         .build();
-    let plain = line(&record, UNIX_EPOCH, Colour::None);
+    let plain = line(&record, UNIX_EPOCH, Reader::Other);
     assert!(plain.ends_with("WARN  [mesh] a\\r\\nb \\u{1b}[31m é"), "{plain}");
-    let coloured = line(&record, UNIX_EPOCH, Colour::Level);
+    let coloured = line(&record, UNIX_EPOCH, Reader::Terminal);
     assert!(coloured.contains("\x1b[33mWARN \x1b[0m [mesh]"), "{coloured}");
+}
+
+#[test]
+fn the_journal_gets_a_priority_and_no_time() {
+    let cases = [
+        (Level::Error, "<3>ERROR"),
+        (Level::Warn, "<4>WARN "),
+        (Level::Info, "<6>INFO "),
+        (Level::Debug, "<7>DEBUG"),
+        (Level::Trace, "<7>TRACE"),
+    ];
+    for (level, head) in cases {
+        let record =
+            Record::builder().level(level).target("mesh").args(format_args!("a\nb")).build();
+        assert_eq!(line(&record, UNIX_EPOCH, Reader::Journal), format!("{head} [mesh] a\\nb"));
+    }
 }

@@ -143,14 +143,15 @@ impl Drop for Process {
 }
 
 /// Keeps from a program what whoever runs the tests has set: settings of the mesh, their AWS
-/// account, their proxies, and the machine that is theirs: nobody asks EC2's metadata service. What
-/// the test itself sets for it stays.
+/// account, their proxies, their service manager, and the machine that is theirs: nobody asks EC2's
+/// metadata service. What the test itself sets for it stays.
 pub(crate) fn forget_surroundings(command: &mut Command) -> &mut Command {
     let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
     for (name, _) in std::env::vars_os().filter(|(name, _)| !own.contains(name)) {
         let upper = name.to_string_lossy().to_uppercase();
         let is_foreign = ["MESH_", "AWS_", "ECS_"].iter().any(|start| upper.starts_with(start));
-        if is_foreign || upper.ends_with("_PROXY") || upper == "RUST_LOG" {
+        let is_systemd = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM"].contains(&&*upper);
+        if is_foreign || is_systemd || upper.ends_with("_PROXY") || upper == "RUST_LOG" {
             command.env_remove(name);
         }
     }

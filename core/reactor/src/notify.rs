@@ -1,0 +1,170 @@
+//! What a service manager is told of this process: the protocol of `sd_notify(3)`, spoken without
+//! its library.
+//!
+//! Messages are datagrams of lines to the socket that `NOTIFY_SOCKET` names. The loop itself sends
+//! them, the signs of life among them, so that a loop that hangs falls silent and is started anew.
+//!
+//! ```text
+//!   READY=1 -----------------> STOPPING=1      once each, when the loop runs and when it drains
+//!      STATUS=... STATUS=...                   when the application's words change
+//!   WATCHDOG=1   WATCHDOG=1   WATCHDOG=1       twice per WATCHDOG_USEC
+//! ```
+//!
+//! Whoever started us without such a socket is told nothing.
+
+use std::fmt::Write;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+/// A service manager, and what it knows of us.
+#[derive(Debug)]
+pub struct ServiceManager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    known: Option<Phase>,
+    /// The application's words that it has.
+    status: String,
+    /// Those that it should have.
+    wanted: String,
+    status_due: Option<Instant>,
+    watchdog: Option<Watchdog>,
+    /// When to try again what could not be sent.
+    retry: Option<Instant>,
+    has_complained: bool,
+}
+
+/// Signs of life that are wanted.
+#[derive(Debug)]
+struct Watchdog {
+    every: Duration,
+    /// None before the first, which is due at once.
+    due: Option<Instant>,
+}
+
+/// How far the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Ready,
+    Stopping,
+}
+
+/// A manager that is busy empties its socket soon.
+const RETRY: Duration = Duration::from_millis(100);
+/// Between two STATUS, of which a thousand agents that register would cause as many.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+
+impl ServiceManager {
+    /// The manager that these variables name; none without `NOTIFY_SOCKET`. One that cannot be
+    /// reached is warned about: the process is of use without it.
+    pub fn find<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let name = variable("NOTIFY_SOCKET")?;
+        Self::named(name, variable)
+            .inspect_err(|error| warn!("no service manager at {name:?} (NOTIFY_SOCKET): {error}"))
+            .ok()
+    }
+
+    fn named<'a>(name: &str, variable: impl Fn(&str) -> Option<&'a str>) -> io::Result<Self> {
+        let address = address(name)?;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        let is_for_us =
+            variable("WATCHDOG_PID").is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+        let limit = variable("WATCHDOG_USEC")
+            .and_then(|limit| limit.parse().ok())
+            .filter(|limit| *limit > 0 && is_for_us);
+        Ok(Self {
+            socket,
+            address,
+            known: None,
+            status: String::new(),
+            wanted: String::new(),
+            status_due: None,
+            watchdog: limit
+                .map(|limit| Watchdog { every: Duration::from_micros(limit) / 2, due: None }),
+            retry: None,
+            has_complained: false,
+        })
+    }
+
+    /// Sends what the manager does not know yet and what is due. `status` writes the application's
+    /// words.
+    pub(crate) fn tell(&mut self, phase: Phase, status: impl FnOnce(&mut String), now: Instant) {
+        self.wanted.clear();
+        status(&mut self.wanted);
+        if self.retry.is_some_and(|retry| now < retry) {
+            return;
+        }
+        let is_news = self.known != Some(phase);
+        let has_words =
+            self.wanted != self.status && (is_news || self.status_due.is_none_or(|due| due <= now));
+        let is_due = self.watchdog.as_ref().is_some_and(|watchdog| watchdog.is_due(now));
+        if !is_news && !has_words && !is_due {
+            return;
+        }
+        let mut message = String::new();
+        if is_news {
+            message.push_str(match phase {
+                Phase::Ready => "READY=1\n",
+                Phase::Stopping => "STOPPING=1\n",
+            });
+        }
+        if has_words {
+            let _ = writeln!(message, "STATUS={}", self.wanted);
+        }
+        if is_due {
+            message.push_str("WATCHDOG=1\n");
+        }
+        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
+            return self.failed(&error, now);
+        }
+        self.retry = None;
+        self.known = Some(phase);
+        if has_words {
+            self.status.clone_from(&self.wanted);
+            self.status_due = Some(now + STATUS_PAUSE);
+        }
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|_| is_due) {
+            watchdog.due = Some(now + watchdog.every);
+        }
+    }
+
+    /// When [`Self::tell`] has something to send although nothing happened.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let words = self.status_due.filter(|_| self.wanted != self.status);
+        let watchdog = self.watchdog.as_ref().and_then(|watchdog| watchdog.due);
+        // What failed was due already; nothing else can be sent before it.
+        self.retry.or_else(|| words.into_iter().chain(watchdog).min())
+    }
+
+    fn failed(&mut self, error: &io::Error, now: Instant) {
+        self.retry = Some(now + RETRY);
+        if error.kind() != ErrorKind::WouldBlock && !self.has_complained {
+            self.has_complained = true;
+            warn!("cannot tell the service manager how this process is: {error}");
+        }
+    }
+}
+
+impl Watchdog {
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+}
+
+/// A path, or behind an `@` a name that is in no file system.
+fn address(name: &str) -> io::Result<SocketAddr> {
+    match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None if name.starts_with('/') => SocketAddr::from_pathname(name),
+        None => {
+            Err(io::Error::new(ErrorKind::Unsupported, "neither a path nor a name behind an @"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

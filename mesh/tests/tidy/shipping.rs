@@ -1,0 +1,153 @@
+//! What is shipped beside the programs: documents, units, and an example for ECS.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{read, root};
+
+/// Every file below the root with that ending that is ours.
+fn files(extension: &str) -> Vec<PathBuf> {
+    const FOREIGN: [&str; 4] = [".git", "node_modules", "target", "cdk.out"];
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder of the project").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && !FOREIGN.iter().any(|foreign| name == *foreign) {
+                walk(&path, extension, found);
+            } else if !is_folder && path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), extension, &mut found);
+    found.sort();
+    found
+}
+
+/// The anchors that a renderer makes of a document's headings.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = outside_of_blocks(document).filter(|line| line.starts_with('#'));
+    headings
+        .map(|heading| {
+            let text = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+fn outside_of_blocks(document: &str) -> impl Iterator<Item = &str> {
+    let mut is_block = false;
+    document.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_block ^= is_fence;
+        !is_block && !is_fence
+    })
+}
+
+#[test]
+fn every_link_in_a_document_leads_somewhere() {
+    let mut dead = Vec::new();
+    for path in files("md") {
+        let text = read(&path);
+        // Links may be broken across lines in their text, not in their target.
+        for line in outside_of_blocks(&text) {
+            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                if target.contains("://") || target.starts_with("mailto:") {
+                    continue;
+                }
+                let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+                let folder = path.parent().expect("a file is in a folder");
+                let file = if file.is_empty() { path.clone() } else { folder.join(file) };
+                let is_document = file.extension().is_some_and(|extension| extension == "md");
+                let leads_there = file.exists()
+                    && (anchor.is_empty()
+                        || !is_document
+                        || anchors(&read(&file)).contains(anchor));
+                if !leads_there {
+                    dead.push(format!("{}: {target}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+/// A variable that no flag has would be a warning at best.
+fn assert_documented(variable: &str, place: &str) {
+    let documented = read("docs/configuration.md");
+    let flag = variable.trim_start_matches("MESH_").to_lowercase().replace('_', "-");
+    assert!(
+        documented.contains(&format!("| `--{flag}` |"))
+            || documented.contains(&format!("`{variable}`")),
+        "{place}: {variable}"
+    );
+}
+
+#[test]
+fn templates_of_settings_name_settings_that_exist() {
+    for name in ["systemd/agent.env", "systemd/ingress.env"] {
+        for line in read(name).lines() {
+            if let Some((variable, _)) = line.trim_start_matches('#').split_once('=')
+                && variable.starts_with("MESH_")
+            {
+                assert_documented(variable, name);
+            }
+        }
+    }
+}
+
+#[test]
+fn units_leave_time_for_the_drain_and_name_programs_that_exist() {
+    let cases = [
+        ("mesh-agent", "/usr/local/bin/mesh-agent", 30),
+        ("mesh-ingress", "/usr/local/bin/mesh server", 25),
+    ];
+    for (name, program, drain) in cases {
+        let unit = read(format!("systemd/{name}.service"));
+        let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        assert_eq!(value("ExecStart="), program);
+        assert_eq!(value("Type="), "notify");
+        let stop: u32 = value("TimeoutStopSec=").trim_end_matches('s').parse().unwrap();
+        assert!(stop > drain, "{name}");
+    }
+}
+
+#[test]
+fn the_example_for_ecs_is_a_task_that_ecs_anywhere_runs() {
+    let task: Value = serde_json::from_str(&read("docs/ecs/task-definition.json")).unwrap();
+    assert_eq!(task["requiresCompatibilities"][0], "EXTERNAL");
+    // ECS Anywhere knows no awsvpc.
+    assert_eq!(task["networkMode"], "bridge");
+    assert!(task["taskRoleArn"].as_str().unwrap().contains(":role/"));
+    let containers = task["containerDefinitions"].as_array().unwrap();
+    let named = |name: &str| containers.iter().find(|found| found["name"] == name).unwrap();
+    let (service, agent) = (named("service"), named("mesh-agent"));
+    for container in containers {
+        assert_eq!(container["essential"], true);
+        assert!(container["memory"].is_number() && container["image"].is_string());
+        // A tag that moves makes a rollback none.
+        assert!(!container["image"].as_str().unwrap().ends_with(":latest"));
+    }
+    assert_eq!(agent["command"][0], "client");
+    assert_eq!(agent["links"][0], "service");
+    assert_eq!(agent["dependsOn"][0]["containerName"], "service");
+    // The agent drains for 30 s, and the service outlives it.
+    let stop = |container: &Value| container["stopTimeout"].as_u64().unwrap();
+    assert!(stop(agent) > 30 && stop(service) > stop(agent) && stop(service) <= 120);
+    let environment = agent["environment"].as_array().unwrap();
+    for variable in environment {
+        assert_documented(variable["name"].as_str().unwrap(), "docs/ecs/task-definition.json");
+    }
+    let value = |name: &str| {
+        let found = environment.iter().find(|variable| variable["name"] == name).unwrap();
+        found["value"].as_str().unwrap().to_owned()
+    };
+    assert!(value("MESH_LOCAL_ENDPOINT").starts_with("http://service:"), "by its link");
+    assert!(value("MESH_INGRESS_ENDPOINT").starts_with("wss://"));
+    assert!(!value("MESH_HOST").is_empty());
+}

@@ -1,0 +1,262 @@
+#!/usr/bin/env bash
+# Tries install.sh in a temporary root, with programs and a systemctl that only pretend.
+set -uo pipefail
+here=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# dash, busybox sh or bash: any of them has to do.
+shell=${SHELL_UNDER_TEST:-sh}
+failures=0
+out=''
+
+# --- What the tests are made of ------------------------------------------------------------------
+
+# A root of its own, with systemd in it.
+fresh() {
+    echo "- $*"
+    root=$work/root
+    rm -rf "$root" "$work/calls" "$work/broken"
+    mkdir -p "$root/run/systemd/system"
+    : >"$work/calls"
+}
+
+# release VERSION PROGRAM: a program that says its version, in folder $work/VERSION, and its sums.
+release() {
+    mkdir -p "$work/$1"
+    printf '#!/bin/sh\necho "%s %s"\n' "$2" "$1" >"$work/$1/$2"
+    chmod +x "$work/$1/$2"
+    (cd "$work/$1" && sha256sum "$2" >SHA256SUMS)
+}
+
+# run STATUS ARGUMENTS...: install.sh in that root must end with this status.
+run() {
+    local expected=$1 status=0
+    shift
+    out=$(PATH="$work/bin:$PATH" CALLS="$work/calls" BROKEN="$work/broken" \
+        "$shell" "$here/install.sh" "$@" --root "$root" 2>&1) || status=$?
+    [ "$status" = "$expected" ] || blame "status $status instead of $expected: install.sh $*" "$out"
+}
+
+blame() {
+    failures=$((failures + 1))
+    printf 'FAILED: %s\n' "$@" >&2
+}
+
+says() { grep -qF -- "$1" <<<"$out" || blame "it does not say \"$1\"" "$out"; }
+called() { grep -qxF -- "$1" "$work/calls" || blame "no call \"$1\"" "$(cat "$work/calls")"; }
+not_called() { ! grep -q -- "$1" "$work/calls" || blame "a call \"$1\"" "$(cat "$work/calls")"; }
+is_there() { [ -e "$root/$1" ] || blame "$1 is not there"; }
+is_gone() { [ ! -e "$root/$1" ] || blame "$1 is there"; }
+has_version() {
+    [ "$("$root/usr/local/bin/$1" --version)" = "$1 $2" ] || blame "$1 is not of version $2"
+}
+mode_of() { [ "$(stat -c %a "$root/$1")" = "$2" ] || blame "$1 has not the mode $2"; }
+
+mkdir -p "$work/bin"
+# Notes its words. A restart fails as often as $BROKEN has lines.
+cat >"$work/bin/systemctl" <<'FAKE'
+#!/bin/sh
+printf '%s\n' "$*" >>"$CALLS"
+case $1 in
+    --version) echo "systemd ${SYSTEMD:-252} (252.1)" ;;
+    is-active) [ "$2" = --quiet ] || echo "${STATE:-active}"; [ "${STATE:-active}" = active ] ;;
+    is-enabled) echo enabled ;;
+    show) echo 'registered, tunnels: 1 of 1, service: healthy' ;;
+    restart | start)
+        if [ -s "$BROKEN" ]; then
+            sed -i 1d "$BROKEN"
+            exit 1
+        fi
+        ;;
+esac
+FAKE
+# Fetches from a folder, and notes how it was asked to.
+cat >"$work/bin/curl" <<'FAKE'
+#!/bin/sh
+printf 'curl %s\n' "$*" >>"$CALLS"
+while [ $# -gt 1 ]; do
+    [ "$1" != --output ] || target=$2
+    shift
+done
+file=${1##*/}
+cp "${CALLS%/calls}/1.0.0/${file%%\?*}" "$target"
+FAKE
+chmod +x "$work/bin/systemctl" "$work/bin/curl"
+
+release 1.0.0 mesh-agent
+release 2.0.0 mesh-agent
+release 3.0.0 mesh
+agent1=(--from "$work/1.0.0/mesh-agent" --sums "$work/1.0.0/SHA256SUMS")
+agent2=(--from "$work/2.0.0/mesh-agent" --sums "$work/2.0.0/SHA256SUMS")
+unit=etc/systemd/system/mesh-agent.service
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+fresh 'an agent without settings is installed, enabled and not started'
+run 0 install "${agent1[@]}"
+has_version mesh-agent 1.0.0
+is_there "$unit"
+mode_of usr/local/bin/mesh-agent 755
+mode_of etc/mesh/agent.env 600
+called daemon-reload
+called 'enable --quiet mesh-agent'
+not_called '^start'
+says 'it has no settings yet'
+is_gone "$unit.d"
+
+fresh 'with settings it is started, and a second time changes nothing'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+called 'start mesh-agent'
+before=$(cd "$root" && find . -type f -newermt '1970-01-01' -exec stat -c '%n %Y %i' {} + | sort)
+: >"$work/calls"
+run 0 install "${agent1[@]}"
+says 'is there already'
+says 'nothing has changed'
+not_called '^restart'
+after=$(cd "$root" && find . -type f -exec stat -c '%n %Y %i' {} + | sort)
+[ "$before" = "$after" ] || blame 'files have changed'
+[ "$(cat "$root/etc/mesh/agent.env")" = MESH_HOST=a.example.com ] || blame 'settings have changed'
+
+echo '- an upgrade restarts and keeps the old program'
+run 0 upgrade "${agent2[@]}"
+has_version mesh-agent 2.0.0
+[ "$("$root/usr/local/bin/mesh-agent.previous" --version)" = 'mesh-agent 1.0.0' ] ||
+    blame 'the old program is not kept'
+called 'restart mesh-agent'
+run 0 status
+says 'installed: mesh-agent 2.0.0'
+says 'kept:      mesh-agent 1.0.0'
+says 'registered, tunnels: 1 of 1'
+
+echo '- a rollback goes back, and another one forth again'
+run 0 rollback
+has_version mesh-agent 1.0.0
+run 0 rollback
+has_version mesh-agent 2.0.0
+
+fresh 'a new program that does not start gives way to the old one and its unit'
+mkdir -p "$root/etc/mesh" "$work/units"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+cp -r "$here/systemd/." "$work/units"
+echo '# newer' >>"$work/units/mesh-agent.service"
+echo fail >"$work/broken"
+run 1 upgrade "${agent2[@]}" --units "$work/units"
+says 'did not start, and mesh-agent 1.0.0 runs again'
+has_version mesh-agent 1.0.0
+cmp -s "$root/$unit" "$here/systemd/mesh-agent.service" || blame 'the newer unit is still there'
+
+fresh 'nothing is installed without the right checksum'
+run 2 install --from "$work/1.0.0/mesh-agent"
+says '--sums is missing'
+run 1 install --from "$work/1.0.0/mesh-agent" --sums "$work/3.0.0/SHA256SUMS"
+says 'does not name mesh-agent'
+run 1 install --from "$work/1.0.0/mesh-agent" --sums "$work/2.0.0/SHA256SUMS"
+says 'nothing was changed'
+echo 'short  mesh-agent' >"$work/sums"
+run 1 install --from "$work/1.0.0/mesh-agent" --sums "$work/sums"
+cat "$work/1.0.0/SHA256SUMS" "$work/2.0.0/SHA256SUMS" >"$work/sums"
+run 1 install --from "$work/1.0.0/mesh-agent" --sums "$work/sums"
+is_gone usr/local/bin/mesh-agent
+is_gone "$unit"
+[ ! -s "$work/calls" ] || blame 'systemctl was called' "$(cat "$work/calls")"
+
+fresh 'a URL is fetched by https and by nothing else'
+run 0 install --from https://releases.example.com/v1/mesh-agent?x=1 \
+    --sums https://releases.example.com/v1/SHA256SUMS --units "$here/systemd"
+has_version mesh-agent 1.0.0
+grep -q -- '--proto =https' "$work/calls" || blame 'curl may be led elsewhere'
+run 1 install --from http://releases.example.com/mesh-agent --sums "$work/1.0.0/SHA256SUMS"
+says 'give an https:// URL or a file'
+
+fresh 'an archive brings its units along'
+mkdir -p "$work/archive/anywhere-mesh-1.0.0"
+cp "$work/1.0.0/mesh-agent" "$work/archive/anywhere-mesh-1.0.0/"
+cp -r "$here/systemd" "$work/archive/anywhere-mesh-1.0.0/"
+echo '# of the archive' >>"$work/archive/anywhere-mesh-1.0.0/systemd/mesh-agent.service"
+tar -czf "$work/mesh.tar.gz" -C "$work/archive" anywhere-mesh-1.0.0
+(cd "$work" && sha256sum mesh.tar.gz >SUMS)
+run 0 install --from "$work/mesh.tar.gz" --sums "$work/SUMS" --drop-in ssm-credentials
+has_version mesh-agent 1.0.0
+grep -q '# of the archive' "$root/$unit" || blame 'the unit is another one'
+is_there "$unit.d/ssm-credentials.conf"
+is_gone "$unit.d/backoff.conf"
+run 1 install "${agent1[@]}" --drop-in nonsense
+says 'there is no nonsense.conf'
+
+fresh 'a systemd that knows growing waits gets them'
+SYSTEMD=257 run 0 install "${agent1[@]}"
+is_there "$unit.d/backoff.conf"
+
+fresh 'the ingress has a unit of its own, and starts without settings'
+run 0 install --program mesh --from "$work/3.0.0/mesh" --sums "$work/3.0.0/SHA256SUMS"
+is_there etc/systemd/system/mesh-ingress.service
+is_there etc/mesh/ingress.env
+called 'start mesh-ingress'
+
+fresh 'a program that is another one, or for another machine, is not taken'
+run 1 install --program mesh "${agent1[@]}"
+says 'mesh-agent is not mesh'
+printf '\177ELF' >"$work/1.0.0/broken"
+(cd "$work/1.0.0" && sha256sum broken >SUMS)
+run 1 install --from "$work/1.0.0/broken" --sums "$work/1.0.0/SUMS"
+says 'does not run on this machine'
+is_gone usr/local/bin/mesh-agent
+
+fresh 'without systemd the program is installed, and a sentence says how to go on'
+rm -r "$root/run"
+run 0 install "${agent1[@]}"
+has_version mesh-agent 1.0.0
+says 'systemd does not run here'
+is_gone etc/systemd
+not_called .
+run 3 status
+
+fresh 'uninstalling stops, removes, keeps settings, and can be repeated'
+run 0 install "${agent1[@]}" --drop-in token
+mkdir -p "$root/$unit.d"
+echo '[Service]' >"$root/$unit.d/override.conf"
+run 0 uninstall
+called 'disable --quiet --now mesh-agent'
+is_gone usr/local/bin/mesh-agent
+is_gone "$unit"
+is_gone "$unit.d/token.conf"
+is_there "$unit.d/override.conf"
+is_there etc/mesh/agent.env
+run 4 status
+run 0 uninstall
+says 'is not installed'
+run 0 uninstall --purge
+is_gone "$unit.d"
+is_gone etc/mesh
+
+fresh 'nothing is started with --no-start'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}" --no-start
+not_called '^start'
+not_called '^restart'
+
+fresh 'mistakes are named'
+run 2
+says 'a command is missing'
+run 2 instal
+says '"instal" is neither a command nor an option'
+run 2 install --from ''
+says '--from needs a value'
+run 2 install --program nginx
+says 'give mesh-agent or mesh'
+run 1 upgrade "${agent1[@]}"
+says 'install it first'
+run 1 rollback
+says 'to go back to'
+run 1 install --from "$work/nowhere" --sums "$work/1.0.0/SHA256SUMS"
+says 'there is no file'
+
+if [ "$failures" != 0 ]; then
+    echo "$failures failures" >&2
+    exit 1
+fi
+echo 'install.sh does what it should'
