@@ -176,7 +176,7 @@ fn the_readme_shows_the_two_commands() {
 #[test]
 fn every_flag_is_documented() {
     let documented = read("docs/configuration.md");
-    for command in ["server", "client", "demo"] {
+    for command in ["server", "client", "demo", "health"] {
         let help = std::process::Command::new(env!("CARGO_BIN_EXE_mesh"))
             .args([command, "--help"])
             .output()
