@@ -5,6 +5,7 @@ use mesh_agent::args::ClientArgs;
 use mesh_settings::Error;
 
 use crate::demo::DemoArgs;
+use crate::health::HealthArgs;
 use crate::server::ServerArgs;
 
 /// Anywhere Mesh brings HTTP requests from a load balancer to services on machines that nothing
@@ -42,18 +43,22 @@ pub(crate) enum Command {
     Client(ClientArgs),
     /// Both, with a service, to look at.
     Demo(DemoArgs),
+    /// A question to an ingress.
+    Health(HealthArgs),
 }
 
 impl Mesh {
     /// The command, with the flags before it as if they were typed behind it. Those behind it win.
     pub(crate) fn with_shared_flags(self) -> Result<Command, Error> {
         let mut command = self.command.ok_or_else(|| {
-            Error::new("a command is missing; give server, client or demo; see mesh --help")
+            Error::new("a command is missing; give server, client, demo or health; see mesh --help")
         })?;
         let (level, verbose) = match &mut command {
             Command::Server(args) => (&mut args.log_level, &mut args.verbose),
             Command::Client(args) => (&mut args.log_level, &mut args.verbose),
             Command::Demo(args) => (&mut args.log_level, &mut args.verbose),
+            // It has no log.
+            Command::Health(_) => return Ok(command),
         };
         *verbose |= self.verbose;
         if level.is_none() {

@@ -1,10 +1,11 @@
-//! The mesh command: server, client and demo.
+//! The mesh command: server, client, demo and health.
 //!
 //! This crate reads settings and connects the applications to the shell; it has no rules of its
 //! own. `client` is in [`mesh_agent::args`], which the small agent binary shares.
 
 mod args;
 mod demo;
+mod health;
 mod server;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn dispatch(mesh: Mesh) -> Result<(), Error> {
         Command::Server(args) => server::start(args),
         Command::Client(args) => mesh_agent::args::start(args),
         Command::Demo(args) => demo::start(args),
+        Command::Health(args) => health::start(args),
     }
 }
 

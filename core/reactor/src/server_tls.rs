@@ -17,6 +17,9 @@ use crate::{CaError, TlsIdentity};
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     current: Current<ServerConfig>,
+    /// Behind a pointer that only the constructors take, so that a program without a server, the
+    /// small agent, comes out without rustls's server.
+    open: fn(Arc<ServerConfig>) -> Result<TlsFilter, rustls::Error>,
 }
 
 impl ServerTls {
@@ -33,7 +36,7 @@ impl ServerTls {
         if let Ok(ticketer) = Ticketer::new() {
             config.ticketer = ticketer;
         }
-        Self { current: Current::new(config) }
+        Self { current: Current::new(config), open }
     }
 
     /// Lets only those in who have a certificate of these authorities, in PEM, for clients.
@@ -51,7 +54,7 @@ impl ServerTls {
         let verifier = verifier.build().map_err(|_| CaError::NoCertificate)?;
         let mut config = config(identity, provider, verifier);
         config.send_tls13_tickets = 0;
-        Ok(Self { current: Current::new(config) })
+        Ok(Self { current: Current::new(config), open })
     }
 
     /// Does from now on for whoever connects what `other` does. Connections go on as they are; old
@@ -62,8 +65,12 @@ impl ServerTls {
 
     /// Our end of a new session.
     pub(crate) fn session(&self) -> Result<TlsFilter, rustls::Error> {
-        ServerConnection::new(self.current.get()).map(TlsFilter::new)
+        (self.open)(self.current.get())
     }
+}
+
+fn open(config: Arc<ServerConfig>) -> Result<TlsFilter, rustls::Error> {
+    ServerConnection::new(config).map(TlsFilter::new)
 }
 
 fn config(

@@ -1,5 +1,7 @@
 //! The real binary and what it says to its user.
 
+mod health;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -59,10 +61,10 @@ fn check(cases: &[(&[&str], &str)]) {
 #[test]
 fn a_wrong_command_line_ends_with_one_sentence_at_once() {
     check(&[
-        (&[], "mesh: a command is missing; give server, client or demo; see mesh --help"),
+        (&[], "mesh: a command is missing; give server, client, demo or health; see mesh --help"),
         (
             &["serve"],
-            "mesh: \"serve\" is not a command; give server, client or demo; see mesh --help",
+            "mesh: \"serve\" is not a command; give server, client, demo or health; see mesh --help",
         ),
         (
             &["server", "--alb-prot", "1"],
@@ -154,7 +156,7 @@ fn files_and_ports_that_cannot_be_had_are_named_with_the_reason() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--version"], "mesh 0"),
         (&["server", "--version"], "mesh 0"),
         (&["--help"], "Usage: mesh [<options>] <command>"),
@@ -162,6 +164,8 @@ fn help_and_version_go_to_standard_output() {
         (&["server", "--help"], "Usage: mesh server"),
         (&["client", "--help"], "Usage: mesh client"),
         (&["demo", "--help"], "Usage: mesh demo"),
+        (&["health", "--version"], "mesh 0"),
+        (&["health", "--help"], "Usage: mesh health"),
     ];
     for (words, expected) in cases {
         let output = run(words);

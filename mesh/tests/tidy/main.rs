@@ -230,7 +230,7 @@ fn the_templates_have_every_setting_with_its_default() {
 #[test]
 fn every_flag_is_documented() {
     let documented = read("docs/configuration.md");
-    for command in ["server", "client", "demo"] {
+    for command in ["server", "client", "demo", "health"] {
         let help = std::process::Command::new(env!("CARGO_BIN_EXE_mesh"))
             .args([command, "--help"])
             .output()

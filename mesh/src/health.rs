@@ -1,0 +1,144 @@
+//! `mesh health`: asks an ingress how it is, for containers that have nothing but this program.
+//!
+//! Everything happens on a thread that nobody waits for longer than the timeout, looking the name
+//! up included: the program's end is its end.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use argh::FromArgs;
+use mesh_protocol::http1::scan::{HeadScan, Kind};
+use mesh_protocol::http1::{ResponseHead, Storage};
+use mesh_settings::value::{self, Url};
+use mesh_settings::{Environment, Error, output, reason};
+
+/// Ask an ingress how it is: exit with 0 when it answers 200, and with 1 and one sentence when it
+/// does not.
+#[derive(Debug, FromArgs)]
+#[argh(
+    subcommand,
+    name = "health",
+    usage = "[<options>]",
+    note = "An agent has no port; the ingress knows how its service is: /debug/services."
+)]
+pub(crate) struct HealthArgs {
+    /// an http:// URL [default: http://127.0.0.1:8081/health, with the port of MESH_HEALTH_PORT if
+    /// that is set]
+    #[argh(option)]
+    url: Option<String>,
+    /// seconds that it may take altogether, 0.1 to 300 [default: 2]
+    #[argh(option)]
+    timeout: Option<String>,
+    /// print the version, and exit
+    #[argh(switch)]
+    version: bool,
+}
+
+/// The default, and an example for complaints.
+const EXAMPLE: &str = "http://127.0.0.1:8081/health";
+/// Whoever asks is on the same machine, and asks again soon.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// The status is all that is wanted. The rest of the head has to fit in here, the body need not.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Asks once.
+pub(crate) fn start(args: HealthArgs) -> Result<(), Error> {
+    if args.version {
+        crate::version();
+        return Ok(());
+    }
+    let text = args.url.unwrap_or_else(default_url);
+    let named = |flag, complaint| Error::new(format!("{flag}: {complaint}"));
+    let url =
+        value::url(&text, &["http"], EXAMPLE).map_err(|complaint| named("--url", complaint))?;
+    let timeout = match &args.timeout {
+        Some(text) => timeout(text).map_err(|complaint| named("--timeout", complaint))?,
+        None => TIMEOUT,
+    };
+    match status_within(url, timeout) {
+        Ok(200) => {
+            output::say("healthy");
+            Ok(())
+        }
+        Ok(status) => Err(Error::new(format!("{text} answers {status}, not 200"))),
+        Err(sentence) => Err(Error::new(format!("{text}: {sentence}"))),
+    }
+}
+
+/// Where an ingress in the same environment answers.
+fn default_url() -> String {
+    match Environment::of_process().get("MESH_HEALTH_PORT") {
+        Some(port) => format!("http://127.0.0.1:{port}/health"),
+        None => EXAMPLE.to_owned(),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = value::seconds(text)?;
+    if (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout) {
+        return Ok(timeout);
+    }
+    let [min, max] = [TIMEOUT_MIN, TIMEOUT_MAX].map(|bound| value::show_seconds(&bound));
+    Err(format!("{text:?} must be from {min} to {max} seconds"))
+}
+
+fn status_within(url: Url, timeout: Duration) -> Result<u16, String> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody may be there any more to take the answer.
+    let ask = move || drop(sender.send(status(&url)));
+    Builder::new()
+        .name("health".to_owned())
+        .spawn(ask)
+        .map_err(|error| format!("cannot start a thread: {}", reason(&error)))?;
+    match receiver.recv_timeout(timeout) {
+        Ok(answer) => answer,
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("no answer within {} seconds", value::show_seconds(&timeout)))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err("the question was lost".to_owned()),
+    }
+}
+
+/// The status of the answer to one GET.
+fn status(url: &Url) -> Result<u16, String> {
+    let mut stream = connect(url).map_err(|error| reason(&error))?;
+    stream.write_all(request(url).as_bytes()).map_err(|error| reason(&error))?;
+    let mut scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
+    let (mut bytes, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        let nonsense = |error| format!("the answer is no HTTP: {error}");
+        if let Some(length) = scan.poll(&bytes).map_err(nonsense)? {
+            let mut storage = Storage::new();
+            let head = ResponseHead::parse(&bytes[..length], &mut storage).map_err(nonsense)?;
+            return Ok(head.status);
+        }
+        match stream.read(&mut piece) {
+            Ok(0) => return Err("closed before the end of the answer's head".to_owned()),
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(reason(&error)),
+        }
+    }
+}
+
+/// To the first address that answers; a name such as localhost may have several.
+fn connect(url: &Url) -> io::Result<TcpStream> {
+    let addresses = (url.host.as_str(), url.port.unwrap_or(80)).to_socket_addrs()?;
+    TcpStream::connect(&*addresses.collect::<Vec<_>>())
+}
+
+fn request(url: &Url) -> String {
+    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    let port = url.port.map_or_else(String::new, |port| format!(":{port}"));
+    format!(
+        "GET {} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: mesh/{} (health check)\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n",
+        url.path,
+        env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,111 @@
+//! `mesh health`, before servers that are well, ill, slow, or no servers at all.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use super::{Program, check, mesh, run, text};
+
+/// Answers every connection with these bytes, and leaves it open.
+fn server(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_healthy_ingress_is_found_by_url_and_by_the_port_in_the_environment() {
+    let mut ingress = Program::start();
+    let address = loop {
+        if let (name, address) = ingress.listening()
+            && name == "health"
+        {
+            break address;
+        }
+    };
+    let localhost = format!("http://localhost:{}/health", address.port());
+    for url in [format!("http://{address}/health"), format!("http://{address}/ready"), localhost] {
+        let output = run(&["--verbose", "health", "--url", &url]);
+        assert!(output.status.success(), "{url}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "healthy\n");
+    }
+    let port = address.port().to_string();
+    let output = mesh(&["health"]).env("MESH_HEALTH_PORT", port).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_answer_counts_as_soon_as_its_head_is_there() {
+    let address = server(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    let output = run(&["health", "--url", &format!("http://{address}")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_is_not_well_is_said_in_one_sentence() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let large: &[u8] = Box::leak(
+        [b"HTTP/1.1 200 OK\r\nA: ".as_slice(), &[b'a'; 9000], b"\r\n\r\n"]
+            .concat()
+            .into_boxed_slice(),
+    );
+    let cases: [(SocketAddr, &str); 6] = [
+        (free, ": connection refused"),
+        (server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), " answers 503, not 200"),
+        (server(b"HTTP/1.1 204 No Content\r\n\r\n"), " answers 204, not 200"),
+        (server(b"SSH-2.0-mesh\r\n"), ": the answer is no HTTP: "),
+        (server(b"HTTP/1.1 200 OK\nA: b\n\n"), ": the answer is no HTTP: "),
+        (server(large), ": the answer is no HTTP: "),
+    ];
+    for (address, expected) in cases {
+        let output = run(&["health", "--url", &format!("http://{address}/health")]);
+        assert_eq!(output.status.code(), Some(1), "{expected}");
+        let sentence = text(&output.stderr);
+        let expected = format!("mesh: http://{address}/health{expected}");
+        assert!(sentence.starts_with(&expected), "{sentence} is not {expected}");
+        assert_eq!(sentence.lines().count(), 1);
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn nobody_waits_longer_than_the_timeout() {
+    // Bytes that never become a head, and a peer that says nothing.
+    for answer in [b"HTTP/1.1 200 OK\r\n".as_slice(), b""] {
+        let url = format!("http://{}/health", server(answer));
+        let begin = Instant::now();
+        check(&[(
+            &["health", "--timeout", "200ms", "--url", &url],
+            &format!("mesh: {url}: no answer within 0.2 seconds"),
+        )]);
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_wrong_question_is_not_asked() {
+    check(&[
+        (
+            &["health", "--url", "https://localhost/health"],
+            "mesh: --url: \"https://localhost/health\" must begin with http://; give for example \
+             http://127.0.0.1:8081/health",
+        ),
+        (
+            &["health", "--timeout", "0.01"],
+            "mesh: --timeout: \"0.01\" must be from 0.1 to 300 seconds",
+        ),
+        (
+            &["health", "8081"],
+            "mesh: \"8081\" stands alone; a value needs its flag before it; see mesh health --help",
+        ),
+    ]);
+}
