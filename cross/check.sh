@@ -196,6 +196,7 @@ if [ -x "$mesh" ]; then
 fi
 skipped=
 for program in "${programs[@]}"; do
+    case $program in *"-$version-"*) ;; *) fail "$program is not of version $version" ;; esac
     target=${program##*"-$version-"}
     if ! run=$(runner "$target"); then
         skipped="$skipped $program"
