@@ -15,6 +15,7 @@ Without targets: x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unkn
   --without-aws   leave out proofs of identity by AWS; the names then say so
   --output DIR    write here instead of dist/
   --with-cross    use cross, which needs a container engine, and nothing else
+  --prepare       only get what is needed to build the targets
   --help          print this, and exit
 
 Of each target these are tried, and the first that can be had is used:
@@ -36,6 +37,7 @@ targets=()
 output=dist
 with_cross=
 without_aws=
+prepare=
 while [ $# -gt 0 ]; do
     case $1 in
     --program | --output)
@@ -45,6 +47,7 @@ while [ $# -gt 0 ]; do
         ;;
     --without-aws) without_aws=1 ;;
     --with-cross) with_cross=1 ;;
+    --prepare) prepare=1 ;;
     --help)
         usage
         exit
@@ -81,6 +84,7 @@ in_capitals() { tr 'a-z-' 'A-Z_' <<<"$1"; }
 remapped() {
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} folder
     local flags=("--remap-path-prefix=$root=/mesh" "--remap-path-prefix=$cargo_home=/cargo")
+    [ -z "$with_cross" ] || flags+=(--remap-path-prefix=/project=/mesh)
     for folder in "$cargo_home"/registry/src/*/; do
         flags+=("--remap-path-prefix=${folder%/}=/cargo")
     done
@@ -92,69 +96,79 @@ remapped() {
 # The small program is for small hosts, and is made small.
 profile_of() { if [ "$1" = mesh-agent ]; then echo edge; else echo release; fi; }
 
-# build TARGET WORDS...: every program with `WORDS build`, in the environment that is set.
 build() {
-    local target=$1 program options profile name
-    shift
-    for program in "${programs[@]}"; do
-        profile=$(profile_of "$program")
-        options=(--locked --target "$target" --profile "$profile" -p "$program" --bin "$program")
-        name=$program
-        if [ -n "$without_aws" ] && [ "$program" != test-app ]; then
-            options+=(--no-default-features)
-            name=$program-without-aws
-        fi
-        "$@" build "${options[@]}" || return 1
-        install -m 755 "$target_dir/$target/$profile/$program" "$output/$name-$version-$target"
-    done
+    local target=$1 program=$2 profile options name=$2
+    profile=$(profile_of "$program")
+    options=(--locked --target "$target" --profile "$profile" -p "$program" --bin "$program")
+    if [ -n "$without_aws" ] && [ "$program" != test-app ]; then
+        options+=(--no-default-features)
+        name=$program-without-aws
+    fi
+    "$cargo" build "${options[@]}"
+    install -m 755 "$target_dir/$target/$profile/$program" "$output/$name-$version-$target"
 }
 
-build_by_cross() {
-    command -v cross >/dev/null || die 'cross is not installed; see https://github.com/cross-rs/cross'
-    command -v docker >/dev/null || command -v podman >/dev/null ||
-        die 'cross needs docker or podman, and neither is installed'
-    say "$1: by cross"
-    # In its container the sources are in these two folders.
-    CROSS_CONFIG=cross/Cross.toml CARGO_TARGET_DIR=$target_dir build "$1" cross
-}
-
-build_by_rustup() {
-    local target=$1 capitals cc
+# Each way has two functions: whether it can be had, which gets what is missing and says why not; and
+# what cargo and cc-rs have to know to go it.
+has_rustup() {
+    local target=$1
     command -v rustup >/dev/null || { say "$target: rustup is not installed" && return 1; }
     rustup target list --installed | grep -qx "$target" || rustup -q target add "$target" 2>/dev/null ||
         { say "$target: rustup cannot give its standard library" && return 1; }
-    capitals=$(in_capitals "$target")
-    if [ "$target" = "$(uname -m)-unknown-linux-musl" ] && command -v musl-gcc >/dev/null; then
-        cc=musl-gcc
-    else
-        zig_for "$target" || return 1
-        cc=$cache/bin/$target-cc
-        # rustup's targets bring the C library, and its toolchains a linker that knows them all.
-        export "CARGO_TARGET_${capitals}_LINKER=rust-lld" "AR_${target//-/_}=$cache/bin/ar"
-    fi
-    export "CC_${target//-/_}=$cc"
-    say "$target: by rustup's target, $(rustc --version), and C by $(basename "$cc")"
-    cargo fetch --quiet --locked --target "$target"
-    CARGO_ENCODED_RUSTFLAGS=$(remapped) CARGO_TARGET_DIR=$target_dir build "$target" cargo
+    is_for_musl_gcc "$target" || zig_for "$target"
 }
 
-build_by_debian() {
-    local target=$1
-    debian_for "$target" || return 1
-    say "$target: by Debian's $("$cache/bin/rustc" --version), and C by zig"
-    "$debian_cargo" fetch --quiet --locked --target "$target"
-    env_for_debian "$target"
-    CARGO_ENCODED_RUSTFLAGS=$(remapped) CARGO_TARGET_DIR=$target_dir build "$target" "$debian_cargo"
+# Ours, with Debian's musl-tools: zig need not be fetched.
+is_for_musl_gcc() {
+    [ "$1" = "$(uname -m)-unknown-linux-musl" ] && command -v musl-gcc >/dev/null
+}
+
+use_rustup() {
+    local target=$1 cc=musl-gcc
+    if ! is_for_musl_gcc "$target"; then
+        cc=$cache/bin/$target-cc
+        # rustup's targets bring the C library, and its toolchains a linker that knows them all.
+        export "CARGO_TARGET_$(in_capitals "$target")_LINKER=rust-lld" "AR_${target//-/_}=$cache/bin/ar"
+    fi
+    export "CC_${target//-/_}=$cc"
+    cargo=cargo
+    say "$target: by rustup's target, $(rustc --version), and C by $(basename "$cc")"
+}
+
+has_cross() {
+    command -v cross >/dev/null || { say 'cross is not installed' && return 1; }
+    command -v docker >/dev/null || command -v podman >/dev/null ||
+        { say 'cross needs docker or podman, and neither is installed' && return 1; }
+}
+
+use_cross() {
+    cargo=cross
+    export CROSS_CONFIG=$root/cross/Cross.toml
+    say "$1: by cross"
 }
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 [ -n "$version" ] || die 'Cargo.toml says no version'
+ways=(rustup debian)
+[ -z "$with_cross" ] || ways=(cross)
 for target in "${targets[@]}"; do
-    # What one way sets must not reach the next target.
-    if [ -n "$with_cross" ]; then
-        (build_by_cross "$target")
-    else
-        (build_by_rustup "$target") || (build_by_debian "$target") || die "$target cannot be built here"
-    fi
+    chosen=
+    for way in "${ways[@]}"; do
+        "has_$way" "$target" && chosen=$way && break
+    done
+    [ -n "$chosen" ] || die "$target cannot be built here"
+    [ -z "$prepare" ] || continue
+    # What one target sets must not reach the next.
+    (
+        "use_$chosen" "$target"
+        "$cargo" fetch --quiet --locked --target "$target"
+        export CARGO_TARGET_DIR=$target_dir
+        CARGO_ENCODED_RUSTFLAGS=$(remapped)
+        export CARGO_ENCODED_RUSTFLAGS
+        for program in "${programs[@]}"; do build "$target" "$program"; done
+    )
 done
-(cd "$output" && sha256sum -- *-"$version"-*-linux-musl* >SHA256SUMS && cat SHA256SUMS)
+[ -z "$prepare" ] || exit 0
+cd "$output"
+sha256sum -- *-"$version"-*-linux-musl* >SHA256SUMS
+cat SHA256SUMS

@@ -36,13 +36,12 @@ zig_for() {
     zig=$folder/ziglang/zig
     if [ ! -x "$zig" ]; then
         say 'zig: from PyPI'
-        # Beside the place first: half of it must not look like all of it.
+        # Moved last: half of it must not look like all of it.
         rm -rf "$folder" "$folder.part"
         python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
             --only-binary :all: --require-hashes -r "$root/cross/zig.txt" --target "$folder.part" >&2 ||
             { say 'zig cannot be had from PyPI' && return 1; }
-        chmod +x "$folder.part/ziglang/zig"
-        mv "$folder.part" "$folder"
+        chmod +x "$folder.part/ziglang/zig" && mv "$folder.part" "$folder" || return 1
     fi
     export ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache
     put "$cache/bin/ar" <<END
@@ -86,7 +85,7 @@ debian_install() {
 }
 
 # Debian's compiler, and the target's standard library made from the source beside it.
-debian_for() {
+has_debian() {
     local target=$1 release source id sysroot library work
     command -v apt-get >/dev/null || { say "$target: this is no Debian" && return 1; }
     [ "$(uname -m)" = x86_64 ] || { say "$target: Debian's way is known for x86_64 only" && return 1; }
@@ -111,6 +110,10 @@ END
     work=$cache/work
     # As Rust's own build does it. With the profile `dist` bitcode comes along, which LTO needs, and
     # panic_abort is there beside unwinding. RUSTC_BOOTSTRAP is for these crates alone.
+    # Fetched before, so that the folder of its crates is there to be remapped.
+    RUSTC="$debian_rustc" RUSTC_BOOTSTRAP=1 "$debian_cargo" fetch --quiet --locked --target "$target" \
+        --manifest-path "$source/sysroot/Cargo.toml" ||
+        { say "$target: what its standard library depends on cannot be fetched" && return 1; }
     env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN RUSTC="$debian_rustc" RUSTC_BOOTSTRAP=1 \
         CARGO_TARGET_DIR="$work" __CARGO_DEFAULT_LIB_METADATA=mesh \
         "CC_${target//-/_}=$cache/bin/$target-cc" "AR_${target//-/_}=$cache/bin/ar" \
@@ -118,17 +121,19 @@ END
         "$debian_cargo" build --quiet --locked --manifest-path "$source/sysroot/Cargo.toml" \
         --profile dist --config profile.dist.debug=0 --features backtrace,panic-unwind \
         --target "$target" || { say "$target: its standard library cannot be built" && return 1; }
-    mkdir -p "$library.part/lib"
-    cp "$work/$target"/dist/deps/lib*.rlib "$library.part/lib/"
-    mv "$library.part" "$library"
-    rm -rf "$work"
+    # Moved last: half of it must not look like all of it.
+    rm -rf "$library.part"
+    mkdir -p "$library.part/lib" && cp "$work/$target"/dist/deps/lib*.rlib "$library.part/lib/" &&
+        mv "$library.part" "$library" && rm -rf "$work"
 }
 
-# What cargo and cc-rs have to know to use it.
-env_for_debian() {
+use_debian() {
     local target=$1
     unset RUSTUP_TOOLCHAIN
+    # shellcheck disable=SC2034 # build.sh calls it.
+    cargo=$debian_cargo
     export RUSTC=$cache/bin/rustc
     export "CARGO_TARGET_$(in_capitals "$target")_LINKER=$cache/bin/$target-cc"
     export "CC_${target//-/_}=$cache/bin/$target-cc" "AR_${target//-/_}=$cache/bin/ar"
+    say "$target: by Debian's $("$RUSTC" --version), and C by zig"
 }

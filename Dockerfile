@@ -1,0 +1,40 @@
+# Images with one static program and nothing else, for linux/amd64, linux/arm64 and linux/arm/v7:
+#
+#   docker buildx build --target ingress --platform linux/amd64,linux/arm64 -t mesh .
+#   docker buildx build --target agent --platform linux/amd64,linux/arm64 -t mesh-agent .
+#
+# The compiler runs on the builder's own processor, so that no emulation is needed.
+ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm
+FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
+RUN apt-get update -qq && \
+    apt-get install -y -qq --no-install-recommends musl-tools python3-pip && \
+    rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+ARG TARGETARCH
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    case "$TARGETARCH" in \
+        amd64) target=x86_64-unknown-linux-musl ;; \
+        arm64) target=aarch64-unknown-linux-musl ;; \
+        arm) target=armv7-unknown-linux-musleabihf ;; \
+        *) echo "there is no target for $TARGETARCH" >&2; exit 1 ;; \
+    esac && \
+    cross/build.sh --output /out "$target" && \
+    mv /out/mesh-agent-*-"$target" /out/mesh-agent && \
+    mv /out/mesh-*-"$target" /out/mesh
+
+# The agent has no port to ask, and ends when it cannot go on.
+FROM scratch AS agent
+COPY --from=build /out/mesh-agent /mesh-agent
+USER 65532:65532
+ENTRYPOINT ["/mesh-agent"]
+
+# The last one is what is built when nobody names a target.
+FROM scratch AS ingress
+COPY --from=build /out/mesh /mesh
+USER 65532:65532
+EXPOSE 8080 8081 8082
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/mesh", "health"]
+ENTRYPOINT ["/mesh"]
+CMD ["server"]
