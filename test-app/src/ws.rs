@@ -67,13 +67,15 @@ async fn serve(upgrade: OnUpgrade, shutdown: Shutdown) {
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let end = tokio::select! {
         end = converse(&mut socket) => end,
-        () = shutdown.wait() => End::Ours(frame(CloseCode::Away, "the service is ending")),
+        () = shutdown.clone().wait() => End::Ours(frame(CloseCode::Away, "the service is ending")),
     };
     match end {
         End::Theirs => {}
         End::Ours(frame) => drop(timeout(FAREWELL, say_goodbye(&mut socket, frame)).await),
         End::Broken(frame) => drop(timeout(FAREWELL, cut(socket, frame)).await),
     }
+    // The process waits for this one until here, with the farewell said.
+    drop(shutdown);
 }
 
 /// How a conversation comes to its end.
