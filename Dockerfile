@@ -4,7 +4,7 @@
 #   docker buildx build --target agent --platform linux/amd64,linux/arm64 -t mesh-agent .
 #
 # The compiler runs on the builder's own processor, so that no emulation is needed.
-ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm
+ARG RUST_IMAGE=rust:1.95.0-bookworm
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
 RUN apt-get update -qq && \
     apt-get install -y -qq --no-install-recommends musl-tools python3-pip && \
