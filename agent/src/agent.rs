@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mesh_protocol::{
     App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Security, Target,
-    Traffic,
+    Traffic, http1,
 };
 
 use crate::backoff::Backoff;
@@ -42,6 +42,8 @@ pub struct Agent {
     pub(crate) jobs: VecDeque<Job>,
     /// The time of the present call.
     pub(crate) now: Instant,
+    /// Memory for the exchanges that end within one flush of a tunnel; empty between two of them.
+    pub(crate) over: Vec<(ConnId, Result<(), http1::Error>)>,
     /// Empty buffers for request heads that may be sent again.
     pub(crate) spare_heads: Vec<Buf>,
 }
@@ -96,6 +98,7 @@ impl Agent {
             complaint: String::new(),
             jobs: VecDeque::new(),
             now,
+            over: Vec::new(),
             spare_heads: Vec::new(),
         }
     }
@@ -203,6 +206,10 @@ impl App for Agent {
         if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
             self.transmit_tunnel(conn, cx);
         }
+    }
+
+    fn has_output(&self, conn: ConnId) -> bool {
+        self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.has_output())
     }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {

@@ -18,8 +18,10 @@ pub(crate) struct Exchange {
     pub(crate) phase: Phase,
     /// Bytes that the ingress sent and whose credit it has not got back: they wait in `tx`.
     pub(crate) unreleased: usize,
-    /// The request head, as long as it may be sent again: on a kept connection that the service
-    /// closed just as the request came, when repeating the request does no harm.
+    /// Whether the service has said anything, be it an interim response.
+    pub(crate) is_answered: bool,
+    /// The request head, for sending it again: on a kept connection that the service closed just
+    /// as the request came, when repeating the request does no harm.
     pub(crate) replay: Option<Buf>,
 }
 
@@ -112,8 +114,13 @@ impl Exchange {
         };
         sender.head(flags, out, |out| forward::response(&head, out));
         io.rx.consume(length);
-        self.replay = None;
+        self.is_answered = true;
         Ok(true)
+    }
+
+    /// Whether the request may be sent once more.
+    pub(crate) const fn can_be_repeated(&self) -> bool {
+        self.replay.is_some() && !self.is_answered
     }
 
     /// Returns the credit of what has left `tx` since the last call.

@@ -45,6 +45,7 @@ impl Agent {
             moved: cx.now,
             phase: Phase::Waiting,
             unreleased: 0,
+            is_answered: false,
             replay: None,
         };
         // An upgrade uses its connection up, and must not meet one that is about to be closed.
@@ -104,7 +105,7 @@ impl Agent {
     /// connection of its own.
     pub(crate) fn replay(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) {
         let (tunnel, stream) = (exchange.tunnel, exchange.stream);
-        let Some(mut head) = exchange.replay.take() else { return };
+        let Some(head) = exchange.replay.take() else { return };
         exchange.moved = cx.now;
         let conn = self.connect_upstream(exchange, cx);
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
@@ -119,7 +120,6 @@ impl Agent {
             let ended = upstream.http.finish(&[], &mut io.tx);
             debug_assert!(ended.is_ok(), "it has no body");
         }
-        head.clear();
         self.spare_head(head);
     }
 
@@ -173,9 +173,10 @@ impl Agent {
     }
 
     /// Keeps the memory of a head for the next one.
-    pub(crate) fn spare_head(&mut self, head: Buf) {
+    pub(crate) fn spare_head(&mut self, mut head: Buf) {
         const SPARE_MAX: usize = 64;
         if self.spare_heads.len() < SPARE_MAX {
+            head.clear();
             self.spare_heads.push(head);
         }
     }

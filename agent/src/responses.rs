@@ -26,7 +26,7 @@ impl Agent {
             }
             return;
         };
-        if io.rx_eof && io.rx.is_empty() && exchange.replay.is_some() {
+        if io.rx_eof && io.rx.is_empty() && exchange.can_be_repeated() {
             return self.replay_or_fail(conn, "closed before answering", cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
@@ -84,7 +84,7 @@ impl Agent {
                 self.health.suspect(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
-            CloseReason::Failed(_) if exchange.replay.is_some() => {
+            CloseReason::Failed(_) if exchange.can_be_repeated() => {
                 self.replay_or_fail(conn, "broke a kept connection", cx);
             }
             // Both directions of an upgraded connection ended by themselves.
@@ -124,7 +124,7 @@ impl Agent {
         }
         let Some(connection) = self.conns.get_served(conn) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
-        let mut over = Vec::new();
+        let mut over = std::mem::take(&mut self.over);
         let conns = &mut self.conns;
         link.transmit(&mut tx, cx.rng, |session, stream, owner, out| {
             let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
@@ -148,16 +148,20 @@ impl Agent {
         if let Some(connection) = self.conns.get_served(conn) {
             connection.io.tx = tx;
         }
-        for (owner, outcome) in over {
+        for (owner, outcome) in over.drain(..) {
             match outcome {
                 Ok(()) => self.complete(owner, cx.now),
                 Err(error) => self.refuse_response(owner, error, cx.now),
             }
         }
+        self.over = over;
     }
 
     /// The response is complete: the connection is kept, or closed.
     fn complete(&mut self, conn: ConnId, now: Instant) {
+        if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
+            self.spare_head(head);
+        }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         let has_rest = !io.tx.is_empty() || !io.rx.is_empty() || io.rx_eof;
         let reusable = upstream.http.close_reason().is_none() && !has_rest;

@@ -209,3 +209,34 @@ fn no_connection_is_left_open_whatever_its_end_was() {
         count().iter().zip(before).all(|(now, before)| *now <= before)
     });
 }
+
+#[test]
+fn a_request_that_is_sent_again_is_the_one_that_was_asked() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let ask = |path: &str| {
+        let mut caller = mesh.call();
+        caller.send(format!("GET {path} HTTP/1.1\r\nHost: demo.local\r\n\r\n"));
+        caller
+    };
+    let mut caller = ask("/first");
+    let mut kept = origin.next();
+    kept.approve();
+    assert_eq!(Answer::read(&mut caller).status, 200);
+    // This one fails on a kept connection, so that its head is put aside unused.
+    let mut caller = ask("/second");
+    assert!(take_head(&mut kept.wire).unwrap().starts_with(b"GET /second "));
+    kept.wire.send("this is no HTTP\r\n\r\n");
+    assert_eq!(Answer::read(&mut caller).status, 502);
+    let mut caller = ask("/third");
+    let mut kept = origin.next();
+    kept.approve();
+    assert_eq!(Answer::read(&mut caller).status, 200);
+    // And here the service closes a kept connection just as the request comes.
+    let mut caller = ask("/fourth");
+    assert!(take_head(&mut kept.wire).unwrap().starts_with(b"GET /fourth "));
+    drop(kept);
+    let mut again = origin.next();
+    assert!(again.text().starts_with("GET /fourth "), "{}", again.text());
+    again.approve();
+    assert_eq!(Answer::read(&mut caller).status, 200);
+}
