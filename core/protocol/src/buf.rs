@@ -13,19 +13,23 @@ pub struct Buf {
     start: usize,
     /// Bytes ever consumed.
     taken: u64,
+    /// The most bytes of memory that were in use since the queue was last begun.
+    peak: usize,
 }
 
 impl Buf {
     /// An empty queue that owns no memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, taken: 0 }
+        Self { bytes: Vec::new(), start: 0, taken: 0, peak: 0 }
     }
 
     /// Appends `bytes` at the back.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
+        let before = if self.bytes.is_empty() { 0 } else { self.peak };
         self.bytes.extend_from_slice(bytes);
+        self.peak = before.max(self.bytes.len());
     }
 
     /// Drops the first `count` bytes.
@@ -97,6 +101,11 @@ impl Buf {
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// The most bytes of memory that were in use since the queue was last begun.
+    pub(crate) const fn peak(&self) -> usize {
+        self.peak
     }
 
     /// Gives an empty queue without memory some used memory to work in.

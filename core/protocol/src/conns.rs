@@ -2,6 +2,7 @@
 //! not something that can be written.
 
 use crate::Duplex;
+use crate::spare::Spare;
 
 /// Names a connection. A name outlives its connection without ever meaning another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,11 +34,9 @@ pub struct Conns<C> {
     slots: Vec<Slot<C>>,
     /// Invariant: exactly the indices of the slots without a connection.
     free: Vec<u32>,
-    /// Invariant: exactly the connections whose slot says `touched`, and names of closed ones.
+    /// Invariant: all connections whose slot says `touched`; what else is in it passes silently.
     touched: Vec<ConnId>,
-    /// Memory of empty queues, lent to the next queue that needs some: an idle connection owns
-    /// none, and a busy one allocates none.
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
 }
 
 #[derive(Debug)]
@@ -47,15 +46,11 @@ struct Slot<C> {
     connection: Option<Connection<C>>,
 }
 
-/// Spare memory kept at the most: 64 pieces of 64 KiB.
-const SPARE_MAX: usize = 64;
-const SPARE_BYTES_MAX: usize = 64 * 1024;
-
 impl<C> Conns<C> {
     /// No connections.
     #[must_use]
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), touched: Vec::new(), spare: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), touched: Vec::new(), spare: Spare::new() }
     }
 
     /// Takes a connection in; it counts as touched.
@@ -105,11 +100,7 @@ impl<C> Conns<C> {
             slot.touched = true;
             self.touched.push(id);
         }
-        if connection.io.tx.capacity() == 0
-            && let Some(storage) = self.spare.pop()
-        {
-            connection.io.tx.lend(storage);
-        }
+        self.spare.lend(&mut connection.io.tx);
         Some(connection)
     }
 
@@ -127,8 +118,8 @@ impl<C> Conns<C> {
 
     /// Whether a connection was touched and the shell has not looked at it yet.
     #[must_use]
-    pub const fn has_touched(&self) -> bool {
-        !self.touched.is_empty()
+    pub fn has_touched(&self) -> bool {
+        self.slots.iter().any(|slot| slot.touched)
     }
 
     /// How many connections there are.
@@ -154,14 +145,17 @@ impl<C> Conns<C> {
     /// The next connection that was touched since it was last polled.
     pub(crate) fn poll_touched(&mut self) -> Option<ConnId> {
         while let Some(id) = self.touched.pop() {
-            if let Some(slot) = self.slots.get_mut(id.index())
-                && slot.generation == id.generation
-            {
-                slot.touched = false;
+            if self.untouch(id) {
                 return Some(id);
             }
         }
         None
+    }
+
+    /// Takes a touch back; whether there was one.
+    pub(crate) fn untouch(&mut self, id: ConnId) -> bool {
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
+        slot.is_some_and(|slot| std::mem::take(&mut slot.touched))
     }
 
     /// The connection for the shell: no touch, and memory to read into.
@@ -171,12 +165,16 @@ impl<C> Conns<C> {
             return None;
         }
         let connection = slot.connection.as_mut()?;
-        if connection.io.rx.capacity() == 0
-            && let Some(storage) = self.spare.pop()
-        {
-            connection.io.rx.lend(storage);
-        }
+        self.spare.lend(&mut connection.io.rx);
         Some(connection)
+    }
+
+    /// Sees to it that the connection has memory to write into.
+    pub(crate) fn prepare(&mut self, id: ConnId) {
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
+        if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
+            self.spare.lend(&mut connection.io.tx);
+        }
     }
 
     /// Takes back the memory of the connection's empty queues.
@@ -187,12 +185,8 @@ impl<C> Conns<C> {
         let Some(connection) = slot.connection.as_mut() else {
             return;
         };
-        let io = &mut connection.io;
-        for storage in [io.rx.reclaim(), io.tx.reclaim()].into_iter().flatten() {
-            if self.spare.len() < SPARE_MAX && storage.capacity() <= SPARE_BYTES_MAX {
-                self.spare.push(storage);
-            }
-        }
+        self.spare.take_back(&mut connection.io.rx);
+        self.spare.take_back(&mut connection.io.tx);
     }
 }
 

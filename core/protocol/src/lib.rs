@@ -15,6 +15,7 @@ pub mod link;
 pub mod mux;
 pub mod proof;
 pub mod rng;
+mod spare;
 pub mod timers;
 pub mod tls;
 pub mod ws;

@@ -1,0 +1,62 @@
+//! Memory of empty queues, lent to the next queue that needs some: an idle connection owns none,
+//! and a busy one allocates none.
+//!
+//! Most queues never hold more than a head and a small body; those of tunnels and of bulk do, again
+//! and again. If everybody drew from one stack, all of its pieces would grow to the largest size in
+//! time. So there are two, and each queue asks for what it used last.
+
+use crate::Buf;
+
+/// The memory that nobody uses now.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    /// Invariant: the capacity of all large pieces.
+    large_bytes: usize,
+}
+
+/// Bytes of a small piece: a head, or a small answer.
+pub(crate) const SMALL_BYTES: usize = 4 * 1024;
+/// Small pieces kept at the most: 1 MiB.
+const SMALL_MAX: usize = 256;
+/// Bytes of large pieces kept at the most.
+const LARGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+impl Spare {
+    /// No memory.
+    pub(crate) const fn new() -> Self {
+        Self { small: Vec::new(), large: Vec::new(), large_bytes: 0 }
+    }
+
+    /// Gives a queue without memory a piece of the size that it used last.
+    pub(crate) fn lend(&mut self, queue: &mut Buf) {
+        if queue.capacity() > 0 {
+            return;
+        }
+        let large = if queue.peak() > SMALL_BYTES { self.large.pop() } else { None };
+        queue.lend(match large {
+            Some(piece) => {
+                self.large_bytes -= piece.capacity();
+                piece
+            }
+            None => self.small.pop().unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES)),
+        });
+    }
+
+    /// Takes back the memory of a queue that is empty.
+    pub(crate) fn take_back(&mut self, queue: &mut Buf) {
+        let Some(piece) = queue.reclaim() else { return };
+        if piece.capacity() <= SMALL_BYTES {
+            if self.small.len() < SMALL_MAX {
+                self.small.push(piece);
+            }
+        } else if self.large_bytes + piece.capacity() <= LARGE_BYTES_MAX {
+            self.large_bytes += piece.capacity();
+            self.large.push(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

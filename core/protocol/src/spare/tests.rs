@@ -1,0 +1,52 @@
+use super::{LARGE_BYTES_MAX, SMALL_BYTES, SMALL_MAX, Spare};
+use crate::Buf;
+
+/// A queue that held so many bytes and is empty again.
+fn used(bytes: usize) -> Buf {
+    let mut queue = Buf::new();
+    queue.extend(&vec![1; bytes]);
+    queue.clear();
+    queue
+}
+
+#[test]
+fn a_queue_gets_memory_of_the_size_that_it_used_last() {
+    let mut spare = Spare::new();
+    let (mut small, mut large) = (used(1000), used(100_000));
+    spare.take_back(&mut small);
+    spare.take_back(&mut large);
+    assert_eq!((small.capacity(), large.capacity()), (0, 0));
+    spare.lend(&mut large);
+    assert!(large.capacity() >= 100_000, "{}", large.capacity());
+    let mut fresh = Buf::new();
+    spare.lend(&mut fresh);
+    assert!((1000..=SMALL_BYTES).contains(&fresh.capacity()), "{}", fresh.capacity());
+    spare.lend(&mut small);
+    assert_eq!(small.capacity(), SMALL_BYTES, "both pieces are in use, so it is a new one");
+}
+
+#[test]
+fn a_queue_with_memory_keeps_it() {
+    let mut spare = Spare::new();
+    let mut queue = Buf::new();
+    queue.extend(b"in use");
+    spare.take_back(&mut queue);
+    assert_eq!(queue.as_slice(), b"in use");
+    let capacity = queue.capacity();
+    spare.take_back(&mut used(5000));
+    spare.lend(&mut queue);
+    assert_eq!(queue.capacity(), capacity);
+}
+
+#[test]
+fn not_more_is_kept_than_the_bounds_say() {
+    let mut spare = Spare::new();
+    for _ in 0..2 * SMALL_MAX {
+        spare.take_back(&mut used(SMALL_BYTES));
+        spare.take_back(&mut used(LARGE_BYTES_MAX / 7));
+    }
+    assert_eq!(spare.small.len(), SMALL_MAX);
+    let held: usize = spare.large.iter().map(Vec::capacity).sum();
+    assert_eq!(held, spare.large_bytes);
+    assert!(held <= LARGE_BYTES_MAX && !spare.large.is_empty(), "{held}");
+}
