@@ -83,6 +83,16 @@ impl Tunnel {
         }
     }
 
+    /// Whether frames wait to be sent.
+    pub(crate) fn has_output(&self) -> bool {
+        match &self.phase {
+            Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
+                link.has_output()
+            }
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => false,
+        }
+    }
+
     /// The link, if requests may come through it.
     pub(crate) fn serving(&mut self) -> Option<&mut Link> {
         match &mut self.phase {

@@ -33,7 +33,11 @@ pub(crate) enum Head<'b> {
 
 impl Ingress {
     /// Answers a request that did not become an exchange, and logs it.
-    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, format: Format, head: Head<'_>) {
+    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: Head<'_>) {
+        let format = match head {
+            Head::None => Format::Text,
+            Head::Received(bytes) | Head::Rewritten(bytes) => Format::asked_in(bytes),
+        };
         self.answer(conn, reason, format);
         self.log_access(conn, head, |client, asked| Record {
             client,
@@ -51,7 +55,7 @@ impl Ingress {
 
     /// Logs an exchange that is over.
     pub(crate) fn log_exchange(&self, conn: ConnId, exchange: &Exchange, duration: Duration) {
-        let head = Head::Rewritten(exchange.replay.head.as_slice());
+        let head = Head::Rewritten(exchange.replay.head());
         self.log_access(conn, head, |client, asked| Record {
             client,
             asked,

@@ -111,7 +111,7 @@ impl Ingress {
 
     /// Tells a caller that a limit is reached.
     pub(crate) fn turn_away(&mut self, conn: ConnId) {
-        self.decline(conn, Reason::Overloaded, Format::Text, Head::None);
+        self.decline(conn, Reason::Overloaded, Head::None);
         if let Some((_, io)) = self.downstream(conn) {
             io.close(Closing::AfterFlush);
         }

@@ -191,6 +191,6 @@ impl Ingress {
     }
 
     fn spare(&mut self, exchange: Exchange) {
-        recycle(exchange.replay.head, &mut self.spare_heads);
+        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
     }
 }

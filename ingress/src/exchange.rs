@@ -6,7 +6,7 @@ use mesh_protocol::http1::{self, ServerConn};
 use mesh_protocol::mux::{Flags, Outbound, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
-use crate::replies::{Format, Reason};
+use crate::replies::Reason;
 use crate::routes::RouteId;
 use crate::tunnel::TunnelId;
 
@@ -23,7 +23,6 @@ pub(crate) struct Exchange {
     /// When a byte last moved in either direction.
     pub(crate) moved: Instant,
     pub(crate) replay: Replay,
-    pub(crate) format: Format,
     pub(crate) phase: Phase,
     /// The status that the caller was sent; 0 before.
     pub(crate) status: u16,
@@ -49,12 +48,13 @@ pub(crate) enum Phase {
 /// What is needed to hand the same request to another agent.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// The rewritten request head.
-    pub(crate) head: Buf,
+    /// The rewritten request head, and behind it the body bytes sent so far, while they are few.
+    bytes: Buf,
+    /// Where the head ends.
+    head: usize,
     pub(crate) flags: Flags,
-    /// The body bytes sent so far, while they are few.
     body: Kept,
-    /// How many of the kept bytes the present agent got.
+    /// How many of the kept body bytes the present agent got.
     resent: usize,
     /// The trailers that the body ended with; its decoder tells of them once.
     trailers: Vec<u8>,
@@ -63,9 +63,10 @@ pub(crate) struct Replay {
     pub(crate) tried: Option<TunnelId>,
 }
 
-#[derive(Debug)]
+/// What is kept of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    All(Vec<u8>),
+    All,
     TooMany,
 }
 
@@ -74,22 +75,39 @@ enum Kept {
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
 impl Replay {
+    /// A request with this head.
     pub(crate) const fn new(head: Buf, flags: Flags, is_idempotent: bool) -> Self {
-        let body = Kept::All(Vec::new());
-        let trailers = Vec::new();
-        Self { head, flags, body, resent: 0, trailers, is_idempotent, tried: None }
+        Self {
+            head: head.len(),
+            bytes: head,
+            flags,
+            body: Kept::All,
+            resent: 0,
+            trailers: Vec::new(),
+            is_idempotent,
+            tried: None,
+        }
+    }
+
+    /// The rewritten request head.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.bytes.as_slice()[..self.head]
+    }
+
+    /// The memory, for another request.
+    pub(crate) fn into_memory(self) -> Buf {
+        self.bytes
     }
 
     /// Whether the request can be given to another agent. One that never reached a service can
     /// whatever its method; one that may have, only if repeating it does no harm and no body was
     /// consumed.
     pub(crate) const fn is_possible(&self, reached: Reached) -> bool {
-        match (&self.body, reached) {
+        match (self.body, reached) {
             _ if self.tried.is_some() => false,
-            (Kept::TooMany, _) => false,
-            (Kept::All(_), Reached::Certainly) => false,
-            (Kept::All(_), Reached::CertainlyNot) => true,
-            (Kept::All(body), Reached::Perhaps) => self.is_idempotent && body.is_empty(),
+            (Kept::TooMany, _) | (Kept::All, Reached::Certainly) => false,
+            (Kept::All, Reached::CertainlyNot) => true,
+            (Kept::All, Reached::Perhaps) => self.is_idempotent && self.kept() == 0,
         }
     }
 
@@ -102,17 +120,23 @@ impl Replay {
     /// The request is answered: nothing is repeated any more.
     pub(crate) fn forget(&mut self) {
         self.body = Kept::TooMany;
+        self.bytes.truncate(self.head);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Kept::All(body) = &mut self.body {
-            if body.len() + bytes.len() > REPLAY_BYTES_MAX {
-                self.body = Kept::TooMany;
-            } else {
-                body.extend_from_slice(bytes);
-                self.resent = body.len();
-            }
+        if self.body == Kept::TooMany {
+            return;
         }
+        if self.kept() + bytes.len() > REPLAY_BYTES_MAX {
+            return self.forget();
+        }
+        self.bytes.extend(bytes);
+        self.resent = self.kept();
+    }
+
+    /// Body bytes that are kept.
+    const fn kept(&self) -> usize {
+        self.bytes.len() - self.head
     }
 
     /// Whether the present agent lacks kept bytes.
@@ -122,8 +146,8 @@ impl Replay {
 
     /// Kept bytes that the present agent did not get yet.
     fn unsent(&self) -> &[u8] {
-        match &self.body {
-            Kept::All(body) => &body[self.resent..],
+        match self.body {
+            Kept::All => &self.bytes.as_slice()[self.head + self.resent..],
             Kept::TooMany => &[],
         }
     }

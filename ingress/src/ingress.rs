@@ -57,7 +57,7 @@ pub struct Ingress {
     pub(crate) verifier: Verifier,
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
-    /// Empty buffers for request heads, so that a request allocates none.
+    /// Memory for requests that may be sent again, so that a request allocates none.
     pub(crate) spare_heads: Vec<Buf>,
 }
 
@@ -258,6 +258,16 @@ impl App for Ingress {
             Some(Conn::Tunnel) => self.transmit_tunnel(TunnelId(conn), cx),
             Some(Conn::Registration(_)) => self.transmit_registration(conn, cx),
             Some(Conn::Downstream(_) | Conn::Admin(_)) | None => {}
+        }
+    }
+
+    fn has_output(&self, conn: ConnId) -> bool {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Tunnel) => {
+                self.tunnels.get(TunnelId(conn)).is_some_and(|tunnel| tunnel.link.has_output())
+            }
+            Some(Conn::Registration(_)) => true,
+            Some(Conn::Downstream(_) | Conn::Admin(_)) | None => false,
         }
     }
 

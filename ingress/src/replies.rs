@@ -2,7 +2,7 @@
 //! load balancer's own 502, 503 and 504 look alike.
 
 use mesh_protocol::Buf;
-use mesh_protocol::http1::{Reply, RequestHead, ServerConn};
+use mesh_protocol::http1::{Reply, RequestHead, ServerConn, Storage};
 
 /// Why the mesh answers in place of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,9 +120,15 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the request's `Accept` asks for; text unless it names JSON.
+    /// The form that the `Accept` of this request head asks for; text unless it names JSON. Hardly
+    /// any request needs to know, so it is read only when there is something to answer.
     #[must_use]
-    pub fn of(head: &RequestHead<'_, '_>) -> Self {
+    pub fn asked_in(bytes: &[u8]) -> Self {
+        let mut storage = Storage::new();
+        RequestHead::parse_forwarded(bytes, &mut storage).map_or(Self::Text, |head| Self::of(&head))
+    }
+
+    fn of(head: &RequestHead<'_, '_>) -> Self {
         let wants_json = |accept: &[u8]| {
             accept.split(|byte| *byte == b',').any(|range| {
                 let kind = range.split(|byte| *byte == b';').next().unwrap_or(range);

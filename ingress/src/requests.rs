@@ -54,7 +54,7 @@ impl Ingress {
                 io.close(Closing::AfterFlush);
             }
             Expired::Head => {
-                self.decline(conn, Reason::HeadTimeout, Format::Text, Head::None);
+                self.decline(conn, Reason::HeadTimeout, Head::None);
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
             Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
@@ -96,13 +96,12 @@ impl Ingress {
         if is_draining {
             downstream.http.close_after();
         }
-        let format = Format::of(&head);
         if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(());
         }
         match self.choose(request.host, None, cx) {
-            Ok(choice) => self.open(conn, &head, &request, format, choice, cx),
-            Err(reason) => self.decline(conn, reason, format, Head::Received(bytes)),
+            Ok(choice) => self.open(conn, &head, &request, choice, cx),
+            Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
         }
         Ok(())
     }
@@ -138,7 +137,6 @@ impl Ingress {
         conn: ConnId,
         head: &RequestHead<'_, '_>,
         request: &Request<'_>,
-        format: Format,
         choice: Choice,
         cx: &mut Context<'_>,
     ) {
@@ -164,24 +162,16 @@ impl Ingress {
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
         let replay = Replay::new(rewritten, flags, request.is_idempotent);
-        self.open_stream(conn, choice, replay, format, cx);
+        self.open_stream(conn, choice, replay, cx);
     }
 
     /// Opens a stream and with it the exchange.
-    fn open_stream(
-        &mut self,
-        conn: ConnId,
-        choice: Choice,
-        replay: Replay,
-        format: Format,
-        cx: &mut Context<'_>,
-    ) {
+    fn open_stream(&mut self, conn: ConnId, choice: Choice, replay: Replay, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
-        let opened =
-            tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head.as_slice()));
+        let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
-            let head = Head::Rewritten(replay.head.as_slice());
-            return self.decline(conn, Reason::Overloaded, format, head);
+            let head = Head::Rewritten(replay.head());
+            return self.decline(conn, Reason::Overloaded, head);
         };
         tunnel.requests += 1;
         let is_logged = self.config.access_log != AccessLog::Off;
@@ -199,7 +189,6 @@ impl Ingress {
             since: cx.now,
             moved: cx.now,
             replay,
-            format,
             phase: Phase::Waiting,
             status: 0,
             error: None,
@@ -293,9 +282,8 @@ impl Ingress {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
                 let choice = Choice { route: exchange.route, tunnel };
-                let (since, format) = (exchange.since, exchange.format);
-                let request_bytes = exchange.request_bytes;
-                self.open_stream(conn, choice, exchange.replay, format, cx);
+                let (since, request_bytes) = (exchange.since, exchange.request_bytes);
+                self.open_stream(conn, choice, exchange.replay, cx);
                 if let Some((downstream, _)) = self.downstream(conn)
                     && let State::Busy(exchange) = &mut downstream.state
                 {
@@ -306,7 +294,7 @@ impl Ingress {
             }
         }
         exchange.status = reason.status();
-        self.answer(conn, reason, exchange.format);
+        self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
         self.finish(conn, &exchange, cx);
     }
 
@@ -315,7 +303,7 @@ impl Ingress {
         let reason =
             if error.is_head_too_large() { Reason::HeadTooLarge } else { Reason::BadRequest };
         log::debug!("refused a request: {error}");
-        self.decline(conn, reason, Format::Text, Head::None);
+        self.decline(conn, reason, Head::None);
     }
 
     /// The caller's request body breaks its framing.
@@ -349,11 +337,12 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// An empty head buffer that a finished exchange left.
-pub(crate) fn recycle(mut head: Buf, spare: &mut Vec<Buf>) {
+/// Keeps the memory of a finished request for another one.
+pub(crate) fn recycle(mut memory: Buf, spare: &mut Vec<Buf>) {
     const SPARE_MAX: usize = 64;
-    if spare.len() < SPARE_MAX {
-        head.clear();
-        spare.push(head);
+    const SPARE_BYTES_MAX: usize = 16 * 1024;
+    if spare.len() < SPARE_MAX && memory.capacity() <= SPARE_BYTES_MAX {
+        memory.clear();
+        spare.push(memory);
     }
 }

@@ -133,12 +133,13 @@ enum Pattern<'n> {
 /// The patterns that may match a name, best first. An address literal is matched only by itself:
 /// the load balancer's health checks carry one, and must not reach a service.
 fn patterns(name: &str) -> impl Iterator<Item = Pattern<'_>> {
-    let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
-    let wild = (!is_address).then(|| {
+    let is_address = |name: &&str| name.starts_with('[') || name.parse::<IpAddr>().is_ok();
+    // Looked at only when there is no exact match, which there nearly always is.
+    let wild = std::iter::once(name).filter(move |name| !is_address(name)).flat_map(|name| {
         let dots = name.match_indices('.').map(|(at, _)| Pattern::Suffix(&name[at + 1..]));
         dots.chain(std::iter::once(Pattern::Any))
     });
-    std::iter::once(Pattern::Exact(name)).chain(wild.into_iter().flatten())
+    std::iter::once(Pattern::Exact(name)).chain(wild)
 }
 
 /// The host of a request without its port, in lower case, without the trailing dot.

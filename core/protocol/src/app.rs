@@ -50,6 +50,12 @@ pub trait App {
     /// do: a touch on every call would keep the shell from ever waiting.
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>);
 
+    /// Whether [`Self::transmit`] may have something to add for the connection. When it certainly
+    /// has not, it is not called, and a connection that was touched need not be served for that.
+    fn has_output(&self, _conn: ConnId) -> bool {
+        true
+    }
+
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
 

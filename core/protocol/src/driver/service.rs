@@ -23,6 +23,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             self.watch_ending(conn, flushed);
             if flushed || filled {
                 self.progress(conn);
+                self.go_on(conn);
             }
         }
         self.wind_up(conn);
@@ -43,8 +44,11 @@ impl<A: App, T: Transport> Driver<A, T> {
                 // Asking for more would never end while the peer's last bytes have no room.
                 return moved | self.discard(conn);
             }
-            let mut cx = context(&mut self.rng, &mut self.commands, self.now);
-            self.app.transmit(conn, &mut cx);
+            if self.app.has_output(conn) {
+                self.app.conns().prepare(conn);
+                let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+                self.app.transmit(conn, &mut cx);
+            }
             let Some(connection) = self.app.conns().serve(conn) else {
                 return moved;
             };
@@ -158,6 +162,29 @@ impl<A: App, T: Transport> Driver<A, T> {
             && socket.broken.is_none()
             && socket.transport.as_ref().is_some_and(T::has_pending)
         {
+            self.enqueue(conn);
+        }
+    }
+
+    /// Serves the connection once more if what the application made of its progress asks for it.
+    /// Mostly it does not: whoever took in a request or saw an answer leave has nothing to send.
+    fn go_on(&mut self, conn: ConnId) {
+        if !self.app.conns().untouch(conn) {
+            return;
+        }
+        let Some(connection) = self.app.conns().get(conn) else {
+            return;
+        };
+        let io = &connection.io;
+        let ends = io.closing.is_some();
+        let (has_bytes, has_room) = (!io.tx.is_empty(), io.rx_room() > 0);
+        let has_output = has_bytes || self.app.has_output(conn);
+        let Some(socket) = self.socket(conn) else {
+            return;
+        };
+        let has_input = socket.ready.readable && !socket.eof && has_room;
+        let can_send = socket.ready.writable && has_output;
+        if ends || has_input || can_send || socket.broken.is_some() {
             self.enqueue(conn);
         }
     }

@@ -26,27 +26,39 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// Most names are told apart by their length alone.
+    /// Each name of a head is looked at several times on its way, and most are told apart by their
+    /// length alone.
+    #[inline]
     pub(super) fn new(name: &str) -> Self {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let name = name.as_bytes();
         match name.len() {
-            2 if is("te") => Self::Te,
-            4 if is("host") => Self::Host,
-            6 if is("expect") => Self::Expect,
-            7 if is("trailer") => Self::Trailer,
-            7 if is("upgrade") => Self::Upgrade,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::HopByHop,
-            14 if is("content-length") => Self::ContentLength,
-            15 if is("x-forwarded-for") => Self::XForwardedFor,
-            16 if is("x-forwarded-port") => Self::XForwardedPort,
-            16 if is("x-forwarded-host") => Self::XForwardedHost,
-            16 if is("proxy-connection") => Self::HopByHop,
-            17 if is("x-forwarded-proto") => Self::XForwardedProto,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
+            2 if is(name, b"te") => Self::Te,
+            4 if is(name, b"host") => Self::Host,
+            6 if is(name, b"expect") => Self::Expect,
+            7 if is(name, b"trailer") => Self::Trailer,
+            7 if is(name, b"upgrade") => Self::Upgrade,
+            10 if is(name, b"connection") => Self::Connection,
+            10 if is(name, b"keep-alive") => Self::HopByHop,
+            14 if is(name, b"content-length") => Self::ContentLength,
+            15 if is(name, b"x-forwarded-for") => Self::XForwardedFor,
+            16 if is(name, b"x-forwarded-port") => Self::XForwardedPort,
+            16 if is(name, b"x-forwarded-host") => Self::XForwardedHost,
+            16 if is(name, b"proxy-connection") => Self::HopByHop,
+            17 if is(name, b"x-forwarded-proto") => Self::XForwardedProto,
+            17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a name is this one, in whatever case. The length is part of the type, so that all bytes
+/// are compared at once. Setting the bit that tells cases apart changes no other byte that a name
+/// may have into one of a known name.
+#[inline]
+fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> bool {
+    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
+    let differences = name.iter().zip(known).map(|(byte, known)| (byte | 0x20) ^ known);
+    differences.fold(0, |all, difference| all | difference) == 0
 }
 
 /// Whether a field speaks of one hop only (RFC 9110 7.6.1). `Trailer` is not among them: it is

@@ -10,7 +10,7 @@ use super::fields::{self, Name};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
 
-use super::lines::{self, Lines, write_display, write_line};
+use super::lines::{self, Lines, write_address, write_line, write_number};
 
 /// How a request's body goes on to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,7 +294,7 @@ impl<'s, 'b> Seen<'s, 'b> {
     fn write_forwarded(&self, target: Target<'_>, via: &Forwarded, out: &mut Buf) {
         if self.forwarded_for.is_none() {
             out.extend(b"X-Forwarded-For: ");
-            write_display(out, via.peer.to_canonical());
+            write_address(out, via.peer);
             out.extend(b"\r\n");
         }
         if !self.forwarded_proto {
@@ -306,7 +306,7 @@ impl<'s, 'b> Seen<'s, 'b> {
         }
         if !self.forwarded_port {
             out.extend(b"X-Forwarded-Port: ");
-            write_display(out, via.port);
+            write_number(out, via.port);
             out.extend(b"\r\n");
         }
         if !self.forwarded_host {

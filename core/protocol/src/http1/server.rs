@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
-use super::fields::CRLF;
+use super::fields::{CRLF, Name};
 use super::framing::{BodyLength, CloseReason, Framing};
 use super::lines;
 use super::reply::{self, Reply};
@@ -179,14 +179,22 @@ impl ServerConn {
             (None, Version::Http11) => BodyLength::Chunked,
             (None, Version::Http10) => BodyLength::UntilClose,
         };
-        let is_kept = |name: &str| {
-            if name.eq_ignore_ascii_case("content-length") {
-                return head.status != 204;
-            }
-            if name.eq_ignore_ascii_case("trailer") && length != BodyLength::Chunked {
-                return false;
-            }
-            !framing.is_of_hop(name)
+        let is_kept = |name: &str| match Name::new(name) {
+            Name::ContentLength => head.status != 204,
+            Name::Trailer if length != BodyLength::Chunked => false,
+            Name::Trailer
+            | Name::Connection
+            | Name::Expect
+            | Name::Host
+            | Name::HopByHop
+            | Name::Te
+            | Name::TransferEncoding
+            | Name::Upgrade
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedPort
+            | Name::XForwardedProto
+            | Name::Other => !framing.is_of_hop(name),
         };
         lines::copy_response(head, |field| is_kept(field.name), tx);
         if length == BodyLength::UntilClose {

@@ -8,6 +8,7 @@
 mod receive;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 pub use receive::{Event, Head};
 
@@ -30,7 +31,7 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Session {
     side: Side,
-    streams: HashMap<StreamId, Stream>,
+    streams: Streams,
     /// The next identifier this side opens, or the lowest that the peer may open.
     next: u32,
     /// Frames to be sent before any DATA.
@@ -39,6 +40,32 @@ pub struct Session {
     fresh: VecDeque<StreamId>,
     bulk: VecDeque<StreamId>,
     limits: Limits,
+}
+
+/// Streams by their number.
+type Streams = HashMap<StreamId, Stream, BuildHasherDefault<NumberHasher>>;
+
+/// Spreads the numbers of streams: each frame looks one up. The peer that chooses them can make
+/// them meet, but only grow them, and there are no more of them than the limit of streams.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Fibonacci hashing (Knuth, 6.4): the best bits are the upper ones, and both ends count.
+        let spread = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = spread.rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// What both ends agreed on.
@@ -84,7 +111,7 @@ impl Session {
     ) -> Self {
         Self {
             side,
-            streams: HashMap::new(),
+            streams: Streams::default(),
             next: 1,
             pending: Buf::new(),
             fresh: VecDeque::new(),
