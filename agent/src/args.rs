@@ -137,6 +137,9 @@ pub struct ClientArgs {
     /// bytes that may be on their way to a slow service per request [default: 256KiB]
     #[argh(option)]
     pub stream_window: Option<String>,
+    /// bytes more for requests on a long path, per tunnel [default: 8MiB]
+    #[argh(option)]
+    pub window_growth: Option<String>,
     /// YAML file with settings, named as these options are [default: none]
     #[argh(option)]
     pub config: Option<String>,
@@ -193,6 +196,7 @@ impl ClientArgs {
             .one("max-idle-upstreams", self.max_idle_upstreams)
             .one("max-head-size", self.max_head_size)
             .one("stream-window", self.stream_window)
+            .one("window-growth", self.window_growth)
             .one("config", self.config)
             .one("log-level", self.log_level)
             .switch("verbose", self.verbose)

@@ -108,6 +108,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes that may be on their way to a slow local service on one stream.
     pub stream_window: u32,
+    /// Bytes by which the windows of one tunnel may grow together, for streams that they hold back.
+    pub window_growth: u32,
 }
 
 impl Default for HealthCheck {
@@ -146,6 +148,7 @@ impl Default for Limits {
             idle_upstreams: 256,
             head_bytes: 32 * 1024,
             stream_window: 256 * 1024,
+            window_growth: 8 * 1024 * 1024,
         }
     }
 }

@@ -124,11 +124,11 @@ impl Exchange {
     }
 
     /// Returns the credit of what has left `tx` since the last call.
-    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session) {
+    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session, now: Instant) {
         let left = self.unreleased.saturating_sub(tx.len());
         if left > 0 {
             self.unreleased -= left;
-            session.release(self.stream, left);
+            session.release(self.stream, left, now);
         }
     }
 }

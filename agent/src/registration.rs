@@ -125,7 +125,8 @@ impl Agent {
     fn greet(&mut self, conn: ConnId, ingress: Vec<u8>, cx: &Context<'_>) {
         let limits = &self.config.limits;
         let window = limits.stream_window;
-        let session = Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX);
+        let session = Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX)
+            .with_growth(limits.window_growth);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -32,7 +32,7 @@ impl Agent {
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
         let Some(link) = tunnel.link() else { return };
         exchange.moved = cx.now;
-        exchange.release(&io.tx, &mut link.session);
+        exchange.release(&io.tx, &mut link.session, cx.now);
         if !io.rx.is_empty() || io.rx_eof {
             link.session.mark_ready(exchange.stream);
         }

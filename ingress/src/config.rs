@@ -135,6 +135,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes that may be on their way to one slow caller or service.
     pub stream_window: u32,
+    /// Bytes by which the windows of one tunnel may grow together, for streams that they hold back.
+    pub window_growth: u32,
     /// Bytes queued for one tunnel, besides what the windows allow at its far end.
     pub tunnel_bytes: usize,
 }
@@ -179,6 +181,7 @@ impl Default for Limits {
             hosts_per_tunnel: 64,
             head_bytes: 64 * 1024,
             stream_window: 256 * 1024,
+            window_growth: 8 * 1024 * 1024,
             tunnel_bytes: 256 * 1024,
         }
     }

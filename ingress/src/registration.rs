@@ -141,7 +141,8 @@ impl Ingress {
             0,
             limits.stream_window,
             limits.tunnel_bytes,
-        );
+        )
+        .with_growth(limits.window_growth);
         let link = Link::new(Role::Server, session, self.config.timeouts.echo, self.now);
         let dialled = head
             .field("host")

@@ -218,7 +218,7 @@ impl Ingress {
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
         let session = &mut tunnel.link.session;
-        exchange.release(&io.tx, session);
+        exchange.release(&io.tx, session, cx.now);
         let has_more = !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded);
         if has_more || exchange.replay.has_unsent() {
             session.mark_ready(exchange.stream);

@@ -126,7 +126,8 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
 }
 
 fn limits(settings: &mut Settings) -> Result<Limits, Error> {
-    let Limits { tunnels, streams, idle_upstreams, head_bytes, stream_window } = Limits::default();
+    let Limits { tunnels, streams, idle_upstreams, head_bytes, stream_window, window_growth } =
+        Limits::default();
     Ok(Limits {
         tunnels: settings.number("tunnels", tunnels, 1..=16)?,
         streams: settings.number("max-streams", streams, 1..=65_535)?,
@@ -137,6 +138,7 @@ fn limits(settings: &mut Settings) -> Result<Limits, Error> {
             stream_window,
             16 * 1024..=16 * 1024 * 1024,
         )?,
+        window_growth: settings.size("window-growth", window_growth, 0..=64 * 1024 * 1024)?,
     })
 }
 

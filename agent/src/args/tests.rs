@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 32] = [
+const OTHERS: [(&str, &str); 33] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -49,6 +49,7 @@ const OTHERS: [(&str, &str); 32] = [
     ("max-idle-upstreams", "0"),
     ("max-head-size", "16KiB"),
     ("stream-window", "1MiB"),
+    ("window-growth", "0"),
 ];
 
 /// The lines of the configuration that say a value.

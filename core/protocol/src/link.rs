@@ -138,6 +138,9 @@ impl Link {
             self.echo_reply = Some(number);
         } else {
             self.echo.answered(number, now);
+            if let Some(round_trip) = self.echo.round_trip {
+                self.session.note_round_trip(round_trip);
+            }
         }
         Ok(Some(Event::Handled))
     }

@@ -126,6 +126,9 @@ pub(crate) struct ServerArgs {
     /// bytes that may be on their way to a slow caller per request [default: 256KiB]
     #[argh(option)]
     pub(crate) stream_window: Option<String>,
+    /// bytes more for answers on a long path, per tunnel [default: 8MiB]
+    #[argh(option)]
+    pub(crate) window_growth: Option<String>,
     /// bytes that may wait to be sent on one tunnel [default: 256KiB]
     #[argh(option)]
     pub(crate) tunnel_buffer: Option<String>,
@@ -192,6 +195,7 @@ impl ServerArgs {
             .one("max-hosts", self.max_hosts)
             .one("max-head-size", self.max_head_size)
             .one("stream-window", self.stream_window)
+            .one("window-growth", self.window_growth)
             .one("tunnel-buffer", self.tunnel_buffer)
             .one("access-log", self.access_log)
             .one("access-log-file", self.access_log_file)

@@ -191,6 +191,11 @@ fn limits(settings: &mut Settings) -> Result<Limits, Error> {
         hosts_per_tunnel: settings.number("max-hosts", default.hosts_per_tunnel, 1..=10_000)?,
         head_bytes: settings.size("max-head-size", default.head_bytes, 1024..=64 * 1024)?,
         stream_window: settings.size("stream-window", default.stream_window, window)?,
+        window_growth: settings.size(
+            "window-growth",
+            default.window_growth,
+            0..=64 * 1024 * 1024,
+        )?,
         tunnel_bytes: settings.size("tunnel-buffer", default.tunnel_bytes, buffer)?,
     })
 }

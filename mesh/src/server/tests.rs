@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 32] = [
+const OTHERS: [(&str, &str); 33] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
@@ -46,6 +46,7 @@ const OTHERS: [(&str, &str); 32] = [
     ("max-hosts", "65"),
     ("max-head-size", "63KiB"),
     ("stream-window", "128KiB"),
+    ("window-growth", "1MiB"),
     ("tunnel-buffer", "512KiB"),
     ("access-log", "json"),
     ("access-log-file", "/var/log/mesh/access.log"),

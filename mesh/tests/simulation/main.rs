@@ -18,6 +18,7 @@ mod cheats;
 mod cloud;
 mod deadlines;
 mod fairness;
+mod far;
 mod identity;
 mod lives;
 mod manners;

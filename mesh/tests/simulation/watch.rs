@@ -12,7 +12,8 @@ const CHUNKED: usize = "1\r\nx\r\n".len();
 
 /// Watches an ingress.
 pub(crate) fn ingress(world: &mut World, id: NodeId, config: &mesh_ingress::Config) {
-    let caller_max = CHUNKED * config.limits.stream_window as usize + HEADS;
+    let window = config.limits.stream_window + config.limits.window_growth;
+    let caller_max = CHUNKED * window as usize + HEADS;
     let tunnel_max = 2 * config.limits.tunnel_bytes + HEADS;
     world.on_step(move |world| {
         let app = world.app::<Ingress>(id);
@@ -26,7 +27,8 @@ pub(crate) fn ingress(world: &mut World, id: NodeId, config: &mesh_ingress::Conf
 
 /// Watches an agent.
 pub(crate) fn agent(world: &mut World, id: NodeId, config: &mesh_agent::Config) {
-    let upstream_max = CHUNKED * config.limits.stream_window as usize + HEADS;
+    let window = config.limits.stream_window + config.limits.window_growth;
+    let upstream_max = CHUNKED * window as usize + HEADS;
     let tunnel_max = 256 * 1024 + HEADS;
     world.on_step(move |world| {
         let app = world.app::<Agent>(id);

@@ -9,13 +9,14 @@ mod receive;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::time::{Duration, Instant};
 
 pub use receive::{Event, Head};
 
 use super::error::ResetCode;
 use super::frame::{self, DATA_BYTES_MAX, Flags, FrameKind, StreamId};
 use super::outbound::Outbound;
-use super::stream::{Sender, Stream};
+use super::stream::{Growth, Sender, Stream};
 use crate::{Buf, ConnId};
 
 /// Which end of the tunnel this is.
@@ -40,6 +41,7 @@ pub struct Session {
     fresh: VecDeque<StreamId>,
     bulk: VecDeque<StreamId>,
     limits: Limits,
+    growth: Growth,
 }
 
 /// Streams by their number.
@@ -117,7 +119,21 @@ impl Session {
             fresh: VecDeque::new(),
             bulk: VecDeque::new(),
             limits: Limits { streams, send_window, recv_window, pending_bytes },
+            growth: Growth { left: 0, round_trip: None },
         }
+    }
+
+    /// The same, with receive windows that may grow by so many bytes together: those of streams
+    /// that a window holds back, on a path with a long round trip.
+    #[must_use]
+    pub const fn with_growth(mut self, bytes: u32) -> Self {
+        self.growth.left = bytes;
+        self
+    }
+
+    /// Takes note of how long a frame and its answer take.
+    pub(crate) const fn note_round_trip(&mut self, round_trip: Duration) {
+        self.growth.round_trip = Some(round_trip);
     }
 
     /// Takes the limits that the peer announced.
@@ -161,7 +177,7 @@ impl Session {
 
     /// Ends a stream at once, and tells the peer unless it is over already.
     pub fn reset(&mut self, stream: StreamId, code: ResetCode, text: &str) {
-        if self.streams.remove(&stream).is_some() {
+        if self.remove(stream).is_some() {
             frame::write(FrameKind::Reset, Flags::NONE, stream, &mut self.pending, |out| {
                 out.extend(&u16::from(code).to_be_bytes());
                 out.extend(text.as_bytes());
@@ -181,14 +197,21 @@ impl Session {
 
     /// Forgets a stream without a word: the peer ends it by itself.
     pub fn forget(&mut self, stream: StreamId) {
-        self.streams.remove(&stream);
+        self.remove(stream);
+    }
+
+    /// Takes a stream out, and with it what its window had grown by.
+    fn remove(&mut self, stream: StreamId) -> Option<Stream> {
+        let removed = self.streams.remove(&stream)?;
+        self.growth.left += removed.recv.window - self.limits.recv_window;
+        Some(removed)
     }
 
     /// Bytes of a stream have left for their destination: returns their credit in time.
-    pub fn release(&mut self, stream: StreamId, count: usize) {
+    pub fn release(&mut self, stream: StreamId, count: usize, now: Instant) {
         let Some(state) = self.streams.get_mut(&stream) else { return };
         let count = u32::try_from(count).expect("no more than the window was delivered");
-        if let Some(credit) = state.recv.release(count, self.limits.recv_window) {
+        if let Some(credit) = state.recv.release(count, now, &mut self.growth) {
             frame::write(FrameKind::Window, Flags::NONE, stream, &mut self.pending, |out| {
                 out.extend(&credit.to_be_bytes());
             });
@@ -259,7 +282,7 @@ impl Session {
     /// Forgets the stream if both directions have ended.
     pub fn settle(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
-            self.streams.remove(&id);
+            self.remove(id);
         }
     }
 
@@ -286,7 +309,7 @@ impl Session {
     #[must_use]
     pub fn unreleased(&self, stream: StreamId) -> Option<u32> {
         let recv = &self.streams.get(&stream)?.recv;
-        Some(self.limits.recv_window - recv.allowed - recv.unreturned)
+        Some(recv.window - recv.allowed - recv.unreturned)
     }
 
     /// How many streams are open.

@@ -1,5 +1,7 @@
 //! One stream: two directions that end by themselves, each with its credit.
 
+use std::time::{Duration, Instant};
+
 use super::Outbound;
 use super::frame::{DATA_BYTES_MAX, Flags, FrameKind, StreamId};
 use super::{Error, ResetCode};
@@ -36,6 +38,10 @@ pub(super) struct Recv {
     pub(super) allowed: u32,
     /// Bytes that were released and whose credit is not yet returned.
     pub(super) unreturned: u32,
+    /// Bytes that may be on their way or wait here; it only grows.
+    pub(super) window: u32,
+    /// When credit was last returned.
+    returned_at: Option<Instant>,
     pub(super) ended: bool,
 }
 
@@ -44,7 +50,13 @@ impl Stream {
         Self {
             owner,
             send: Send { credit: send_window, sent: 0, ended: false },
-            recv: Recv { allowed: recv_window, unreturned: 0, ended: false },
+            recv: Recv {
+                allowed: recv_window,
+                unreturned: 0,
+                window: recv_window,
+                returned_at: None,
+                ended: false,
+            },
             responded: false,
             queued: false,
         }
@@ -73,15 +85,48 @@ impl Recv {
 
     /// Bytes left for their destination; the credit to return now, once it is worth a frame.
     /// Half a window keeps the sender going while costing one small frame per half window.
-    pub(super) fn release(&mut self, count: u32, window: u32) -> Option<u32> {
+    ///
+    /// A sender that the window holds back uses up half of it in half a round trip. It doubles, as
+    /// far as `growth` allows, until that takes two: measured round trips are those of small frames
+    /// on a path at rest, and a window that just fits leaves no room for the path's whims.
+    pub(super) fn release(&mut self, count: u32, now: Instant, growth: &mut Growth) -> Option<u32> {
         self.unreturned += count;
-        debug_assert!(self.allowed + self.unreturned <= window, "more released than delivered");
-        if self.ended || self.unreturned < (window / 2).max(1) {
+        debug_assert!(
+            self.allowed + self.unreturned <= self.window,
+            "more released than delivered"
+        );
+        if self.ended || self.unreturned < (self.window / 2).max(1) {
             return None;
         }
-        let credit = std::mem::take(&mut self.unreturned);
+        let before = self.returned_at.replace(now);
+        let half_a_window_took = before.map(|before| now.saturating_duration_since(before));
+        let more = growth.take(self.window, half_a_window_took);
+        self.window += more;
+        let credit = std::mem::take(&mut self.unreturned) + more;
         self.allowed += credit;
         Some(credit)
+    }
+}
+
+/// What the windows of a session may grow by, and when they do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Growth {
+    /// Bytes left for all streams together.
+    pub(super) left: u32,
+    /// How long a frame and its answer take.
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Growth {
+    /// By how much a window grows of which half was used up in that time.
+    fn take(&mut self, window: u32, half_took: Option<Duration>) -> u32 {
+        let (Some(took), Some(round_trip)) = (half_took, self.round_trip) else { return 0 };
+        if took > 2 * round_trip {
+            return 0;
+        }
+        let more = window.min(self.left);
+        self.left -= more;
+        more
     }
 }
 

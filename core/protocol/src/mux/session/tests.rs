@@ -1,4 +1,7 @@
+mod growth;
 mod pair;
+
+use std::time::Instant;
 
 use super::{Event, Head, OpenError, Session, Side, Turns};
 use crate::mux::frame::DATA_BYTES_MAX;
@@ -18,6 +21,11 @@ const INTERIM_END: Flags = Flags::INTERIM.with(Flags::END);
 fn owners(count: usize) -> Vec<ConnId> {
     let mut conns = Conns::new();
     (0..count).map(|_| conns.insert(Duplex::new(1), ())).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn session(side: Side, streams: u32) -> Session {
@@ -427,7 +435,7 @@ fn a_reset_is_told_once_and_forgetting_is_not_told() {
     assert_eq!(sent(&mut opener), [(FrameKind::Reset, 1, b"\0\x01left".to_vec())]);
     assert!(opener.is_empty());
     assert!(opener.sender(StreamId(1)).is_none() && opener.sender(StreamId(3)).is_none());
-    opener.release(StreamId(1), 1);
+    opener.release(StreamId(1), 1, now());
     opener.mark_ready(StreamId(3));
     assert!(!opener.has_pending() && !opener.has_ready());
 }
@@ -454,7 +462,7 @@ fn credit_is_returned_in_steps_of_half_a_window() {
             let flags = Flags::NONE.with_if(Flags::END, is_ended);
             feed(&mut acceptor, (FrameKind::Data, flags, 1, &BYTES[..*arrived])).unwrap();
             for (count, credit) in *releases {
-                acceptor.release(StreamId(1), *count);
+                acceptor.release(StreamId(1), *count, now());
                 let expected = (!is_ended && *credit > 0)
                     .then(|| (FrameKind::Window, 1, credit.to_be_bytes().to_vec()));
                 assert_eq!(sent(&mut acceptor), Vec::from_iter(expected), "{window} {releases:?}");

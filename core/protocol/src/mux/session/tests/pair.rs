@@ -27,6 +27,8 @@ struct End {
     rx: Buf,
     tx: Buf,
     window: u32,
+    /// What the windows may grow by together.
+    growth: u32,
     streams_max: usize,
 }
 
@@ -135,12 +137,16 @@ impl Pair {
             1 + rng.below(most)
         });
         let [ours, theirs] = windows.map(|window| u32::try_from(window).unwrap());
+        let growth = [0, 100, 100_000][below(&mut rng, 3)];
+        let round_trip = [0, 3, 1000].map(Duration::from_millis)[below(&mut rng, 3)];
         let end = |side, role, streams, send_window, recv_window| {
-            let session = Session::new(side, streams, 1, recv_window, PAIR_PENDING_BYTES);
+            let mut session =
+                Session::new(side, streams, 1, recv_window, PAIR_PENDING_BYTES).with_growth(growth);
+            session.note_round_trip(round_trip);
             let mut link = Link::new(role, session, Duration::from_secs(15), now);
             link.session.agree(streams, send_window);
             let streams_max = streams as usize;
-            End { link, rx: Buf::new(), tx: Buf::new(), window: recv_window, streams_max }
+            End { link, rx: Buf::new(), tx: Buf::new(), window: recv_window, growth, streams_max }
         };
         let allowed = 1 + u32::try_from(rng.below(12)).unwrap();
         // An acceptor that allows fewer streams than it said refuses some.
@@ -156,6 +162,7 @@ impl Pair {
 
     fn step(&mut self) {
         let at = below(&mut self.rng, 2);
+        self.now += Duration::from_millis(self.rng.below(3));
         match below(&mut self.rng, 40) {
             0..8 => self.open(),
             8..18 => self.transmit(at),
@@ -235,7 +242,12 @@ impl Pair {
                         to.link.session.mark_ready(stream);
                     }
                     if head.flags.has(Flags::END) {
-                        carried.flows[at].arrive(b"", &self.content, Some(b""), to.window);
+                        carried.flows[at].arrive(
+                            b"",
+                            &self.content,
+                            Some(b""),
+                            to.window + to.growth,
+                        );
                     }
                 }
                 Event::Response { owner, head } => {
@@ -243,14 +255,19 @@ impl Pair {
                     assert_eq!(head.bytes, if is_interim { b"100" } else { b"200" });
                     if head.flags.has(Flags::END) {
                         let carried = self.streams.get_mut(&number(owner)).unwrap();
-                        carried.flows[at].arrive(b"", &self.content, Some(b""), to.window);
+                        carried.flows[at].arrive(
+                            b"",
+                            &self.content,
+                            Some(b""),
+                            to.window + to.growth,
+                        );
                     }
                 }
                 Event::Data { owner, bytes, end } => {
                     let stream = number(owner);
                     let content = content(&self.content, stream, at);
                     let flow = &mut self.streams.get_mut(&stream).unwrap().flows[at];
-                    flow.arrive(bytes, content, end, to.window);
+                    flow.arrive(bytes, content, end, to.window + to.growth);
                 }
                 Event::Reset { owner, code, .. } => {
                     let carried = self.streams.get_mut(&number(owner)).unwrap();
@@ -273,7 +290,7 @@ impl Pair {
         let session = &mut self.ends[at].link.session;
         let count = below(&mut self.rng, flow.arrived - flow.released + 1);
         flow.released += count;
-        session.release(StreamId(stream), count);
+        session.release(StreamId(stream), count, self.now);
     }
 
     fn answer_one(&mut self) {
@@ -311,11 +328,14 @@ impl Pair {
                 let flow = &self.streams[&id.number()].flows[1 - at];
                 let undelivered = u32::try_from(flow.arrived - flow.released).unwrap();
                 let recv = &stream.recv;
-                assert_eq!(recv.allowed + recv.unreturned + undelivered, end.window, "{id:?}");
+                assert_eq!(recv.allowed + recv.unreturned + undelivered, recv.window, "{id:?}");
                 if let Some(peer) = self.ends[1 - at].link.session.streams.get(id) {
                     assert!(peer.send.credit <= recv.allowed, "credit from nowhere");
                 }
             }
+            let grown: u32 =
+                session.streams.values().map(|stream| stream.recv.window - end.window).sum();
+            assert_eq!(grown + session.growth.left, end.growth, "growth is lost or made up");
             let queued = session.fresh.len() + session.bulk.len();
             assert!(queued <= 4 * self.streams.len() + 64, "{queued} turns");
         }
@@ -341,7 +361,7 @@ impl Pair {
                 for at in [0, 1] {
                     let flow = &mut carried.flows[1 - at];
                     let count = flow.arrived - std::mem::replace(&mut flow.released, flow.arrived);
-                    self.ends[at].link.session.release(StreamId(*stream), count);
+                    self.ends[at].link.session.release(StreamId(*stream), count, self.now);
                 }
             }
             self.check();

@@ -1,0 +1,66 @@
+//! Windows that grow on long paths.
+
+use std::time::{Duration, Instant};
+
+use super::{BYTES, PENDING_BYTES, feed, now, owners, sent};
+use crate::mux::session::{Session, Side};
+use crate::mux::{Flags, FrameKind, StreamId};
+
+/// An acceptor whose windows may grow, with one stream for each owner.
+fn growing(streams: usize, growth: u32, round_trip: u64) -> Session {
+    let mut acceptor = Session::new(Side::Acceptor, 4, 0, 1000, PENDING_BYTES).with_growth(growth);
+    acceptor.note_round_trip(Duration::from_millis(round_trip));
+    for (index, owner) in owners(streams).into_iter().enumerate() {
+        let stream = u32::try_from(2 * index + 1).unwrap();
+        feed(&mut acceptor, (FrameKind::Request, Flags::NONE, stream, b"")).unwrap();
+        acceptor.adopt(StreamId(stream), owner);
+    }
+    acceptor
+}
+
+/// So many bytes of a stream arrive and leave for their destination; the credit that returns.
+fn pass(session: &mut Session, stream: u32, count: usize, at: Instant) -> u32 {
+    feed(session, (FrameKind::Data, Flags::NONE, stream, &BYTES[..count])).unwrap();
+    session.release(StreamId(stream), count, at);
+    sent(session)
+        .iter()
+        .map(|(_, _, credit)| u32::from_be_bytes(credit[..].try_into().unwrap()))
+        .sum()
+}
+
+#[test]
+fn a_window_of_which_half_is_used_up_within_two_round_trips_doubles() {
+    let begin = now();
+    let at = |millis| begin + Duration::from_millis(millis);
+    let mut session = growing(1, 5000, 50);
+    assert_eq!(pass(&mut session, 1, 500, at(0)), 500, "nothing is known yet");
+    assert_eq!(pass(&mut session, 1, 500, at(101)), 500, "slow enough for this window");
+    assert_eq!(pass(&mut session, 1, 500, at(201)), 500 + 1000);
+    assert_eq!(pass(&mut session, 1, 999, at(211)), 0, "half of the new window is more");
+    assert_eq!(pass(&mut session, 1, 1, at(212)), 1000 + 2000);
+    assert_eq!(pass(&mut session, 1, 2000, at(213)), 2000 + 2000, "as far as growth goes");
+    assert_eq!(pass(&mut session, 1, 3000, at(214)), 3000, "and no further");
+}
+
+#[test]
+fn streams_share_what_windows_may_grow_by_and_give_it_back() {
+    let begin = now();
+    let mut session = growing(3, 1500, 100);
+    for (stream, credit) in [(1, 500), (1, 1500), (3, 500), (3, 1000), (5, 500), (5, 500)] {
+        assert_eq!(pass(&mut session, stream, 500, begin), credit, "stream {stream}");
+    }
+    session.forget(StreamId(1));
+    assert_eq!(pass(&mut session, 5, 500, begin), 500 + 1000, "what a finished one had is free");
+}
+
+#[test]
+fn windows_stay_as_they_are_before_the_round_trip_is_known_or_without_growth() {
+    let begin = now();
+    let mut unknown = Session::new(Side::Acceptor, 1, 0, 1000, PENDING_BYTES).with_growth(5000);
+    feed(&mut unknown, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+    for mut session in [unknown, growing(1, 0, 100)] {
+        for _ in 0..4 {
+            assert_eq!(pass(&mut session, 1, 500, begin), 500);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! One stream on a path with a long round trip, where its window decides how fast it is.
+
+use std::time::Duration;
+
+use mesh_sim::peers::{HttpClient, Request, pattern};
+use mesh_sim::{LinkConfig, LinkRules, World, seeds};
+
+use crate::ask::{Ask, Weather};
+use crate::stage::{HOST, Plan, Stage};
+
+const BYTES: usize = 20_000_000;
+/// 200 Mbit/s.
+const BYTES_PER_SECOND: u64 = 25_000_000;
+
+/// How long one exchange takes over 100 ms there and back.
+fn time(seed: u64, window_growth: u32, ask: Ask) -> Duration {
+    let mut plan = Plan::calm();
+    plan.ingress.limits.window_growth = window_growth;
+    plan.agent.limits.window_growth = window_growth;
+    plan.tunnel_links = LinkRules::fixed(LinkConfig {
+        latency: Duration::from_millis(50),
+        bytes_per_second: Some(BYTES_PER_SECOND),
+        capacity: 6 * 1024 * 1024,
+        ..LinkConfig::fast()
+    });
+    let mut stage = Stage::new(seed, plan);
+    stage.expect_ready(Duration::from_secs(5));
+    // The first echo is answered.
+    stage.world.run_for(Duration::from_secs(1));
+    let caller = stage.add_caller(vec![ask], |client| client);
+    let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+    stage.world.expect("it is over", done, Duration::from_secs(60));
+    let response = &stage.responses(caller)[0];
+    let took = response.ended_at.expect("it is over") - response.asked_at;
+    stage.judge(Weather::Fair);
+    took
+}
+
+fn check(seed: u64, ask: impl Fn() -> Ask) {
+    let ideal = Duration::from_secs_f64(BYTES as f64 / BYTES_PER_SECOND as f64);
+    let grown = time(seed, 8 << 20, ask());
+    let fixed = time(seed, 0, ask());
+    assert!(grown < ideal * 2, "{grown:?} in place of {ideal:?}");
+    assert!(fixed > ideal * 5, "a window that cannot grow is no limit here: {fixed:?}");
+}
+
+#[test]
+fn a_download_over_a_long_path_gets_the_window_that_it_needs() {
+    seeds(2, |seed| check(seed, || Ask::new(Request::get(HOST, &format!("/bytes/{BYTES}")))));
+}
+
+#[test]
+fn an_upload_over_a_long_path_gets_the_window_that_it_needs() {
+    let upload = || {
+        let body = pattern(BYTES);
+        Ask::sending(Request::post(HOST, "/upload", &body), body)
+    };
+    seeds(2, |seed| check(seed, upload));
+}
