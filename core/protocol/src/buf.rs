@@ -2,34 +2,77 @@
 //!
 //! Both counters of what ever passed through are kept, because two questions need them: "has this
 //! request left the process?" and "how much credit was earned by flushing?".
+//!
+//! ```text
+//!   memory   |--- consumed ---|--- queued ---|--- spare, initialised ---|
+//!            0              start           end                  memory.len()
+//! ```
+//!
+//! Memory stays initialised when it is used again, so that a read can go straight into it.
 
 use std::io;
 
 /// A contiguous byte queue. It never limits itself: whoever fills it knows the limit.
 #[derive(Debug, Default)]
 pub struct Buf {
-    bytes: Vec<u8>,
-    /// Invariant: `start <= bytes.len()`; and `start == 0` whenever the queue is empty.
+    /// All of it initialised.
+    memory: Vec<u8>,
+    /// Invariant: `start <= end <= memory.len()`; and both are 0 whenever the queue is empty.
     start: usize,
+    end: usize,
     /// Bytes ever consumed.
     taken: u64,
     /// The most bytes of memory that were in use since the queue was last begun.
     peak: usize,
 }
 
+/// The first memory of a queue that was lent none.
+const FIRST_BYTES: usize = 64;
+
 impl Buf {
     /// An empty queue that owns no memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, taken: 0, peak: 0 }
+        Self { memory: Vec::new(), start: 0, end: 0, taken: 0, peak: 0 }
     }
 
     /// Appends `bytes` at the back.
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
-        let before = if self.bytes.is_empty() { 0 } else { self.peak };
-        self.bytes.extend_from_slice(bytes);
-        self.peak = before.max(self.bytes.len());
+        if self.memory.len() - self.end < bytes.len() {
+            self.make_room(bytes.len());
+        }
+        let end = self.end + bytes.len();
+        self.memory[self.end..end].copy_from_slice(bytes);
+        self.advance(end);
+    }
+
+    /// The unused memory at the back, to be filled and then [committed](Self::commit). There may be
+    /// none.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        // Moving few bytes is cheaper than the small reads that little room would make.
+        if self.start > self.len() {
+            self.move_to_front();
+        }
+        &mut self.memory[self.end..]
+    }
+
+    /// Appends the first `count` bytes of the [unused memory](Self::spare_mut).
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn commit(&mut self, count: usize) {
+        assert!(
+            count <= self.memory.len() - self.end,
+            "committed {count} bytes that are not there"
+        );
+        self.advance(self.end + count);
+    }
+
+    #[inline]
+    fn advance(&mut self, end: usize) {
+        self.peak = if self.end == 0 { end } else { self.peak.max(end) };
+        self.end = end;
     }
 
     /// Drops the first `count` bytes.
@@ -40,9 +83,8 @@ impl Buf {
         assert!(count <= self.len(), "consumed {count} of {} bytes", self.len());
         self.start += count;
         self.taken += count as u64;
-        if self.start == self.bytes.len() {
-            self.bytes.clear();
-            self.start = 0;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
         }
     }
 
@@ -52,26 +94,25 @@ impl Buf {
     }
 
     /// Drops everything that is queued as if it had never been appended.
-    pub fn discard(&mut self) {
-        self.bytes.clear();
-        self.start = 0;
+    pub const fn discard(&mut self) {
+        (self.start, self.end) = (0, 0);
     }
 
     /// The queued bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.memory[self.start..self.end]
     }
 
     /// The queued bytes, to be changed in place.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
+        &mut self.memory[self.start..self.end]
     }
 
     /// How many bytes are queued.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.end - self.start
     }
 
     /// Whether nothing is queued.
@@ -94,13 +135,16 @@ impl Buf {
 
     /// Shortens the queue to its first `len` bytes; longer than the queue changes nothing.
     pub fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(self.start + len);
+        self.end = self.end.min(self.start + len);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
     }
 
     /// Bytes of memory that the queue owns, used or not.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.memory.len()
     }
 
     /// The most bytes of memory that were in use since the queue was last begun.
@@ -109,26 +153,32 @@ impl Buf {
     }
 
     /// Gives an empty queue without memory some used memory to work in.
-    pub(crate) fn lend(&mut self, mut storage: Vec<u8>) {
-        if self.bytes.capacity() == 0 {
-            storage.clear();
-            self.bytes = storage;
+    pub(crate) fn lend(&mut self, memory: Vec<u8>) {
+        if self.memory.is_empty() {
+            self.memory = memory;
         }
     }
 
     /// Takes the memory of an empty queue back.
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
-        (self.is_empty() && self.bytes.capacity() > 0).then(|| std::mem::take(&mut self.bytes))
+        (self.is_empty() && !self.memory.is_empty()).then(|| std::mem::take(&mut self.memory))
     }
 
-    /// Moves the queue to the front of its memory rather than growing, when that suffices.
+    /// Sees to it that so many bytes fit at the back: by moving the queue to the front of its
+    /// memory when that suffices, else by growing.
+    #[cold]
     fn make_room(&mut self, count: usize) {
-        if self.start > 0 && self.bytes.capacity() - self.bytes.len() < count {
-            let len = self.len();
-            self.bytes.copy_within(self.start.., 0);
-            self.bytes.truncate(len);
-            self.start = 0;
+        self.move_to_front();
+        let wanted = self.end + count;
+        if wanted > self.memory.len() {
+            let doubled = (2 * self.memory.len()).max(FIRST_BYTES);
+            self.memory.resize(wanted.max(doubled), 0);
         }
+    }
+
+    fn move_to_front(&mut self) {
+        self.memory.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.len());
     }
 }
 

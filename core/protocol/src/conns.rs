@@ -158,13 +158,16 @@ impl<C> Conns<C> {
         slot.is_some_and(|slot| std::mem::take(&mut slot.touched))
     }
 
-    /// The connection for the shell: no touch, and memory to read into.
+    /// The connection for the shell: no touch.
+    #[inline]
     pub(crate) fn serve(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        let slot = self.slots.get_mut(id.index())?;
-        if slot.generation != id.generation {
-            return None;
-        }
-        let connection = slot.connection.as_mut()?;
+        self.get_served(id)
+    }
+
+    /// The connection for the shell, with memory to read into.
+    pub(crate) fn serve_reading(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
+        let connection = slot?.connection.as_mut()?;
         self.spare.lend(&mut connection.io.rx);
         Some(connection)
     }

@@ -12,7 +12,7 @@ use crate::Buf;
 pub(crate) struct Spare {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
-    /// Invariant: the capacity of all large pieces.
+    /// Invariant: the bytes of all large pieces.
     large_bytes: usize,
 }
 
@@ -30,29 +30,33 @@ impl Spare {
     }
 
     /// Gives a queue without memory a piece of the size that it used last.
+    #[inline]
     pub(crate) fn lend(&mut self, queue: &mut Buf) {
-        if queue.capacity() > 0 {
-            return;
+        if queue.capacity() == 0 {
+            queue.lend(self.take(queue.peak()));
         }
-        let large = if queue.peak() > SMALL_BYTES { self.large.pop() } else { None };
-        queue.lend(match large {
+    }
+
+    fn take(&mut self, used_last: usize) -> Vec<u8> {
+        let large = if used_last > SMALL_BYTES { self.large.pop() } else { None };
+        match large {
             Some(piece) => {
-                self.large_bytes -= piece.capacity();
+                self.large_bytes -= piece.len();
                 piece
             }
-            None => self.small.pop().unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES)),
-        });
+            None => self.small.pop().unwrap_or_else(|| vec![0; SMALL_BYTES]),
+        }
     }
 
     /// Takes back the memory of a queue that is empty.
     pub(crate) fn take_back(&mut self, queue: &mut Buf) {
         let Some(piece) = queue.reclaim() else { return };
-        if piece.capacity() <= SMALL_BYTES {
+        if piece.len() <= SMALL_BYTES {
             if self.small.len() < SMALL_MAX {
                 self.small.push(piece);
             }
-        } else if self.large_bytes + piece.capacity() <= LARGE_BYTES_MAX {
-            self.large_bytes += piece.capacity();
+        } else if self.large_bytes + piece.len() <= LARGE_BYTES_MAX {
+            self.large_bytes += piece.len();
             self.large.push(piece);
         }
     }

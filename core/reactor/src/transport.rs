@@ -36,6 +36,8 @@ pub(crate) struct Tls {
 /// The least to read at once of ciphertext, however little room there is for plaintext: whole
 /// handshake messages and small records in one call.
 const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
+/// The least room in a queue for reading straight into it: a small head.
+const DIRECT_BYTES_MIN: usize = 2 * 1024;
 /// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
 const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 /// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
@@ -82,6 +84,11 @@ pub(crate) fn register(
 /// correctness, and a connection that is already broken will say so itself.
 pub(crate) fn set_options(stream: &TcpStream, traffic: Traffic) {
     let _ = stream.set_nodelay(true);
+    set_traffic_options(stream, traffic);
+}
+
+/// Those of an accepted socket: it has the rest from its listener.
+pub(crate) fn set_traffic_options(stream: &TcpStream, traffic: Traffic) {
     match traffic {
         Traffic::Single => {}
         Traffic::Multiplexed => {
@@ -133,6 +140,13 @@ impl Transport for Socket {
         Ok(Flushed::All(0))
     }
 
+    fn part(&mut self) -> io::Result<Flushed> {
+        match self {
+            Self::Plain(_) => Ok(Flushed::All(0)),
+            Self::Tls(_) => self.finish(),
+        }
+    }
+
     fn reset(&mut self) {
         let _ = SockRef::from(&*self.stream_mut()).set_linger(Some(Duration::ZERO));
     }
@@ -153,16 +167,25 @@ impl Transport for Socket {
 }
 
 impl Plain {
+    /// Reads into the memory that the queue has, which saves a copy; and by way of `scratch` when
+    /// that is too little to be worth a call.
     fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
-        let asked = max.min(scratch.len());
-        Ok(match read(&mut self.stream, &mut scratch[..asked])? {
-            None => Filled::Blocked(0),
-            Some(0) => Filled::Eof,
-            Some(count) => {
-                rx.extend(&scratch[..count]);
-                if count < asked { Filled::Short(count) } else { Filled::More(count) }
-            }
-        })
+        let spare = rx.spare_mut();
+        let is_direct = spare.len() >= max.min(DIRECT_BYTES_MIN);
+        let target = if is_direct { spare } else { &mut *scratch };
+        let asked = max.min(target.len());
+        let Some(count) = read(&mut self.stream, &mut target[..asked])? else {
+            return Ok(Filled::Blocked(0));
+        };
+        if count == 0 {
+            return Ok(Filled::Eof);
+        }
+        if is_direct {
+            rx.commit(count);
+        } else {
+            rx.extend(&scratch[..count]);
+        }
+        Ok(if count < asked { Filled::Short(count) } else { Filled::More(count) })
     }
 
     /// Goes on after a partial write until the kernel says "would block": only then is it certain

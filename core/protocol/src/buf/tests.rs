@@ -10,7 +10,15 @@ fn behaves_like_a_queue_of_bytes() {
     let mut model: VecDeque<u8> = VecDeque::new();
     let (mut added, mut taken) = (0_u64, 0_u64);
     for _ in 0..5_000 {
-        if rng.below(2) == 0 {
+        if rng.below(3) == 0 {
+            let spare = buf.spare_mut();
+            let count = rng.index(spare.len().min(300) + 1);
+            let bytes: Vec<u8> = (0..count).map(|_| rng.mask()[0]).collect();
+            spare[..count].copy_from_slice(&bytes);
+            buf.commit(count);
+            added += count as u64;
+            model.extend(bytes);
+        } else if rng.below(2) == 0 {
             let bytes: Vec<u8> = (0..rng.below(300)).map(|_| rng.mask()[0]).collect();
             buf.extend(&bytes);
             added += bytes.len() as u64;

@@ -101,16 +101,19 @@ impl<A: App, T: Transport> Driver<A, T> {
             let Some(socket) = socket_of(&mut self.sockets, conn) else {
                 return moved;
             };
+            if !socket.ready.readable || socket.eof {
+                return moved;
+            }
             let Some(transport) = socket.transport.as_mut() else {
                 return moved;
             };
-            let Some(connection) = self.app.conns().serve(conn) else {
+            let Some(connection) = self.app.conns().serve_reading(conn) else {
                 return moved;
             };
             let io = &mut connection.io;
             let discard = io.closing >= Some(Closing::AfterFlush);
             let room = if discard { FILL_BYTES_MAX } else { io.rx_room() };
-            if !socket.ready.readable || socket.eof || room == 0 {
+            if room == 0 {
                 return moved;
             }
             if budget == 0 {
