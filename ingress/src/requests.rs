@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
-use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, Storage};
+use mesh_protocol::http1::{self, BodyLength, CloseReason, Request, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
@@ -327,7 +327,10 @@ impl Ingress {
         downstream.state = State::Delivered { since };
         if let Some(reason) = downstream.http.close_reason() {
             log::trace!("a caller's connection ends: {reason}");
-            io.close(Closing::AfterFlush);
+            let is_last = matches!(reason, CloseReason::PeerAskedClose | CloseReason::Http10)
+                && downstream.http.has_request_ended()
+                && io.rx.is_empty();
+            io.close(if is_last { Closing::Agreed } else { Closing::AfterFlush });
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum Closing {
     /// short time is over. Closing with unread bytes would reset the connection and could destroy
     /// the answer on its way (RFC 9112 9.6).
     AfterFlush,
+    /// Close once `tx` has left, without listening any longer: the peer said that what it sent was
+    /// its last message, so that nothing unread can come in between.
+    Agreed,
     /// Reset at once. The peer must not take what it got for the whole.
     Abort,
 }

@@ -8,7 +8,7 @@ use log::warn;
 use mesh_protocol::{ListenerId, Traffic};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::ServerTls;
 use crate::transport::Socket as Connected;
@@ -74,6 +74,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 impl Listener {
     pub(crate) fn new(listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
         listen.socket.set_nonblocking(true)?;
+        // Accepted sockets inherit it (Linux), which saves a call for each.
+        SockRef::from(&listen.socket).set_tcp_nodelay(true)?;
         let mut socket = TcpListener::from_std(listen.socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
         let Listen { id, traffic, tls, .. } = listen;

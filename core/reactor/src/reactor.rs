@@ -333,7 +333,7 @@ impl<A: App> Reactor<A> {
                 let Some((stream, peer)) = listener.poll_accept(self.now) else {
                     break;
                 };
-                transport::set_options(&stream, listener.traffic);
+                transport::set_traffic_options(&stream, listener.traffic);
                 let id = listener.id;
                 let Some(socket) = listener.dress(stream) else { continue };
                 if let Some(conn) = self.driver.accepted(id, peer, socket) {

@@ -5,6 +5,8 @@
 //!                                 |                             |
 //!                    FLUSH_TIMEOUT: reset         LINGER_TIMEOUT: plain close
 //! ```
+//!
+//! When the peer said that it sends nothing more there is no lingering.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -48,7 +50,12 @@ impl<A: App, T: Transport> Driver<A, T> {
             && socket.finished_at.is_none()
             && socket.ready.writable
         {
-            match transport.finish() {
+            let is_agreed = io.closing == Some(Closing::Agreed);
+            let ended = if is_agreed { transport.part() } else { transport.finish() };
+            match ended {
+                Ok(Flushed::All(_)) if is_agreed => {
+                    return self.close(conn, CloseReason::Finished);
+                }
                 Ok(Flushed::All(_)) => socket.finished_at = Some(self.now),
                 Ok(Flushed::Blocked(_)) => socket.ready.writable = false,
                 Err(error) => return self.close(conn, CloseReason::Failed(error)),

@@ -513,6 +513,24 @@ fn a_peer_that_never_closes_is_left_behind_without_a_reset() {
 }
 
 #[test]
+fn an_end_that_the_peer_announced_is_not_waited_for() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::AnswerAndClose);
+    world.peer(conn).room = 3;
+    world.connection(conn).io.tx.extend(b"answer");
+    world.connection(conn).io.close(Closing::Agreed);
+    world.driver.latch(conn, BOTH);
+    world.driver.settle();
+    assert_eq!(world.acts(), [Act::Wrote(1, b"ans".to_vec())], "not before all has left");
+    world.peer(conn).room = 100;
+    world.driver.latch(conn, WRITABLE);
+    world.driver.settle();
+    let ended = [Act::Wrote(1, b"wer".to_vec()), Act::Finished(1), Act::Dropped(1)];
+    assert_eq!(world.acts(), ended);
+    assert_eq!(world.heard(), [Heard::Closed(1, "finished")]);
+}
+
+#[test]
 fn a_closing_connection_is_reset_when_its_peer_takes_nothing() {
     let mut world = World::new();
     let conn = world.accept(Rule::AnswerAndClose);
@@ -810,8 +828,8 @@ fn disturb(world: &mut World, conn: ConnId, rng: &mut Rng) {
         }
         7 => {
             if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
-                let how = [Closing::Write, Closing::AfterFlush, Closing::Abort];
-                connection.io.close(how[usize::try_from(rng.below(3)).unwrap()]);
+                let how = [Closing::Write, Closing::AfterFlush, Closing::Agreed, Closing::Abort];
+                connection.io.close(how[usize::try_from(rng.below(4)).unwrap()]);
             }
         }
         8 => world.driver.connect_failed(conn, ErrorKind::TimedOut.into()),

@@ -27,6 +27,15 @@ pub trait Transport {
     /// The connection is over.
     fn finish(&mut self) -> io::Result<Flushed>;
 
+    /// Ends the sending direction of a connection that is closed right after; everything was
+    /// flushed. Closing itself says enough where no protocol has words of its own for it.
+    ///
+    /// # Errors
+    /// The connection is over.
+    fn part(&mut self) -> io::Result<Flushed> {
+        self.finish()
+    }
+
     /// Makes the coming close a reset.
     fn reset(&mut self);
 

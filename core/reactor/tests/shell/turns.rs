@@ -27,8 +27,9 @@ fn deadlines_come_in_order_and_not_early() {
     }
     assert!(start.elapsed() >= Duration::from_millis(20));
     assert_eq!(running.next(), Heard::Deadline(2));
-    assert_eq!(running.next(), Heard::Tick);
-    assert_eq!(running.next(), Heard::Deadline(0));
+    // A thread that wakes late finds both due in one turn, and then connections come first.
+    let last = [running.next(), running.next()];
+    assert!(last.contains(&Heard::Tick) && last.contains(&Heard::Deadline(0)), "{last:?}");
     assert!(start.elapsed() >= Duration::from_millis(60));
 }
 
