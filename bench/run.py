@@ -116,7 +116,7 @@ def main():
         return print_list()
     wanted = choose(chosen.scenario or list(scenarios.BY_NAME), scenarios.BY_NAME, "scenario")
     peers = present(chosen_peers(chosen.peers, chosen.quick), print)
-    for path, package in ((chosen.mesh, "mesh"),):
+    for path, package in ((chosen.mesh, "mesh"), (chosen.load, "bench-load")):
         if not pathlib.Path(path).exists():
             raise SystemExit(f"{path} is not there; build it: cargo build --release -p {package}")
     raise_files_max()

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import time
 
-from lib.backends import HOST
+from lib.backends import HOST, ask
 from lib.procs import Failed, cpu_seconds, memory_kib, until
 
 SCRIPT = pathlib.Path(__file__).with_name("wrk.lua")
@@ -157,6 +157,12 @@ def idle_tunnels(run, chain, count):
     return {"bytes_each": growth(before, after, count)[f"bytes_each.{chain.groups[0].name}"]}
 
 
+def at_rest(run, chain):
+    """Memory of programs that have started and answered a little."""
+    time.sleep(run.seconds)
+    return memory(chain)
+
+
 def growth(before, after, count):
     grown = {name: (after[name] - before[name]) * 1024 / count for name in before
              if name.startswith("rss_kib")}
@@ -174,9 +180,18 @@ def add_agents(run, chain, count, hosts):
     for number in range(count):
         agents.append(chain.add_agent(hosts_of(number, hosts)))
         if number % 8 == 7 or number == count - 1:
-            run.load("get", f"--to=127.0.0.1:{chain.port}", "--path=/small", "--connections=1",
-                     f"--host={hosts_of(number, hosts)[-1]}", "--until-ok", "--requests=1")
+            for recent in range(number - number % 8, number + 1):
+                served(chain, hosts_of(recent, hosts)[-1])
     return agents
+
+
+def served(chain, host):
+    def look():
+        try:
+            return ask(chain.port, "GET", "/small", host=host, tls=chain.tls)[0] == 200
+        except Failed:
+            return False
+    until(look, f"{host} is not served", 60)
 
 
 def fleet(run, chain, count, hosts):

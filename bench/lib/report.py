@@ -37,17 +37,19 @@ def with_spread(found, digits):
 
 def table(scenario, results, base="nginx"):
     """One scenario as lines of text: a row for each peer."""
-    heads = ["", *(heading for _, heading, _ in scenario.columns), f"{scenario.ratio} / {base}"]
+    against = results["peers"].get(base) if scenario.ratio else None
+    heads = ["", *(heading for _, heading, _ in scenario.columns)]
+    heads += [f"{scenario.ratio} / {base}"] if against else []
     rows = [heads]
     for peer, rounds in results["peers"].items():
         row = [peer, *(with_spread(figure(rounds, name), digits)
                        for name, _, digits in scenario.columns)]
-        against = results["peers"].get(base)
-        found = ratios(rounds, against, scenario.ratio) if against else None
-        rows.append([*row, with_spread(found, 2)])
+        if against:
+            row.append(with_spread(ratios(rounds, against, scenario.ratio), 2))
+        rows.append(row)
     widths = [max(len(row[at]) for row in rows) for at in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-             for row in rows]
+             for row in rows if scenario.columns]
     lines += [memory_line(peer, rounds) for peer, rounds in results["peers"].items()
               if memory_line(peer, rounds)]
     lines += [f"{peer}: FAILED: {reason}" for peer, reason in results["failed"].items()]

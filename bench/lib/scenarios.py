@@ -18,6 +18,8 @@ HTTP = [RATE, CPU, P50, P99, P999]
 BULK = [MIB, CPU_GIB]
 LATENCY = [P50, P99, P999, RATE, BESIDE]
 # Mbit/s and ms of the links that are played.
+# The load program speaks no TLS; wrk does.
+PLAIN = ("mesh-tls",)
 NARROW = Link(bytes_per_second=50_000_000 // 8)
 
 
@@ -35,7 +37,7 @@ class Scenario:
     one_core: bool = False
     # Only these peers; all where empty.
     peers: tuple = ()
-    skip: tuple = ("mesh-tls",)
+    skip: tuple = PLAIN
     needs: tuple = ("nginx",)
     # Figures of memory and counting do not gain by many rounds.
     rounds: int | None = None
@@ -73,6 +75,11 @@ def far(name, title, way, milliseconds):
                 link=Link(bytes_per_second=25_000_000, round_trip_ms=milliseconds))
 
 
+def memory_only(name, title, act, **more):
+    return Scenario(name, title, act, [EACH], "bytes_each", rounds=1, **more)
+
+
+# Those that one server routes to many agents by host.
 HOSTED = ("mesh", "frp")
 ALL = [
     http("get-1", "small GET, 1 connection, everything on one core", "/small", 1, one_core=True),
@@ -80,9 +87,36 @@ ALL = [
     http("get-512", "small GET, 512 connections", "/small", 512),
     http("get-10k", "10 KiB GET, 50 connections", "/10k", 50),
     http("get-new", "small GET, a new connection for each, 50 at once", "/small", 50, close=True),
+    bulk("down-1", "100 MiB downloads, 1 stream", "download", 1),
+    bulk("down-8", "100 MiB downloads, 8 streams", "download", 8),
+    bulk("up-1", "100 MiB uploads, 1 stream", "upload", 1),
+    bulk("up-8", "100 MiB uploads, 8 streams", "upload", 8),
+    beside("beside-bulk", "400 small GET/s beside an endless download", 400, "download"),
+    beside("beside-slow", "400 small GET/s beside a reader of 2 MiB/s", 400,
+           "download", f"--reader-rate={2 << 20}"),
+    beside("narrow", "50 small GET/s beside 8 downloads on a link of 50 Mbit/s", 50,
+           "download", "--streams=8", link=NARROW),
+    far("far-down-100", "one download, 100 ms there and back, 200 Mbit/s", "download", 100),
+    far("far-up-100", "one upload, 100 ms there and back, 200 Mbit/s", "upload", 100),
+    far("far-down-300", "one download, 300 ms there and back, 200 Mbit/s", "download", 300),
+    far("far-up-300", "one upload, 300 ms there and back, 200 Mbit/s", "upload", 300),
+    messages("sse", "500 subscribers, 10 server-sent events/s to each", "sse",
+             "--connections=500"),
+    messages("ws", "WebSocket, 50 connections, 64 bytes there and back", "ws",
+             "--connections=50", "--size=64"),
+    memory_only("idle", "10,000 idle connections of callers",
+                lambda run, chain: measure.idle_connections(run, chain, 10_000),
+                skip=("direct", *PLAIN)),
+    memory_only("tunnels", "200 idle tunnels, memory of the end that is dialled",
+                lambda run, chain: measure.idle_tunnels(run, chain, 200), peers=HOSTED),
+    Scenario("fleet", "200 agents with 10 hosts each, small GET over all, 64 connections",
+             lambda run, chain: measure.fleet(run, chain, 200, 10), HTTP, "cpu_us",
+             peers=HOSTED, rounds=1),
     Scenario("calls", "system calls per request, small GET, 50 connections",
              lambda run, chain: measure.system_calls(run, chain, 50),
              [("calls", "calls each", 2)], "calls", needs=("nginx", "wrk", "strace"),
-             skip=("direct", "mesh-tls"), rounds=1),
+             skip=("direct", *PLAIN), rounds=1),
+    Scenario("start", "memory after the first requests", measure.at_rest, [], "", rounds=1,
+             skip=("direct", *PLAIN)),
 ]
 BY_NAME = {scenario.name: scenario for scenario in ALL}

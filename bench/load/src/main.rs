@@ -1,0 +1,68 @@
+//! Loads, links and a backend for bench/run.py, as subcommands of one small program.
+//!
+//! Each load prints its figures as one line of JSON when its time is over. It ends with 1 and a
+//! sentence if anything came back wrong: a figure of a broken chain is worse than none.
+
+mod backend;
+mod bulk;
+mod certificate;
+mod chunked;
+mod clients;
+mod frames;
+mod get;
+mod http;
+mod idle;
+mod relay;
+mod samples;
+mod sse;
+mod ws;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+/// Loads for bench/run.py.
+#[derive(FromArgs)]
+struct Arguments {
+    #[argh(subcommand)]
+    what: What,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum What {
+    Backend(backend::Arguments),
+    Certificate(certificate::Arguments),
+    Download(bulk::Download),
+    Get(get::Arguments),
+    Idle(idle::Arguments),
+    Relay(relay::Arguments),
+    Sse(sse::Arguments),
+    Upload(bulk::Upload),
+    Ws(ws::Arguments),
+}
+
+/// What went wrong, in words.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let arguments: Arguments = argh::from_env();
+    let outcome = match arguments.what {
+        What::Backend(arguments) => backend::run(&arguments),
+        What::Certificate(arguments) => certificate::run(&arguments),
+        What::Download(arguments) => bulk::download(arguments),
+        What::Get(arguments) => get::run(&arguments),
+        What::Idle(arguments) => idle::run(&arguments),
+        What::Relay(arguments) => relay::run(&arguments),
+        What::Sse(arguments) => sse::run(&arguments),
+        What::Upload(arguments) => bulk::upload(arguments),
+        What::Ws(arguments) => ws::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

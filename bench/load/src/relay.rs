@@ -1,0 +1,169 @@
+//! A link of so many bytes per second and so much delay, between two ends on this machine.
+//!
+//! ```text
+//! reader: takes a piece when the link has room and its turn comes  -> queue -> writer: when it is due
+//! ```
+//!
+//! All connections share the rate of a direction, piece by piece. What is under way is limited to
+//! what fits on such a link, so a reader that does not take holds the sender back. There is no
+//! loss, and no congestion control but that of the loopback.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+use socket2::SockRef;
+
+use crate::Outcome;
+
+/// Play a slow or long link.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "relay")]
+pub(crate) struct Arguments {
+    /// address and port to listen on; port 0 lets the system choose
+    #[argh(option)]
+    listen: SocketAddr,
+    /// address and port to connect to
+    #[argh(option)]
+    to: SocketAddr,
+    /// bytes per second in each direction; 0 is without limit
+    #[argh(option, default = "0")]
+    rate: u32,
+    /// milliseconds that each direction takes
+    #[argh(option, default = "0.0")]
+    delay_ms: f64,
+}
+
+/// What a slow link takes at once: small, so that a short message need not wait long for a piece
+/// of a long one.
+const PIECE: usize = 8 << 10;
+/// What the sockets of a slow link may hold beside the link itself.
+const SLACK: usize = 16 << 10;
+/// How far behind its rate a direction may catch up, since sleeping is never exact.
+const CATCH_UP: Duration = Duration::from_millis(2);
+
+/// One direction of the link.
+struct Direction {
+    rate: u32,
+    delay: Duration,
+    in_flight_max: usize,
+    /// When the bytes that were taken so far have entered the link.
+    clock: Mutex<Instant>,
+}
+
+/// The pieces of one connection that are on their way; an empty one is its end.
+#[derive(Default)]
+struct Queue {
+    pieces: Mutex<(VecDeque<(Instant, Vec<u8>)>, usize)>,
+    changed: Condvar,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let listener = TcpListener::bind(arguments.listen)?;
+    println!("listening {}", listener.local_addr()?.port());
+    let delay = Duration::from_secs_f64(arguments.delay_ms / 1e3);
+    let room = u128::from(arguments.rate) * delay.as_micros() / 1_000_000;
+    // Without a rate only the memory of this machine is a limit.
+    let room = if arguments.rate == 0 { 64 << 20 } else { usize::try_from(room)? };
+    let direction = || {
+        Arc::new(Direction {
+            rate: arguments.rate,
+            delay,
+            in_flight_max: room + SLACK,
+            clock: Mutex::new(Instant::now()),
+        })
+    };
+    let (there, back) = (direction(), direction());
+    let short = delay.is_zero() && arguments.rate > 0;
+    for near in listener.incoming() {
+        let near = near?;
+        let Ok(far) = TcpStream::connect(arguments.to) else { continue };
+        for socket in [&near, &far] {
+            socket.set_nodelay(true)?;
+            if short {
+                // The kernel's own buffers would else be longer than the link.
+                SockRef::from(socket).set_recv_buffer_size(SLACK)?;
+            }
+        }
+        carry(near.try_clone()?, far.try_clone()?, Arc::clone(&there));
+        carry(far, near, Arc::clone(&back));
+    }
+    Ok(())
+}
+
+fn carry(source: TcpStream, sink: TcpStream, direction: Arc<Direction>) {
+    let queue = Arc::new(Queue::default());
+    let filled = Arc::clone(&queue);
+    thread::spawn(move || fill(source, &filled, &direction));
+    thread::spawn(move || empty(sink, &queue));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Direction {
+    /// Waits until the link has taken so many bytes, and says when they come out of it.
+    fn enter(&self, count: usize) -> Instant {
+        let now = Instant::now();
+        if self.rate == 0 {
+            return now + self.delay;
+        }
+        let taking = Duration::from_secs_f64(count as f64 / f64::from(self.rate));
+        let entered = {
+            let mut clock = lock(&self.clock);
+            *clock = (*clock).max(now - CATCH_UP) + taking;
+            *clock
+        };
+        thread::sleep(entered.saturating_duration_since(now));
+        entered + self.delay
+    }
+}
+
+fn fill(mut source: TcpStream, queue: &Queue, direction: &Direction) {
+    let mut piece = [0; PIECE];
+    loop {
+        let count = source.read(&mut piece).unwrap_or(0);
+        let due = direction.enter(count);
+        let mut pieces = lock(&queue.pieces);
+        while pieces.1 + count > direction.in_flight_max {
+            pieces = queue.changed.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+        }
+        pieces.0.push_back((due, piece[..count].to_vec()));
+        pieces.1 += count;
+        queue.changed.notify_all();
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+fn empty(mut sink: TcpStream, queue: &Queue) {
+    let mut is_open = true;
+    loop {
+        let due = {
+            let mut pieces = lock(&queue.pieces);
+            while pieces.0.is_empty() {
+                pieces = queue.changed.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+            }
+            pieces.0.front().map_or_else(Instant::now, |piece| piece.0)
+        };
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let Some((_, piece)) = lock(&queue.pieces).0.pop_front() else { continue };
+        if piece.is_empty() {
+            drop(sink.shutdown(Shutdown::Write));
+            return;
+        }
+        if is_open && sink.write_all(&piece).is_err() {
+            // The reader's side learns of it too, and what still comes is dropped.
+            drop(sink.shutdown(Shutdown::Both));
+            is_open = false;
+        }
+        lock(&queue.pieces).1 -= piece.len();
+        queue.changed.notify_all();
+    }
+}
