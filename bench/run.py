@@ -17,7 +17,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lib import backends, catalogue, report, scenarios, tools as tools_of  # noqa: E402
+from lib import backends, catalogue, report, scenarios, targets, tools as tools_of  # noqa: E402
 from lib.procs import Failed, raise_files_max  # noqa: E402
 from lib.session import Session  # noqa: E402
 from lib.tools import ROOT, Tools  # noqa: E402
@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--ingress-args", default="", help="more options for mesh server")
     parser.add_argument("--agent-args", default="", help="more options for mesh client")
     parser.add_argument("--quick", action="store_true", help="1 round of 1 s, direct and mesh only")
+    parser.add_argument("--targets", action="store_true", help="print what is met and missed")
     parser.add_argument("--list", action="store_true", help="print scenarios and peers, and end")
     chosen = parser.parse_args()
     if chosen.quick:
@@ -114,7 +115,8 @@ def main():
     chosen = arguments()
     if chosen.list:
         return print_list()
-    wanted = choose(chosen.scenario or list(scenarios.BY_NAME), scenarios.BY_NAME, "scenario")
+    every = scenarios.QUICK if chosen.quick else list(scenarios.BY_NAME)
+    wanted = choose(chosen.scenario or every, scenarios.BY_NAME, "scenario")
     peers = present(chosen_peers(chosen.peers, chosen.quick), print)
     for path, package in ((chosen.mesh, "mesh"), (chosen.load, "bench-load")):
         if not pathlib.Path(path).exists():
@@ -138,6 +140,8 @@ def main():
         results, broken = measure_all(chosen, session, wanted)
     if chosen.json:
         report.write(chosen.json, about, results)
+    if chosen.targets:
+        print("\n".join(targets.lines(results)))
     return 1 if broken else 0
 
 

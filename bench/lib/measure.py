@@ -141,7 +141,7 @@ def idle_connections(run, chain, count):
     before = memory(chain)
     holder = run.background("idle", f"--to=127.0.0.1:{chain.port}", f"--connections={count}")
     until(lambda: holder.check() or "ready" in holder.log.read_text(),
-          f"{count} connections were not open", 120)
+          f"{count} connections were not open", 240)
     after = memory(chain)
     run.finish(holder)
     return after | growth(before, after, count)

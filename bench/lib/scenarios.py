@@ -120,3 +120,6 @@ ALL = [
              skip=("direct", *PLAIN)),
 ]
 BY_NAME = {scenario.name: scenario for scenario in ALL}
+# One of each kind, for a look whether the benchmark itself works.
+QUICK = ["get-1", "get-50", "get-new", "down-8", "up-1", "beside-slow", "narrow", "far-down-100",
+         "sse", "ws", "start"]

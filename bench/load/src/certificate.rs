@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::Outcome;
 
@@ -21,6 +21,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // By name, else the certificate and its authority would look like one and the same.
+    authority.distinguished_name.push(DnType::CommonName, "bench authority");
     let authority_pem = authority.self_signed(&authority_key)?.pem();
     let issuer = Issuer::new(authority, authority_key);
 

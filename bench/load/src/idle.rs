@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
 use argh::FromArgs;
 
@@ -27,19 +28,37 @@ struct Figures {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let stop = bulk::stop_at_signal()?;
-    let request = http::request("GET", "/small", http::HOST, "");
+    let share = arguments.connections.div_ceil(OPENERS);
+    let openers: Vec<_> = (0..OPENERS)
+        .map(|number| (share * number).min(arguments.connections))
+        .map(|before| share.min(arguments.connections - before))
+        .map(|count| (count, arguments.to))
+        .map(|(count, to)| thread::spawn(move || open_connections(to, count)))
+        .collect();
     let mut open = Vec::with_capacity(arguments.connections);
-    for _ in 0..arguments.connections {
-        let mut stream = TcpStream::connect(arguments.to)?;
+    for opener in openers {
+        open.extend(opener.join().map_err(|_| "a thread panicked")??);
+    }
+    println!("ready");
+    stop.wait();
+    samples::print(&Figures { connections: open.len() })
+}
+
+/// How many open connections at the same time.
+const OPENERS: usize = 16;
+
+fn open_connections(to: SocketAddr, count: usize) -> Outcome<Vec<TcpStream>> {
+    let request = http::request("GET", "/small", http::HOST, "");
+    let mut open = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(to)?;
         let (response, bytes) = http::exchange(&mut stream, &request)?;
-        let Body::Length(length) = response.body else {
-            return Err("the answer has no length".into());
+        let (200, Body::Length(length)) = (response.status, response.body) else {
+            return Err(format!("status {}, {:?}", response.status, response.body).into());
         };
         let rest = response.head_len + usize::try_from(length)? - bytes.len();
         stream.read_exact(&mut vec![0; rest])?;
         open.push(stream);
     }
-    println!("ready");
-    stop.wait();
-    samples::print(&Figures { connections: open.len() })
+    Ok(open)
 }

@@ -46,7 +46,16 @@ enum What {
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    let arguments: Arguments = argh::from_env();
+    // argh wants name and value apart.
+    let words: Vec<String> = std::env::args().skip(1).flat_map(apart).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let arguments = match Arguments::from_args(&["bench-load"], &words) {
+        Ok(arguments) => arguments,
+        Err(early) => {
+            println!("{}", early.output);
+            return if early.status.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+    };
     let outcome = match arguments.what {
         What::Backend(arguments) => backend::run(&arguments),
         What::Certificate(arguments) => certificate::run(&arguments),
@@ -64,5 +73,12 @@ fn main() -> ExitCode {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn apart(word: String) -> Vec<String> {
+    match word.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => vec![name.to_owned(), value.to_owned()],
+        Some(_) | None => vec![word],
     }
 }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use socket2::SockRef;
+use socket2::{Domain, Socket, Type};
 
 use crate::Outcome;
 
@@ -38,19 +38,24 @@ pub(crate) struct Arguments {
     delay_ms: f64,
 }
 
-/// What a slow link takes at once: small, so that a short message need not wait long for a piece
+/// What a short link takes at once: small, so that a short message need not wait long for a piece
 /// of a long one.
-const PIECE: usize = 8 << 10;
-/// What the sockets of a slow link may hold beside the link itself.
+const PIECE_SHORT: usize = 8 << 10;
+const PIECE_LONG: usize = 64 << 10;
+/// What the sockets of a short link may hold beside the link itself.
 const SLACK: usize = 16 << 10;
 /// How far behind its rate a direction may catch up, since sleeping is never exact.
-const CATCH_UP: Duration = Duration::from_millis(2);
+const CATCH_UP_SHORT: Duration = Duration::from_millis(2);
+/// A link that is long may have a queue, and a busy machine needs one to keep the rate.
+const CATCH_UP_LONG: Duration = Duration::from_millis(20);
 
 /// One direction of the link.
 struct Direction {
     rate: u32,
     delay: Duration,
     in_flight_max: usize,
+    piece: usize,
+    catch_up: Duration,
     /// When the bytes that were taken so far have entered the link.
     clock: Mutex<Instant>,
 }
@@ -63,36 +68,51 @@ struct Queue {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let listener = TcpListener::bind(arguments.listen)?;
-    println!("listening {}", listener.local_addr()?.port());
     let delay = Duration::from_secs_f64(arguments.delay_ms / 1e3);
-    let room = u128::from(arguments.rate) * delay.as_micros() / 1_000_000;
-    // Without a rate only the memory of this machine is a limit.
-    let room = if arguments.rate == 0 { 64 << 20 } else { usize::try_from(room)? };
-    let direction = || {
-        Arc::new(Direction {
-            rate: arguments.rate,
-            delay,
-            in_flight_max: room + SLACK,
-            clock: Mutex::new(Instant::now()),
-        })
-    };
-    let (there, back) = (direction(), direction());
-    let short = delay.is_zero() && arguments.rate > 0;
+    let is_short = delay.is_zero() && arguments.rate > 0;
+    // A window that shrinks after the handshake would make the sender wait for its timers.
+    let window = is_short.then_some(SLACK);
+    let socket = socket(window)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&arguments.listen.into())?;
+    socket.listen(1024)?;
+    let listener = TcpListener::from(socket);
+    println!("listening {}", listener.local_addr()?.port());
+    let (there, back) = (direction(arguments, delay)?, direction(arguments, delay)?);
     for near in listener.incoming() {
         let near = near?;
-        let Ok(far) = TcpStream::connect(arguments.to) else { continue };
-        for socket in [&near, &far] {
-            socket.set_nodelay(true)?;
-            if short {
-                // The kernel's own buffers would else be longer than the link.
-                SockRef::from(socket).set_recv_buffer_size(SLACK)?;
-            }
+        let far = self::socket(window)?;
+        if far.connect(&arguments.to.into()).is_err() {
+            continue;
         }
+        let far = TcpStream::from(far);
+        near.set_nodelay(true)?;
+        far.set_nodelay(true)?;
         carry(near.try_clone()?, far.try_clone()?, Arc::clone(&there));
         carry(far, near, Arc::clone(&back));
     }
     Ok(())
+}
+
+/// A socket whose kernel buffer is not longer than the link.
+fn socket(window: Option<usize>) -> Outcome<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    if let Some(size) = window {
+        socket.set_recv_buffer_size(size)?;
+    }
+    Ok(socket)
+}
+
+fn direction(arguments: &Arguments, delay: Duration) -> Outcome<Arc<Direction>> {
+    let is_long = !delay.is_zero();
+    let (piece, catch_up) =
+        if is_long { (PIECE_LONG, CATCH_UP_LONG) } else { (PIECE_SHORT, CATCH_UP_SHORT) };
+    let room = u128::from(arguments.rate) * (delay + catch_up).as_micros() / 1_000_000;
+    // Without a rate only the memory of this machine is a limit.
+    let room = if arguments.rate == 0 { 64 << 20 } else { usize::try_from(room)? };
+    let (in_flight_max, clock) = (room + SLACK + piece, Mutex::new(Instant::now()));
+    let rate = arguments.rate;
+    Ok(Arc::new(Direction { rate, delay, in_flight_max, piece, catch_up, clock }))
 }
 
 fn carry(source: TcpStream, sink: TcpStream, direction: Arc<Direction>) {
@@ -116,7 +136,7 @@ impl Direction {
         let taking = Duration::from_secs_f64(count as f64 / f64::from(self.rate));
         let entered = {
             let mut clock = lock(&self.clock);
-            *clock = (*clock).max(now - CATCH_UP) + taking;
+            *clock = (*clock).max(now - self.catch_up) + taking;
             *clock
         };
         thread::sleep(entered.saturating_duration_since(now));
@@ -125,7 +145,7 @@ impl Direction {
 }
 
 fn fill(mut source: TcpStream, queue: &Queue, direction: &Direction) {
-    let mut piece = [0; PIECE];
+    let mut piece = vec![0; direction.piece];
     loop {
         let count = source.read(&mut piece).unwrap_or(0);
         let due = direction.enter(count);
