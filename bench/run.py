@@ -7,6 +7,7 @@ started. Machines differ and are noisy: only the ratios within one run mean some
 """
 
 import argparse
+import contextlib
 import datetime
 import pathlib
 import random
@@ -25,26 +26,28 @@ from lib.tools import ROOT, Tools  # noqa: E402
 QUICK_PEERS = ["direct", "mesh"]
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scenario", nargs="*", help="all, unless some are named")
+def add_options(parser):
+    """Those that bench/curves.py has too."""
     parser.add_argument("--peers", help="names, separated by commas; + adds to the default ones")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
     parser.add_argument("--pin", action="store_true", help="client and chain on cores of their own")
     parser.add_argument("--seed", type=int, help="of the order of peers")
-    parser.add_argument("--json", help="file for all figures of all rounds")
     parser.add_argument("--mesh", default=str(ROOT / "target/release/mesh"))
     parser.add_argument("--load", default=str(ROOT / "target/release/bench-load"))
     parser.add_argument("--ingress-args", default="", help="more options for mesh server")
     parser.add_argument("--agent-args", default="", help="more options for mesh client")
     parser.add_argument("--quick", action="store_true", help="1 round of 1 s, direct and mesh only")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", nargs="*", help="all, unless some are named")
+    add_options(parser)
+    parser.add_argument("--json", help="file for all figures of all rounds")
     parser.add_argument("--targets", action="store_true", help="print what is met and missed")
     parser.add_argument("--list", action="store_true", help="print scenarios and peers, and end")
-    chosen = parser.parse_args()
-    if chosen.quick:
-        chosen.rounds, chosen.seconds = 1, 1
-    return chosen
+    return parser.parse_args()
 
 
 def choose(names, known, what):
@@ -95,7 +98,7 @@ def print_list():
         print(f"  {name:16} {peer.about}")
 
 
-def measure_all(chosen, session, wanted):
+def measure_all(session, wanted):
     results, broken = {}, False
     for scenario in wanted:
         lacking = Tools.missing(scenario.needs)
@@ -111,13 +114,11 @@ def measure_all(chosen, session, wanted):
     return results, broken
 
 
-def main():
-    chosen = arguments()
-    if chosen.list:
-        return print_list()
-    every = scenarios.QUICK if chosen.quick else list(scenarios.BY_NAME)
-    wanted = choose(chosen.scenario or every, scenarios.BY_NAME, "scenario")
-    peers = present(chosen_peers(chosen.peers, chosen.quick), print)
+@contextlib.contextmanager
+def prepared(chosen, peers):
+    """A session with its files, and what is to be said of this run."""
+    if chosen.quick:
+        chosen.rounds, chosen.seconds = 1, 1
     for path, package in ((chosen.mesh, "mesh"), (chosen.load, "bench-load")):
         if not pathlib.Path(path).exists():
             raise SystemExit(f"{path} is not there; build it: cargo build --release -p {package}")
@@ -132,12 +133,24 @@ def main():
                       shlex.split(chosen.agent_args))
         about = facts(chosen, tools, seed)
         print("\n".join(report.heading(about)), flush=True)
+        yield Session(tools, peers, chosen.rounds, chosen.seconds, chosen.pin, seed, say), about
 
-        def say(text):
-            if sys.stderr.isatty():
-                print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
-        session = Session(tools, peers, chosen.rounds, chosen.seconds, chosen.pin, seed, say)
-        results, broken = measure_all(chosen, session, wanted)
+
+def say(text):
+    """What is going on, for somebody who watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
+def main():
+    chosen = arguments()
+    if chosen.list:
+        return print_list()
+    every = scenarios.QUICK if chosen.quick else list(scenarios.BY_NAME)
+    wanted = choose(chosen.scenario or every, scenarios.BY_NAME, "scenario")
+    peers = present(chosen_peers(chosen.peers, chosen.quick), print)
+    with prepared(chosen, peers) as (session, about):
+        results, broken = measure_all(session, wanted)
     if chosen.json:
         report.write(chosen.json, about, results)
     if chosen.targets:
@@ -145,10 +158,14 @@ def main():
     return 1 if broken else 0
 
 
-if __name__ == "__main__":
+def end_with(main_of):
     try:
-        sys.exit(main())
+        sys.exit(main_of())
     except Failed as failure:
         sys.exit(f"bench: {failure}")
     except KeyboardInterrupt:
         sys.exit("bench: interrupted")
+
+
+if __name__ == "__main__":
+    end_with(main)

@@ -20,6 +20,7 @@ LATENCY = [P50, P99, P999, RATE, BESIDE]
 # Mbit/s and ms of the links that are played.
 # The load program speaks no TLS; wrk does.
 PLAIN = ("mesh-tls",)
+SHORT = ("/small", "/10k")
 NARROW = Link(bytes_per_second=50_000_000 // 8)
 
 
@@ -39,6 +40,9 @@ class Scenario:
     peers: tuple = ()
     skip: tuple = PLAIN
     needs: tuple = ("nginx",)
+    # What has to come through undamaged first; a large body would grow heaps and take long on a
+    # narrow link.
+    checked: tuple = ("/small", "/10k", "/100m")
     # Figures of memory and counting do not gain by many rounds.
     rounds: int | None = None
 
@@ -71,12 +75,12 @@ def messages(name, title, *words, **more):
 
 def far(name, title, way, milliseconds):
     # 200 Mbit/s, so that the window of one stream decides and not the machine.
-    return bulk(name, title, way, 1, ratio="mib_s",
+    return bulk(name, title, way, 1, ratio="mib_s", checked=SHORT,
                 link=Link(bytes_per_second=25_000_000, round_trip_ms=milliseconds))
 
 
 def memory_only(name, title, act, **more):
-    return Scenario(name, title, act, [EACH], "bytes_each", rounds=1, **more)
+    return Scenario(name, title, act, [EACH], "bytes_each", rounds=1, checked=SHORT, **more)
 
 
 # Those that one server routes to many agents by host.
@@ -95,7 +99,7 @@ ALL = [
     beside("beside-slow", "400 small GET/s beside a reader of 2 MiB/s", 400,
            "download", f"--reader-rate={2 << 20}"),
     beside("narrow", "50 small GET/s beside 8 downloads on a link of 50 Mbit/s", 50,
-           "download", "--streams=8", link=NARROW),
+           "download", "--streams=8", link=NARROW, checked=SHORT),
     far("far-down-100", "one download, 100 ms there and back, 200 Mbit/s", "download", 100),
     far("far-up-100", "one upload, 100 ms there and back, 200 Mbit/s", "upload", 100),
     far("far-down-300", "one download, 300 ms there and back, 200 Mbit/s", "download", 300),
@@ -116,7 +120,7 @@ ALL = [
              lambda run, chain: measure.system_calls(run, chain, 50),
              [("calls", "calls each", 2)], "calls", needs=("nginx", "wrk", "strace"),
              skip=("direct", *PLAIN), rounds=1),
-    Scenario("start", "memory after the first requests", measure.at_rest, [], "", rounds=1,
+    Scenario("start", "memory after the first requests", measure.at_rest, [], "", rounds=1, checked=SHORT,
              skip=("direct", *PLAIN)),
 ]
 BY_NAME = {scenario.name: scenario for scenario in ALL}
