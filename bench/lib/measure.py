@@ -6,7 +6,7 @@ import signal
 import time
 
 from lib.backends import HOST, ask
-from lib.procs import Failed, cpu_seconds, memory_kib, until
+from lib.procs import Failed, cpu_seconds, files_max, memory_kib, until
 
 SCRIPT = pathlib.Path(__file__).with_name("wrk.lua")
 GIB = 1 << 30
@@ -130,21 +130,31 @@ def latencies(seen):
 
 def messages(run, chain, *words):
     """Server-sent events or WebSocket messages."""
+    talk = run.background(*words, f"--to=127.0.0.1:{chain.port}", f"--seconds={run.seconds}")
+    wait_until_ready(talk, "not all connections were ready", 30)
     with Meter(chain) as meter:
-        seen = run.load(*words, f"--to=127.0.0.1:{chain.port}", f"--seconds={run.seconds}")
+        said = run.stage.wait(talk, run.seconds + 30)
+    seen = json_line(said)
     figures = latencies(seen) | {"rate": seen["messages"] / seen["seconds"]}
     return figures | per_request(meter, seen["messages"]) | memory(chain)
 
 
+def wait_until_ready(group, complaint, seconds):
+    until(lambda: group.check() or "ready" in group.log.read_text(), complaint, seconds)
+
+
 def idle_connections(run, chain, count):
-    """Memory that callers' connections take which have asked once and now wait."""
+    """Memory that callers' connections take which have asked once and now wait.
+
+    Some programs need two descriptors for each, or refuse to begin without them.
+    """
+    count = min(count, files_max() // 2 - 500)
     before = memory(chain)
     holder = run.background("idle", f"--to=127.0.0.1:{chain.port}", f"--connections={count}")
-    until(lambda: holder.check() or "ready" in holder.log.read_text(),
-          f"{count} connections were not open", 240)
+    wait_until_ready(holder, f"{count} connections were not open", 240)
     after = memory(chain)
     run.finish(holder)
-    return after | growth(before, after, count)
+    return after | growth(before, after, count) | {"connections": count}
 
 
 def idle_tunnels(run, chain, count):

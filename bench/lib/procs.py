@@ -98,16 +98,19 @@ class Stage:
 
     def run(self, words, seconds, role="client"):
         """Runs a process to its end and returns what it printed."""
-        group = self.start("client", words, role)
+        return self.wait(self.start(pathlib.Path(str(words[0])).name, words, role), seconds)
+
+    def wait(self, group, seconds):
+        """Waits for a process that ends by itself, and returns what it printed."""
         try:
             group.process.wait(seconds)
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"{words[0]} did not end within {seconds:.0f} s") from error
+            raise Failed(f"{group.name} did not end within {seconds:.0f} s") from error
         finally:
             self.end(group)
         said = group.log.read_text(errors="replace")
         if group.process.returncode:
-            raise Failed(f"{pathlib.Path(str(words[0])).name}: {said.strip()[-400:]}")
+            raise Failed(f"{group.name}: {said.strip()[-400:]}")
         return said
 
     def end(self, group, kind=signal.SIGTERM):

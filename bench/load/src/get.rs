@@ -112,6 +112,12 @@ impl Talk for Getter<'_> {
         }
         Ok(Some(self.due_at(self.scheduled)))
     }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self) {}
 }
 
 impl Getter<'_> {

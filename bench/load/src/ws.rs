@@ -85,6 +85,14 @@ impl Talk for Talker {
         }
         Ok(None)
     }
+
+    fn is_ready(&self) -> bool {
+        self.peers.iter().all(|peer| matches!(peer, Peer::Waiting { .. }))
+    }
+
+    fn begin(&mut self) {
+        self.samples = Samples::default();
+    }
 }
 
 impl Talker {
