@@ -60,11 +60,18 @@ struct Direction {
     clock: Mutex<Instant>,
 }
 
-/// The pieces of one connection that are on their way; an empty one is its end.
+/// What of one connection is on its way in one direction.
 #[derive(Default)]
 struct Queue {
-    pieces: Mutex<(VecDeque<(Instant, Vec<u8>)>, usize)>,
+    way: Mutex<Way>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Way {
+    /// With the time at which each comes out; an empty one is the end.
+    pieces: VecDeque<(Instant, Vec<u8>)>,
+    bytes: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
@@ -149,12 +156,12 @@ fn fill(mut source: TcpStream, queue: &Queue, direction: &Direction) {
     loop {
         let count = source.read(&mut piece).unwrap_or(0);
         let due = direction.enter(count);
-        let mut pieces = lock(&queue.pieces);
-        while pieces.1 + count > direction.in_flight_max {
-            pieces = queue.changed.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+        let mut way = lock(&queue.way);
+        while way.bytes + count > direction.in_flight_max {
+            way = queue.changed.wait(way).unwrap_or_else(PoisonError::into_inner);
         }
-        pieces.0.push_back((due, piece[..count].to_vec()));
-        pieces.1 += count;
+        way.pieces.push_back((due, piece[..count].to_vec()));
+        way.bytes += count;
         queue.changed.notify_all();
         if count == 0 {
             return;
@@ -166,14 +173,14 @@ fn empty(mut sink: TcpStream, queue: &Queue) {
     let mut is_open = true;
     loop {
         let due = {
-            let mut pieces = lock(&queue.pieces);
-            while pieces.0.is_empty() {
-                pieces = queue.changed.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+            let mut way = lock(&queue.way);
+            while way.pieces.is_empty() {
+                way = queue.changed.wait(way).unwrap_or_else(PoisonError::into_inner);
             }
-            pieces.0.front().map_or_else(Instant::now, |piece| piece.0)
+            way.pieces.front().map_or_else(Instant::now, |piece| piece.0)
         };
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let Some((_, piece)) = lock(&queue.pieces).0.pop_front() else { continue };
+        let Some((_, piece)) = lock(&queue.way).pieces.pop_front() else { continue };
         if piece.is_empty() {
             drop(sink.shutdown(Shutdown::Write));
             return;
@@ -183,7 +190,7 @@ fn empty(mut sink: TcpStream, queue: &Queue) {
             drop(sink.shutdown(Shutdown::Both));
             is_open = false;
         }
-        lock(&queue.pieces).1 -= piece.len();
+        lock(&queue.way).bytes -= piece.len();
         queue.changed.notify_all();
     }
 }
