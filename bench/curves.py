@@ -20,7 +20,7 @@ from lib.peers import Link  # noqa: E402
 from lib.scenarios import BULK, HTTP, SHORT, Scenario  # noqa: E402
 from lib.tools import ROOT  # noqa: E402
 
-SIZES = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 16 << 20]
+SIZES = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20]
 BODIES = {f"body-{size}": size for size in SIZES}
 # One server of these has many agents by host.
 HOSTED = ("mesh", "frp")
