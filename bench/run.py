@@ -57,8 +57,9 @@ def choose(names, known, what):
     return [known[name] for name in names]
 
 
-def chosen_peers(text, quick):
-    names = QUICK_PEERS if quick else list(catalogue.DEFAULT)
+def chosen_peers(text, quick, more=()):
+    names = list(QUICK_PEERS if quick else catalogue.DEFAULT)
+    names += [name for name in more if not quick]
     if text and text.startswith("+"):
         names += text[1:].split(",")
     elif text:
@@ -148,7 +149,9 @@ def main():
         return print_list()
     every = scenarios.QUICK if chosen.quick else list(scenarios.BY_NAME)
     wanted = choose(chosen.scenario or every, scenarios.BY_NAME, "scenario")
-    peers = present(chosen_peers(chosen.peers, chosen.quick), print)
+    # Some targets are about TLS.
+    more = ["mesh-tls"] if chosen.targets else []
+    peers = present(chosen_peers(chosen.peers, chosen.quick, more), print)
     with prepared(chosen, peers) as (session, about):
         results, broken = measure_all(session, wanted)
     if chosen.json:

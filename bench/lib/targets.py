@@ -42,8 +42,8 @@ class Results:
 
     def most(self, kind):
         """The largest figure of that kind, of any of the mesh's programs in any scenario."""
-        values = [value for found in self.scenarios.values()
-                  for one in found["peers"].get("mesh", []) for name, value in one.items()
+        values = [value for scenario in self.scenarios for peer in ("mesh", "mesh-tls")
+                  for one in self.rounds(scenario, peer) for name, value in one.items()
                   if name.startswith(kind)]
         return max(values, default=None)
 
