@@ -34,7 +34,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found.into_iter().map(|path| (path.clone(), read(path))).collect()
 }
 
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
+    "bench/load",
     "core/aws",
     "core/protocol",
     "core/reactor",

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs the tunnels that bench/run.py compares with into target/peers, at fixed versions.
+#
+#   bench/peers.sh [rathole|bore|frp|chisel|piko]...     all of them, unless some are named
+#
+# nginx, haproxy, wrk and strace are Debian's packages of these names. What cannot be had here is
+# skipped with a sentence, and bench/run.py leaves it out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+peers=$PWD/target/peers
+mkdir -p "$peers/bin"
+
+cargo_peer() {
+    local name=$1 crate=$2 version=$3
+    shift 3
+    if ! command -v cargo >/dev/null; then
+        echo "$name is skipped: cargo is missing"
+    elif ! cargo install --quiet "$crate" --version "$version" --root "$peers" \
+        --target-dir "$peers/build" "$@"; then
+        echo "$name is skipped: cargo could not install $crate $version"
+    fi
+}
+
+go_peer() {
+    local name=$1 version=$2 package
+    shift 2
+    if ! command -v go >/dev/null; then
+        echo "$name is skipped: go is missing"
+        return
+    fi
+    for package in "$@"; do
+        if ! GOBIN=$peers/bin go install "$package@$version"; then
+            echo "$name is skipped: go could not install $package $version"
+            return
+        fi
+    done
+}
+
+[ $# -gt 0 ] || set -- rathole bore frp chisel piko
+for peer in "$@"; do
+    case $peer in
+        # Its plain transport alone; TLS would need the headers of OpenSSL.
+        rathole) cargo_peer rathole rathole 0.5.0 --no-default-features --features server,client ;;
+        bore) cargo_peer bore bore-cli 0.6.0 ;;
+        frp) go_peer frp v0.61.1 github.com/fatedier/frp/cmd/frps github.com/fatedier/frp/cmd/frpc ;;
+        chisel) go_peer chisel v1.10.1 github.com/jpillora/chisel ;;
+        piko) go_peer piko v0.6.5 github.com/andydunstall/piko ;;
+        *)
+            echo "$peer is no peer; there are rathole, bore, frp, chisel and piko" >&2
+            exit 2
+            ;;
+    esac
+done
