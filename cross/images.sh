@@ -226,7 +226,7 @@ check_confined() {
     process=$(podman inspect "$1" --format '{{.State.Pid}}')
     [ "$(awk '/^(Uid|Gid|CapEff|CapPrm|CapBnd|NoNewPrivs):/ { printf "%s ", $2 }' "/proc/$process/status")" = \
         '65532 65532 0000000000000000 0000000000000000 0000000000000000 1 ' ] || fail "$1 is not confined"
-    grep -qE ' / / ro[, ]|^[0-9]+ [0-9]+ [^ ]+ [^ ]+ / ro[, ]' "/proc/$process/mountinfo" || fail "the root of $1 can be written to"
+    grep -qE '^[0-9]+ [0-9]+ [^ ]+ [^ ]+ / ro[, ]' "/proc/$process/mountinfo" || fail "the root of $1 can be written to"
 }
 
 # leaves NAME...: they get SIGTERM, and end with 0.
