@@ -65,7 +65,7 @@ fi
 # begins TARGET: whether all that building it takes is there; prints why not.
 begins() {
     local why
-    if why=$(cross/build.sh --prepare "$1" 2>&1 | tee /dev/stderr); then return; fi
+    if why=$(cross/build.sh --prepare "$1" 2>&1 | tee >(cat >&2)); then return; fi
     # The last line only says that it cannot be built, and the ones before say why.
     printf 'static programs: none for %s, because %s\n' "$1" \
         "$(tail -n 2 <<<"$why" | head -n 1 | sed 's/^cross.build.sh: //')"
