@@ -12,6 +12,8 @@ RUN apt-get update -qq && \
 WORKDIR /src
 COPY . .
 ARG TARGETARCH
+# What --version names, because .git is not here: --build-arg MESH_COMMIT="$(git rev-parse HEAD)"
+ARG MESH_COMMIT
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     case "$TARGETARCH" in \

@@ -180,6 +180,16 @@ serve_through() {
     [ "$status" = 0 ] || fail "$program ends with $status when it is asked to leave"
 }
 
+# knows_version NAME COMMAND...: says it, with or without the commit.
+knows_version() {
+    local name=$1
+    shift
+    case $("$@" --version) in
+    "$name $version" | "$name $version ("*")") ;;
+    *) return 1 ;;
+    esac
+}
+
 head -c 10485760 /dev/urandom >"$work/body"
 sum=$(sha256sum <"$work/body" | cut -d' ' -f1)
 certificate 2>"$work/openssl.log" || fail "openssl: $(cat "$work/openssl.log")"
@@ -206,7 +216,7 @@ for program in "${programs[@]}"; do
     [ -z "$run" ] || command=("$run" "${command[@]}")
     case $program in
     mesh-agent-*)
-        [ "$("${command[@]}" --version)" = "mesh-agent $version" ] || fail "$program does not know its version"
+        knows_version mesh-agent "${command[@]}" || fail "$program does not know its version"
         if [ ! -x "$mesh" ]; then
             echo "$program: runs; there is no mesh for this machine to serve through"
             continue
@@ -216,7 +226,7 @@ for program in "${programs[@]}"; do
         echo "$program: runs, and serves over ws and wss${run:+ (${run##*/})}"
         ;;
     mesh-*)
-        [ "$("${command[@]}" --version)" = "mesh $version" ] || fail "$program does not know its version"
+        knows_version mesh "${command[@]}" || fail "$program does not know its version"
         "${command[@]}" demo --once >"$work/demo.out" || fail "$program demo does not work"
         grep -q '^    < HTTP/1.1 200 OK' "$work/demo.out" || fail "$program demo shows no answer"
         echo "$program: runs, with its demo${run:+ (${run##*/})}"

@@ -1,4 +1,4 @@
-"""Makes the Python environment of the tests of identity, once, and prints its interpreter.
+"""Makes a Python environment, of the tests of identity or of a tool, once, and prints its interpreter.
 
 environment.py FOLDER REQUIREMENTS
 
