@@ -107,7 +107,7 @@ export class TestWorkload extends Construct {
         MESH_SERVICE_NAME: `${params.stackName}-${workload.host}`,
         MESH_CLUSTER_NAME: params.clusterName,
         MESH_HEALTH_CHECK_PATH: '/api/health',
-        // As many as there are ingress tasks while a deployment replaces them.
+        // As many as there may be ingress tasks while a deployment replaces them.
         MESH_TUNNELS: String(tasksAtOnce(params)),
       },
       // More than the agent's own limit of 30 s for a drain.

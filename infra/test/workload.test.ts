@@ -21,7 +21,6 @@ describe('the test workload', () => {
   let template: Template;
   beforeAll(() => {
     template = templateWith({
-      desiredCount: 2,
       testWorkload: { image: TEST_APP, host: 'try', desiredCount: 1 },
     });
   });
@@ -86,10 +85,10 @@ describe('the test workload', () => {
       MESH_SERVICE_NAME: 'mesh-try',
       MESH_CLUSTER_NAME: 'mesh',
       MESH_HEALTH_CHECK_PATH: '/api/health',
-      // Two ingress tasks, and two more while they are replaced.
-      MESH_TUNNELS: '4',
+      // Two ingress tasks, and one more while they are replaced.
+      MESH_TUNNELS: '3',
     });
-    template.hasOutput('AgentTunnels', { Value: '4' });
+    template.hasOutput('AgentTunnels', { Value: '3' });
   });
 
   test('has the sample service', () => {
