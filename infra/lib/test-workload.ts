@@ -97,7 +97,8 @@ export class TestWorkload extends Construct {
     const { params, workload } = this.props;
     return task.addContainer('agent', {
       image: imageOf(this, workload.agentImage ?? params.ingressImage),
-      command: ['client'],
+      // The agent's own image has a program that knows nothing else.
+      ...(workload.agentImage === undefined && { command: ['client'] }),
       memoryReservationMiB: 32,
       memoryLimitMiB: 512,
       environment: {

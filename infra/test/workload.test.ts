@@ -91,6 +91,17 @@ describe('the test workload', () => {
     template.hasOutput('AgentTunnels', { Value: '3' });
   });
 
+  test('has an image of its own for the agent, if one is given, which needs no command', () => {
+    const agentImage = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/mesh-agent:0.1.0';
+    const other = templateWith({ testWorkload: { image: TEST_APP, agentImage } });
+    expect(container(other, 'agent')['Image']).toBe(agentImage);
+    expect(container(other, 'agent')).not.toHaveProperty('Command');
+    const pulled = statements(other, 'Pulls the images and writes the log').map(({ Resource }) =>
+      Resource === '*' ? '*' : JSON.stringify(Resource),
+    );
+    expect(pulled.join()).toContain('repository/mesh-agent');
+  });
+
   test('has the sample service', () => {
     expect(container(template, 'test-app')).toMatchObject({
       Image: TEST_APP,
