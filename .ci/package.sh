@@ -34,7 +34,7 @@ install -m 755 install.sh "$folder/install.sh"
 # Programs, archives, the installer, and lists of what they consist of.
 (
     cd "$folder"
-    rm -f SHA256SUMS
-    find . -maxdepth 1 -type f -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
+    # The file is there before it is written, and must not be in itself.
+    find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
     cat SHA256SUMS
 )
