@@ -83,8 +83,8 @@ impl File {
 /// It cannot be read, is no text, or is too large.
 pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     let complaint = match read {
         Ok(length) if (length as u64) < FILE_BYTES_MAX => match String::from_utf8(bytes) {
             Ok(text) => return Ok(text),
