@@ -39,7 +39,7 @@ names = {component["name"] for component in bom["components"]}
 names.discard(program)
 tree = {line.split()[0] for line in sys.stdin if line.strip()} - {program}
 assert tree <= names, f"it lacks {sorted(tree - names)}"
-# Cargo tells cargo-cyclonedx the features that any system turns on, and Windows wants this one.
+# An optional part of the crate time that nobody turns on; cargo metadata names it all the same.
 assert names - tree <= {"time-macros"}, f"it has too much: {sorted(names - tree)}"
 print(path.rsplit("/", 1)[1], "names", len(names), "crates, those of cargo tree")
 '
