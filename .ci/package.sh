@@ -34,7 +34,9 @@ install -m 755 install.sh "$folder/install.sh"
 # Programs, archives, the installer, and lists of what they consist of.
 (
     cd "$folder"
+    # Found first: the shell makes the file before find looks, and it must not be in itself.
     rm -f SHA256SUMS
-    find . -maxdepth 1 -type f -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
+    files=$(find . -maxdepth 1 -type f -printf '%P\n' | LC_ALL=C sort)
+    xargs sha256sum <<<"$files" >SHA256SUMS
     cat SHA256SUMS
 )

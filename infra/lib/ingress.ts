@@ -11,7 +11,7 @@ import { PORTS, ingressEnvironment, type Admission } from './environment';
 import { logGroup } from './logs';
 import { explain } from './nag';
 import type { Network } from './network';
-import { STOP_TIMEOUT, type Params } from './params';
+import { STOP_TIMEOUT, maxHealthyPercent, type Params } from './params';
 import { allowDescribing, allowPulling, secretOf, taskRole } from './roles';
 import { hardened, imageOf, logDriver } from './container';
 
@@ -123,7 +123,7 @@ export class Ingress extends Construct {
       desiredCount: params.desiredCount,
       // The old tasks serve until the new ones do.
       minHealthyPercent: 100,
-      maxHealthyPercent: params.maxHealthyPercent,
+      maxHealthyPercent: maxHealthyPercent(params),
       circuitBreaker: { enable: true, rollback: true },
       // ECS must not replace a task that still waits for agents, plus two checks to notice.
       healthCheckGracePeriod: Duration.seconds(params.warmUpSeconds + 60),

@@ -97,7 +97,8 @@ export class TestWorkload extends Construct {
     const { params, workload } = this.props;
     return task.addContainer('agent', {
       image: imageOf(this, workload.agentImage ?? params.ingressImage),
-      command: ['client'],
+      // The agent's own image has a program that knows nothing else.
+      ...(workload.agentImage === undefined && { command: ['client'] }),
       memoryReservationMiB: 32,
       memoryLimitMiB: 512,
       environment: {
@@ -107,7 +108,7 @@ export class TestWorkload extends Construct {
         MESH_SERVICE_NAME: `${params.stackName}-${workload.host}`,
         MESH_CLUSTER_NAME: params.clusterName,
         MESH_HEALTH_CHECK_PATH: '/api/health',
-        // As many as there are ingress tasks while a deployment replaces them.
+        // As many as there may be ingress tasks while a deployment replaces them.
         MESH_TUNNELS: String(tasksAtOnce(params)),
       },
       // More than the agent's own limit of 30 s for a drain.

@@ -112,21 +112,21 @@ describe('by default', () => {
     });
   });
 
-  test('one task runs, and a deployment starts the next one before', () => {
+  test('two tasks run, and a deployment starts one more before it stops one', () => {
     template.hasResourceProperties(SERVICE, {
       ServiceName: 'mesh-ingress',
       LaunchType: 'FARGATE',
-      DesiredCount: 1,
+      DesiredCount: 2,
       DeploymentConfiguration: Match.objectLike({
         MinimumHealthyPercent: 100,
-        MaximumPercent: 200,
+        MaximumPercent: 150,
         DeploymentCircuitBreaker: { Enable: true, Rollback: true },
       }),
       HealthCheckGracePeriodSeconds: 120,
       NetworkConfiguration: { AwsvpcConfiguration: { AssignPublicIp: 'DISABLED' } },
       ServiceConnectConfiguration: Match.absent(),
     });
-    template.hasOutput('AgentTunnels', { Value: '2' });
+    template.hasOutput('AgentTunnels', { Value: '3' });
   });
 
   test('it is registered in both target groups, once there are listeners', () => {

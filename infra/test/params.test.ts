@@ -3,7 +3,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { checkParams, parseParams, readParams, ParamsError } from '../lib/params';
+import {
+  checkParams,
+  maxHealthyPercent,
+  parseParams,
+  readParams,
+  tasksAtOnce,
+  ParamsError,
+} from '../lib/params';
 import { FIELDS, TEST_WORKLOAD } from '../lib/params/fields';
 import { editDistance, nearest } from '../lib/params/nearest';
 import { fargateMemory, ingressMemoryMiB } from '../lib/params/memory';
@@ -30,7 +37,7 @@ test('the least that is needed has these defaults', () => {
   expect(params).toMatchObject({
     stackName: 'mesh',
     cpuArchitecture: 'ARM64',
-    desiredCount: 1,
+    desiredCount: 2,
     agentLoadBalancer: 'alb',
     deletionProtection: true,
   });
@@ -141,7 +148,8 @@ test.each([
   [{ deregistrationDelaySeconds: 100 }, 'deregistrationDelaySeconds: 100 is not less than'],
   [{ memory: 5000 }, 'memory: Fargate has no 5000 MiB with cpu 512; give one of 1024, 2048'],
   [{ maxConnections: 20000, maxTunnels: 1000 }, 'memory: 1024 MiB are less than the'],
-  [{ desiredCount: 9 }, 'maxHealthyPercent: 9 tasks could become 18 during a deployment'],
+  [{ desiredCount: 16 }, 'desiredCount: 16 tasks could become 17 during a deployment'],
+  [{ desiredCount: 9, maxHealthyPercent: 200 }, 'desiredCount: 9 tasks could become 18'],
   [{ desiredCount: 4, maxHealthyPercent: 120 }, 'leave no room for a new one; give at least 125'],
   [
     { serviceConnectClientSecurityGroupIds: ['sg-0123456789abcdef0'] },
@@ -158,11 +166,19 @@ test.each([
   [{ allowedRoleArns: [], testWorkload: { image: TEST_APP } }],
   [{ allowedClusters: [] }],
   [{ desiredCount: 0 }],
-  [{ desiredCount: 8 }],
+  [{ desiredCount: 1 }],
+  [{ desiredCount: 15 }],
+  [{ desiredCount: 8, maxHealthyPercent: 200 }],
   [{ logLevel: 'warn,mesh_ingress::audit=info' }],
   [{ ingressImage: `localhost:5000/mesh@sha256:${'0'.repeat(64)}` }],
 ])('%j is fine', (changes) => {
   expect(problems({ ...MINIMAL, ...changes })).toEqual([]);
+});
+
+test.each([0, 1, 2, 3, 7, 15])('%i tasks become at most one more during a deployment', (desiredCount) => {
+  const params = paramsWith({ desiredCount });
+  expect(tasksAtOnce(params)).toBe(desiredCount + 1);
+  expect(maxHealthyPercent(params)).toBeLessThanOrEqual(200);
 });
 
 test('all mistakes are told at once, each with the name of the file', () => {

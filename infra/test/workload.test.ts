@@ -21,7 +21,6 @@ describe('the test workload', () => {
   let template: Template;
   beforeAll(() => {
     template = templateWith({
-      desiredCount: 2,
       testWorkload: { image: TEST_APP, host: 'try', desiredCount: 1 },
     });
   });
@@ -86,10 +85,21 @@ describe('the test workload', () => {
       MESH_SERVICE_NAME: 'mesh-try',
       MESH_CLUSTER_NAME: 'mesh',
       MESH_HEALTH_CHECK_PATH: '/api/health',
-      // Two ingress tasks, and two more while they are replaced.
-      MESH_TUNNELS: '4',
+      // Two ingress tasks, and one more while they are replaced.
+      MESH_TUNNELS: '3',
     });
-    template.hasOutput('AgentTunnels', { Value: '4' });
+    template.hasOutput('AgentTunnels', { Value: '3' });
+  });
+
+  test('has an image of its own for the agent, if one is given, which needs no command', () => {
+    const agentImage = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/mesh-agent:0.1.0';
+    const other = templateWith({ testWorkload: { image: TEST_APP, agentImage } });
+    expect(container(other, 'agent')['Image']).toBe(agentImage);
+    expect(container(other, 'agent')).not.toHaveProperty('Command');
+    const pulled = statements(other, 'Pulls the images and writes the log').map(({ Resource }) =>
+      Resource === '*' ? '*' : JSON.stringify(Resource),
+    );
+    expect(pulled.join()).toContain('repository/mesh-agent');
   });
 
   test('has the sample service', () => {

@@ -71,7 +71,7 @@ impl File {
     /// # Errors
     /// It is not such a mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let mut reader = Reader { name, line: 1, events: Parser::new_from_str(text) };
+        let mut reader = Reader { name, text, line: 1, events: Parser::new_from_str(text) };
         let entries = reader.document()?;
         Ok(Self { name: name.to_owned(), entries })
     }
@@ -82,11 +82,18 @@ impl File {
 /// # Errors
 /// It cannot be read, is no text, or is too large.
 pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     let complaint = match read {
-        Ok(length) if (length as u64) < FILE_BYTES_MAX => return Ok(text),
+        Ok(length) if (length as u64) < FILE_BYTES_MAX => match String::from_utf8(bytes) {
+            Ok(text) => return Ok(text),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+                format!("line {line} is not UTF-8; save it as UTF-8")
+            }
+        },
         Ok(_) => "it is larger than 1 MiB".to_owned(),
         Err(error) => reason(&error),
     };
@@ -98,6 +105,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 struct Reader<'a> {
     name: &'a str,
+    text: &'a str,
     /// The line of the last event.
     line: usize,
     events: Parser<'a, StrInput<'a>>,
@@ -226,14 +234,35 @@ impl<'a> Reader<'a> {
             }
             Some(Err(error)) => {
                 self.line = error.marker().line();
-                let hint = if error.info().contains("anchor") {
-                    "; a value that begins with * or & needs quotes"
-                } else {
-                    ""
-                };
-                Err(self.fault(&format!("this is not YAML: {}{hint}", error.info())))
+                Err(self.not_yaml(error.info()))
             }
         }
+    }
+
+    /// What the scanner said, or what is usually wrong then: it looks at places behind the mistake.
+    fn not_yaml(&mut self, said: &str) -> Error {
+        let line = |number: usize| self.text.lines().nth(number.saturating_sub(1)).unwrap_or("");
+        let near = [self.line, self.line + 1];
+        if let Some(tab) = near.into_iter().find(|&number| line(number).contains('\t')) {
+            self.line = tab;
+            return self.fault("this is not YAML: it has a tab; write spaces");
+        }
+        if said.contains("simple key") {
+            let before = (1..=self.line).rev().find(|&number| !line(number).trim().is_empty());
+            if let Some(bare) = before.filter(|&number| !line(number).contains(':')) {
+                self.line = bare;
+                return self.fault(
+                    "this is not YAML: a colon is missing; lines such as `log-level: debug` are \
+                     expected",
+                );
+            }
+        }
+        let hint = if said.contains("anchor") {
+            "; a value that begins with * or & needs quotes"
+        } else {
+            ""
+        };
+        self.fault(&format!("this is not YAML: {said}{hint}"))
     }
 
     fn not_flat(&self, key: &str) -> Error {

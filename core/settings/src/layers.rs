@@ -57,6 +57,9 @@ impl Layers {
         for entry in &file.entries {
             let place = format!("{} line {}: {}", file.name, entry.line, entry.key);
             let wrong = |what: &str| Err(Error::new(format!("{place} {what}")));
+            if entry.key == CONFIG {
+                return wrong("cannot name another file");
+            }
             match (self.flags.kind(&entry.key), &entry.value) {
                 (None, _) => return Err(self.unknown_key(&place, &entry.key)),
                 (Some(Kind::Secret), _) => {
@@ -86,9 +89,6 @@ impl Layers {
     }
 
     fn unknown_key(&self, place: &str, key: &str) -> Error {
-        if key == CONFIG {
-            return Error::new(format!("{place} cannot name another file"));
-        }
         let hint = nearest(key, self.file_keys()).map_or_else(
             || "the keys are the names of the flags without their dashes".to_owned(),
             |name| format!("{name} may be meant"),

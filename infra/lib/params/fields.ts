@@ -66,8 +66,8 @@ export const FIELDS = {
   cpuArchitecture: or(check.oneOf('ARM64', 'X86_64'), 'ARM64'),
   cpu: or(check.oneOf(256, 512, 1024, 2048), 512),
   memory: or(check.integer(512, 16384), 1024),
-  desiredCount: or(check.integer(0, 16), 1),
-  maxHealthyPercent: or(check.integer(101, 200), 200),
+  desiredCount: or(check.integer(0, 16), 2),
+  maxHealthyPercent: optional(check.integer(101, 200)),
 
   allowedRoleArns: or(check.list(check.roleArn), []),
   allowedClusters: optional(check.list(check.cluster)),

@@ -9,7 +9,7 @@ import { nearest } from './nearest';
 import { broken } from './rules';
 
 export type { Params, TestWorkload } from './fields';
-export { STOP_TIMEOUT, tasksAtOnce } from './rules';
+export { STOP_TIMEOUT, maxHealthyPercent, tasksAtOnce } from './rules';
 
 /** Every mistake in a parameter file. */
 export class ParamsError extends Error {

@@ -19,9 +19,23 @@ export function broken(params: Params): string[] {
   ];
 }
 
-/** Ingress tasks that run at once while a deployment replaces all of them. */
+/** What `maxHealthyPercent` has to be at least, so that there is room for one more task. */
+function percentForOneMore(desiredCount: number): number {
+  return Math.ceil((100 * (desiredCount + 1)) / desiredCount);
+}
+
+/**
+ * How many tasks there may be during a deployment, in percent of those that are wanted. Unless
+ * somebody says otherwise one is replaced after the other: agents have to find only one at a time.
+ */
+export function maxHealthyPercent(params: Params): number {
+  const { desiredCount } = params;
+  return params.maxHealthyPercent ?? (desiredCount === 0 ? 200 : percentForOneMore(desiredCount));
+}
+
+/** Ingress tasks that run at once while a deployment replaces them. */
 export function tasksAtOnce(params: Params): number {
-  return Math.max(1, Math.floor((params.desiredCount * params.maxHealthyPercent) / 100));
+  return Math.max(1, Math.floor((params.desiredCount * maxHealthyPercent(params)) / 100));
 }
 
 function domainRules({ domainName, hostedZoneName }: Params): string[] {
@@ -128,15 +142,15 @@ function sizeRules(params: Params): string[] {
   const tasks = tasksAtOnce(params);
   if (tasks > TUNNELS_MAX) {
     problems.push(
-      `maxHealthyPercent: ${params.desiredCount} tasks could become ${tasks} during a deployment, ` +
-        `and an agent holds ${TUNNELS_MAX} tunnels at most; lower it or desiredCount`,
+      `desiredCount: ${params.desiredCount} tasks could become ${tasks} during a deployment, ` +
+        `and an agent holds ${TUNNELS_MAX} tunnels at most; lower it or maxHealthyPercent`,
     );
   }
   // ECS rounds down, and without room for one more task no deployment could ever begin.
   if (params.desiredCount > 0 && tasks <= params.desiredCount) {
     problems.push(
-      `maxHealthyPercent: ${params.maxHealthyPercent} % of ${params.desiredCount} tasks leave no ` +
-        `room for a new one; give at least ${Math.ceil((100 * (params.desiredCount + 1)) / params.desiredCount)}`,
+      `maxHealthyPercent: ${maxHealthyPercent(params)} % of ${params.desiredCount} tasks leave no ` +
+        `room for a new one; give at least ${percentForOneMore(params.desiredCount)}`,
     );
   }
   return problems;

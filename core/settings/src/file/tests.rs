@@ -78,6 +78,10 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
         ("host: *.example.com\n", "needs quotes"),
         ("a: \"unfinished\n", "this is not YAML"),
         ("a: 1\n  b: 2\n", "f line 2: this is not YAML"),
+        ("a: 1\n\tb: 2\n", "f line 2: this is not YAML: it has a tab; write spaces"),
+        ("a: 1\nb:\t2\n", "f line 2: this is not YAML: it has a tab"),
+        ("a:\n\t- b\n", "f line 2: this is not YAML: it has a tab"),
+        ("a: 1\nb 2\n", "f line 2: this is not YAML: a colon is missing"),
         ("a: 1\n---\nb: 2\n", "f line 2: a second document begins"),
     ];
     for (text, expected) in cases {
@@ -97,6 +101,15 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         let error = File::read(path, "--config").unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+#[test]
+fn what_is_no_text_is_named_with_its_line() {
+    let path = std::env::temp_dir().join(format!("mesh-latin1-{}.yaml", std::process::id()));
+    std::fs::write(&path, b"a: 1\nb: caf\xe9\n").unwrap();
+    let error = File::read(path.to_str().unwrap(), "--config").unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(error.ends_with("line 2 is not UTF-8; save it as UTF-8"), "{error}");
 }
 
 #[test]

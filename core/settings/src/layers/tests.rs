@@ -78,6 +78,7 @@ fn a_key_that_is_no_setting_is_an_error_with_the_nearest_one() {
             "skip-iam-validation: [true]\n",
             "server.yaml line 1: skip-iam-validation takes one value and has a list",
         ),
+        ("config: other.yaml\n", "server.yaml line 1: config cannot name another file"),
     ];
     for (text, expected) in cases {
         let layers = Layers::new(flags(None, &[]), environment(&[]));
