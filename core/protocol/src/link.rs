@@ -185,7 +185,14 @@ impl Link {
         while let Some(turns) = turns_for(out.queued())
             && let Some((stream, owner)) = self.session.poll_ready(turns)
         {
-            match turn(&mut self.session, stream, owner, &mut out) {
+            let mut left = turn(&mut self.session, stream, owner, &mut out);
+            for _ in 1..TURNS_IN_A_ROW {
+                if left == Turn::Over || turns_for(out.queued()) != Some(Turns::All) {
+                    break;
+                }
+                left = turn(&mut self.session, stream, owner, &mut out);
+            }
+            match left {
                 Turn::Again => self.session.mark_ready(stream),
                 Turn::Over => self.session.settle(stream),
             }
@@ -304,6 +311,9 @@ impl Echo {
     }
 }
 
+/// Turns that a stream has one after the other while there is room: its bytes then leave the far end
+/// in one write and not in several. Others wait no longer for it, since the room is the same.
+const TURNS_IN_A_ROW: usize = 3;
 /// Bytes that may wait in `tx` when DATA is added to them.
 const BULK_QUEUE_MAX: usize = 32 * 1024;
 /// The same for DATA of streams that have sent little.
