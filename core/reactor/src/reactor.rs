@@ -3,7 +3,7 @@
 //! ```text
 //!   settle -> tell manager -> obey commands -> poll -> now -> latch events -> fire deadlines
 //!     ^                                                                              |
-//!     '---------------- accept <- letters, signals <- connects <---------------------'
+//!     '------- accept <- parcels <- letters, signals <- connects <-------------------'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
@@ -28,6 +28,10 @@ use crate::signals::SignalPipe;
 use crate::transport::{self, Socket};
 use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
 
+mod workers;
+
+use workers::{Beside, Desk};
+
 /// An application with its sockets, run by the thread that calls [`Reactor::run`].
 pub struct Reactor<A: App> {
     driver: Driver<A, Socket>,
@@ -49,6 +53,11 @@ pub struct Reactor<A: App> {
     /// Signals of this turn.
     drains_asked: usize,
     manager: Option<ServiceManager>,
+    /// With several workers: what is between this one and the others.
+    desk: Option<Desk<A>>,
+    /// The other workers, before they run.
+    others: Vec<Beside>,
+    tls: ClientTls,
     /// What the manager is told.
     phase: Phase,
     now: Instant,
@@ -87,23 +96,36 @@ impl<A: App> Reactor<A> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
-        let listeners = listeners
+        let jobs = Jobs::new(worker, &handle);
+        let mut reactor = Self::with(app, poll, (handle, letters), tls, jobs)?;
+        let registry = reactor.poll.registry();
+        reactor.listeners = listeners
             .into_iter()
             .enumerate()
-            .map(|(index, listen)| Listener::new(listen, poll.registry(), listener_token(index)))
+            .map(|(index, listen)| Listener::new(listen, registry, listener_token(index)))
             .collect::<io::Result<_>>()?;
-        let signals = match signals {
-            Signals::Handle => Some(SignalPipe::new(poll.registry(), SIGNALS)?),
+        reactor.signals = match signals {
+            Signals::Handle => Some(SignalPipe::new(registry, SIGNALS)?),
             Signals::Ignore => None,
         };
+        Ok(reactor)
+    }
+
+    fn with(
+        app: A,
+        poll: Poll,
+        (handle, letters): (Handle, Receiver<Letter>),
+        tls: ClientTls,
+        jobs: Jobs<A::Job, A::Answer>,
+    ) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
             driver: Driver::new(app, Rng::from_seed(random::seed()?), now),
             poll,
-            listeners,
-            connector: Connector::new(tls, handle.clone()),
-            signals,
-            jobs: Jobs::new(worker, &handle),
+            listeners: Vec::new(),
+            connector: Connector::new(tls.clone(), handle.clone()),
+            signals: None,
+            jobs,
             handle,
             letters,
             owners: Vec::new(),
@@ -111,6 +133,9 @@ impl<A: App> Reactor<A> {
             failed: Vec::new(),
             drains_asked: 0,
             manager: None,
+            desk: None,
+            others: Vec::new(),
+            tls,
             phase: Phase::Ready,
             now,
         })
@@ -139,7 +164,14 @@ impl<A: App> Reactor<A> {
     ///
     /// # Errors
     /// The kernel refuses to poll, or the threads that jobs need.
-    pub fn run(mut self) -> io::Result<A> {
+    ///
+    /// # Panics
+    /// When another worker panicked.
+    pub fn run(self) -> io::Result<A> {
+        if self.others.is_empty() { self.turns() } else { self.run_all() }
+    }
+
+    fn turns(mut self) -> io::Result<A> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             self.driver.settle();
@@ -165,6 +197,7 @@ impl<A: App> Reactor<A> {
             if self.read_letters() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
+            self.take_parcels();
             self.accept();
         }
     }
@@ -187,17 +220,20 @@ impl<A: App> Reactor<A> {
                 }
             }
         }
+        self.send_parcels();
         Flow::Continue
     }
 
     fn tell_manager(&mut self) {
         if let Some(manager) = &mut self.manager {
+            let desk = &mut self.desk;
+            let lives = || desk.as_mut().is_none_or(Desk::check_pulse);
             let app = self.driver.app();
             let status = |words: &mut String| {
                 // A string takes everything.
                 let _ = app.status(words);
             };
-            manager.tell(self.phase, status, self.now);
+            manager.tell(self.phase, status, lives, self.now);
         }
     }
 
@@ -216,6 +252,7 @@ impl<A: App> Reactor<A> {
     fn timeout(&mut self) -> Duration {
         if self.driver.has_work()
             || !self.failed.is_empty()
+            || self.desk.as_ref().is_some_and(Desk::has_more)
             || self.listeners.iter().any(Listener::is_ready)
         {
             return Duration::ZERO;

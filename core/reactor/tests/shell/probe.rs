@@ -173,6 +173,7 @@ impl App for Probe {
     type Conn = State;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = Infallible;
 
     fn conns(&mut self) -> &mut Conns<State> {
         &mut self.conns
