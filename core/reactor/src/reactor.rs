@@ -25,9 +25,10 @@ use crate::listener::Listener;
 use crate::notify::{Phase, ServiceManager};
 use crate::random;
 use crate::signals::SignalPipe;
-use crate::transport::{self, Socket};
+use crate::transport::Socket;
 use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
 
+mod sockets;
 mod workers;
 
 use workers::{Beside, Desk};
@@ -69,8 +70,6 @@ const LISTENERS: usize = 2;
 
 /// Events taken from the kernel at once. What is left over comes with the next poll.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted from one listener per turn, so that those already there are served too.
-const ACCEPTS_MAX: usize = 64;
 /// The longest sleep. Nothing needs it; it makes a forgotten deadline a delay and not a standstill.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
@@ -102,7 +101,7 @@ impl<A: App> Reactor<A> {
         reactor.listeners = listeners
             .into_iter()
             .enumerate()
-            .map(|(index, listen)| Listener::new(listen, registry, listener_token(index)))
+            .map(|(index, listen)| Listener::new(listen, registry, sockets::token(index)))
             .collect::<io::Result<_>>()?;
         reactor.signals = match signals {
             Signals::Handle => Some(SignalPipe::new(registry, SIGNALS)?),
@@ -362,56 +361,8 @@ impl<A: App> Reactor<A> {
         self.driver.drain();
     }
 
-    /// Takes in who came, within the budget of a turn.
-    fn accept(&mut self) {
-        for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_MAX {
-                let listener = &mut self.listeners[index];
-                let Some((stream, peer)) = listener.poll_accept(self.now) else {
-                    break;
-                };
-                transport::set_options(&stream, listener.traffic);
-                let id = listener.id;
-                let Some(socket) = listener.dress(stream) else { continue };
-                if let Some(conn) = self.driver.accepted(id, peer, socket) {
-                    self.register(conn);
-                }
-            }
-        }
-    }
-
-    /// Registers an accepted connection's socket.
-    fn register(&mut self, conn: ConnId) {
-        let token = self.claim(conn);
-        let Some(socket) = self.driver.transport_mut(conn) else {
-            return;
-        };
-        if socket.register(self.poll.registry(), token).is_err() {
-            // It was shut instead, and is served once more to find that out.
-            let ended = Readiness { readable: true, writable: true, closed: true };
-            self.driver.latch(conn, ended);
-        }
-    }
-
-    /// The token of a connection from now on.
-    fn claim(&mut self, conn: ConnId) -> Token {
-        let index = conn.index();
-        if index >= self.owners.len() {
-            self.owners.resize(index + 1, None);
-        }
-        if let Some(predecessor) = self.owners[index].replace(conn) {
-            // An attempt that nobody wants any more would share the token.
-            self.connector.forget(predecessor);
-        }
-        Token(LISTENERS + self.listeners.len() + index)
-    }
-
     /// Whether the application still waits for this connection.
     fn is_wanted(&mut self, conn: ConnId) -> bool {
         self.driver.app_mut().conns().get(conn).is_some()
     }
-}
-
-const fn listener_token(index: usize) -> Token {
-    Token(LISTENERS + index)
 }

@@ -48,7 +48,6 @@ struct Bell {
 }
 
 /// Whether the other workers live: the first one asks, and each answers in its next turn.
-#[derive(Default)]
 struct Pulse {
     asked: AtomicU64,
     /// By worker.
@@ -208,7 +207,10 @@ impl<A: App> Desk<A> {
     fn look(&mut self) {
         self.has_more = false;
         let own = self.own.index();
-        self.peers[own].bell.is_rung.swap(false, Ordering::AcqRel);
+        let is_rung = &self.peers[own].bell.is_rung;
+        if is_rung.load(Ordering::Relaxed) {
+            is_rung.swap(false, Ordering::AcqRel);
+        }
         let asked = self.pulse.asked.load(Ordering::Relaxed);
         self.pulse.answered[own].store(asked, Ordering::Relaxed);
     }
