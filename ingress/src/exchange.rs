@@ -8,13 +8,14 @@ use mesh_protocol::{Buf, Duplex};
 
 use crate::replies::{Format, Reason};
 use crate::routes::RouteId;
-use crate::tunnel::TunnelId;
+use crate::tunnel::{Serial, TunnelId};
 
 /// An exchange in progress.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) route: RouteId,
     pub(crate) tunnel: TunnelId,
+    pub(crate) serial: Serial,
     /// The tunnel's name, for the time when it is gone; none without an access log.
     pub(crate) agent: Option<Box<str>>,
     pub(crate) stream: StreamId,
@@ -60,7 +61,7 @@ pub(crate) struct Replay {
     trailers: Vec<u8>,
     pub(crate) is_idempotent: bool,
     /// The agent that was tried before.
-    pub(crate) tried: Option<TunnelId>,
+    pub(crate) tried: Option<Serial>,
 }
 
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl Replay {
     }
 
     /// Another agent gets the request from its beginning.
-    pub(crate) const fn restart(&mut self, tried: TunnelId) {
+    pub(crate) const fn restart(&mut self, tried: Serial) {
         self.tried = Some(tried);
         self.resent = 0;
     }

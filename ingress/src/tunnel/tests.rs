@@ -7,7 +7,7 @@ use mesh_protocol::{Conns, Duplex, Link};
 
 use crate::admission::Standing;
 
-use super::{Ejected, Tunnel, TunnelId, Tunnels};
+use super::{Ejected, Serial, Tunnel, TunnelId, Tunnels};
 
 /// The name of a tunnel that no test connects.
 pub(crate) fn tunnel_id(index: usize) -> TunnelId {
@@ -39,7 +39,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
     };
     Tunnel::new(
         link,
-        "t1".to_owned(),
+        Serial(1),
         hello,
         "127.0.0.1:1".parse().unwrap(),
         Standing::default(),
