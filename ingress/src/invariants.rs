@@ -34,6 +34,25 @@ pub struct Census {
     pub tunnel_tx: usize,
 }
 
+impl Census {
+    /// That of two workers together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            callers: self.callers + other.callers,
+            downstreams: self.downstreams + other.downstreams,
+            in_flight: self.in_flight + other.in_flight,
+            tunnels: self.tunnels + other.tunnels,
+            healthy: self.healthy + other.healthy,
+            streams: self.streams + other.streams,
+            candidates: self.candidates + other.candidates,
+            caller_tx: self.caller_tx.max(other.caller_tx),
+            tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
+        }
+    }
+}
+
 impl Ingress {
     /// Counts everything.
     #[must_use]

@@ -12,7 +12,7 @@ use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
-use crate::stage::{HOST, Plan, Stage};
+use crate::stage::{census, HOST, Plan, Stage};
 
 /// Between two questions to ECS, and how long its silence is borne.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -61,12 +61,12 @@ fn fast() -> Cloud {
 }
 
 fn tunnels(world: &World, stage: &Stage) -> usize {
-    world.app::<Ingress>(stage.ingress).census().tunnels
+    census(world, stage.ingress).tunnels
 }
 
 fn expect_tunnels(stage: &mut Stage, count: usize, limit: Duration) {
     let ingress = stage.ingress;
-    let reached = move |world: &World| world.app::<Ingress>(ingress).census().tunnels == count;
+    let reached = move |world: &World| census(world, ingress).tunnels == count;
     stage.world.expect("so many agents are registered", reached, limit);
 }
 
