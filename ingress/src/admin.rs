@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::access_log::Head;
 use crate::config::Timeouts;
-use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::downstream::State;
+use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::{Gauge, Metrics};
 use crate::pages::{Moment, Question};
 use crate::replies::{self, Format, Reason};

@@ -1,7 +1,8 @@
 //! Which of several agents gets a request: the one with fewer requests in flight of two random
 //! ones. Two choices spread load nearly as well as looking at all, without the herd that runs to
-//! the momentarily best. Of two with as many requests, the one at this worker: its caller need not
-//! move.
+//! the momentarily best. Of two that are equally busy, the one at this worker: its caller need not
+//! move. Two that are idle are equal: moving costs nobody anything then, and agents that share a
+//! host share its few requests too.
 
 use std::time::Instant;
 
@@ -96,9 +97,7 @@ impl View<'_> {
             return false;
         }
         match &candidate.place {
-            Place::Here(id) => {
-                self.tunnels.get(*id).is_some_and(|tunnel| tunnel.takes_requests())
-            }
+            Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.takes_requests()),
             Place::There(_, gauge) => self.scope == Scope::Everywhere && gauge.takes_requests(),
         }
     }
@@ -112,13 +111,16 @@ impl View<'_> {
         }
     }
 
-    /// Requests in flight, and whether the caller has to move.
+    /// Requests in flight, and whether moving the caller matters.
     fn cost(&self, candidate: &Candidate) -> (usize, bool) {
         match &candidate.place {
             Place::Here(id) => {
                 (self.tunnels.get(*id).map_or(usize::MAX, |tunnel| tunnel.load()), false)
             }
-            Place::There(_, gauge) => (gauge.in_flight() + gauge.coming(), true),
+            Place::There(_, gauge) => {
+                let load = gauge.in_flight() + gauge.coming();
+                (load, load > 0)
+            }
         }
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Replay {
 #[derive(Debug)]
 enum Kept {
     All(Vec<u8>),
+    /// Nothing is repeated any more, but the present agent lacks some of these.
+    Rest(Vec<u8>),
     TooMany,
 }
 
@@ -87,7 +89,7 @@ impl Replay {
     pub(crate) const fn is_possible(&self, reached: Reached) -> bool {
         match (&self.body, reached) {
             _ if self.tried.is_some() => false,
-            (Kept::TooMany, _) => false,
+            (Kept::TooMany | Kept::Rest(_), _) => false,
             (Kept::All(_), Reached::Certainly) => false,
             (Kept::All(_), Reached::CertainlyNot) => true,
             (Kept::All(body), Reached::Perhaps) => self.is_idempotent && body.is_empty(),
@@ -100,9 +102,13 @@ impl Replay {
         self.resent = 0;
     }
 
-    /// The request is answered: nothing is repeated any more.
+    /// The request is answered: nothing is repeated any more. A second agent may have begun its
+    /// answer before it got all that the first one had.
     pub(crate) fn forget(&mut self) {
-        self.body = Kept::TooMany;
+        self.body = match std::mem::replace(&mut self.body, Kept::TooMany) {
+            Kept::All(body) | Kept::Rest(body) if self.resent < body.len() => Kept::Rest(body),
+            Kept::All(_) | Kept::Rest(_) | Kept::TooMany => Kept::TooMany,
+        };
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -124,7 +130,7 @@ impl Replay {
     /// Kept bytes that the present agent did not get yet.
     fn unsent(&self) -> &[u8] {
         match &self.body {
-            Kept::All(body) => &body[self.resent..],
+            Kept::All(body) | Kept::Rest(body) => &body[self.resent..],
             Kept::TooMany => &[],
         }
     }

@@ -121,6 +121,12 @@ impl Ingress {
         }
     }
 
+    /// How often this worker gave a caller's connection to another one.
+    #[must_use]
+    pub const fn moves(&self) -> u64 {
+        self.metrics.moves
+    }
+
     fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
         let head_bytes = self.config.limits.head_bytes;
         let admission = self.callers.arrived(peer.ip(), &self.config.limits);

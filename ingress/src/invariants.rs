@@ -63,7 +63,12 @@ impl Ingress {
             in_flight: self.in_flight,
             tunnels: self.tunnels.len(),
             healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
-            candidates: self.routes.iter().flat_map(|route| &route.candidates).filter(is_here).count(),
+            candidates: self
+                .routes
+                .iter()
+                .flat_map(|route| &route.candidates)
+                .filter(is_here)
+                .count(),
             ..Census::default()
         };
         for (conn, connection) in self.conns.iter() {

@@ -31,7 +31,7 @@ use crate::tunnel::{Serial, Tunnel, TunnelId};
 /// What one worker tells another.
 #[derive(Debug)]
 pub enum Message {
-    /// From the first one: this agent is welcome.
+    /// From the first one: this agent is welcome, and its hosts are known from now on.
     Added(Box<Remote>),
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
@@ -154,12 +154,7 @@ impl Ingress {
     }
 
     /// Another worker has something to say.
-    pub(crate) fn take_message(
-        &mut self,
-        from: WorkerId,
-        message: Message,
-        cx: &mut Context<'_>,
-    ) {
+    pub(crate) fn take_message(&mut self, from: WorkerId, message: Message, cx: &mut Context<'_>) {
         match message {
             Message::Added(remote) => self.add_remote(*remote),
             Message::Removed(serial) => self.remove_remote(serial),
@@ -200,12 +195,7 @@ impl Ingress {
     }
 
     /// A registered agent's tunnel: to its worker, and known to all others.
-    pub(crate) fn settle_tunnel(
-        &mut self,
-        conn: ConnId,
-        mut tunnel: Tunnel,
-        cx: &mut Context<'_>,
-    ) {
+    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
         if self.workers.count == 1 {
             return self.take_in(conn, tunnel, cx);
         }
@@ -219,7 +209,9 @@ impl Ingress {
             hosts: tunnel.hello.hosts.clone(),
             gauge,
         };
-        for other in self.workers.others().filter(|other| *other != to) {
+        // To its own worker as well: the tunnel may end before it leaves, and all have to learn all
+        // hosts in the same order.
+        for other in self.workers.others() {
             let added = Message::Added(Box::new(remote.clone()));
             self.outgoing.push_back((other, Outgoing::Message(added)));
         }
@@ -279,17 +271,18 @@ impl Ingress {
     }
 
     fn add_remote(&mut self, remote: Remote) {
+        let is_remote = remote.worker != self.workers.own && !remote.gauge.is_gone();
         for host in &remote.hosts {
             let place = Place::There(remote.worker, Arc::clone(&remote.gauge));
             let candidate = Candidate { serial: remote.serial, place };
-            if remote.gauge.is_gone() {
-                // Its end was heard of first, but its hosts stay known.
-                self.routes.learn(host, &remote.service);
-            } else {
+            if is_remote {
                 self.routes.add(host, &remote.service, candidate);
+            } else {
+                // Ours, and still to come; or its end was heard of first. Its hosts stay known.
+                self.routes.learn(host, &remote.service);
             }
         }
-        if !remote.gauge.is_gone() {
+        if is_remote {
             self.workers.remotes.insert(remote.serial, remote);
         }
     }

@@ -54,13 +54,7 @@ pub trait App {
     }
 
     /// Another worker has something to say.
-    fn handle_message(
-        &mut self,
-        _from: WorkerId,
-        _message: Self::Message,
-        _cx: &mut Context<'_>,
-    ) {
-    }
+    fn handle_message(&mut self, _from: WorkerId, _message: Self::Message, _cx: &mut Context<'_>) {}
 
     /// The connection is about to be flushed: the moment to put more into its `tx`, by way of
     /// [`Conns::get_served`]. Other connections are to be touched only when there is something to

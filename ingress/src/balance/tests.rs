@@ -138,14 +138,16 @@ fn is_there(picked: Result<&Candidate, Unavailable>) -> bool {
 }
 
 #[test]
-fn among_equals_the_caller_need_not_move() {
+fn two_idle_agents_share_and_of_two_busy_ones_the_nearer_is_taken() {
     let now = origin();
     let (mut tunnels, id, all, gauge) = two_workers(now);
     let mut rng = Rng::from_seed(6);
-    for _ in 0..50 {
+    let mut moved = 0;
+    for _ in 0..1000 {
         let everywhere = (Scope::Everywhere, None);
-        assert!(!is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
+        moved += usize::from(is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
     }
+    assert!((400..600).contains(&moved), "{moved}");
     load(&mut tunnels, id, 1);
     for _ in 0..50 {
         let everywhere = (Scope::Everywhere, None);
@@ -153,9 +155,11 @@ fn among_equals_the_caller_need_not_move() {
         assert!(!is_there(super::pick(&all, &tunnels, (Scope::Here, None), now, &mut rng)));
     }
     gauge.expect();
-    let everywhere = (Scope::Everywhere, None);
-    let picked = super::pick(&all, &tunnels, everywhere, now, &mut rng);
-    assert!(!is_there(picked), "who is on the way counts");
+    for _ in 0..50 {
+        let everywhere = (Scope::Everywhere, None);
+        let picked = super::pick(&all, &tunnels, everywhere, now, &mut rng);
+        assert!(!is_there(picked), "who is on the way counts");
+    }
 }
 
 #[test]

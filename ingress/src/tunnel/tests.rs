@@ -37,14 +37,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         task: String::new(),
         container_instance: String::new(),
     };
-    Tunnel::new(
-        link,
-        Serial(1),
-        hello,
-        "127.0.0.1:1".parse().unwrap(),
-        Standing::default(),
-        now,
-    )
+    Tunnel::new(link, Serial(1), hello, "127.0.0.1:1".parse().unwrap(), Standing::default(), now)
 }
 
 #[test]

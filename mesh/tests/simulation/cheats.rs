@@ -9,7 +9,7 @@ use crate::ask::{Ask, Weather};
 use crate::puppet::{
     Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, WINDOW, frame, message, puppet,
 };
-use crate::stage::{census, HOST, Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 const CHEATED: &str = "cheat.example";

@@ -9,7 +9,7 @@ use mesh_sim::peers::{
 use mesh_sim::{NodeId, World, seeds};
 
 use crate::ask::Ask;
-use crate::stage::{census, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 /// What fast links and a turn or two take.

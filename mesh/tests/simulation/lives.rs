@@ -7,7 +7,7 @@ use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, pattern
 use mesh_sim::{Death, FaultRates, Life, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{census, ADMIN_ADDRESS, HOST, Plan, Stage};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Two echo intervals, and the way there and back.
 const NOTICED: Duration = Duration::from_secs(31);
@@ -216,8 +216,7 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
         let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
         stage.expect_ready(Duration::from_secs(5));
         let ingress = stage.ingress;
-        let healthy =
-            |count| move |world: &World| census(world, ingress).healthy == count;
+        let healthy = |count| move |world: &World| census(world, ingress).healthy == count;
         // The interval, a second look, and for silence two timeouts.
         let found_out = Duration::from_secs(22);
         let down = if seed % 2 == 0 { Health::Down } else { Health::Silent };

@@ -27,3 +27,4 @@ mod services;
 mod stage;
 mod upgrades;
 mod watch;
+mod workers;

@@ -8,7 +8,7 @@ use mesh_sim::peers::{
 use mesh_sim::{LinkConfig, NodeId, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{census, HOST, Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 /// How long a small request may take beside whatever else goes on.
 const SOON: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use mesh_sim::peers::{HttpService, Outcome, Request, pattern};
 use mesh_sim::{Answer, Fault, FaultRates, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{census, HOST, Plan, Stage};
+use crate::stage::{HOST, Plan, Stage, census};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {

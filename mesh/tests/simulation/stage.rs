@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) agents: usize,
     /// Workers of the ingress; without it, the seed says how many.
     pub(crate) workers: Option<u8>,
+    /// Each agent also has a host of its own: [`own_host`].
+    pub(crate) own_hosts: bool,
     pub(crate) ingress: mesh_ingress::Config,
     pub(crate) agent: mesh_agent::Config,
     pub(crate) tunnel_links: LinkRules,
@@ -88,6 +90,7 @@ impl Plan {
         Self {
             agents: 1,
             workers: None,
+            own_hosts: false,
             ingress,
             agent,
             tunnel_links: fast,
@@ -132,6 +135,11 @@ impl Plan {
 fn endpoint(host: &str, port: u16) -> Endpoint {
     let path = "/".to_owned();
     Endpoint { host: host.to_owned(), port, security: Security::Plain, path }
+}
+
+/// The host that only this agent serves.
+pub(crate) fn own_host(number: usize) -> String {
+    format!("agent{number}.example")
 }
 
 /// What all workers of an ingress have.
@@ -200,6 +208,9 @@ impl Stage {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
         config.task = task_arn(number);
+        if self.plan.own_hosts {
+            config.hosts.push(own_host(number));
+        }
         Agent::new(config, self.world.now(), format!("agent{number}"))
     }
 
@@ -363,9 +374,7 @@ impl Stage {
             self.world.expect("its connections are closed", left, Duration::from_secs(5));
         }
         let ingress = self.ingress;
-        let lonely = move |world: &World| {
-            census(world, ingress) == Census::default()
-        };
+        let lonely = move |world: &World| census(world, ingress) == Census::default();
         self.world.expect("the ingress has nothing left", lonely, Duration::from_secs(5));
         self.world.drain(ingress);
         let gone = move |world: &World| world.life(ingress) == Life::Exited;

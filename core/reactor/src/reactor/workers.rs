@@ -194,8 +194,7 @@ impl<A: App> Desk<A> {
     /// Wakes whom something was sent to, unless others have and it has not looked since.
     fn ring(&mut self) {
         for peer in &mut self.peers {
-            if std::mem::take(&mut peer.is_owed)
-                && !peer.bell.is_rung.swap(true, Ordering::AcqRel)
+            if std::mem::take(&mut peer.is_owed) && !peer.bell.is_rung.swap(true, Ordering::AcqRel)
             {
                 // It fails only when the loop is gone.
                 let _ = peer.bell.waker.wake();

@@ -14,7 +14,9 @@ use mesh_protocol::{
     App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId, Outgoing, Security, Target,
     Traffic, WorkerId,
 };
-use mesh_reactor::{ClientTls, Handle, Listen, Reactor, ServerTls, ServiceManager, Signals, listen};
+use mesh_reactor::{
+    ClientTls, Handle, Listen, Reactor, ServerTls, ServiceManager, Signals, listen,
+};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
