@@ -124,7 +124,7 @@ impl<A: App> Reactor<A> {
             Some(error) => Err(error),
         };
         handles.iter().for_each(Handle::stop);
-        let ended: io::Result<()> = threads.into_iter().map(join).collect();
+        let ended = threads.into_iter().map(join).fold(Ok(()), io::Result::and);
         ended.and(outcome)
     }
 
