@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 /// As many agents as workers, so that each worker has one.
 fn spread(seed: u64, faults: FaultRates) -> Plan {
-    let workers = if seed % 2 == 0 { 2 } else { 3 };
+    let workers = if seed.is_multiple_of(2) { 2 } else { 3 };
     let mut plan = Plan::drawn(faults).with_agents(workers.into()).with_workers(workers);
     plan.own_hosts = true;
     plan

@@ -103,6 +103,7 @@ impl Network {
     /// Nobody holds the end for a while: it is on its way from one worker to another.
     pub(crate) fn release(&mut self, end: EndId) {
         if let Some(socket) = self.end_mut(end) {
+            // Where it may still stand in the list of its old holder, it is passed over.
             socket.claimed = false;
             socket.queued = false;
             socket.pending = Readiness::default();

@@ -34,7 +34,8 @@ impl Network {
                 continue;
             }
             let mask = self.mask(end);
-            let is_held = |socket: &&mut End| socket.open && socket.holder == node;
+            let is_held =
+                |socket: &&mut End| socket.open && socket.claimed && socket.holder == node;
             let Some(socket) = self.end_mut(end).filter(is_held) else {
                 continue;
             };
