@@ -161,6 +161,7 @@ impl App for Agent {
     type Conn = Conn;
     type Job = Job;
     type Answer = Answer;
+    type Message = std::convert::Infallible;
 
     fn conns(&mut self) -> &mut Conns<Conn> {
         &mut self.conns
@@ -178,6 +179,7 @@ impl App for Agent {
             Event::Progress { conn } => self.progress(conn, cx),
             Event::Deadline { conn } => self.expired(conn, cx),
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
+            Event::Adopted { .. } => {}
             Event::Tick => self.tick(cx),
             Event::Drain => self.begin_drain(cx),
         }

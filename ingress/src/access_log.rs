@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::config::AccessLog;
 use crate::exchange::Exchange;
 use crate::ingress::{Conn, Ingress};
+use crate::moving::Moving;
 use crate::replies::{Format, Reason};
 
 /// The target in `log` of the lines.
@@ -67,6 +68,29 @@ impl Ingress {
             agent: exchange.agent.as_deref(),
             service: self.routes.get(exchange.route).map(|route| &*route.service),
             retried: exchange.replay.tried.is_some(),
+        });
+    }
+
+    /// Logs an exchange whose second agent was gone when it came to its worker.
+    pub(crate) fn log_stranded(
+        &self,
+        conn: ConnId,
+        moving: &Moving,
+        reason: Reason,
+        duration: Duration,
+    ) {
+        let head = Head::Rewritten(moving.replay.head());
+        self.log_access(conn, head, |client, asked| Record {
+            client,
+            asked,
+            status: reason.status(),
+            error: Some(reason),
+            request_bytes: moving.request_bytes,
+            response_bytes: 0,
+            duration,
+            agent: None,
+            service: self.routes.get(moving.route).map(|route| &*route.service),
+            retried: true,
         });
     }
 

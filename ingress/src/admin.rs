@@ -12,11 +12,12 @@ use serde_json::json;
 
 use crate::access_log::Head;
 use crate::config::Timeouts;
-use crate::identity::LaunchType;
+use crate::downstream::State;
 use crate::ingress::{Conn, Ingress, TUNNEL};
-use crate::metrics::Gauge;
+use crate::metrics::{Gauge, Metrics};
+use crate::pages::{Moment, Question};
 use crate::replies::{self, Format, Reason};
-use crate::verification::EcsStanding;
+use crate::workers::Message;
 
 /// A connection to the health port or, before its upgrade, to the agents' port.
 #[derive(Debug)]
@@ -27,10 +28,12 @@ pub struct Admin {
     /// When it last began to wait, for a request or for its answer to leave.
     since: Instant,
     is_delivered: bool,
+    /// Other workers are asked for their parts of its answer.
+    is_waiting: bool,
 }
 
 /// A page.
-struct Page {
+pub(crate) struct Page {
     status: u16,
     content_type: &'static str,
     body: String,
@@ -42,7 +45,7 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 impl Admin {
     pub(crate) const fn new(listener: ListenerId, peer: SocketAddr, now: Instant) -> Self {
         let http = ServerConn::new(HEAD_BYTES_MAX);
-        Self { http, listener, peer, since: now, is_delivered: false }
+        Self { http, listener, peer, since: now, is_delivered: false, is_waiting: false }
     }
 
     pub(crate) const fn peer(&self) -> SocketAddr {
@@ -75,6 +78,9 @@ impl Ingress {
                 // It was upgraded just now; frames may have followed at once.
                 return self.advance_registration(conn, cx);
             };
+            if admin.is_waiting {
+                return;
+            }
             if admin.is_delivered {
                 if !io.tx.is_empty() {
                     return;
@@ -136,10 +142,16 @@ impl Ingress {
         if !is_ours {
             return false;
         }
-        let page = self.page(head.method, path_of(head.target));
+        let since = self.now;
+        let page = self.page(conn, head.method, path_of(head.target));
         let Some((downstream, io)) = self.downstream(conn) else { return true };
-        write(&page, &mut downstream.http, io);
-        self.deliver(conn);
+        match page {
+            Some(page) => {
+                write(&page, &mut downstream.http, io);
+                self.deliver(conn);
+            }
+            None => downstream.state = State::Asked { since },
+        }
         true
     }
 
@@ -159,8 +171,22 @@ impl Ingress {
         if listener == TUNNEL && path_of(head.target) != "/health" {
             return self.answer_agent(conn, &head, peer);
         }
-        let page = self.page(head.method, path_of(head.target));
-        self.reply_admin(conn, |http, io| write(&page, http, io));
+        match self.page(conn, head.method, path_of(head.target)) {
+            Some(page) => self.reply_page(conn, &page),
+            None => self.await_page(conn),
+        }
+    }
+
+    fn await_page(&mut self, conn: ConnId) {
+        let since = self.now;
+        if let Some(Connection { state: Conn::Admin(admin), .. }) = self.conns.get_mut(conn) {
+            (admin.is_waiting, admin.since) = (true, since);
+        }
+    }
+
+    /// Writes a page to whoever asked for it on the health port or the agents' port.
+    pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
+        self.reply_admin(conn, |http, io| write(page, http, io));
     }
 
     /// Answers a request on the agents' port: it is to become a tunnel.
@@ -204,30 +230,37 @@ impl Ingress {
             return;
         };
         reply(&mut admin.http, io);
-        admin.is_delivered = true;
+        (admin.is_delivered, admin.is_waiting) = (true, false);
         admin.since = now;
         if admin.http.close_reason().is_some() {
             io.close(Closing::AfterFlush);
         }
     }
 
-    fn page(&mut self, method: &str, path: &str) -> Page {
+    /// The page, unless other workers have to be asked for it.
+    fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
         if !matches!(method, "GET" | "HEAD") {
-            return text(405, "Only GET is answered here.\n");
+            return Some(text(405, "Only GET is answered here.\n"));
         }
-        match path {
+        Some(match path {
             "/health" => {
-                self.drain.checked(self.now);
+                self.note_check();
                 self.health()
             }
             "/ready" => {
-                self.drain.checked(self.now);
+                self.note_check();
                 self.ready()
             }
-            "/metrics" => self.metrics_page(),
-            "/debug/services" => self.services(),
+            "/metrics" => return self.ask_all(conn, Question::Metrics),
+            "/debug/services" => return self.ask_all(conn, Question::Services),
             _ => text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
-        }
+        })
+    }
+
+    /// Somebody watches: a drain lasts until that has noticed.
+    fn note_check(&mut self) {
+        self.drain.checked(self.now);
+        self.tell_first(Message::Checked);
     }
 
     fn health(&self) -> Page {
@@ -239,7 +272,7 @@ impl Ingress {
                 "status": if is_draining { "draining" } else { "healthy" },
                 "version": env!("CARGO_PKG_VERSION"),
                 "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
-                "tunnels": self.tunnels.len(),
+                "tunnels": self.all_tunnels(),
                 "hosts": hosts,
                 "identity": self.identity_state(),
             }),
@@ -248,7 +281,7 @@ impl Ingress {
 
     /// Whether those can be asked who know agents; never why this process should be replaced.
     fn identity_state(&self) -> serde_json::Value {
-        match self.verifier.silent() {
+        match self.silent() {
             None => json!("ok"),
             Some(since) => {
                 let seconds = self.now.saturating_duration_since(since).as_secs();
@@ -267,23 +300,23 @@ impl Ingress {
         }
     }
 
-    fn metrics_page(&self) -> Page {
+    /// What all workers counted, and how they are.
+    pub(crate) fn metrics_page(&self, metrics: &Metrics, moment: &Moment) -> Page {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        let healthy = self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count();
         let up = self.now.saturating_duration_since(self.started).as_secs();
         let silent = self
-            .verifier
             .silent()
             .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
         let gauge = |name, help, value| Gauge { name, help, value };
         let gauges = [
             gauge("mesh_uptime_seconds", "Since the process began.", up),
+            gauge("mesh_workers", "Event loops of this process.", self.workers.count.into()),
             gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
-            gauge("mesh_connections", "Callers' connections.", count(self.callers.total())),
-            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(self.in_flight)),
-            gauge("mesh_tunnels", "Registered agents.", count(self.tunnels.len())),
-            gauge("mesh_tunnels_available", "Agents that take requests.", count(healthy)),
-            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(self.jobs.len())),
+            gauge("mesh_connections", "Callers' connections.", count(moment.callers)),
+            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(moment.in_flight)),
+            gauge("mesh_tunnels", "Registered agents.", count(moment.tunnels)),
+            gauge("mesh_tunnels_available", "Agents that take requests.", count(moment.available)),
+            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
             gauge("mesh_ecs_silent_seconds", "Since ECS last answered; 0 if it does.", silent),
         ];
         let routes: Vec<_> = self.routes.iter().collect();
@@ -291,59 +324,13 @@ impl Ingress {
             routes.get(index).map_or(("", ""), |route| (&*route.pattern, &*route.service))
         };
         let mut body = String::new();
-        let written = self.metrics.write(&mut body, labels, &gauges);
+        let written = metrics.write(&mut body, labels, &gauges);
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
-
-    fn ecs_state(&self, EcsStanding { facts, confirmed, .. }: &EcsStanding) -> serde_json::Value {
-        json!({
-            "cluster": facts.cluster_name,
-            "service": facts.service,
-            "launch_type": facts.launch_type.map(LaunchType::as_str),
-            "confirmed_seconds_ago": self.now.saturating_duration_since(*confirmed).as_secs(),
-        })
-    }
-
-    fn services(&self) -> Page {
-        let tunnels: Vec<_> = self.tunnels.iter().collect();
-        let services: Vec<_> = tunnels
-            .iter()
-            .map(|(_, tunnel)| {
-                json!({
-                    "session": tunnel.name,
-                    "service": tunnel.hello.service,
-                    "cluster": tunnel.hello.cluster,
-                    "instance": tunnel.hello.instance,
-                    "hosts": tunnel.hello.hosts,
-                    "agent_version": tunnel.hello.version,
-                    "peer": tunnel.peer.to_string(),
-                    "principal": tunnel.standing.principal.as_ref().map(ToString::to_string),
-                    "proof": tunnel.standing.method(),
-                    "ecs": tunnel.standing.ecs.as_ref().map(|ecs| self.ecs_state(ecs)),
-                    "healthy": tunnel.is_healthy,
-                    "health_reason": tunnel.health_reason,
-                    "draining": tunnel.is_draining,
-                    "ejected": tunnel.is_ejected(self.now),
-                    "in_flight": tunnel.in_flight(),
-                    "requests": tunnel.requests,
-                    "connected_seconds":
-                        self.now.saturating_duration_since(tunnel.since).as_secs(),
-                    "round_trip_ms":
-                        tunnel.link.round_trip().map(|time| time.as_secs_f64() * 1000.0),
-                })
-            })
-            .collect();
-        let hosts: Vec<_> = self
-            .routes
-            .iter()
-            .map(|route| json!({ "host": route.pattern, "agents": route.candidates.len() }))
-            .collect();
-        json_page(200, &json!({ "services": services, "hosts": hosts }))
-    }
 }
 
-fn write(page: &Page, http: &mut ServerConn, io: &mut Duplex) {
+pub(crate) fn write(page: &Page, http: &mut ServerConn, io: &mut Duplex) {
     let reply = Reply {
         status: page.status,
         fields: &[("Cache-Control", "no-store")],
@@ -353,11 +340,11 @@ fn write(page: &Page, http: &mut ServerConn, io: &mut Duplex) {
     http.reply(&reply, &mut io.tx);
 }
 
-fn json_page(status: u16, body: &serde_json::Value) -> Page {
+pub(crate) fn json_page(status: u16, body: &serde_json::Value) -> Page {
     Page { status, content_type: "application/json", body: format!("{body}\n") }
 }
 
-fn text(status: u16, body: &str) -> Page {
+pub(crate) fn text(status: u16, body: &str) -> Page {
     Page { status, content_type: "text/plain; charset=utf-8", body: body.to_owned() }
 }
 

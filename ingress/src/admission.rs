@@ -319,7 +319,6 @@ impl Ingress {
                 let ecs = EcsStanding { asked, facts, confirmed: self.now };
                 let (principal, ecs) = (Some(principal), Some(ecs));
                 self.register(conn, Standing { principal, token: None, ecs }, cx);
-                self.plan_recheck(cx);
             }
             Err(refusal) => self.refuse_agent(conn, Some(&principal), &refusal, cx),
         }
@@ -329,7 +328,7 @@ impl Ingress {
     pub(crate) fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
         match &mut self.conns.get_mut(conn)?.state {
             Conn::Registration(registration) => Some(registration),
-            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel => None,
+            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }
     }
 
@@ -338,7 +337,7 @@ impl Ingress {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         match &self.conns.get(conn)?.state {
             Conn::Registration(registration) => Some((policy, registration)),
-            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel => None,
+            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }
     }
 }

@@ -20,6 +20,7 @@ use mesh_protocol::{Closing, Duplex};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
+use crate::moving::Moving;
 
 /// What the ingress knows of a caller's connection.
 #[derive(Debug)]
@@ -37,8 +38,12 @@ pub(crate) enum State {
     Head { since: Instant },
     /// In the middle of an exchange.
     Busy(Exchange),
+    /// A page was asked for that other workers have a say in.
+    Asked { since: Instant },
     /// The response is complete and on its way.
     Delivered { since: Instant },
+    /// On the way to another worker.
+    Moving(Moving),
 }
 
 /// What a caller's connection asks for.
@@ -96,7 +101,7 @@ impl Downstream {
         }
         match self.state {
             State::Busy(_) => Step::Exchange,
-            State::Delivered { .. } => Step::Wait,
+            State::Asked { .. } | State::Delivered { .. } | State::Moving(_) => Step::Wait,
             State::Idle { .. } | State::Head { .. } => self.look_for_head(io, now),
         }
     }
@@ -125,6 +130,8 @@ impl Downstream {
             State::Idle { since } => (*since + timeouts.idle, Expired::Idle),
             State::Head { since } => (*since + timeouts.head, Expired::Head),
             State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
+            State::Asked { since } => (*since + timeouts.head, Expired::Stalled),
+            State::Moving(moving) => (moving.since + timeouts.request, Expired::Stalled),
             State::Busy(exchange) if !io.tx.is_empty() => {
                 (exchange.moved + timeouts.send, Expired::Stalled)
             }

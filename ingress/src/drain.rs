@@ -14,6 +14,7 @@ use mesh_protocol::{Closing, ConnId, Context};
 use crate::config::Timeouts;
 use crate::ingress::{Conn, Ingress};
 use crate::tunnel::TunnelId;
+use crate::workers::Message;
 
 /// How far the leaving is.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Drain {
     phase: Phase,
     /// When `/health` or `/ready` was last asked for.
     checked_at: Option<Instant>,
+    /// The first worker knows that the agents of this one have heard their goodbye.
+    has_said_goodbye: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,11 @@ impl Drain {
     #[must_use]
     pub(crate) const fn is_draining(&self) -> bool {
         !matches!(self.phase, Phase::Serving)
+    }
+
+    /// Whether the agents are told goodbye.
+    pub(crate) const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
     }
 
     /// Somebody asked for `/health` or `/ready`.
@@ -77,9 +85,15 @@ impl Ingress {
         log::info!(
             "draining: {} callers' connections, {} exchanges; leaving in {:?} at the latest",
             self.callers.total(),
-            self.in_flight,
+            self.in_flight + self.workers.in_flight(),
             self.config.timeouts.drain,
         );
+        self.tell_others(|| Message::Drain);
+        self.start_draining(cx);
+    }
+
+    /// Serves who is still there, and has agents look for another ingress.
+    pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
         self.drain.phase = Phase::Draining { since: cx.now };
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
         for id in tunnels {
@@ -93,7 +107,8 @@ impl Ingress {
         match self.drain.phase {
             Phase::Serving => {}
             Phase::Draining { .. } => {
-                log::info!("leaving with {} exchanges unfinished", self.in_flight);
+                let unfinished = self.in_flight + self.workers.in_flight();
+                log::info!("leaving with {unfinished} exchanges unfinished");
                 self.leave(cx);
             }
             Phase::Leaving { .. } => cx.exit(),
@@ -109,23 +124,37 @@ impl Ingress {
         }
     }
 
-    /// A connection is about to be removed: it may have been the last one that mattered.
-    pub(crate) fn check_drained(&mut self, closed: ConnId, cx: &mut Context<'_>) {
+    /// A connection is about to be removed, or was at another worker: it may have been the last one
+    /// that mattered.
+    pub(crate) fn check_drained(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
         match self.drain.phase {
             Phase::Serving => {}
             Phase::Draining { .. } => self.leave_if_unused(cx),
-            Phase::Leaving { .. } => {
-                let others = self.conns.iter().filter(|(id, connection)| {
-                    *id != closed && matches!(connection.state, Conn::Tunnel)
-                });
-                if others.count() == 0 {
-                    cx.exit();
-                }
+            Phase::Leaving { .. } => self.leave_when_said(closed, cx),
+        }
+    }
+
+    /// Exits when the last agent has heard its goodbye, at any worker.
+    fn leave_when_said(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
+        let is_left = self.conns.iter().any(|(id, connection)| {
+            Some(id) != closed && matches!(connection.state, Conn::Tunnel | Conn::Moving(_))
+        });
+        if is_left {
+            return;
+        }
+        if !self.workers.is_first() {
+            if !std::mem::replace(&mut self.drain.has_said_goodbye, true) {
+                self.tell_first(Message::SaidGoodbye);
             }
+        } else if self.workers.goodbyes + 1 >= self.workers.count {
+            cx.exit();
         }
     }
 
     fn leave_if_unused(&mut self, cx: &mut Context<'_>) {
+        if !self.workers.is_first() {
+            return;
+        }
         let is_unused = self.callers.total() == 0 && self.in_flight == 0;
         if is_unused && !self.drain.is_watched(cx.now) {
             log::info!("drained");
@@ -133,22 +162,28 @@ impl Ingress {
         }
     }
 
-    fn leave(&mut self, cx: &mut Context<'_>) {
+    /// Says goodbye to the agents, and exits when they have heard it.
+    pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
+        self.drain.phase = Phase::Leaving { since: cx.now };
+        if self.workers.is_first() {
+            self.tell_others(|| Message::Leave);
+        }
+        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
+        for id in tunnels {
+            self.say_goodbye(id, cx);
+        }
+        self.leave_when_said(None, cx);
+    }
+
+    pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         /// The endpoint is going away (RFC 6455 7.4.1).
         const GOING_AWAY: u16 = 1001;
-        self.drain.phase = Phase::Leaving { since: cx.now };
-        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
-        if tunnels.is_empty() {
-            return cx.exit();
+        if let Some(tunnel) = self.tunnels.get_mut(id) {
+            tunnel.link.close(GOING_AWAY);
         }
-        for id in tunnels {
-            if let Some(tunnel) = self.tunnels.get_mut(id) {
-                tunnel.link.close(GOING_AWAY);
-            }
-            self.transmit_tunnel(id, cx);
-            if let Some(connection) = self.conns.get_mut(id.conn()) {
-                connection.io.close(Closing::AfterFlush);
-            }
+        self.transmit_tunnel(id, cx);
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
+            connection.io.close(Closing::AfterFlush);
         }
     }
 }

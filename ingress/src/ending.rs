@@ -10,6 +10,7 @@ use crate::metrics::Observation;
 use crate::replies::Reason;
 use crate::requests::recycle;
 use crate::tunnel::TunnelId;
+use crate::workers::Message;
 
 impl Ingress {
     /// The response is complete.
@@ -51,7 +52,11 @@ impl Ingress {
         self.abandon(conn, cx);
         if let Some((downstream, _)) = self.downstream(conn) {
             let address = downstream.peer.ip();
-            self.callers.left(address);
+            if self.workers.is_first() {
+                self.callers.left(address);
+            } else {
+                self.tell_first(Message::Left(address));
+            }
         }
     }
 
@@ -113,7 +118,11 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.remove(id) else { return };
         self.metrics.tunnels_lost += 1;
         for host in &tunnel.hello.hosts {
-            self.routes.remove(host, id);
+            self.routes.remove(host, tunnel.serial);
+        }
+        if let Some(gauge) = &tunnel.gauge {
+            gauge.leave();
+            self.tell_others(|| Message::Removed(tunnel.serial));
         }
         log::info!(
             "tunnel {}: ended after {:.1?}, {} requests: {why}",
@@ -166,6 +175,7 @@ impl Ingress {
     fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) {
         if let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) {
             tunnel.link.session.reset(exchange.stream, code, text);
+            tunnel.publish();
             self.conns.touch(exchange.tunnel.conn());
         }
     }

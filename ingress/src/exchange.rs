@@ -8,13 +8,14 @@ use mesh_protocol::{Buf, Duplex};
 
 use crate::replies::Reason;
 use crate::routes::RouteId;
-use crate::tunnel::TunnelId;
+use crate::tunnel::{Serial, TunnelId};
 
 /// An exchange in progress.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) route: RouteId,
     pub(crate) tunnel: TunnelId,
+    pub(crate) serial: Serial,
     /// The tunnel's name, for the time when it is gone; none without an access log.
     pub(crate) agent: Option<Box<str>>,
     pub(crate) stream: StreamId,
@@ -60,13 +61,15 @@ pub(crate) struct Replay {
     trailers: Vec<u8>,
     pub(crate) is_idempotent: bool,
     /// The agent that was tried before.
-    pub(crate) tried: Option<TunnelId>,
+    pub(crate) tried: Option<Serial>,
 }
 
 /// What is kept of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
     All,
+    /// Nothing is repeated any more, but the present agent lacks some of these.
+    Rest,
     TooMany,
 }
 
@@ -105,26 +108,31 @@ impl Replay {
     pub(crate) const fn is_possible(&self, reached: Reached) -> bool {
         match (self.body, reached) {
             _ if self.tried.is_some() => false,
-            (Kept::TooMany, _) | (Kept::All, Reached::Certainly) => false,
+            (Kept::TooMany | Kept::Rest, _) | (Kept::All, Reached::Certainly) => false,
             (Kept::All, Reached::CertainlyNot) => true,
             (Kept::All, Reached::Perhaps) => self.is_idempotent && self.kept() == 0,
         }
     }
 
     /// Another agent gets the request from its beginning.
-    pub(crate) const fn restart(&mut self, tried: TunnelId) {
+    pub(crate) const fn restart(&mut self, tried: Serial) {
         self.tried = Some(tried);
         self.resent = 0;
     }
 
-    /// The request is answered: nothing is repeated any more.
+    /// The request is answered: nothing is repeated any more. A second agent may have begun its
+    /// answer before it got all that the first one had.
     pub(crate) fn forget(&mut self) {
-        self.body = Kept::TooMany;
-        self.bytes.truncate(self.head);
+        if self.has_unsent() {
+            self.body = Kept::Rest;
+        } else {
+            self.body = Kept::TooMany;
+            self.bytes.truncate(self.head);
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.body == Kept::TooMany {
+        if self.body != Kept::All {
             return;
         }
         if self.kept() + bytes.len() > REPLAY_BYTES_MAX {
@@ -147,7 +155,7 @@ impl Replay {
     /// Kept bytes that the present agent did not get yet.
     fn unsent(&self) -> &[u8] {
         match self.body {
-            Kept::All => &self.bytes.as_slice()[self.head + self.resent..],
+            Kept::All | Kept::Rest => &self.bytes.as_slice()[self.head + self.resent..],
             Kept::TooMany => &[],
         }
     }

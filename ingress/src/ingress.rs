@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::{
-    Alive, App, Buf, CloseReason, ConnId, Conns, Context, Duplex, Event, ListenerId, link,
+    Alive, App, Buf, CloseReason, ConnId, Conns, Context, Duplex, Event, ListenerId, Outgoing,
+    WorkerId, link,
 };
 
 use crate::admin::Admin;
@@ -17,10 +18,12 @@ use crate::downstream::Downstream;
 use crate::drain::Drain;
 use crate::jobs::{Answer, Job};
 use crate::metrics::Metrics;
+use crate::pages::Pages;
 use crate::registration::Registration;
 use crate::routes::Routes;
-use crate::tunnel::{TunnelId, Tunnels};
+use crate::tunnel::{Tunnel, TunnelId, Tunnels};
 use crate::verification::Verifier;
+use crate::workers::{Message, Outbox, Workers};
 
 /// The listener for callers: the load balancer's target.
 pub const TRAFFIC: ListenerId = ListenerId(0);
@@ -37,7 +40,11 @@ pub struct Ingress {
     pub(crate) tunnels: Tunnels,
     pub(crate) routes: Routes,
     pub(crate) metrics: Metrics,
+    /// Those of all workers, at the first one.
     pub(crate) callers: Callers,
+    pub(crate) workers: Workers,
+    pub(crate) outgoing: Outbox,
+    pub(crate) pages: Pages,
     pub(crate) drain: Drain,
     /// What tells this process from others; empty until an agent asks.
     pub(crate) instance: String,
@@ -63,6 +70,7 @@ pub struct Ingress {
 
 /// What a connection is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all connections are callers'")]
 pub enum Conn {
     /// A caller's.
     Downstream(Downstream),
@@ -72,6 +80,8 @@ pub enum Conn {
     Registration(Box<Registration>),
     /// A registered agent's; [`Tunnels`] knows the rest.
     Tunnel,
+    /// The same, on its way to the worker that it is to be at.
+    Moving(Box<Tunnel>),
 }
 
 /// Unread bytes of a caller's connection, besides a whole head: what one read brings.
@@ -96,6 +106,9 @@ impl Ingress {
             routes: Routes::default(),
             metrics: Metrics::default(),
             callers: Callers::default(),
+            workers: Workers::alone(),
+            outgoing: Outbox::new(),
+            pages: Pages::default(),
             drain: Drain::default(),
             instance: String::new(),
             started: now,
@@ -107,6 +120,12 @@ impl Ingress {
             registered: 0,
             spare_heads: Vec::new(),
         }
+    }
+
+    /// How often this worker gave a caller's connection to another one.
+    #[must_use]
+    pub const fn moves(&self) -> u64 {
+        self.metrics.moves
     }
 
     fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
@@ -148,7 +167,7 @@ impl Ingress {
             Some(Conn::Tunnel) => self.advance_tunnel(TunnelId(conn), cx),
             Some(Conn::Admin(_)) => self.advance_admin(conn, cx),
             Some(Conn::Registration(_)) => self.advance_registration(conn, cx),
-            None => {}
+            Some(Conn::Moving(_)) | None => {}
         }
     }
 
@@ -158,7 +177,7 @@ impl Ingress {
             Some(Conn::Tunnel) => self.expire_tunnel(TunnelId(conn), cx),
             Some(Conn::Admin(_)) => self.expire_admin(conn),
             Some(Conn::Registration(_)) => self.expire_registration(conn, cx),
-            None => {}
+            Some(Conn::Moving(_)) | None => {}
         }
     }
 
@@ -177,13 +196,23 @@ impl Ingress {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
             Some(Conn::Admin(_) | Conn::Registration(_)) => self.others -= 1,
+            Some(Conn::Moving(tunnel)) => self.moving_tunnel_closed(tunnel.serial),
             None => {}
         }
-        self.check_drained(conn, cx);
+        self.check_drained(Some(conn), cx);
     }
 }
 
 impl Ingress {
+    /// A connection came from another worker.
+    fn adopted(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(_)) => self.adopt_caller(conn, cx),
+            Some(Conn::Moving(_)) => self.adopt_tunnel(conn, cx),
+            Some(Conn::Tunnel | Conn::Admin(_) | Conn::Registration(_)) | None => {}
+        }
+    }
+
     /// Says why somebody could not talk to us. An agent whose certificate is no good is for the
     /// operator to know; whoever connects and leaves, such as a load balancer that looks whether
     /// the port is open, is not, and neither is a caller.
@@ -199,7 +228,7 @@ impl Ingress {
             }
             Conn::Admin(admin) => (admin.peer(), log::Level::Debug),
             Conn::Downstream(downstream) => (downstream.peer, log::Level::Debug),
-            Conn::Registration(_) | Conn::Tunnel => return,
+            Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_) => return,
         };
         log::log!(level, "{peer}: the TLS handshake failed: {error}");
     }
@@ -209,6 +238,7 @@ impl App for Ingress {
     type Conn = Conn;
     type Job = Job;
     type Answer = Answer;
+    type Message = Message;
 
     fn conns(&mut self) -> &mut Conns<Conn> {
         &mut self.conns
@@ -237,8 +267,10 @@ impl App for Ingress {
             Event::Tick => {
                 self.drain_expired(cx);
                 self.recheck_if_due(cx);
+                self.expire_pages(cx);
             }
             Event::Drain => self.begin_drain(cx),
+            Event::Adopted { conn } => self.adopted(conn, cx),
             Event::Connected { .. } => {}
         }
     }
@@ -252,12 +284,21 @@ impl App for Ingress {
         self.take_answer(answer, cx);
     }
 
+    fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<Message>)> {
+        self.outgoing.pop_front()
+    }
+
+    fn handle_message(&mut self, from: WorkerId, message: Message, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        self.take_message(from, message, cx);
+    }
+
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         self.now = cx.now;
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Tunnel) => self.transmit_tunnel(TunnelId(conn), cx),
             Some(Conn::Registration(_)) => self.transmit_registration(conn, cx),
-            Some(Conn::Downstream(_) | Conn::Admin(_)) | None => {}
+            Some(Conn::Downstream(_) | Conn::Admin(_) | Conn::Moving(_)) | None => {}
         }
     }
 
@@ -267,7 +308,7 @@ impl App for Ingress {
                 self.tunnels.get(TunnelId(conn)).is_some_and(|tunnel| tunnel.link.has_output())
             }
             Some(Conn::Registration(_)) => true,
-            Some(Conn::Downstream(_) | Conn::Admin(_)) | None => false,
+            Some(Conn::Downstream(_) | Conn::Admin(_) | Conn::Moving(_)) | None => false,
         }
     }
 
@@ -283,16 +324,19 @@ impl App for Ingress {
                 let proof = tunnel.proof_deadline(&self.config.identity);
                 proof.into_iter().chain([tunnel.link.deadline()]).min()
             }
+            Conn::Moving(tunnel) => Some(tunnel.link.deadline()),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         let drain = self.drain.deadline(&self.config.timeouts);
-        drain.into_iter().chain(self.verifier.deadline()).min()
+        // The first worker decides when all leave.
+        let drain = drain.filter(|_| self.workers.is_first());
+        drain.into_iter().chain(self.verifier.deadline()).chain(self.pages.deadline()).min()
     }
 
     fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {
         let doing = if self.drain.is_draining() { "draining" } else { "serving" };
-        write!(words, "{doing}, registered agents: {}", self.tunnels.len())
+        write!(words, "{doing}, registered agents: {}", self.all_tunnels())
     }
 }

@@ -6,6 +6,7 @@ use mesh_protocol::{Closing, ConnId, Connection};
 use crate::downstream::{Downstream, State};
 use crate::exchange::{Exchange, Phase};
 use crate::ingress::{Conn, Ingress};
+use crate::routes::{Candidate, Place};
 use crate::tunnel::TunnelId;
 
 /// How much there is of everything.
@@ -13,8 +14,10 @@ use crate::tunnel::TunnelId;
 pub struct Census {
     /// Connections of any kind.
     pub connections: usize,
-    /// Callers' connections.
+    /// Callers' connections, as the first worker counts those of all.
     pub callers: usize,
+    /// Those that are at this worker.
+    pub downstreams: usize,
     /// Exchanges in progress.
     pub in_flight: usize,
     /// Registered agents.
@@ -31,6 +34,25 @@ pub struct Census {
     pub tunnel_tx: usize,
 }
 
+impl Census {
+    /// That of two workers together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            callers: self.callers + other.callers,
+            downstreams: self.downstreams + other.downstreams,
+            in_flight: self.in_flight + other.in_flight,
+            tunnels: self.tunnels + other.tunnels,
+            healthy: self.healthy + other.healthy,
+            streams: self.streams + other.streams,
+            candidates: self.candidates + other.candidates,
+            caller_tx: self.caller_tx.max(other.caller_tx),
+            tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
+        }
+    }
+}
+
 impl Ingress {
     /// Counts everything.
     #[must_use]
@@ -41,20 +63,28 @@ impl Ingress {
             in_flight: self.in_flight,
             tunnels: self.tunnels.len(),
             healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
-            candidates: self.routes.iter().map(|route| route.candidates.len()).sum(),
+            candidates: self
+                .routes
+                .iter()
+                .flat_map(|route| &route.candidates)
+                .filter(is_here)
+                .count(),
             ..Census::default()
         };
         for (conn, connection) in self.conns.iter() {
             let waiting = connection.io.tx.len();
             match connection.state {
-                Conn::Downstream(_) => census.caller_tx = census.caller_tx.max(waiting),
+                Conn::Downstream(_) => {
+                    census.downstreams += 1;
+                    census.caller_tx = census.caller_tx.max(waiting);
+                }
                 Conn::Tunnel => {
                     let session = self.tunnels.get(TunnelId(conn)).map(|one| &one.link.session);
                     let pending = session.map_or(0, |session| session.pending_bytes());
                     census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
                     census.streams += session.map_or(0, |session| session.len());
                 }
-                Conn::Admin(_) | Conn::Registration(_) => {}
+                Conn::Admin(_) | Conn::Registration(_) | Conn::Moving(_) => {}
             }
         }
         census
@@ -77,16 +107,31 @@ impl Ingress {
                 }
                 Conn::Admin(_) | Conn::Registration(_) => others += 1,
                 Conn::Tunnel => self.check_tunnel(TunnelId(conn), connection),
+                Conn::Moving(_) => self.check_leaving(connection),
             }
         }
-        assert_eq!(self.callers.total(), callers, "callers' connections");
+        // Callers that other workers have are counted by the first.
+        let counts_all = self.workers.count > 1;
+        assert!(
+            counts_all || self.callers.total() == callers,
+            "callers' connections: {callers}, counted: {}",
+            self.callers.total(),
+        );
+        assert!(self.outgoing.is_empty(), "something for another worker was not fetched");
         assert_eq!(self.in_flight, busy, "exchanges in flight");
         assert_eq!(self.others, others, "connections besides callers' and tunnels");
         self.check_routes();
     }
 
     fn check_downstream(&self, conn: ConnId, downstream: &Downstream) {
-        let State::Busy(exchange) = &downstream.state else { return };
+        let State::Busy(exchange) = &downstream.state else {
+            if let State::Moving(_) = &downstream.state
+                && let Some(connection) = self.conns.get(conn)
+            {
+                self.check_leaving(connection);
+            }
+            return;
+        };
         let tunnel = self.tunnels.get(exchange.tunnel);
         let owner = tunnel.and_then(|tunnel| tunnel.link.session.owner(exchange.stream));
         assert!(owner == Some(conn) || has_ended(exchange, owner), "an exchange without a stream");
@@ -101,6 +146,10 @@ impl Ingress {
             let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
             return assert!(is_closing, "a lost tunnel's connection goes on");
         };
+        if let Some(gauge) = &tunnel.gauge {
+            let reading = tunnel.reading();
+            assert!(gauge.says(&reading), "other workers see {gauge:?}, which is {reading:?}");
+        }
         for (stream, owner) in tunnel.link.session.owners() {
             let connection = self.conns.get(owner).map(|connection| &connection.state);
             let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) =
@@ -112,19 +161,40 @@ impl Ingress {
         }
     }
 
+    /// What is on its way to another worker leaves at once, unless it is closing.
+    fn check_leaving(&self, connection: &Connection<Conn>) {
+        let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
+        assert!(is_closing, "what belongs to another worker stays at {:?}", self.workers.own);
+    }
+
     fn check_routes(&self) {
-        let mut places = 0;
+        let (mut places, mut elsewhere) = (0, 0);
         for route in self.routes.iter() {
-            places += route.candidates.len();
-            for id in &route.candidates {
+            for candidate in &route.candidates {
+                let Place::Here(id) = &candidate.place else {
+                    elsewhere += 1;
+                    let remote = self.workers.remotes.get(&candidate.serial);
+                    let remote = remote.expect("routes name live tunnels only");
+                    assert!(remote.hosts.iter().any(|host| **host == *route.pattern));
+                    continue;
+                };
+                places += 1;
                 let tunnel = self.tunnels.get(*id).expect("routes name live tunnels only");
+                assert_eq!(tunnel.serial, candidate.serial, "another tunnel's place");
                 let claims = tunnel.hello.hosts.iter().any(|host| **host == *route.pattern);
                 assert!(claims, "a route to an agent that did not ask for it");
             }
         }
         let claimed: usize = self.tunnels.iter().map(|(_, tunnel)| tunnel.hello.hosts.len()).sum();
         assert_eq!(places, claimed, "places in routes");
+        let remotes = self.workers.remotes.values();
+        let claimed: usize = remotes.map(|remote| remote.hosts.len()).sum();
+        assert_eq!(elsewhere, claimed, "places of other workers' tunnels in routes");
     }
+}
+
+fn is_here(candidate: &&Candidate) -> bool {
+    matches!(candidate.place, Place::Here(_))
 }
 
 /// Whether both directions of an upgraded connection have ended: only its caller is still there.

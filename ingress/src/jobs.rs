@@ -8,6 +8,7 @@ use mesh_protocol::{ConnId, Context};
 
 use crate::identity::{EcsAnswers, EcsQuestion, Policy, StsRequest};
 use crate::ingress::{Conn, Ingress};
+use crate::workers::Message;
 
 /// What the shell is to do.
 #[derive(Debug)]
@@ -116,7 +117,10 @@ impl Ingress {
             Answer::Identified { conn, outcome } => self.identified(conn, outcome, cx),
             Answer::Inspected { conn, outcome } => self.inspected(conn, &outcome, cx),
             Answer::Rechecked { conns, outcome } => self.rechecked(&conns, &outcome, cx),
-            Answer::Policy(policy) => self.change_policy(policy, cx),
+            Answer::Policy(policy) => {
+                self.tell_others(|| Message::Policy(policy.clone()));
+                self.change_policy(policy, cx);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::replies::Reason;
 use crate::routes::RouteId;
 
 /// All counters of an ingress. Gauges are read from the state itself when asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Metrics {
     /// By route, as far as [`HOSTS_MAX`] goes.
     hosts: Vec<Requests>,
@@ -25,6 +25,8 @@ pub struct Metrics {
     pub caller_aborts: u64,
     /// Requests given to a second agent.
     pub retries: u64,
+    /// Callers' connections given to another worker.
+    pub moves: u64,
     /// Registrations by the kind of proof, in the order of [`METHODS`].
     registered: [u64; METHODS.len()],
     /// Registrations refused, by [`CODES`].
@@ -40,7 +42,7 @@ pub struct Metrics {
 }
 
 /// The requests of one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Requests {
     /// By the status code's first digit; 0 for exchanges without an answer.
     by_class: [u64; 6],
@@ -184,6 +186,7 @@ impl Metrics {
             ),
             ("mesh_caller_aborts_total", "Exchanges the caller abandoned.", self.caller_aborts),
             ("mesh_retries_total", "Requests given to a second agent.", self.retries),
+            ("mesh_moves_total", "Callers' connections given to another worker.", self.moves),
             ("mesh_tunnels_lost_total", "Tunnels that ended.", self.tunnels_lost),
             ("mesh_ejections_total", "Agents ejected for failing.", self.ejections),
         ];
@@ -207,6 +210,34 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Self) {
+        if other.hosts.len() > self.hosts.len() {
+            self.hosts.resize_with(other.hosts.len(), Requests::default);
+        }
+        for (sum, one) in self.hosts.iter_mut().zip(&other.hosts) {
+            sum.add(one);
+        }
+        self.others.add(&other.others);
+        let singles = [
+            (&mut self.connections, other.connections),
+            (&mut self.connections_refused, other.connections_refused),
+            (&mut self.caller_aborts, other.caller_aborts),
+            (&mut self.retries, other.retries),
+            (&mut self.moves, other.moves),
+            (&mut self.tunnels_lost, other.tunnels_lost),
+            (&mut self.ejections, other.ejections),
+        ];
+        singles.into_iter().for_each(|(sum, one)| *sum += one);
+        add_all(&mut self.reasons, &other.reasons);
+        add_all(&mut self.registered, &other.registered);
+        add_all(&mut self.refused, &other.refused);
+        add_all(&mut self.withdrawn, &other.withdrawn);
+        for (sum, one) in self.checks.iter_mut().zip(&other.checks) {
+            add_all(sum, one);
+        }
+    }
+
     fn write_registrations(&self, out: &mut String) -> fmt::Result {
         let name = "mesh_registrations_total";
         writeln!(out, "# HELP {name} Registrations by kind of proof.\n# TYPE {name} counter")?;
@@ -233,6 +264,20 @@ impl Metrics {
         }
         Ok(())
     }
+}
+
+impl Requests {
+    fn add(&mut self, other: &Self) {
+        add_all(&mut self.by_class, &other.by_class);
+        add_all(&mut self.buckets, &other.buckets);
+        self.duration_ms += other.duration_ms;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+    }
+}
+
+fn add_all(sums: &mut [u64], others: &[u64]) {
+    sums.iter_mut().zip(others).for_each(|(sum, one)| *sum += one);
 }
 
 /// A value of this moment.

@@ -33,7 +33,7 @@ use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
-use crate::tunnel::{Tunnel, TunnelId};
+use crate::tunnel::{Serial, Tunnel};
 use crate::verification::Asked;
 
 /// An agent that has not been welcomed yet.
@@ -120,7 +120,7 @@ impl Ingress {
         let trying =
             |connection: &Connection<Conn>| matches!(connection.state, Conn::Registration(_));
         let trying = self.conns.iter().filter(|(_, connection)| trying(connection)).count();
-        self.tunnels.len() + trying < self.config.limits.tunnels
+        self.all_tunnels() + trying < self.config.limits.tunnels
     }
 
     /// Answers an upgrade request: from here on the connection speaks frames.
@@ -246,7 +246,8 @@ impl Ingress {
         let Applicant { hello, .. } = applicant.expect("nobody is decided about before HELLO");
         self.registered += 1;
         self.others -= 1;
-        let name = self.registered.to_string();
+        let serial = Serial(self.registered);
+        let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -256,20 +257,10 @@ impl Ingress {
         };
         link.session.agree(hello.streams, hello.window);
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
-        let id = TunnelId(conn);
-        for host in &hello.hosts {
-            if !self.routes.add(host, &hello.service, id) {
-                log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
-            }
-        }
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
-        self.tunnels.insert(id, Tunnel::new(link, name, hello, peer, standing, cx.now));
-        if self.drain.is_draining() {
-            self.tell_to_move(id);
-        }
-        // Frames may have followed at once.
-        self.advance_tunnel(id, cx);
+        let tunnel = Tunnel::new(link, serial, hello, peer, standing, cx.now);
+        self.settle_tunnel(conn, tunnel, cx);
     }
 
     /// Tells the agent why, and ends the connection.

@@ -9,19 +9,20 @@ use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
 use crate::access_log::Head;
-use crate::balance::{self, Unavailable};
+use crate::balance::{self, Scope, Unavailable};
 use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
+use crate::moving::Moving;
 use crate::replies::{self, Format, Reason};
-use crate::routes::RouteId;
-use crate::tunnel::TunnelId;
+use crate::routes::{Place, RouteId};
+use crate::tunnel::{Serial, TunnelId};
 
 /// Where a request goes.
-struct Choice {
-    route: RouteId,
-    tunnel: TunnelId,
+pub(crate) struct Choice {
+    pub(crate) route: RouteId,
+    pub(crate) tunnel: TunnelId,
 }
 
 impl Ingress {
@@ -99,34 +100,30 @@ impl Ingress {
         if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(());
         }
-        match self.choose(request.host, None, cx) {
-            Ok(choice) => self.open(conn, &head, &request, choice, cx),
+        match self.choose(request.host, cx) {
+            Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
             Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
         }
         Ok(())
     }
 
     /// The agent that gets a request for this host.
-    fn choose(
-        &self,
-        host: &str,
-        except: Option<TunnelId>,
-        cx: &mut Context<'_>,
-    ) -> Result<Choice, Reason> {
+    fn choose(&self, host: &str, cx: &mut Context<'_>) -> Result<(RouteId, Place), Reason> {
         let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
-        let tunnel = self.choose_from(route, except, cx)?;
-        Ok(Choice { route, tunnel })
+        let place = self.choose_from(route, (Scope::Everywhere, None), cx)?;
+        Ok((route, place))
     }
 
-    fn choose_from(
+    /// The agent of a route that gets a request, not the one that had it already.
+    pub(crate) fn choose_from(
         &self,
         route: RouteId,
-        except: Option<TunnelId>,
+        wanted: (Scope, Option<Serial>),
         cx: &mut Context<'_>,
-    ) -> Result<TunnelId, Reason> {
+    ) -> Result<Place, Reason> {
         let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
-        let picked = balance::pick(candidates, &self.tunnels, except, cx.now, cx.rng);
-        picked.map_err(|unavailable| match unavailable {
+        let picked = balance::pick(candidates, &self.tunnels, wanted, cx.now, cx.rng);
+        picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
             Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
             Unavailable::Overloaded => Reason::Overloaded,
         })
@@ -137,7 +134,7 @@ impl Ingress {
         conn: ConnId,
         head: &RequestHead<'_, '_>,
         request: &Request<'_>,
-        choice: Choice,
+        (route, place): (RouteId, Place),
         cx: &mut Context<'_>,
     ) {
         let Some((downstream, _)) = self.downstream(conn) else { return };
@@ -162,11 +159,23 @@ impl Ingress {
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
         let replay = Replay::new(rewritten, flags, request.is_idempotent);
-        self.open_stream(conn, choice, replay, cx);
+        match place {
+            Place::Here(tunnel) => self.open_stream(conn, Choice { route, tunnel }, replay, cx),
+            Place::There(worker, gauge) => {
+                let moving = Moving::fresh(route, replay, cx.now);
+                self.send_caller(conn, worker, gauge, moving);
+            }
+        }
     }
 
     /// Opens a stream and with it the exchange.
-    fn open_stream(&mut self, conn: ConnId, choice: Choice, replay: Replay, cx: &mut Context<'_>) {
+    pub(crate) fn open_stream(
+        &mut self,
+        conn: ConnId,
+        choice: Choice,
+        replay: Replay,
+        cx: &mut Context<'_>,
+    ) {
         let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
         let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
@@ -177,6 +186,8 @@ impl Ingress {
         let is_logged = self.config.access_log != AccessLog::Off;
         let agent = is_logged.then(|| tunnel.name.as_str().into());
         let is_worn = tunnel.link.session.is_worn();
+        let serial = tunnel.serial;
+        tunnel.publish();
         self.conns.touch(choice.tunnel.conn());
         if is_worn {
             self.tell_to_move(choice.tunnel);
@@ -184,6 +195,7 @@ impl Ingress {
         let exchange = Exchange {
             route: choice.route,
             tunnel: choice.tunnel,
+            serial,
             agent,
             stream,
             since: cx.now,
@@ -204,7 +216,7 @@ impl Ingress {
 
     /// Something moved on the connection of an exchange: credit goes back, and its stream gets a
     /// turn when there is more to send.
-    fn advance_exchange(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    pub(crate) fn advance_exchange(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let Connection { io, state: Conn::Downstream(downstream) } = connection else { return };
         let State::Busy(exchange) = &mut downstream.state else { return };
@@ -253,6 +265,9 @@ impl Ingress {
                 Turn::Over
             })
         });
+        if let Some(tunnel) = self.tunnels.get(id) {
+            tunnel.publish();
+        }
         if let Some(connection) = self.conns.get_served(id.conn()) {
             connection.io.tx = tx;
         }
@@ -277,20 +292,15 @@ impl Ingress {
             return self.finish(conn, &exchange, cx);
         }
         if exchange.replay.is_possible(reached) {
-            let tried = exchange.tunnel;
-            if let Ok(tunnel) = self.choose_from(exchange.route, Some(tried), cx) {
+            let (route, tried) = (exchange.route, exchange.serial);
+            if let Ok(place) = self.choose_from(route, (Scope::Everywhere, Some(tried)), cx) {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
-                let choice = Choice { route: exchange.route, tunnel };
-                let (since, request_bytes) = (exchange.since, exchange.request_bytes);
-                self.open_stream(conn, choice, exchange.replay, cx);
-                if let Some((downstream, _)) = self.downstream(conn)
-                    && let State::Busy(exchange) = &mut downstream.state
-                {
-                    exchange.since = since;
-                    exchange.request_bytes = request_bytes;
-                }
-                return self.advance_exchange(conn, cx);
+                let moving = Moving::retry(exchange, reason);
+                return match place {
+                    Place::Here(tunnel) => self.resume(conn, Choice { route, tunnel }, moving, cx),
+                    Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, moving),
+                };
             }
         }
         exchange.status = reason.status();

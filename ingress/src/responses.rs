@@ -24,6 +24,9 @@ impl Ingress {
         let is_over = connection.io.rx_eof;
         let mut rx = std::mem::take(&mut connection.io.rx);
         let outcome = self.handle_frames(id, &mut rx, cx);
+        if let Some(tunnel) = self.tunnels.get(id) {
+            tunnel.publish();
+        }
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         connection.io.rx = rx;
         if let Err(error) = outcome {
@@ -261,7 +264,10 @@ impl Ingress {
     ) -> Option<(&mut Downstream, &mut mesh_protocol::Duplex)> {
         match self.conns.get_mut(conn)? {
             Connection { io, state: Conn::Downstream(downstream) } => Some((downstream, io)),
-            Connection { state: Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel, .. } => None,
+            Connection {
+                state: Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_),
+                ..
+            } => None,
         }
     }
 }

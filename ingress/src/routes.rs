@@ -6,8 +6,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::tunnel::TunnelId;
+use mesh_protocol::WorkerId;
+
+use crate::gauge::Gauge;
+use crate::tunnel::{Serial, TunnelId};
 
 /// All routes, by host pattern.
 #[derive(Debug, Default)]
@@ -17,7 +21,8 @@ pub struct Routes {
     routes: Vec<Route>,
 }
 
-/// Names a route for the life of the process.
+/// Names a route for the life of the process, and the same one in all workers: each learns all
+/// patterns, and in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteId(usize);
 
@@ -37,7 +42,25 @@ pub struct Route {
     /// The service that its last agent named.
     pub service: Box<str>,
     /// The tunnels whose agents registered it, in the order of their registration.
-    pub candidates: Vec<TunnelId>,
+    pub candidates: Vec<Candidate>,
+}
+
+/// A tunnel that may get a request.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Its number in this process.
+    pub serial: Serial,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a tunnel is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// At this worker.
+    Here(TunnelId),
+    /// At another one, which alone knows more of it than this.
+    There(WorkerId, Arc<Gauge>),
 }
 
 /// Patterns remembered at the most.
@@ -49,10 +72,17 @@ const NAME_BYTES_MAX: usize = 253;
 impl Routes {
     /// Adds a tunnel to a pattern that [`normalize`] returned. False when too many patterns are
     /// known already.
-    pub fn add(&mut self, pattern: &str, service: &str, tunnel: TunnelId) -> bool {
+    pub fn add(&mut self, pattern: &str, service: &str, candidate: Candidate) -> bool {
+        let Some(id) = self.learn(pattern, service) else { return false };
+        self.routes[id.0].candidates.push(candidate);
+        true
+    }
+
+    /// Makes sure that a pattern is known, for a service.
+    pub(crate) fn learn(&mut self, pattern: &str, service: &str) -> Option<RouteId> {
         let id = match self.by_pattern.get(pattern) {
             Some(id) => *id,
-            None if self.routes.len() >= ROUTES_MAX => return false,
+            None if self.routes.len() >= ROUTES_MAX => return None,
             None => {
                 let id = RouteId(self.routes.len());
                 self.by_pattern.insert(pattern.into(), id);
@@ -69,14 +99,13 @@ impl Routes {
         if *route.service != *service {
             route.service = service.into();
         }
-        route.candidates.push(tunnel);
-        true
+        Some(id)
     }
 
     /// Takes a tunnel out of a pattern.
-    pub fn remove(&mut self, pattern: &str, tunnel: TunnelId) {
+    pub fn remove(&mut self, pattern: &str, tunnel: Serial) {
         if let Some(id) = self.by_pattern.get(pattern) {
-            self.routes[id.0].candidates.retain(|candidate| *candidate != tunnel);
+            self.routes[id.0].candidates.retain(|candidate| candidate.serial != tunnel);
         }
     }
 

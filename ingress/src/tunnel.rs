@@ -1,6 +1,7 @@
 //! One registered agent: its link, what it registered, and how it fares.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::Hello;
@@ -8,6 +9,7 @@ use mesh_protocol::{ConnId, Link};
 
 use crate::admission::Standing;
 use crate::config::IdentityChecks;
+use crate::gauge::{Gauge, Reading};
 
 /// Names a tunnel: the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,11 +23,17 @@ impl TunnelId {
     }
 }
 
+/// Names a tunnel in all workers, and never another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub u64);
+
 /// A registered agent's tunnel.
 #[derive(Debug)]
 pub struct Tunnel {
     /// The streams and signs of life.
     pub link: Link,
+    /// Its number in this process.
+    pub serial: Serial,
     /// Its name in logs.
     pub name: String,
     /// What the agent said of itself; its hosts are normalised patterns.
@@ -46,6 +54,8 @@ pub struct Tunnel {
     pub was_told_to_move: bool,
     /// Requests it was given so far.
     pub requests: u64,
+    /// What other workers know of it; none where there are no others.
+    pub gauge: Option<Arc<Gauge>>,
     outliers: Outliers,
 }
 
@@ -73,7 +83,7 @@ impl Tunnel {
     #[must_use]
     pub fn new(
         link: Link,
-        name: String,
+        serial: Serial,
         hello: Hello,
         peer: SocketAddr,
         standing: Standing,
@@ -82,7 +92,8 @@ impl Tunnel {
         let is_healthy = hello.healthy;
         Self {
             link,
-            name,
+            serial,
+            name: serial.0.to_string(),
             hello,
             peer,
             standing,
@@ -92,6 +103,7 @@ impl Tunnel {
             is_draining: false,
             was_told_to_move: false,
             requests: 0,
+            gauge: None,
             outliers: Outliers::default(),
         }
     }
@@ -121,6 +133,30 @@ impl Tunnel {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.link.session.len()
+    }
+
+    /// The same with those on their way to it from other workers.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.in_flight() + self.gauge.as_ref().map_or(0, |gauge| gauge.coming())
+    }
+
+    /// What other workers may know.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        Reading {
+            in_flight: self.in_flight(),
+            takes_requests: self.takes_requests(),
+            has_room: self.has_room(),
+            ejected_until: self.outliers.ejected_until,
+        }
+    }
+
+    /// Lets other workers know how it fares now.
+    pub fn publish(&self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.publish(&self.reading());
+        }
     }
 
     /// Whether it failed so often that others are better.

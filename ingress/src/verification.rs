@@ -25,6 +25,7 @@ use crate::ingress::Ingress;
 use crate::jobs::{Authority, Failure, Job};
 use crate::registration::{POLICY_VIOLATION, Refusal};
 use crate::tunnel::TunnelId;
+use crate::workers::Message;
 
 /// What ECS says of a registered agent.
 #[derive(Debug)]
@@ -81,11 +82,6 @@ impl Verifier {
     /// When something is to be asked.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         self.due
-    }
-
-    /// Since when ECS gives no answer.
-    pub(crate) const fn silent(&self) -> Option<Instant> {
-        self.silent
     }
 }
 
@@ -154,7 +150,9 @@ impl Ingress {
             // task do that before it ends it.
             Err(EcsRefusal::Stopping { task }) => {
                 ecs.confirmed = cx.now;
-                if !std::mem::replace(&mut tunnel.is_draining, true) {
+                let was_draining = std::mem::replace(&mut tunnel.is_draining, true);
+                tunnel.publish();
+                if !was_draining {
                     let name = &tunnel.name;
                     log::info!("tunnel {name}: {task} is about to stop: it gets no new requests");
                 }
@@ -166,6 +164,11 @@ impl Ingress {
         }
     }
 
+    /// Since when ECS gives no answer, to this worker or to any that told it so.
+    pub(crate) fn silent(&self) -> Option<Instant> {
+        self.verifier.silent.into_iter().chain(self.workers.silent()).min()
+    }
+
     /// Says once that ECS is silent about registered agents.
     fn note_silence(&mut self, failure: &Failure, now: Instant) {
         self.verifier.has_failed = true;
@@ -173,6 +176,7 @@ impl Ingress {
             return;
         }
         self.verifier.silent = Some(now);
+        self.tell_first(Message::Silent(Some(now)));
         let (Failure::Refused(why) | Failure::Unreachable(why)) = failure;
         log::error!(
             "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
@@ -184,6 +188,7 @@ impl Ingress {
     /// Says that ECS is not silent any more.
     fn note_answers(&mut self, now: Instant) {
         if let Some(since) = self.verifier.silent.take() {
+            self.tell_first(Message::Silent(None));
             log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
         }
     }

@@ -78,7 +78,7 @@ fn open_access_log(
 }
 
 fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result<(), Error> {
-    let Start { listen, config, identity, .. } = start;
+    let Start { listen, config, workers, identity, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
@@ -100,11 +100,14 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
         health.listen(ADMIN, Traffic::Single, None),
     ];
-    let ingress = Ingress::new(config, Instant::now());
+    let count = workers.resolve();
+    let mut workers = Ingress::workers(&config, Instant::now(), count);
+    let ingress = workers.remove(0);
     let worker = worker(&identity, &admission)?;
     let trust = ClientTls::web_roots();
-    let reactor =
-        Reactor::new(ingress, listeners, trust, Signals::Handle, worker).map_err(wrong)?;
+    let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, worker)
+        .and_then(|reactor| reactor.with_workers(workers))
+        .map_err(wrong)?;
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
@@ -116,7 +119,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
-    info!(target: LOG, "ingress {}", mesh_settings::version());
+    info!(target: LOG, "ingress {}, workers: {count}", mesh_settings::version());
     for (name, address, with_tls) in heard {
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));

@@ -39,7 +39,6 @@ pub enum Fields {
 }
 
 /// All of them.
-#[derive(Debug)]
 pub struct Stage {
     ingress: Driver<Ingress, Pipe>,
     agent: Driver<Agent, Pipe>,

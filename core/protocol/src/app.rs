@@ -21,6 +21,8 @@ pub trait App {
     type Job: Send + 'static;
     /// What comes of a job, or what another part of the program has to say.
     type Answer: Send + 'static;
+    /// What one worker tells another; [`std::convert::Infallible`] where there is only one.
+    type Message: Send + 'static;
 
     /// All connections.
     fn conns(&mut self) -> &mut Conns<Self::Conn>;
@@ -44,6 +46,15 @@ pub trait App {
 
     /// A job is done, in whatever order. Whom it was for may be gone by now.
     fn handle_answer(&mut self, _answer: Self::Answer, _cx: &mut Context<'_>) {}
+
+    /// Takes the next thing for another worker, in the order in which they are to arrive there. The
+    /// shell asks after each call.
+    fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<Self::Message>)> {
+        None
+    }
+
+    /// Another worker has something to say.
+    fn handle_message(&mut self, _from: WorkerId, _message: Self::Message, _cx: &mut Context<'_>) {}
 
     /// The connection is about to be flushed: the moment to put more into its `tx`, by way of
     /// [`Conns::get_served`]. Other connections are to be touched only when there is something to
@@ -97,6 +108,12 @@ pub enum Event {
         conn: ConnId,
         /// Why.
         reason: CloseReason,
+    },
+    /// A connection that another worker had is ours from now on: its bytes and its state are as
+    /// they were there, its name is a new one.
+    Adopted {
+        /// Which one.
+        conn: ConnId,
     },
     /// The application's own deadline passed.
     Tick,
@@ -176,6 +193,34 @@ pub enum Traffic {
 /// Names one of an application's listening sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub u8);
+
+/// Names one of the workers of an application: the threads of one process, each with its own loop
+/// and its own connections. Number 0 has the listeners, and is the only one where there are no
+/// others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u8);
+
+impl WorkerId {
+    /// The one with the listeners.
+    pub const FIRST: Self = Self(0);
+
+    /// The worker's number, for tables.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What an application has for another of its workers.
+#[derive(Debug)]
+pub enum Outgoing<M> {
+    /// Something to say: it hears [`App::handle_message`].
+    Message(M),
+    /// A connection with its bytes and its state, which is gone here, without a [`Event::Closed`],
+    /// as soon as the present call returns: it hears [`Event::Adopted`]. One that is closing, or
+    /// not yet made, stays and ends here.
+    Connection(ConnId),
+}
 
 /// What a shell lends an application for one call.
 #[derive(Debug)]

@@ -19,24 +19,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{App, CloseReason, Command, ConnId, Context, Event, ListenerId, Rng, Timers};
+use crate::{App, CloseReason, Command, ConnId, Context, Event, ListenerId, Rng, Timers, WorkerId};
 
 mod ending;
+mod moving;
 mod service;
 mod transport;
 
+pub use moving::{Moved, Parcel, ParcelOf};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
 use service::FILL_BYTES_MAX;
 
 /// The driver of one application over one kind of transport.
-#[derive(Debug)]
-pub struct Driver<A, T> {
+pub struct Driver<A: App, T> {
     app: A,
     sockets: Vec<Option<Socket<T>>>,
     queue: VecDeque<ConnId>,
     timers: Timers,
     commands: VecDeque<Command>,
+    /// For other workers, until the shell fetches them.
+    parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
     rng: Rng,
     now: Instant,
     scratch: Vec<u8>,
@@ -70,6 +73,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             queue: VecDeque::new(),
             timers: Timers::new(),
             commands: VecDeque::new(),
+            parcels: VecDeque::new(),
             rng,
             now,
             scratch: vec![0; FILL_BYTES_MAX],
@@ -99,7 +103,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             transport.reset();
             return None;
         };
-        self.adopt(conn, transport);
+        self.attach(conn, transport);
         Some(conn)
     }
 
@@ -108,7 +112,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         if self.socket(conn).is_none_or(|socket| socket.transport.is_some()) {
             return;
         }
-        self.adopt(conn, transport);
+        self.attach(conn, transport);
         self.tell(Event::Connected { conn });
     }
 
@@ -149,6 +153,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.now = now;
         while let Some(conn) = self.timers.poll(now) {
             self.expire(conn);
+            self.dispatch();
         }
         if self.app.deadline().is_some_and(|due| due <= now) {
             self.tell(Event::Tick);
@@ -205,7 +210,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.app.handle(event, &mut cx);
     }
 
-    fn adopt(&mut self, conn: ConnId, transport: T) {
+    fn attach(&mut self, conn: ConnId, transport: T) {
         self.enqueue(conn);
         if transport.is_handshaking()
             && let Some(connection) = self.app.conns().serve(conn)
@@ -217,8 +222,9 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
     }
 
-    /// Queues what the application touched.
+    /// Queues what the application touched, and takes out what it has for other workers.
     fn collect(&mut self) {
+        self.dispatch();
         while let Some(conn) = self.app.conns().poll_touched() {
             self.enqueue(conn);
         }

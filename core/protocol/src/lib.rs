@@ -20,10 +20,13 @@ pub mod timers;
 pub mod tls;
 pub mod ws;
 
-pub use app::{App, CloseReason, Command, Context, Event, ListenerId, Security, Target, Traffic};
+pub use app::{
+    App, CloseReason, Command, Context, Event, ListenerId, Outgoing, Security, Target, Traffic,
+    WorkerId,
+};
 pub use buf::Buf;
 pub use conns::{ConnId, Connection, Conns};
-pub use driver::{Driver, Filled, Flushed, Readiness, Transport};
+pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Transport};
 pub use duplex::{Closing, Duplex};
 pub use link::{Alive, Link};
 pub use rng::Rng;

@@ -23,11 +23,14 @@ pub(crate) type Worker<J, A> = dyn Fn(J) -> A + Send + Sync;
 
 /// Jobs at once. Each mostly waits for an answer from the network.
 const AT_ONCE: usize = 16;
+/// The same for each worker but the first: their jobs are few, and their threads add up.
+const AT_ONCE_BESIDE: usize = 2;
 
 /// The jobs under way, and what came of others.
 pub(crate) struct Jobs<J, A> {
     worker: Arc<Worker<J, A>>,
     offload: Offload,
+    at_once: usize,
     under_way: usize,
     mailbox: Mailbox<A>,
     answers: Receiver<(Source, A)>,
@@ -51,10 +54,20 @@ enum Source {
 
 impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     pub(crate) fn new(worker: impl Fn(J) -> A + Send + Sync + 'static, handle: &Handle) -> Self {
+        Self::with(Arc::new(worker), handle, AT_ONCE)
+    }
+
+    /// The same for another worker's application, on fewer threads.
+    pub(crate) fn beside(&self, handle: &Handle) -> Self {
+        Self::with(Arc::clone(&self.worker), handle, AT_ONCE_BESIDE)
+    }
+
+    fn with(worker: Arc<Worker<J, A>>, handle: &Handle, at_once: usize) -> Self {
         let (sender, answers) = mpsc::channel();
         Self {
-            worker: Arc::new(worker),
-            offload: Offload::new(AT_ONCE),
+            worker,
+            offload: Offload::new(at_once),
+            at_once,
             under_way: 0,
             mailbox: Mailbox { sender, waker: handle.waker() },
             answers,
@@ -63,7 +76,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
 
     /// Whether somebody is free.
     pub(crate) const fn has_room(&self) -> bool {
-        self.under_way < AT_ONCE
+        self.under_way < self.at_once
     }
 
     /// Has a job done.

@@ -91,8 +91,14 @@ impl ServiceManager {
     }
 
     /// Sends what the manager does not know yet and what is due. `status` writes the application's
-    /// words.
-    pub(crate) fn tell(&mut self, phase: Phase, status: impl FnOnce(&mut String), now: Instant) {
+    /// words; `lives` says whether all of the process does, and is asked when a sign of it is due.
+    pub(crate) fn tell(
+        &mut self,
+        phase: Phase,
+        status: impl FnOnce(&mut String),
+        lives: impl FnOnce() -> bool,
+        now: Instant,
+    ) {
         self.wanted.clear();
         status(&mut self.wanted);
         if self.retry.is_some_and(|retry| now < retry) {
@@ -101,7 +107,14 @@ impl ServiceManager {
         let is_news = self.known != Some(phase);
         let has_words =
             self.wanted != self.status && (is_news || self.status_due.is_none_or(|due| due <= now));
-        let is_due = self.watchdog.as_ref().is_some_and(|watchdog| watchdog.is_due(now));
+        let mut is_due = self.watchdog.as_ref().is_some_and(|watchdog| watchdog.is_due(now));
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|_| is_due)
+            && !lives()
+        {
+            // Silence is what the manager is to hear, until that is over.
+            watchdog.due = Some(now + RETRY);
+            is_due = false;
+        }
         if !is_news && !has_words && !is_due {
             return;
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   settle -> tell manager -> obey commands -> poll -> now -> latch events -> fire deadlines
 //!     ^                                                                              |
-//!     '---------------- accept <- letters, signals <- connects <---------------------'
+//!     '------- accept <- parcels <- letters, signals <- connects <-------------------'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
@@ -25,8 +25,13 @@ use crate::listener::Listener;
 use crate::notify::{Phase, ServiceManager};
 use crate::random;
 use crate::signals::SignalPipe;
-use crate::transport::{self, Socket};
+use crate::transport::Socket;
 use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
+
+mod sockets;
+mod workers;
+
+use workers::{Beside, Desk};
 
 /// An application with its sockets, run by the thread that calls [`Reactor::run`].
 pub struct Reactor<A: App> {
@@ -49,6 +54,11 @@ pub struct Reactor<A: App> {
     /// Signals of this turn.
     drains_asked: usize,
     manager: Option<ServiceManager>,
+    /// With several workers: what is between this one and the others.
+    desk: Option<Desk<A>>,
+    /// The other workers, before they run.
+    others: Vec<Beside>,
+    tls: ClientTls,
     /// What the manager is told.
     phase: Phase,
     now: Instant,
@@ -60,8 +70,6 @@ const LISTENERS: usize = 2;
 
 /// Events taken from the kernel at once. What is left over comes with the next poll.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted from one listener per turn, so that those already there are served too.
-const ACCEPTS_MAX: usize = 64;
 /// The longest sleep. Nothing needs it; it makes a forgotten deadline a delay and not a standstill.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
@@ -87,23 +95,36 @@ impl<A: App> Reactor<A> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
-        let listeners = listeners
+        let jobs = Jobs::new(worker, &handle);
+        let mut reactor = Self::with(app, poll, (handle, letters), tls, jobs)?;
+        let registry = reactor.poll.registry();
+        reactor.listeners = listeners
             .into_iter()
             .enumerate()
-            .map(|(index, listen)| Listener::new(listen, poll.registry(), listener_token(index)))
+            .map(|(index, listen)| Listener::new(listen, registry, sockets::token(index)))
             .collect::<io::Result<_>>()?;
-        let signals = match signals {
-            Signals::Handle => Some(SignalPipe::new(poll.registry(), SIGNALS)?),
+        reactor.signals = match signals {
+            Signals::Handle => Some(SignalPipe::new(registry, SIGNALS)?),
             Signals::Ignore => None,
         };
+        Ok(reactor)
+    }
+
+    fn with(
+        app: A,
+        poll: Poll,
+        (handle, letters): (Handle, Receiver<Letter>),
+        tls: ClientTls,
+        jobs: Jobs<A::Job, A::Answer>,
+    ) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
             driver: Driver::new(app, Rng::from_seed(random::seed()?), now),
             poll,
-            listeners,
-            connector: Connector::new(tls, handle.clone()),
-            signals,
-            jobs: Jobs::new(worker, &handle),
+            listeners: Vec::new(),
+            connector: Connector::new(tls.clone(), handle.clone()),
+            signals: None,
+            jobs,
             handle,
             letters,
             owners: Vec::new(),
@@ -111,6 +132,9 @@ impl<A: App> Reactor<A> {
             failed: Vec::new(),
             drains_asked: 0,
             manager: None,
+            desk: None,
+            others: Vec::new(),
+            tls,
             phase: Phase::Ready,
             now,
         })
@@ -139,7 +163,14 @@ impl<A: App> Reactor<A> {
     ///
     /// # Errors
     /// The kernel refuses to poll, or the threads that jobs need.
-    pub fn run(mut self) -> io::Result<A> {
+    ///
+    /// # Panics
+    /// When another worker panicked.
+    pub fn run(self) -> io::Result<A> {
+        if self.others.is_empty() { self.turns() } else { self.run_all() }
+    }
+
+    fn turns(mut self) -> io::Result<A> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             self.driver.settle();
@@ -165,6 +196,7 @@ impl<A: App> Reactor<A> {
             if self.read_letters() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
+            self.take_parcels();
             self.accept();
         }
     }
@@ -187,17 +219,20 @@ impl<A: App> Reactor<A> {
                 }
             }
         }
+        self.send_parcels();
         Flow::Continue
     }
 
     fn tell_manager(&mut self) {
         if let Some(manager) = &mut self.manager {
+            let desk = &mut self.desk;
+            let lives = || desk.as_mut().is_none_or(Desk::check_pulse);
             let app = self.driver.app();
             let status = |words: &mut String| {
                 // A string takes everything.
                 let _ = app.status(words);
             };
-            manager.tell(self.phase, status, self.now);
+            manager.tell(self.phase, status, lives, self.now);
         }
     }
 
@@ -216,6 +251,7 @@ impl<A: App> Reactor<A> {
     fn timeout(&mut self) -> Duration {
         if self.driver.has_work()
             || !self.failed.is_empty()
+            || self.desk.as_ref().is_some_and(Desk::has_more)
             || self.listeners.iter().any(Listener::is_ready)
         {
             return Duration::ZERO;
@@ -325,56 +361,8 @@ impl<A: App> Reactor<A> {
         self.driver.drain();
     }
 
-    /// Takes in who came, within the budget of a turn.
-    fn accept(&mut self) {
-        for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_MAX {
-                let listener = &mut self.listeners[index];
-                let Some((stream, peer)) = listener.poll_accept(self.now) else {
-                    break;
-                };
-                transport::set_traffic_options(&stream, listener.traffic);
-                let id = listener.id;
-                let Some(socket) = listener.dress(stream) else { continue };
-                if let Some(conn) = self.driver.accepted(id, peer, socket) {
-                    self.register(conn);
-                }
-            }
-        }
-    }
-
-    /// Registers an accepted connection's socket.
-    fn register(&mut self, conn: ConnId) {
-        let token = self.claim(conn);
-        let Some(socket) = self.driver.transport_mut(conn) else {
-            return;
-        };
-        if socket.register(self.poll.registry(), token).is_err() {
-            // It was shut instead, and is served once more to find that out.
-            let ended = Readiness { readable: true, writable: true, closed: true };
-            self.driver.latch(conn, ended);
-        }
-    }
-
-    /// The token of a connection from now on.
-    fn claim(&mut self, conn: ConnId) -> Token {
-        let index = conn.index();
-        if index >= self.owners.len() {
-            self.owners.resize(index + 1, None);
-        }
-        if let Some(predecessor) = self.owners[index].replace(conn) {
-            // An attempt that nobody wants any more would share the token.
-            self.connector.forget(predecessor);
-        }
-        Token(LISTENERS + self.listeners.len() + index)
-    }
-
     /// Whether the application still waits for this connection.
     fn is_wanted(&mut self, conn: ConnId) -> bool {
         self.driver.app_mut().conns().get(conn).is_some()
     }
-}
-
-const fn listener_token(index: usize) -> Token {
-    Token(LISTENERS + index)
 }

@@ -63,6 +63,13 @@ impl Socket {
         registered
     }
 
+    /// Ends the registration, for the socket to be registered with another loop. The kernel tells
+    /// that one anew how the socket stands, so no edge is lost on the way.
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        // A socket that the kernel does not know is not registered either.
+        let _ = registry.deregister(self.stream_mut());
+    }
+
     const fn stream_mut(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(plain) => &mut plain.stream,

@@ -65,6 +65,7 @@ impl App for Echo {
     type Conn = Instant;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Instant> {
         &mut self.conns
@@ -77,6 +78,7 @@ impl App for Echo {
     fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             Event::Connected { .. } | Event::Tick => {}
+            Event::Adopted { conn } => self.pump(conn),
             Event::Progress { conn } => {
                 if let Some(connection) = self.conns.get_mut(conn) {
                     connection.state = cx.now;
@@ -171,6 +173,7 @@ impl App for Relay {
     type Conn = Option<ConnId>;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Option<ConnId>> {
         &mut self.conns
@@ -205,7 +208,7 @@ impl App for Relay {
                     connection.io.close(closing);
                 }
             }
-            Event::Deadline { .. } | Event::Tick | Event::Drain => {}
+            Event::Deadline { .. } | Event::Adopted { .. } | Event::Tick | Event::Drain => {}
         }
     }
 

@@ -35,12 +35,14 @@
 //! | `world` | the nodes, the stepping, and what a test can do to both |
 //! | `network` | what is between the nodes: clock, agenda, address book, links; TCP's manners |
 //! | `link`, `faults` | one link: capacity, latency, grain; and what goes wrong on it when |
+//! | `desk` | what is between the workers of one process |
 //! | `endpoint`, `node` | an end as a transport; an application under the driver |
 //! | `peers` | scripted callers, origin servers and cheats, with their own reading of HTTP |
 //! | `trace`, `seeds` | what happened, and many histories of one test |
 
 #[cfg(test)]
 mod apps;
+mod desk;
 mod draw;
 mod endpoint;
 mod faults;
@@ -56,5 +58,6 @@ pub use endpoint::Endpoint;
 pub use faults::{Fault, FaultRates};
 pub use link::{LinkConfig, LinkRules};
 pub use network::{Answer, Life, NodeId};
+pub use node::JobWorker;
 pub use seeds::seeds;
 pub use world::{Death, Step, World};

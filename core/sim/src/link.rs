@@ -158,7 +158,10 @@ pub(crate) struct Link {
 /// One end, as its kernel knows it.
 #[derive(Debug)]
 pub(crate) struct End {
+    /// The process that has it.
     pub(crate) node: NodeId,
+    /// The worker of the process that holds it, and hears of it.
+    pub(crate) holder: NodeId,
     pub(crate) address: SocketAddr,
     pub(crate) token: Token,
     /// The owner holds it and is told of readiness.
@@ -181,6 +184,7 @@ impl End {
     pub(crate) fn new(node: NodeId, address: SocketAddr, token: Token) -> Self {
         Self {
             node,
+            holder: node,
             address,
             token,
             claimed: false,

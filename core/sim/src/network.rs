@@ -91,6 +91,8 @@ struct Listener {
 /// A node as the network sees it.
 #[derive(Debug)]
 struct Port {
+    /// The node whose process this one is a worker of; itself for most.
+    process: NodeId,
     life: Life,
     inbox: VecDeque<Arrival>,
     /// Ends with readiness to report; an end stands here once.
@@ -169,6 +171,7 @@ impl Network {
         let node = NodeId(u16::try_from(self.ports.len()).expect("a world has few nodes"));
         self.trace.name(name);
         self.ports.push(Port {
+            process: node,
             life: Life::Running,
             inbox: VecDeque::new(),
             edges: VecDeque::new(),
@@ -178,6 +181,35 @@ impl Network {
         });
         self.wake(node, self.now);
         node
+    }
+
+    /// The node is a worker of that process: they live and end together.
+    pub(crate) fn join(&mut self, node: NodeId, process: NodeId) {
+        self.ports[node.index()].process = process;
+    }
+
+    /// The process that a node is a worker of.
+    pub(crate) fn process(&self, node: NodeId) -> NodeId {
+        self.ports[node.index()].process
+    }
+
+    /// All workers of a process.
+    pub(crate) fn members(&self, process: NodeId) -> Vec<NodeId> {
+        let nodes = (0..self.ports.len()).filter_map(NodeId::from_index);
+        nodes.filter(|node| self.process(*node) == process).collect()
+    }
+
+    /// Something is on its way between two workers, to be there then.
+    pub(crate) fn post(&mut self, to: NodeId, due: Instant) {
+        self.under_way += 1;
+        self.movements += 1;
+        self.wake(to, due);
+    }
+
+    /// Something arrived there, or will not any more.
+    pub(crate) fn posted(&mut self, count: usize) {
+        self.under_way -= count;
+        self.movements += 1;
     }
 
     pub(crate) fn listen(&mut self, address: &str, node: NodeId, id: ListenerId) {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::{App, Closing, Command, ConnId, Driver, Readiness, Rng};
 
+use crate::desk::Desk;
+
 use crate::endpoint::Endpoint;
 use crate::link::Token;
 use crate::network::{Arrival, Network, NodeId};
@@ -18,6 +20,9 @@ pub(crate) trait Node: Any {
 
     /// Connections without a deadline.
     fn lingering(&mut self) -> Vec<ConnId>;
+
+    /// The process is over: what was on its way between its workers is nowhere.
+    fn abandon(&mut self) {}
 }
 
 /// How a turn ended.
@@ -37,13 +42,15 @@ pub(crate) struct AppNode<A: App> {
     id: NodeId,
     network: Rc<RefCell<Network>>,
     edges: Vec<(Token, Readiness)>,
-    worker: Box<Worker<A>>,
+    worker: Box<JobWorker<A>>,
     /// What will come of the jobs under way, and when.
     answers: Vec<(Instant, A::Answer)>,
+    /// With several workers: what is between this one and the others.
+    desk: Option<Desk<A>>,
 }
 
 /// Says what comes of a job and how long that takes.
-pub(crate) type Worker<A> = dyn FnMut(<A as App>::Job, Instant) -> (Duration, <A as App>::Answer);
+pub type JobWorker<A> = dyn FnMut(<A as App>::Job, Instant) -> (Duration, <A as App>::Answer);
 
 /// The worker of an application without jobs.
 pub(crate) fn nobody<J, A>(_: J, _: Instant) -> (Duration, A) {
@@ -59,7 +66,7 @@ impl<A: App> AppNode<A> {
         rng: Rng,
         id: NodeId,
         network: &Rc<RefCell<Network>>,
-        worker: Box<Worker<A>>,
+        worker: Box<JobWorker<A>>,
     ) -> Self {
         let now = network.borrow().now;
         Self {
@@ -69,7 +76,13 @@ impl<A: App> AppNode<A> {
             edges: Vec::new(),
             worker,
             answers: Vec::new(),
+            desk: None,
         }
+    }
+
+    /// The same as one of several workers.
+    pub(crate) fn at(self, desk: Desk<A>) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     /// Has jobs done as far as somebody is free.
@@ -138,6 +151,9 @@ impl<A: App + 'static> Node for AppNode<A> {
             let Some(arrival) = arrival else { break };
             self.receive(arrival);
         }
+        if let Some(desk) = &mut self.desk {
+            desk.receive(&mut self.driver, now);
+        }
         self.driver.settle();
         while let Some(command) = self.driver.poll_command() {
             match command {
@@ -150,7 +166,11 @@ impl<A: App + 'static> Node for AppNode<A> {
             }
         }
         self.start_jobs(now);
-        let due = self.answers.iter().map(|(at, _)| *at).min();
+        if let Some(desk) = &mut self.desk {
+            desk.send(&mut self.driver, now);
+        }
+        let due = self.answers.iter().map(|(at, _)| *at);
+        let due = due.chain(self.desk.as_ref().and_then(Desk::due)).min();
         if self.driver.has_work() {
             Outcome::Busy
         } else {
@@ -167,5 +187,11 @@ impl<A: App + 'static> Node for AppNode<A> {
             .filter(|(_, connection)| connection.io.closing < Some(Closing::AfterFlush));
         let ids: Vec<ConnId> = open.map(|(id, _)| id).collect();
         ids.into_iter().filter(|id| app.conn_deadline(*id).is_none()).collect()
+    }
+
+    fn abandon(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            desk.abandon();
+        }
     }
 }

@@ -178,8 +178,15 @@ impl World {
             }
             Outcome::Idle(Some(at)) => network.wake(id, at),
             Outcome::Idle(None) => {}
-            Outcome::Exit => network.exit(id),
+            Outcome::Exit => {
+                let process = network.process(id);
+                network.exit(process);
+                drop(network);
+                self.abandon(process);
+                network = self.network.borrow_mut();
+            }
         }
+        let resident = &mut self.nodes[id.index()];
         resident.busy = outcome == Outcome::Busy;
         resident.watch(&network);
     }

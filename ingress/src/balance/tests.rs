@@ -1,11 +1,40 @@
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::Flags;
-use mesh_protocol::{Conns, Duplex, Rng};
+use mesh_protocol::{Conns, Duplex, Rng, WorkerId};
 
-use super::{Unavailable, pick};
+use super::{Scope, Unavailable};
+use crate::gauge::{Gauge, Reading};
+use crate::routes::{Candidate, Place};
 use crate::tunnel::tests::{origin, tunnel};
-use crate::tunnel::{TunnelId, Tunnels};
+use crate::tunnel::{Serial, TunnelId, Tunnels};
+
+fn candidates(ids: &[TunnelId]) -> Vec<Candidate> {
+    let here = |(number, id): (u64, &TunnelId)| Candidate {
+        serial: Serial(number),
+        place: Place::Here(*id),
+    };
+    // The slot of the tunnel is its number here.
+    ids.iter().map(|id| here((id.conn().index() as u64, id))).collect()
+}
+
+/// Picks among tunnels of this worker.
+fn pick(
+    ids: &[TunnelId],
+    tunnels: &Tunnels,
+    except: Option<TunnelId>,
+    now: Instant,
+    rng: &mut Rng,
+) -> Result<TunnelId, Unavailable> {
+    let candidates = candidates(ids);
+    let except = except.map(|id| Serial(id.conn().index() as u64));
+    let picked = super::pick(&candidates, tunnels, (Scope::Here, except), now, rng)?;
+    match picked.place {
+        Place::Here(id) => Ok(id),
+        Place::There(..) => panic!("none is elsewhere"),
+    }
+}
 
 fn setup(count: usize, now: Instant) -> (Tunnels, Vec<TunnelId>) {
     let mut conns = Conns::new();
@@ -89,4 +118,66 @@ fn an_ejected_agent_is_used_only_when_no_other_is_left() {
         assert_eq!(pick(&ids, &tunnels, None, now, &mut rng), Ok(ids[1]));
     }
     assert_eq!(pick(&ids[..1], &tunnels, None, now, &mut rng), Ok(ids[0]));
+}
+
+const FAIR: Reading =
+    Reading { in_flight: 0, takes_requests: true, has_room: true, ejected_until: None };
+
+/// One tunnel here and one at another worker, with that gauge.
+fn two_workers(now: Instant) -> (Tunnels, TunnelId, Vec<Candidate>, Arc<Gauge>) {
+    let (tunnels, ids) = setup(1, now);
+    let gauge = Arc::new(Gauge::new(now, &FAIR));
+    let mut all = candidates(&ids);
+    let place = Place::There(WorkerId(1), Arc::clone(&gauge));
+    all.push(Candidate { serial: Serial(99), place });
+    (tunnels, ids[0], all, gauge)
+}
+
+fn is_there(picked: Result<&Candidate, Unavailable>) -> bool {
+    matches!(picked.unwrap().place, Place::There(..))
+}
+
+#[test]
+fn two_idle_agents_share_and_of_two_busy_ones_the_nearer_is_taken() {
+    let now = origin();
+    let (mut tunnels, id, all, gauge) = two_workers(now);
+    let mut rng = Rng::from_seed(6);
+    let mut moved = 0;
+    for _ in 0..1000 {
+        let everywhere = (Scope::Everywhere, None);
+        moved += usize::from(is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
+    }
+    assert!((400..600).contains(&moved), "{moved}");
+    load(&mut tunnels, id, 1);
+    for _ in 0..50 {
+        let everywhere = (Scope::Everywhere, None);
+        assert!(is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
+        assert!(!is_there(super::pick(&all, &tunnels, (Scope::Here, None), now, &mut rng)));
+    }
+    gauge.expect();
+    for _ in 0..50 {
+        let everywhere = (Scope::Everywhere, None);
+        let picked = super::pick(&all, &tunnels, everywhere, now, &mut rng);
+        assert!(!is_there(picked), "who is on the way counts");
+    }
+}
+
+#[test]
+fn an_agent_elsewhere_is_measured_as_one_here_is() {
+    let now = origin();
+    let (tunnels, _, all, gauge) = two_workers(now);
+    let mut rng = Rng::from_seed(7);
+    let except = (Scope::Everywhere, Some(Serial(0)));
+    let mut pick = || super::pick(&all, &tunnels, except, now, &mut rng).map(|one| one.serial);
+    assert_eq!(pick(), Ok(Serial(99)));
+    gauge.publish(&Reading { has_room: false, ..FAIR });
+    assert_eq!(pick(), Err(Unavailable::Overloaded));
+    let later = now + Duration::from_secs(10);
+    gauge.publish(&Reading { ejected_until: Some(later), ..FAIR });
+    assert_eq!(pick(), Ok(Serial(99)), "better than none");
+    gauge.publish(&Reading { takes_requests: false, ..FAIR });
+    assert_eq!(pick(), Err(Unavailable::NoHealthyAgent));
+    gauge.publish(&FAIR);
+    gauge.leave();
+    assert_eq!(pick(), Err(Unavailable::NoHealthyAgent));
 }

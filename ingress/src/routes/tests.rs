@@ -1,10 +1,15 @@
-use super::{Routes, normalize};
+use super::{Candidate, Place, Routes, normalize};
+use crate::tunnel::Serial;
 use crate::tunnel::tests::tunnel_id;
+
+fn candidate(index: usize) -> Candidate {
+    Candidate { serial: Serial(index as u64), place: Place::Here(tunnel_id(index)) }
+}
 
 fn routes(patterns: &[&str]) -> Routes {
     let mut routes = Routes::default();
     for (index, pattern) in patterns.iter().enumerate() {
-        assert!(routes.add(&normalize(pattern).unwrap(), "shop", tunnel_id(index)));
+        assert!(routes.add(&normalize(pattern).unwrap(), "shop", candidate(index)));
     }
     routes
 }
@@ -46,9 +51,9 @@ fn an_address_literal_is_matched_only_by_itself() {
 #[test]
 fn a_host_without_agents_gives_way_and_stays_known() {
     let mut routes = routes(&["shop.example.com", "*.example.com"]);
-    routes.remove("shop.example.com", tunnel_id(0));
+    routes.remove("shop.example.com", Serial(0));
     assert_eq!(found(&routes, "shop.example.com"), Some("*.example.com"));
-    routes.remove("*.example.com", tunnel_id(1));
+    routes.remove("*.example.com", Serial(1));
     assert_eq!(found(&routes, "shop.example.com"), Some("shop.example.com"), "known, unserved");
     assert_eq!(found(&routes, "other.org"), None);
 }

@@ -7,7 +7,7 @@ use mesh_protocol::{Conns, Duplex, Link};
 
 use crate::admission::Standing;
 
-use super::{Ejected, Tunnel, TunnelId, Tunnels};
+use super::{Ejected, Serial, Tunnel, TunnelId, Tunnels};
 
 /// The name of a tunnel that no test connects.
 pub(crate) fn tunnel_id(index: usize) -> TunnelId {
@@ -37,14 +37,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         task: String::new(),
         container_instance: String::new(),
     };
-    Tunnel::new(
-        link,
-        "t1".to_owned(),
-        hello,
-        "127.0.0.1:1".parse().unwrap(),
-        Standing::default(),
-        now,
-    )
+    Tunnel::new(link, Serial(1), hello, "127.0.0.1:1".parse().unwrap(), Standing::default(), now)
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl App for SampleService {
     type Conn = Caller;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = Infallible;
 
     fn conns(&mut self) -> &mut Conns<Caller> {
         &mut self.conns
@@ -89,7 +90,10 @@ impl App for SampleService {
                 }
             }
             Event::Drain => cx.exit(),
-            Event::Connected { .. } | Event::Closed { .. } | Event::Tick => {}
+            Event::Connected { .. }
+            | Event::Adopted { .. }
+            | Event::Closed { .. }
+            | Event::Tick => {}
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) struct ServerArgs {
     /// IP address to listen on with all ports [default: 0.0.0.0]
     #[argh(option)]
     pub(crate) bind: Option<String>,
+    /// event loops, each on a thread of its own, or auto: one for each core that the process may
+    /// use [default: auto]
+    #[argh(option)]
+    pub(crate) workers: Option<String>,
     /// PEM file of a certificate and its chain: with it, TLS is spoken on the ports for requests and
     /// agents; read anew when it changes; needs --tls-key [default: none]
     #[argh(option)]
@@ -164,6 +168,7 @@ impl ServerArgs {
             .one("websocket-port", self.websocket_port)
             .one("health-port", self.health_port)
             .one("bind", self.bind)
+            .one("workers", self.workers)
             .one("tls-cert", self.tls_cert)
             .one("tls-key", self.tls_key)
             .one("client-ca-file", self.client_ca_file)

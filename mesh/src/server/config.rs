@@ -16,12 +16,56 @@ use super::tls::TlsFiles;
 pub(crate) struct Start {
     pub(crate) listen: Addresses,
     pub(crate) config: Config,
+    pub(crate) workers: WorkerCount,
     /// Where the access log goes; standard output if nowhere else.
     pub(crate) access_log_file: Option<PathBuf>,
     /// With it, TLS is spoken with callers and agents.
     pub(crate) tls: Option<TlsFiles>,
     /// How identities are checked.
     pub(crate) identity: Identity,
+}
+
+/// How many event loops there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerCount {
+    /// One for each core that the process may use.
+    Auto,
+    Exactly(u8),
+}
+
+/// More would wait for each other more than they do.
+const WORKERS_MAX: u8 = 64;
+
+impl WorkerCount {
+    /// Cores are what the process may use, not what the machine has: an affinity and the quota of
+    /// a container count. Nobody knows: then one.
+    pub(crate) fn resolve(self) -> u8 {
+        match self {
+            Self::Exactly(count) => count,
+            Self::Auto => std::thread::available_parallelism()
+                .ok()
+                .and_then(|cores| u8::try_from(cores.get()).ok())
+                .unwrap_or(1)
+                .min(WORKERS_MAX),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(Self::Auto);
+        }
+        let count = text.parse().ok().filter(|count| (1..=WORKERS_MAX).contains(count));
+        count.map(Self::Exactly).ok_or_else(|| {
+            format!("{text:?} is not a number of workers; give 1 to {WORKERS_MAX}, or auto")
+        })
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Exactly(count) => count.to_string(),
+        }
+    }
 }
 
 /// Where to listen.
@@ -40,6 +84,8 @@ impl Start {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let Config { traffic_port, .. } = Config::default();
         let listen = addresses(settings, traffic_port)?;
+        let workers =
+            settings.parsed("workers", WorkerCount::Auto, WorkerCount::parse, WorkerCount::show)?;
         let tls = TlsFiles::read(settings)?;
         let identity = Identity::read(settings)?;
         let config = Config {
@@ -59,7 +105,7 @@ impl Start {
             limits: limits(settings)?,
         };
         let access_log_file = access_log_file(settings, config.access_log)?;
-        Ok(Self { listen, config, access_log_file, tls, identity })
+        Ok(Self { listen, config, workers, access_log_file, tls, identity })
     }
 }
 

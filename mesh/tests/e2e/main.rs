@@ -35,3 +35,4 @@ mod timeouts;
 mod tls;
 mod tokens;
 mod websocket;
+mod workers;

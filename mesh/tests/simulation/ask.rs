@@ -104,13 +104,15 @@ impl Ask {
         };
         assert!(
             right,
-            "{} {:?}: {} ({:?} {:?}, {} bytes, x-mesh-error {:?})",
+            "{} {:?}: {} ({:?} {:?}, {} bytes of {}, right up to {:?}, x-mesh-error {:?})",
             self.name,
             String::from_utf8_lossy(&self.request.head[..self.request.head.len().min(60)]),
             self.fault_of(response).unwrap_or_default(),
             response.outcome,
             response.status(),
             response.body.len(),
+            self.wanted().1.len(),
+            self.wanted().1.iter().zip(&response.body).position(|(right, is)| right != is),
             response.header("x-mesh-error"),
         );
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{Health, HttpService, Reading};
 use mesh_sim::{Answer, Death, Fault, FaultRates, Life, NodeId, seeds};
 
@@ -59,7 +58,7 @@ fn befall(stage: &mut Stage) {
         3 | 4 => restart_agent(stage, number),
         5 => stage.world.freeze(agent),
         6 => stage.world.thaw(agent),
-        7 => restart_ingress(stage),
+        7 => stage.restart_ingress(),
         8 => stage.world.freeze(ingress),
         9 => stage.world.thaw(ingress),
         10 => stage.world.strike(agent, ingress, Fault::Cut),
@@ -82,11 +81,6 @@ fn restart_agent(stage: &mut Stage, number: usize) {
     stage.world.restart(agent, successor);
 }
 
-fn restart_ingress(stage: &mut Stage) {
-    let successor = Ingress::new(stage.plan.ingress.clone(), stage.world.now());
-    stage.world.restart(stage.ingress, successor);
-}
-
 /// Everybody is there again.
 fn restore(stage: &mut Stage) {
     let needs_restart =
@@ -101,7 +95,7 @@ fn restore(stage: &mut Stage) {
     }
     stage.world.thaw(stage.ingress);
     if needs_restart(stage, stage.ingress) {
-        restart_ingress(stage);
+        stage.restart_ingress();
     }
     // An agent that was asked to leave may do so only now.
     stage.world.run_for(Duration::from_secs(40));

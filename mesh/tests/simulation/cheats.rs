@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{HttpClient, Outcome, Request, Response};
 use mesh_sim::{World, seeds};
 
@@ -10,7 +9,7 @@ use crate::ask::{Ask, Weather};
 use crate::puppet::{
     Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, WINDOW, frame, message, puppet,
 };
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 const CHEATED: &str = "cheat.example";
@@ -32,7 +31,7 @@ fn check(seed: u64, act: impl FnMut(&Frame, &mut Act) + 'static) -> Vec<Response
     stage.judge(Weather::Fair);
     let ingress = stage.ingress;
     let settled = move |world: &World| {
-        let census = world.app::<Ingress>(ingress).census();
+        let census = census(world, ingress);
         census.tunnels == 1 && world.peer::<HttpClient>(victim).is_done()
     };
     stage.world.expect("the cheat is thrown out", settled, 2 * NOTICED);
@@ -49,7 +48,7 @@ fn with_cheat(seed: u64, act: impl FnMut(&Frame, &mut Act) + 'static) -> Stage {
     let cheat = stage.world.add_peer("cheat", puppet(CHEATED, act), &[]);
     stage.world.set_links(cheat, stage.ingress, stage.plan.tunnel_links);
     let ingress = stage.ingress;
-    let both = move |world: &World| world.app::<Ingress>(ingress).census().healthy == 2;
+    let both = move |world: &World| census(world, ingress).healthy == 2;
     stage.world.expect("both are registered", both, Duration::from_secs(1));
     stage
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{
     HttpClient, HttpService, Outcome, RawClient, Reading, Received, Request, Response, Vanish,
     pattern,
@@ -10,7 +9,7 @@ use mesh_sim::peers::{
 use mesh_sim::{NodeId, World, seeds};
 
 use crate::ask::Ask;
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 /// What fast links and a turn or two take.
@@ -145,7 +144,7 @@ fn an_idle_connection_is_closed_after_the_idle_timeout_and_not_before() {
         assert_eq!(stage.world.peer::<HttpClient>(caller).connections, 1);
         let answered = stage.world.now();
         let ingress = stage.ingress;
-        let closed = move |world: &World| world.app::<Ingress>(ingress).census().callers == 0;
+        let closed = move |world: &World| census(world, ingress).callers == 0;
         stage.world.expect("the connection is closed", closed, Duration::from_secs(80));
         check_exact(stage.world.now() - answered, Duration::from_secs(75));
     });
@@ -160,7 +159,7 @@ fn a_caller_that_takes_nothing_of_its_answer_is_cut_off() {
         add(&mut stage, deaf);
         stage.world.run_for(Duration::from_secs(1));
         let ingress = stage.ingress;
-        let closed = move |world: &World| world.app::<Ingress>(ingress).census().callers == 0;
+        let closed = move |world: &World| census(world, ingress).callers == 0;
         stage.world.expect("the caller is given up", closed, Duration::from_secs(80));
         let took = stage.world.now() - began;
         assert!((60..62).contains(&took.as_secs()), "{took:?}");

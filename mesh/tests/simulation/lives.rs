@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, pattern};
 use mesh_sim::{Death, FaultRates, Life, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Two echo intervals, and the way there and back.
 const NOTICED: Duration = Duration::from_secs(31);
@@ -75,7 +74,7 @@ fn an_agent_that_is_killed_costs_only_what_cannot_be_repeated() {
             stage.world.run_for(Duration::from_millis(wait));
             stage.world.kill(stage.agents[0], death);
             let ingress = stage.ingress;
-            let noticed = move |world: &World| world.app::<Ingress>(ingress).census().tunnels == 1;
+            let noticed = move |world: &World| census(world, ingress).tunnels == 1;
             stage.world.expect("the loss is noticed", noticed, NOTICED);
             stage.expect_answers(Duration::from_secs(600));
             for caller in &stage.callers {
@@ -120,8 +119,7 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
                 ask.judge(response, if is_late { Weather::Foul } else { Weather::Fair });
             }
         }
-        let successor = Ingress::new(stage.plan.ingress.clone(), stage.world.now());
-        stage.world.restart(ingress, successor);
+        stage.restart_ingress();
         stage.expect_ready(2 * RECONNECTED);
         stage.probe();
         stage.expect_empty_after_drain();
@@ -140,8 +138,7 @@ fn an_ingress_that_is_lost_is_found_again() {
             stage.world.kill(stage.ingress, death);
             let away = stage.below(60);
             stage.world.run_for(Duration::from_secs(away));
-            let successor = Ingress::new(stage.plan.ingress.clone(), stage.world.now());
-            stage.world.restart(stage.ingress, successor);
+            stage.restart_ingress();
             stage.expect_ready(NOTICED + RECONNECTED + stage.plan.agent.timeouts.connect);
             stage.expect_endings();
             stage.judge(Weather::Foul);
@@ -219,8 +216,7 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
         let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
         stage.expect_ready(Duration::from_secs(5));
         let ingress = stage.ingress;
-        let healthy =
-            |count| move |world: &World| world.app::<Ingress>(ingress).census().healthy == count;
+        let healthy = |count| move |world: &World| census(world, ingress).healthy == count;
         // The interval, a second look, and for silence two timeouts.
         let found_out = Duration::from_secs(22);
         let down = if seed % 2 == 0 { Health::Down } else { Health::Silent };

@@ -28,3 +28,4 @@ mod services;
 mod stage;
 mod upgrades;
 mod watch;
+mod workers;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{
     HttpClient, HttpService, RawClient, Reading, Received, Request, Vanish, pattern,
 };
 use mesh_sim::{LinkConfig, NodeId, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 /// How long a small request may take beside whatever else goes on.
 const SOON: Duration = Duration::from_millis(100);
@@ -96,7 +95,7 @@ fn callers_with_bad_manners_disturb_nobody() {
 /// Whatever callers do or do not, their connections end in time.
 fn expect_deserted(stage: &mut Stage) {
     let ingress = stage.ingress;
-    let deserted = move |world: &World| world.app::<Ingress>(ingress).census().callers == 0;
+    let deserted = move |world: &World| census(world, ingress).callers == 0;
     stage.world.expect("all callers are given up", deserted, Duration::from_secs(1_200));
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use mesh_ingress::Ingress;
 use mesh_sim::peers::{HttpService, Outcome, Request, pattern};
 use mesh_sim::{Answer, Fault, FaultRates, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage};
+use crate::stage::{HOST, Plan, Stage, census};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {
@@ -100,7 +99,7 @@ fn a_service_that_breaks_its_answers_is_never_believed() {
                 assert!((1..=most).contains(&count), "{} was served {count} times", ask.name);
             }
         }
-        let census = stage.world.app::<Ingress>(stage.ingress).census();
+        let census = census(&stage.world, stage.ingress);
         assert_eq!(census.in_flight, 0);
         stage.expect_empty_after_drain();
     });

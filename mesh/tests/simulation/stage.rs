@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mesh_agent::{Agent, Endpoint, Identity};
+use mesh_ingress::invariants::Census;
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{Rng, Security};
 use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
-use mesh_sim::{Fault, FaultRates, Life, LinkConfig, LinkRules, NodeId, World};
+use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::{Cloud, task_arn};
@@ -27,7 +28,10 @@ const ENDINGS_MAX: usize = 100;
 /// See the module.
 pub(crate) struct Stage {
     pub(crate) world: World,
+    /// The process, and its first worker.
     pub(crate) ingress: NodeId,
+    /// All of its workers.
+    pub(crate) workers: Vec<NodeId>,
     pub(crate) agents: Vec<NodeId>,
     pub(crate) services: Vec<NodeId>,
     pub(crate) callers: Vec<Caller>,
@@ -45,6 +49,10 @@ pub(crate) struct Caller {
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) agents: usize,
+    /// Workers of the ingress; without it, the seed says how many.
+    pub(crate) workers: Option<u8>,
+    /// Each agent also has a host of its own: [`own_host`].
+    pub(crate) own_hosts: bool,
     pub(crate) ingress: mesh_ingress::Config,
     pub(crate) agent: mesh_agent::Config,
     pub(crate) tunnel_links: LinkRules,
@@ -81,6 +89,8 @@ impl Plan {
         };
         Self {
             agents: 1,
+            workers: None,
+            own_hosts: false,
             ingress,
             agent,
             tunnel_links: fast,
@@ -98,6 +108,24 @@ impl Plan {
         plan
     }
 
+    pub(crate) const fn with_workers(mut self, workers: u8) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// One in half of all histories, else two or three.
+    fn workers_at(&self, seed: u64) -> u8 {
+        self.workers.unwrap_or([1, 2, 1, 3][(seed % 4) as usize])
+    }
+
+    /// Who does the jobs of a worker of the ingress.
+    fn ingress_jobs(&self) -> Box<JobWorker<Ingress>> {
+        match &self.cloud {
+            Some(cloud) => Box::new(cloud.ingress()),
+            None => Box::new(|_, _| panic!("there is nobody for jobs")),
+        }
+    }
+
     pub(crate) const fn with_agents(mut self, agents: usize) -> Self {
         self.agents = agents;
         self
@@ -109,21 +137,32 @@ fn endpoint(host: &str, port: u16) -> Endpoint {
     Endpoint { host: host.to_owned(), port, security: Security::Plain, path }
 }
 
+/// The host that only this agent serves.
+pub(crate) fn own_host(number: usize) -> String {
+    format!("agent{number}.example")
+}
+
+/// What all workers of an ingress have.
+pub(crate) fn census(world: &World, ingress: NodeId) -> Census {
+    let workers = world.workers_of(ingress).into_iter();
+    workers.map(|id| world.app::<Ingress>(id).census()).fold(Census::default(), Census::plus)
+}
+
 impl Stage {
     /// Everybody but the callers. The agents begin to connect at once.
     pub(crate) fn new(seed: u64, plan: Plan) -> Self {
         let mut world = World::new(seed);
-        let app = Ingress::new(plan.ingress.clone(), world.now());
+        let apps = Ingress::workers(&plan.ingress, world.now(), plan.workers_at(seed));
         let listeners =
             [(TRAFFIC_ADDRESS, TRAFFIC), (ADMIN_ADDRESS, ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
-        let ingress = match &plan.cloud {
-            Some(cloud) => world.add_app_with("ingress", app, &listeners, cloud.ingress()),
-            None => world.add_app("ingress", app, &listeners),
-        };
-        watch::ingress(&mut world, ingress, &plan.ingress);
+        let workers = world.add_workers("ingress", apps, &listeners, || plan.ingress_jobs());
+        for worker in &workers {
+            watch::ingress(&mut world, *worker, &plan.ingress);
+        }
         let mut stage = Self {
             world,
-            ingress,
+            ingress: workers[0],
+            workers,
             agents: Vec::new(),
             services: Vec::new(),
             callers: Vec::new(),
@@ -134,6 +173,14 @@ impl Stage {
             stage.add_agent();
         }
         stage
+    }
+
+    /// Another process takes the place of the ingress.
+    pub(crate) fn restart_ingress(&mut self) {
+        let count = u8::try_from(self.workers.len()).expect("few workers");
+        let apps = Ingress::workers(&self.plan.ingress, self.world.now(), count);
+        let plan = &self.plan;
+        self.world.restart_workers(&self.workers, apps, || plan.ingress_jobs());
     }
 
     /// One more agent with a service of its own.
@@ -161,6 +208,9 @@ impl Stage {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
         config.task = task_arn(number);
+        if self.plan.own_hosts {
+            config.hosts.push(own_host(number));
+        }
         Agent::new(config, self.world.now(), format!("agent{number}"))
     }
 
@@ -170,8 +220,8 @@ impl Stage {
         let ready = move |world: &World| {
             let running = |id: &&NodeId| world.life(**id) == Life::Running;
             let agents = agents.iter().filter(running).count();
-            let app = world.app::<Ingress>(ingress);
-            agents > 0 && app.census().healthy == agents && app.census().tunnels == agents
+            let census = census(world, ingress);
+            agents > 0 && census.healthy == agents && census.tunnels == agents
         };
         self.world.expect("every agent is registered and healthy", ready, limit);
     }
@@ -179,7 +229,7 @@ impl Stage {
     /// Runs until some agent has been registered.
     pub(crate) fn expect_known(&mut self, limit: Duration) {
         let ingress = self.ingress;
-        let known = move |world: &World| world.app::<Ingress>(ingress).census().healthy > 0;
+        let known = move |world: &World| census(world, ingress).healthy > 0;
         self.world.expect("an agent gets through", known, limit);
     }
 
@@ -232,7 +282,7 @@ impl Stage {
                 |world: &World, caller: &NodeId| world.peer::<HttpClient>(*caller).is_done();
             let over = |world: &World| {
                 callers.iter().all(|caller| is_done(world, caller))
-                    || world.app::<Ingress>(ingress).census().callers == 0
+                    || census(world, ingress).callers == 0
             };
             self.world.expect("no request is forgotten", over, Duration::from_secs(3_600));
             let lost: Vec<_> =
@@ -305,10 +355,10 @@ impl Stage {
     /// and then of the ingress, nothing at all.
     pub(crate) fn expect_empty_after_drain(&mut self) {
         self.world.run_for(Duration::from_secs(100));
-        let census = self.world.app::<Ingress>(self.ingress).census();
-        let tunnels = census.tunnels;
-        assert_eq!((census.callers, census.in_flight, census.streams), (0, 0, 0), "{census:?}");
-        assert_eq!(census.connections, tunnels, "only tunnels are left: {census:?}");
+        let all = census(&self.world, self.ingress);
+        let tunnels = all.tunnels;
+        assert_eq!((all.callers, all.in_flight, all.streams), (0, 0, 0), "{all:?}");
+        assert_eq!(all.connections, tunnels, "only tunnels are left: {all:?}");
         for (agent, service) in self.agents.clone().into_iter().zip(self.services.clone()) {
             if self.world.life(agent) != Life::Running {
                 continue;
@@ -324,9 +374,7 @@ impl Stage {
             self.world.expect("its connections are closed", left, Duration::from_secs(5));
         }
         let ingress = self.ingress;
-        let lonely = move |world: &World| {
-            world.app::<Ingress>(ingress).census() == mesh_ingress::invariants::Census::default()
-        };
+        let lonely = move |world: &World| census(world, ingress) == Census::default();
         self.world.expect("the ingress has nothing left", lonely, Duration::from_secs(5));
         self.world.drain(ingress);
         let gone = move |world: &World| world.life(ingress) == Life::Exited;

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
-use super::{Driver, Filled, Flushed, Readiness, Transport};
+use super::{Driver, Filled, Flushed, Parcel, Readiness, Transport};
 use crate::{
     App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
-    ListenerId, Rng, Security, Target, Traffic,
+    ListenerId, Outgoing, Rng, Security, Target, Traffic, WorkerId,
 };
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
@@ -133,6 +133,8 @@ enum Heard {
     Progress(u16),
     Deadline(u16),
     Closed(u16, &'static str),
+    Adopted(u16),
+    Message(u32),
     Tick,
     Drain,
 }
@@ -157,12 +159,14 @@ struct Recorder {
     heard: Vec<Heard>,
     got: HashMap<u16, Vec<u8>>,
     ended: Vec<u16>,
+    outgoing: VecDeque<(WorkerId, Outgoing<u32>)>,
 }
 
 impl App for Recorder {
     type Conn = Rule;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = u32;
 
     fn conns(&mut self) -> &mut Conns<Rule> {
         &mut self.conns
@@ -189,6 +193,13 @@ impl App for Recorder {
                 assert!(self.conns.get(conn).is_some(), "freed after the event");
                 Heard::Closed(self.names[&conn], word(&reason))
             }
+            Event::Adopted { conn } => {
+                // A name of the test's own, by which the peer is known here.
+                let name = self.names.get(&conn).copied().unwrap_or_default();
+                self.names.insert(conn, name);
+                self.advance(conn);
+                Heard::Adopted(name)
+            }
             Event::Tick => {
                 self.own_deadline = None;
                 Heard::Tick
@@ -196,6 +207,14 @@ impl App for Recorder {
             Event::Drain => Heard::Drain,
         };
         self.heard.push(heard);
+    }
+
+    fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<u32>)> {
+        self.outgoing.pop_front()
+    }
+
+    fn handle_message(&mut self, _: WorkerId, message: u32, _: &mut Context<'_>) {
+        self.heard.push(Heard::Message(message));
     }
 
     fn transmit(&mut self, _: ConnId, _: &mut Context<'_>) {}
@@ -272,6 +291,7 @@ impl World {
             heard: Vec::new(),
             got: HashMap::new(),
             ended: Vec::new(),
+            outgoing: VecDeque::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -776,6 +796,8 @@ fn every_connection_is_closed_exactly_once() {
                 | Heard::Progress(_)
                 | Heard::Deadline(_)
                 | Heard::Tick
+                | Heard::Adopted(_)
+                | Heard::Message(_)
                 | Heard::Drain => None,
             })
             .collect();
@@ -850,4 +872,127 @@ fn disturb(world: &mut World, conn: ConnId, rng: &mut Rng) {
             }
         }
     }
+}
+
+/// The other worker of a test that moves connections.
+const OTHER: WorkerId = WorkerId(1);
+
+impl World {
+    /// Has the application send the connection to another worker at its next turn.
+    fn send(&mut self, conn: ConnId) {
+        let app = self.driver.app_mut();
+        app.outgoing.push_back((OTHER, Outgoing::Connection(conn)));
+        self.driver.settle();
+    }
+
+    /// The parcels that wait, taken in by another worker in order.
+    fn deliver(&mut self, there: &mut Self) -> Vec<ConnId> {
+        let mut conns = Vec::new();
+        while let Some((to, parcel)) = self.driver.poll_parcel() {
+            assert_eq!(to, OTHER);
+            match parcel {
+                Parcel::Message(message) => {
+                    there.driver.handle_message(WorkerId::FIRST, message);
+                }
+                Parcel::Connection(mut moved) => {
+                    let name = moved.transport_mut().name;
+                    let conn = there.driver.adopt(*moved);
+                    there.driver.app_mut().names.insert(conn, name);
+                    there.driver.adopted(conn);
+                    conns.push(conn);
+                }
+            }
+        }
+        there.driver.settle();
+        conns
+    }
+}
+
+#[test]
+fn a_connection_moves_with_everything_that_is_under_way() {
+    let (mut here, mut there) = (World::new(), World::new());
+    let conn = here.accept(Rule::Keep);
+    here.peer(conn).room = 2;
+    here.connection(conn).io.tx.extend(b"answer");
+    here.receive(conn, bytes("question"), READABLE);
+    here.driver.settle();
+    // More came that nobody has read, and the kernel's edge for it was told here.
+    here.receive(conn, bytes(" and more"), READABLE);
+    here.send(conn);
+    assert!(here.driver.app_mut().conns.get(conn).is_none(), "its name means nothing here");
+    assert!(here.driver.app_mut().conns.is_empty() && !here.driver.has_work());
+    let heard = here.heard();
+    assert!(!heard.iter().any(|heard| matches!(heard, Heard::Closed(..))), "{heard:?}");
+    here.driver.latch(conn, HANGUP);
+    here.pass(Duration::from_secs(100));
+    assert_eq!(here.heard(), [], "late news of it means nothing");
+
+    there.driver.app_mut().rule = Some(Rule::Keep);
+    let conns = here.deliver(&mut there);
+    let [conn] = conns[..] else { panic!("one connection") };
+    assert_eq!(there.heard()[0], Heard::Adopted(1));
+    assert_eq!(there.connection(conn).io.rx.as_slice(), b"question and more");
+    assert_eq!(there.connection(conn).io.tx.as_slice(), b"swer");
+    there.peer(conn).room = 100;
+    there.driver.latch(conn, WRITABLE);
+    there.driver.settle();
+    let acts = here.acts();
+    assert_eq!(acts, [Act::Wrote(1, b"an".to_vec()), Act::Wrote(1, b"swer".to_vec())]);
+}
+
+#[test]
+fn a_connection_that_has_ended_in_part_ends_at_its_new_place() {
+    let (mut here, mut there) = (World::new(), World::new());
+    let conn = here.accept(Rule::Keep);
+    here.receive(conn, bytes("x"), READABLE);
+    here.receive(conn, Incoming::Eof, HANGUP);
+    here.driver.settle();
+    here.send(conn);
+    let conns = here.deliver(&mut there);
+    assert!(there.connection(conns[0]).io.rx_eof);
+    there.connection(conns[0]).io.rx.clear();
+    there.connection(conns[0]).io.close(Closing::AfterFlush);
+    there.driver.settle();
+    assert_eq!(there.heard().last(), Some(&Heard::Closed(1, "finished")));
+    assert_eq!(here.heard().last(), Some(&Heard::Progress(1)));
+    assert_eq!(here.acts(), [Act::Finished(1), Act::Dropped(1)], "one end, at one place");
+}
+
+#[test]
+fn what_is_closing_or_not_yet_made_stays() {
+    let mut here = World::new();
+    let dialled = here.dial();
+    here.send(dialled);
+    let closing = here.accept(Rule::Keep);
+    here.connection(closing).io.close(Closing::AfterFlush);
+    here.send(closing);
+    here.send(closing);
+    assert!(here.driver.poll_parcel().is_none());
+    assert!(here.driver.app().conns.get(dialled).is_some());
+    here.receive(closing, Incoming::Eof, HANGUP);
+    here.driver.settle();
+    assert_eq!(here.heard(), [Heard::Closed(2, "finished")]);
+}
+
+#[test]
+fn a_connection_that_moves_in_the_middle_of_its_deadline_is_not_served_any_more() {
+    let mut here = World::new();
+    let conn = here.accept(Rule::Keep);
+    let other = here.accept(Rule::Keep);
+    let due = here.now + Duration::from_secs(1);
+    for conn in [conn, other] {
+        here.driver.app_mut().deadlines.insert(conn, due);
+        here.connection(conn);
+    }
+    here.driver.settle();
+    here.driver.app_mut().outgoing.extend([
+        (OTHER, Outgoing::Message(7)),
+        (OTHER, Outgoing::Connection(conn)),
+        (OTHER, Outgoing::Connection(other)),
+    ]);
+    here.pass(Duration::from_secs(2));
+    assert_eq!(here.heard(), [Heard::Deadline(1)], "both left after the first event");
+    let mut there = World::new();
+    assert_eq!(here.deliver(&mut there).len(), 2);
+    assert_eq!(there.heard(), [Heard::Message(7), Heard::Adopted(1), Heard::Adopted(2)]);
 }

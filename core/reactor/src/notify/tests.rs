@@ -55,7 +55,7 @@ fn find(variables: &BTreeMap<&str, &str>) -> ServiceManager {
 }
 
 fn tell(manager: &mut ServiceManager, phase: Phase, status: &str, now: Instant) {
-    manager.tell(phase, |words| words.push_str(status), now);
+    manager.tell(phase, |words| words.push_str(status), || true, now);
 }
 
 #[test]

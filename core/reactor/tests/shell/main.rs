@@ -12,3 +12,4 @@ mod process;
 mod secure;
 mod secured;
 mod turns;
+mod workers;

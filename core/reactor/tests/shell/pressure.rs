@@ -30,6 +30,8 @@ fn a_peer_that_sends_without_end_is_stopped() {
         | Heard::Deadline(_)
         | Heard::Closed(_)
         | Heard::Tick
+        | Heard::Adopted(_)
+        | Heard::Told(..)
         | Heard::Drain => None,
     });
     assert_eq!(held.max(), Some(RX_LIMIT));

@@ -1,17 +1,22 @@
 //! An application that does what a test tells it to and reports what it hears, and the thread
 //! that runs it.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mesh_protocol::{
-    App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId, Security, Target, Traffic,
+    App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId, Outgoing, Security, Target,
+    Traffic, WorkerId,
 };
-use mesh_reactor::{ClientTls, Handle, Listen, Reactor, ServerTls, Signals, listen};
+use mesh_reactor::{
+    ClientTls, Handle, Listen, Reactor, ServerTls, ServiceManager, Signals, listen,
+};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +42,8 @@ pub(crate) enum Rule {
     Ask(Vec<u8>),
     /// Resets when something comes.
     Abort,
+    /// Goes to another worker when something comes, where another rule is for it.
+    Pass(u8, Box<Self>),
 }
 
 /// What the application reports.
@@ -52,6 +59,9 @@ pub(crate) enum Heard {
     Closed(String),
     Tick,
     Drain,
+    /// By this worker.
+    Adopted(u8),
+    Told(u8, u32),
 }
 
 pub(crate) struct State {
@@ -72,7 +82,19 @@ pub(crate) struct Probe {
     /// What the certificates of those who have left said of them.
     pub(crate) names: Vec<Option<Vec<String>>>,
     heard: Sender<Heard>,
+    pub(crate) worker: u8,
+    pub(crate) outgoing: VecDeque<(WorkerId, Outgoing<u32>)>,
+    /// Said to others at a drain.
+    pub(crate) at_drain: Vec<(u8, u32)>,
+    pub(crate) gate: Arc<Gate>,
 }
+
+/// Has a worker exit that is told so.
+pub(crate) const EXIT: u32 = u32::MAX;
+/// Has it panic.
+pub(crate) const PANIC: u32 = u32::MAX - 1;
+/// Has it hang until its gate opens.
+pub(crate) const HANG: u32 = u32::MAX - 2;
 
 impl Probe {
     pub(crate) fn new(rule: Rule) -> (Self, Receiver<Heard>) {
@@ -86,8 +108,18 @@ impl Probe {
             drains_to_exit: usize::MAX,
             names: Vec::new(),
             heard,
+            worker: 0,
+            outgoing: VecDeque::new(),
+            at_drain: Vec::new(),
+            gate: Arc::default(),
         };
         (probe, receiver)
+    }
+
+    /// An application for another worker, which reports to the same place.
+    pub(crate) fn beside(&self, worker: u8) -> Self {
+        let (probe, _) = Self::new(Rule::Keep);
+        Self { worker, heard: self.heard.clone(), gate: Arc::clone(&self.gate), ..probe }
     }
 
     fn report(&self, heard: Heard) {
@@ -112,6 +144,7 @@ impl Probe {
             | Rule::Keep
             | Rule::Source
             | Rule::Answer(_)
+            | Rule::Pass(..)
             | Rule::Abort => {}
         }
     }
@@ -143,6 +176,11 @@ impl Probe {
                 }
                 return;
             }
+            Rule::Pass(to, rule) => {
+                let to = WorkerId(*to);
+                state.rule = (**rule).clone();
+                return self.outgoing.push_back((to, Outgoing::Connection(conn)));
+            }
             Rule::Source | Rule::Swallow | Rule::Speak(_) => {}
             Rule::Ask(question) => {
                 whole |= state.received.len() + io.rx.len() >= question.len();
@@ -173,6 +211,7 @@ impl App for Probe {
     type Conn = State;
     type Job = Infallible;
     type Answer = Infallible;
+    type Message = u32;
 
     fn conns(&mut self) -> &mut Conns<State> {
         &mut self.conns
@@ -202,18 +241,39 @@ impl App for Probe {
                 self.names.push(io.peer_names.as_ref().map(|names| names.to_vec()));
                 self.report(Heard::Closed(reason.to_string()));
             }
+            Event::Adopted { conn } => {
+                self.report(Heard::Adopted(self.worker));
+                self.advance(conn);
+            }
             Event::Tick => {
                 self.report(Heard::Tick);
                 self.tick(cx);
             }
             Event::Drain => {
                 self.report(Heard::Drain);
+                for (to, message) in self.at_drain.drain(..) {
+                    self.outgoing.push_back((WorkerId(to), Outgoing::Message(message)));
+                }
                 self.drains_to_exit -= 1;
                 if self.drains_to_exit == 0 {
                     cx.exit();
                 }
             }
         }
+    }
+
+    fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<u32>)> {
+        self.outgoing.pop_front()
+    }
+
+    fn handle_message(&mut self, _: WorkerId, message: u32, cx: &mut Context<'_>) {
+        match message {
+            EXIT => cx.exit(),
+            PANIC => panic!("as it was told"),
+            HANG => self.gate.wait(),
+            _ => {}
+        }
+        self.report(Heard::Told(self.worker, message));
     }
 
     fn transmit(&mut self, conn: ConnId, _: &mut Context<'_>) {
@@ -232,6 +292,26 @@ impl App for Probe {
 
     fn deadline(&self) -> Option<Instant> {
         self.tick_at
+    }
+}
+
+/// Where a worker hangs until the test lets it go on.
+#[derive(Default)]
+pub(crate) struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_open = self.is_open.lock().unwrap();
+        let waited = self.opened.wait_timeout_while(is_open, PATIENCE, |is_open| !*is_open);
+        assert!(!waited.unwrap().1.timed_out(), "the gate opens in time");
     }
 }
 
@@ -267,18 +347,40 @@ impl Running {
         Self::start_with(probe, tls, signals, None)
     }
 
+    /// Three workers, the first one with this application.
+    pub(crate) fn three(
+        (probe, heard): (Probe, Receiver<Heard>),
+        tls: Option<ServerTls>,
+        manager: Option<ServiceManager>,
+    ) -> Self {
+        let trust = ClientTls::web_roots();
+        Self::start_workers((probe, heard), trust, Signals::Ignore, tls, (3, manager))
+    }
+
     /// The same with TLS on the listener, or without.
     pub(crate) fn start_with(
+        probe: (Probe, Receiver<Heard>),
+        trust: ClientTls,
+        signals: Signals,
+        tls: Option<ServerTls>,
+    ) -> Self {
+        Self::start_workers(probe, trust, signals, tls, (1, None))
+    }
+
+    fn start_workers(
         (probe, heard): (Probe, Receiver<Heard>),
         trust: ClientTls,
         signals: Signals,
         tls: Option<ServerTls>,
+        (workers, manager): (u8, Option<ServiceManager>),
     ) -> Self {
         let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
         let id = ListenerId(0);
         let listen = Listen { id, socket, traffic: Traffic::Multiplexed, tls };
+        let others = (1..workers).map(|worker| probe.beside(worker)).collect();
         let reactor = Reactor::new(probe, vec![listen], trust, signals, |job| job).unwrap();
+        let reactor = reactor.with_workers(others).unwrap().managed_by(manager);
         let handle = reactor.handle();
         let thread = thread::spawn(move || reactor.run());
         Self { address, handle, heard, thread: Some(thread) }
@@ -309,6 +411,8 @@ impl Running {
                 | Heard::Holding(_)
                 | Heard::Deadline(_)
                 | Heard::Tick
+                | Heard::Adopted(_)
+                | Heard::Told(..)
                 | Heard::Drain => {}
             }
         }
@@ -327,8 +431,12 @@ impl Running {
 
     /// Waits for the loop to end by itself.
     pub(crate) fn join(&mut self) -> Probe {
-        let thread = self.thread.take().expect("joined once");
-        thread.join().expect("no panic").expect("no poll error")
+        self.outcome().expect("no panic").expect("no poll error")
+    }
+
+    /// The same with whatever comes of it.
+    pub(crate) fn outcome(&mut self) -> thread::Result<io::Result<Probe>> {
+        self.thread.take().expect("joined once").join()
     }
 }
 

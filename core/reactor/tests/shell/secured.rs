@@ -133,6 +133,25 @@ fn megabytes_pass_both_ways_with_either_version() {
 }
 
 #[test]
+fn a_session_moves_with_its_keys() {
+    let authority = Authority::new();
+    let tls = ServerTls::new(&authority.issue("mesh.test", 2099).identity());
+    for version in [&TLS12, &TLS13] {
+        let rule = Rule::Pass(2, Box::new(Rule::Pass(1, Box::new(Rule::Echo))));
+        let server = Running::three(Probe::new(rule), Some(tls.clone()), None);
+        let mut stream = call(server.address, &client(&authority, version, None));
+        for _ in 0..10 {
+            exchange(&mut stream).unwrap();
+        }
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the server says goodbye as well");
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(server.closed(), "finished");
+    }
+}
+
+#[test]
 fn two_reactors_talk() {
     let authority = Authority::new();
     let tls = ServerTls::new(&authority.issue("localhost", 2099).identity());

@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use mesh_protocol::Readiness;
+
 use super::{Answer, Arrival, Happening, Life, Network, NodeId};
 use crate::faults::{FaultPlan, Trigger};
 use crate::link::{End, EndId, Link, LinkConfig, Pipe, Side, Token};
@@ -96,6 +98,24 @@ impl Network {
             let error = ErrorKind::ConnectionRefused;
             self.hand(from, Arrival::Failed { token, error });
         }
+    }
+
+    /// Nobody holds the end for a while: it is on its way from one worker to another.
+    pub(crate) fn release(&mut self, end: EndId) {
+        if let Some(socket) = self.end_mut(end) {
+            // Where it may still stand in the list of its old holder, it is passed over.
+            socket.claimed = false;
+            socket.queued = false;
+            socket.pending = Readiness::default();
+        }
+    }
+
+    /// Another worker of the process holds the end from now on.
+    pub(crate) fn hold(&mut self, end: EndId, holder: NodeId, token: Token) {
+        if let Some(socket) = self.end_mut(end) {
+            socket.holder = holder;
+        }
+        self.claim(end, token);
     }
 
     /// The end has an owner from now on, who learns how it stands.

@@ -121,7 +121,7 @@ impl Network {
     pub(crate) fn thaw(&mut self, node: NodeId) {
         if self.life(node) == Life::Frozen {
             self.live(node, Life::Running, "thawed");
-            self.wake(node, self.now);
+            self.wake_all(node);
         }
     }
 
@@ -136,7 +136,7 @@ impl Network {
                 self.orphan(EndId { link: number, side }, node);
             }
         }
-        self.wake(node, self.now);
+        self.wake_all(node);
     }
 
     /// The node is back and knows nothing of this end that it may once have had.
@@ -163,13 +163,21 @@ impl Network {
         self.hand(node, Arrival::Drain);
     }
 
+    fn wake_all(&mut self, process: NodeId) {
+        for member in self.members(process) {
+            self.wake(member, self.now);
+        }
+    }
+
     fn live(&mut self, node: NodeId, life: Life, what: &'static str) {
-        let port = &mut self.ports[node.index()];
-        port.life = life;
-        if matches!(life, Life::Exited | Life::Vanished) {
-            port.inbox.clear();
-            port.edges.clear();
-            port.wake = None;
+        for member in self.members(node) {
+            let port = &mut self.ports[member.index()];
+            port.life = life;
+            if matches!(life, Life::Exited | Life::Vanished) {
+                port.inbox.clear();
+                port.edges.clear();
+                port.wake = None;
+            }
         }
         self.movements += 1;
         self.mark(Mark::Life { node, what });

@@ -7,7 +7,7 @@ use mesh_protocol::Readiness;
 
 use super::{Network, NodeId};
 use crate::draw;
-use crate::link::{EndId, Token};
+use crate::link::{End, EndId, Token};
 
 impl Network {
     /// Whether a node has been told nothing that it has not yet heard.
@@ -34,7 +34,9 @@ impl Network {
                 continue;
             }
             let mask = self.mask(end);
-            let Some(socket) = self.end_mut(end).filter(|socket| socket.open) else {
+            let is_held =
+                |socket: &&mut End| socket.open && socket.claimed && socket.holder == node;
+            let Some(socket) = self.end_mut(end).filter(is_held) else {
                 continue;
             };
             let mut readiness = std::mem::take(&mut socket.pending);
@@ -60,7 +62,7 @@ impl Network {
             return;
         }
         merge(&mut end.pending, readiness);
-        let node = end.node;
+        let node = end.holder;
         if !std::mem::replace(&mut end.queued, true) {
             self.ports[node.index()].edges.push_back(id);
         }

@@ -1,6 +1,12 @@
 //! What a test does to a world: links, addresses, and the lives of nodes.
 
-use mesh_protocol::App;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mesh_protocol::{App, ListenerId, WorkerId};
+
+use crate::desk::{Desk, Office};
+use crate::node::JobWorker;
 
 use super::{Answer, AppNode, Death, Fault, Life, LinkRules, Network, NodeId, Resident, World};
 use super::{Duration, IDLE_TURNS_MAX, Instant, draw, node};
@@ -35,6 +41,16 @@ impl World {
         match death {
             Death::Reset => network.reset_all(id),
             Death::Vanish => network.vanish(id),
+        }
+        drop(network);
+        self.abandon(id);
+    }
+
+    /// What was on its way between the workers of a process that is over is nowhere.
+    pub(super) fn abandon(&mut self, process: NodeId) {
+        let members = self.network.borrow().members(process);
+        for member in members {
+            self.nodes[member.index()].node.abandon();
         }
     }
 
@@ -71,6 +87,78 @@ impl World {
         let resident = &mut self.nodes[id.index()];
         resident.node = Box::new(node);
         resident.busy = true;
+    }
+
+    /// Adds a process of several workers, of which the first one listens on these addresses and is
+    /// the process in the eyes of others. `worker` says for each what comes of its jobs.
+    pub fn add_workers<A: App + 'static>(
+        &mut self,
+        name: &str,
+        apps: Vec<A>,
+        listeners: &[(&str, ListenerId)],
+        worker: impl FnMut() -> Box<JobWorker<A>>,
+    ) -> Vec<NodeId> {
+        let mut ids = Vec::new();
+        for number in 0..apps.len() {
+            let name = if number == 0 { name.to_owned() } else { format!("{name}.{number}") };
+            let mut network = self.network.borrow_mut();
+            ids.push(network.add_node(&name));
+            network.join(ids[number], ids[0]);
+        }
+        for (address, listener) in listeners {
+            self.network.borrow_mut().listen(address, ids[0], *listener);
+        }
+        let nodes = self.workers(&ids, apps, worker);
+        for (number, node) in nodes.into_iter().enumerate() {
+            self.settle_in(&format!("{name}.{number}"), Box::new(node));
+        }
+        ids
+    }
+
+    /// Another process takes over, with as many workers.
+    pub fn restart_workers<A: App + 'static>(
+        &mut self,
+        ids: &[NodeId],
+        apps: Vec<A>,
+        worker: impl FnMut() -> Box<JobWorker<A>>,
+    ) {
+        self.network.borrow_mut().revive(ids[0]);
+        self.abandon(ids[0]);
+        let nodes = self.workers(ids, apps, worker);
+        for (id, node) in ids.iter().zip(nodes) {
+            let resident = &mut self.nodes[id.index()];
+            resident.node = Box::new(node);
+            resident.busy = true;
+        }
+    }
+
+    fn workers<A: App + 'static>(
+        &mut self,
+        ids: &[NodeId],
+        apps: Vec<A>,
+        mut worker: impl FnMut() -> Box<JobWorker<A>>,
+    ) -> Vec<AppNode<A>> {
+        let office = Rc::new(RefCell::new(Office::new()));
+        let mut nodes = Vec::new();
+        for (number, (id, app)) in (0..).zip(ids.iter().zip(apps)) {
+            let rng = draw::fork(&mut self.rng);
+            let desk = Desk {
+                own: WorkerId(number),
+                nodes: ids.to_vec(),
+                office: Rc::clone(&office),
+                network: Rc::clone(&self.network),
+                rng: draw::fork(&mut self.rng),
+            };
+            nodes.push(AppNode::new(app, rng, *id, &self.network, worker()).at(desk));
+        }
+        nodes
+    }
+
+    /// The workers of the process that a node is of, the first one first.
+    #[must_use]
+    pub fn workers_of(&self, id: NodeId) -> Vec<NodeId> {
+        let network = self.network.borrow();
+        network.members(network.process(id))
     }
 
     /// How a node is.

@@ -1,0 +1,61 @@
+//! Sockets that come in: accepted, and registered with the kernel under a token.
+
+use mesh_protocol::{App, ConnId, Readiness};
+use mio::Token;
+
+use super::{LISTENERS, Reactor};
+use crate::transport;
+
+/// Connections accepted from one listener per turn, so that those already there are served too.
+const ACCEPTS_MAX: usize = 64;
+
+impl<A: App> Reactor<A> {
+    /// Takes in who came, within the budget of a turn.
+    pub(super) fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_MAX {
+                let listener = &mut self.listeners[index];
+                let Some((stream, peer)) = listener.poll_accept(self.now) else {
+                    break;
+                };
+                transport::set_traffic_options(&stream, listener.traffic);
+                let id = listener.id;
+                let Some(socket) = listener.dress(stream) else { continue };
+                if let Some(conn) = self.driver.accepted(id, peer, socket) {
+                    self.register(conn);
+                }
+            }
+        }
+    }
+
+    /// Registers the socket of a connection that is new here.
+    pub(super) fn register(&mut self, conn: ConnId) {
+        let token = self.claim(conn);
+        let Some(socket) = self.driver.transport_mut(conn) else {
+            return;
+        };
+        if socket.register(self.poll.registry(), token).is_err() {
+            // It was shut instead, and is served once more to find that out.
+            let ended = Readiness { readable: true, writable: true, closed: true };
+            self.driver.latch(conn, ended);
+        }
+    }
+
+    /// The token of a connection from now on.
+    pub(super) fn claim(&mut self, conn: ConnId) -> Token {
+        let index = conn.index();
+        if index >= self.owners.len() {
+            self.owners.resize(index + 1, None);
+        }
+        if let Some(predecessor) = self.owners[index].replace(conn) {
+            // An attempt that nobody wants any more would share the token.
+            self.connector.forget(predecessor);
+        }
+        Token(LISTENERS + self.listeners.len() + index)
+    }
+}
+
+/// The token of a listener.
+pub(super) const fn token(listener: usize) -> Token {
+    Token(LISTENERS + listener)
+}

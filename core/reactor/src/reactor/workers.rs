@@ -1,0 +1,257 @@
+//! More than one worker: a loop on a thread each, with parcels between any two of them.
+//!
+//! ```text
+//!   worker 0 (listeners, signals, the calling thread)      worker 1 (a thread)
+//!     Driver::poll_parcel -- deregister -- channel, waker --> register -- Driver::adopt
+//! ```
+//!
+//! Nothing is shared but the channels, and two numbers by which the first worker knows that the
+//! others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
+//! connection is in one place, applications limit their number, and they limit what they tell of
+//! each.
+
+use std::io;
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use mesh_protocol::{App, Parcel, ParcelOf, WorkerId};
+use mio::{Poll, Waker};
+
+use super::{MAILBOX, Reactor, Socket};
+use crate::Handle;
+
+/// What is between one worker and the others.
+pub(super) struct Desk<A: App> {
+    own: WorkerId,
+    inbox: Receiver<(WorkerId, ParcelOf<A, Socket>)>,
+    peers: Vec<Peer<A>>,
+    pulse: Arc<Pulse>,
+    /// The last turn's parcels were more than it took.
+    has_more: bool,
+}
+
+/// A worker as the others reach it.
+struct Peer<A: App> {
+    outbox: Sender<(WorkerId, ParcelOf<A, Socket>)>,
+    bell: Arc<Bell>,
+    /// It got something in this turn.
+    is_owed: bool,
+}
+
+/// Wakes a worker, once for all that came since it last looked.
+struct Bell {
+    waker: Arc<Waker>,
+    is_rung: AtomicBool,
+}
+
+/// Whether the other workers live: the first one asks, and each answers in its next turn.
+struct Pulse {
+    asked: AtomicU64,
+    /// By worker.
+    answered: Vec<AtomicU64>,
+}
+
+/// A worker that does not run yet.
+pub(super) struct Beside {
+    handle: Handle,
+    run: Box<dyn FnOnce() -> io::Result<()> + Send>,
+}
+
+/// Stops the first worker when another one ends, whatever ends it.
+struct Farewell(Handle);
+
+/// Parcels taken in one turn, so that connections have theirs.
+const PARCELS_MAX: usize = 1024;
+
+impl<A: App> Reactor<A> {
+    /// The same with more workers, each of which runs one of these on a thread of its own from
+    /// [`Self::run`] on. Only the first one has listeners, signals and a service manager. When one
+    /// of them exits, all end.
+    ///
+    /// # Errors
+    /// The kernel refuses a poll, or has no randomness.
+    ///
+    /// # Panics
+    /// When there are more than a [`WorkerId`] can name.
+    pub fn with_workers(mut self, apps: Vec<A>) -> io::Result<Self>
+    where
+        A: Send + 'static,
+        A::Conn: Send,
+    {
+        if apps.is_empty() {
+            return Ok(self);
+        }
+        let mut others = Vec::new();
+        for app in apps {
+            let poll = Poll::new()?;
+            let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
+            let jobs = self.jobs.beside(&handle);
+            others.push(Self::with(app, poll, (handle, letters), self.tls.clone(), jobs)?);
+        }
+        let mut all: Vec<&mut Self> = std::iter::once(&mut self).chain(&mut others).collect();
+        connect(&mut all);
+        for reactor in others {
+            let farewell = Farewell(self.handle.clone());
+            let handle = reactor.handle.clone();
+            let run = move || {
+                let _farewell = farewell;
+                reactor.turns().map(drop)
+            };
+            self.others.push(Beside { handle, run: Box::new(run) });
+        }
+        Ok(self)
+    }
+
+    /// Runs until the first worker ends, and then ends the others.
+    pub(super) fn run_all(mut self) -> io::Result<A> {
+        let mut threads = Vec::new();
+        let mut handles = Vec::new();
+        let mut refused = None;
+        for (number, Beside { handle, run }) in (1..).zip(std::mem::take(&mut self.others)) {
+            match thread::Builder::new().name(format!("worker {number}")).spawn(run) {
+                Ok(thread) => {
+                    threads.push(thread);
+                    handles.push(handle);
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        let outcome = match refused {
+            None => self.turns(),
+            Some(error) => Err(error),
+        };
+        handles.iter().for_each(Handle::stop);
+        let ended = threads.into_iter().map(join).fold(Ok(()), io::Result::and);
+        ended.and(outcome)
+    }
+
+    /// Hands over what the application has for other workers.
+    pub(super) fn send_parcels(&mut self) {
+        let Some(desk) = &mut self.desk else { return };
+        while let Some((to, mut parcel)) = self.driver.poll_parcel() {
+            if let Parcel::Connection(moved) = &mut parcel {
+                moved.transport_mut().deregister(self.poll.registry());
+            }
+            desk.send(to, parcel);
+        }
+        desk.ring();
+    }
+
+    /// Takes in what other workers sent, within the budget of a turn.
+    pub(super) fn take_parcels(&mut self) {
+        let Some(desk) = &mut self.desk else { return };
+        desk.look();
+        for _ in 0..PARCELS_MAX {
+            let Some((from, parcel)) = self.desk.as_mut().and_then(Desk::poll) else { return };
+            match parcel {
+                Parcel::Message(message) => self.driver.handle_message(from, message),
+                Parcel::Connection(moved) => {
+                    let conn = self.driver.adopt(*moved);
+                    self.register(conn);
+                    self.driver.adopted(conn);
+                }
+            }
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.has_more = true;
+        }
+    }
+}
+
+impl<A: App> Desk<A> {
+    /// Whether there may be parcels that nobody rang for.
+    pub(super) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Whether all other workers had a turn since the last time this was asked.
+    pub(super) fn check_pulse(&mut self) -> bool {
+        let asked = self.pulse.asked.load(Ordering::Relaxed);
+        let others = self.pulse.answered.iter().enumerate();
+        let mut others = others.filter(|(index, _)| *index != self.own.index());
+        if others.any(|(_, answered)| answered.load(Ordering::Relaxed) != asked) {
+            return false;
+        }
+        self.pulse.asked.store(asked + 1, Ordering::Relaxed);
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            peer.is_owed |= index != self.own.index();
+        }
+        true
+    }
+
+    fn send(&mut self, to: WorkerId, parcel: ParcelOf<A, Socket>) {
+        debug_assert_ne!(to, self.own, "nobody sends to itself");
+        if let Some(peer) = self.peers.get_mut(to.index()) {
+            // Only at the very end of the process is nobody there to take it.
+            let _ = peer.outbox.send((self.own, parcel));
+            peer.is_owed = true;
+        }
+    }
+
+    /// Wakes whom something was sent to, unless others have and it has not looked since.
+    fn ring(&mut self) {
+        for peer in &mut self.peers {
+            if std::mem::take(&mut peer.is_owed) && !peer.bell.is_rung.swap(true, Ordering::AcqRel)
+            {
+                // It fails only when the loop is gone.
+                let _ = peer.bell.waker.wake();
+            }
+        }
+    }
+
+    /// A turn begins: whatever is sent from now on has to be rung for.
+    fn look(&mut self) {
+        self.has_more = false;
+        let own = self.own.index();
+        let is_rung = &self.peers[own].bell.is_rung;
+        if is_rung.load(Ordering::Relaxed) {
+            is_rung.swap(false, Ordering::AcqRel);
+        }
+        let asked = self.pulse.asked.load(Ordering::Relaxed);
+        self.pulse.answered[own].store(asked, Ordering::Relaxed);
+    }
+
+    fn poll(&mut self) -> Option<(WorkerId, ParcelOf<A, Socket>)> {
+        self.inbox.try_recv().ok()
+    }
+}
+
+/// Gives each worker its desk.
+fn connect<A: App>(workers: &mut [&mut Reactor<A>]) {
+    let answered = workers.iter().map(|_| AtomicU64::new(0)).collect();
+    let pulse = Arc::new(Pulse { asked: AtomicU64::new(0), answered });
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel()).unzip();
+    let bells: Vec<_> = workers
+        .iter()
+        .map(|worker| Bell { waker: worker.handle.waker(), is_rung: AtomicBool::new(false) })
+        .map(Arc::new)
+        .collect();
+    for (index, (worker, inbox)) in workers.iter_mut().zip(inboxes).enumerate() {
+        let own = WorkerId(u8::try_from(index).expect("a process has fewer workers"));
+        let peers = outboxes
+            .iter()
+            .zip(&bells)
+            .map(|(outbox, bell)| Peer {
+                outbox: outbox.clone(),
+                bell: Arc::clone(bell),
+                is_owed: false,
+            })
+            .collect();
+        let pulse = Arc::clone(&pulse);
+        worker.desk = Some(Desk { own, inbox, peers, pulse, has_more: false });
+    }
+}
+
+/// The end of a worker's thread; its panic goes on here.
+fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

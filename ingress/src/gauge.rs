@@ -1,0 +1,132 @@
+//! What other workers may know of a tunnel at any time: the one thing that workers share.
+//!
+//! The owner writes, whoever chooses reads, and nobody waits: each number stands for itself, and
+//! one that is a moment old only makes a choice a little worse.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How a tunnel fares, for the workers that do not have it.
+#[derive(Debug)]
+pub struct Gauge {
+    /// From when time is counted in here.
+    epoch: Instant,
+    in_flight: AtomicUsize,
+    /// Callers on their way to it from other workers.
+    coming: AtomicUsize,
+    takes_requests: AtomicBool,
+    has_room: AtomicBool,
+    is_gone: AtomicBool,
+    /// In milliseconds, rounded up; 0 for never.
+    ejected_until: AtomicU64,
+}
+
+/// What the owner says of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Requests it carries.
+    pub in_flight: usize,
+    /// Whether new requests may go to it.
+    pub takes_requests: bool,
+    /// Whether it may carry one more.
+    pub has_room: bool,
+    /// Until when others are better.
+    pub ejected_until: Option<Instant>,
+}
+
+impl Gauge {
+    /// A gauge that says this.
+    #[must_use]
+    pub fn new(epoch: Instant, reading: &Reading) -> Self {
+        let gauge = Self {
+            epoch,
+            in_flight: AtomicUsize::new(0),
+            coming: AtomicUsize::new(0),
+            takes_requests: AtomicBool::new(false),
+            has_room: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            ejected_until: AtomicU64::new(0),
+        };
+        gauge.publish(reading);
+        gauge
+    }
+
+    /// The owner says how the tunnel fares now.
+    pub fn publish(&self, reading: &Reading) {
+        self.in_flight.store(reading.in_flight, Ordering::Relaxed);
+        self.takes_requests.store(reading.takes_requests, Ordering::Relaxed);
+        self.has_room.store(reading.has_room, Ordering::Relaxed);
+        let until = reading.ejected_until.map_or(0, |until| self.millis(until));
+        self.ejected_until.store(until, Ordering::Relaxed);
+    }
+
+    /// The tunnel has ended, for good.
+    pub fn leave(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// A caller sets out for it.
+    pub fn expect(&self) {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A caller that set out for it has arrived.
+    pub fn arrived(&self) {
+        self.coming.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the tunnel has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// Requests that it carries.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Callers on their way to it.
+    #[must_use]
+    pub fn coming(&self) -> usize {
+        self.coming.load(Ordering::Relaxed)
+    }
+
+    /// Whether new requests may go to it.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.takes_requests.load(Ordering::Relaxed) && !self.is_gone()
+    }
+
+    /// Whether it may carry one more request.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.has_room.load(Ordering::Relaxed)
+    }
+
+    /// Whether it failed so often that others are better.
+    #[must_use]
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        until > 0 && Duration::from_millis(until) > now.saturating_duration_since(self.epoch)
+    }
+
+    /// Whether it says just this.
+    #[must_use]
+    pub fn says(&self, reading: &Reading) -> bool {
+        self.in_flight() == reading.in_flight
+            && self.takes_requests.load(Ordering::Relaxed) == reading.takes_requests
+            && self.has_room() == reading.has_room
+            && self.ejected_until.load(Ordering::Relaxed)
+                == reading.ejected_until.map_or(0, |until| self.millis(until))
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch) + Duration::from_nanos(999_999);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Callers' connections that go to the worker of the tunnel that their request is for.
+//!
+//! ```text
+//!   here:  route -- pick: at another worker --> State::Moving --> the shell
+//!   there: Event::Adopted -- pick, here only --> open_stream
+//!                        `-- none is left: once more, HOPS_MAX in all, or the answer of the mesh
+//! ```
+//!
+//! A request moves with its head rewritten, as it goes to an agent and as a retry keeps it, so it is
+//! parsed once. What follows it, its body and pipelined requests, is in the connection's `rx`
+//! and goes along unread.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+
+use crate::access_log::Head;
+use crate::balance::Scope;
+use crate::downstream::State;
+use crate::exchange::{Exchange, Replay};
+use crate::gauge::Gauge;
+use crate::ingress::Ingress;
+use crate::metrics::Observation;
+use crate::replies::{Format, Reason};
+use crate::requests::Choice;
+use crate::routes::{Place, RouteId};
+
+/// A request on its way to another worker.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    pub(crate) route: RouteId,
+    pub(crate) replay: Replay,
+    /// When the request head was complete.
+    pub(crate) since: Instant,
+    pub(crate) request_bytes: u64,
+    /// Why the first agent did not serve it, if one was tried.
+    pub(crate) failed: Option<Reason>,
+    /// How often it moved before.
+    hops: u8,
+    /// Of the tunnel that it is for, where it counts as coming.
+    gauge: Option<Arc<Gauge>>,
+}
+
+/// How often a request may move. A tunnel may have ended when it arrives; then there is a second
+/// chance, and not a third.
+const HOPS_MAX: u8 = 2;
+
+impl Moving {
+    /// A request that no agent has had.
+    pub(crate) const fn fresh(route: RouteId, replay: Replay, since: Instant) -> Self {
+        let (failed, hops, gauge) = (None, 0, None);
+        Self { route, replay, since, request_bytes: 0, failed, hops, gauge }
+    }
+
+    /// The rest of an exchange whose agent failed it.
+    pub(crate) fn retry(exchange: Exchange, failed: Reason) -> Self {
+        let Exchange { route, replay, since, request_bytes, .. } = exchange;
+        let failed = Some(failed);
+        Self { route, replay, since, request_bytes, failed, hops: 0, gauge: None }
+    }
+}
+
+impl Ingress {
+    /// Sends a caller's connection to the worker of the tunnel that was chosen for its request.
+    pub(crate) fn send_caller(
+        &mut self,
+        conn: ConnId,
+        to: WorkerId,
+        gauge: Arc<Gauge>,
+        mut moving: Moving,
+    ) {
+        gauge.expect();
+        moving.gauge = Some(gauge);
+        moving.hops += 1;
+        if let Some((downstream, _)) = self.downstream(conn) {
+            downstream.state = State::Moving(moving);
+        }
+        self.metrics.moves += 1;
+        self.outgoing.push_back((to, Outgoing::Connection(conn)));
+    }
+
+    /// A caller's connection came from another worker.
+    pub(crate) fn adopt_caller(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let is_draining = self.drain.is_draining();
+        let Some((downstream, _)) = self.downstream(conn) else { return };
+        if is_draining {
+            downstream.http.close_after();
+        }
+        let idle = State::Idle { since: cx.now };
+        let moving = match std::mem::replace(&mut downstream.state, idle) {
+            State::Moving(moving) => moving,
+            other @ (State::Idle { .. }
+            | State::Head { .. }
+            | State::Busy(_)
+            | State::Asked { .. }
+            | State::Delivered { .. }) => {
+                downstream.state = other;
+                return self.advance_downstream(conn, cx);
+            }
+        };
+        if let Some(gauge) = &moving.gauge {
+            gauge.arrived();
+        }
+        let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
+        let (route, tried) = (moving.route, moving.replay.tried);
+        let chosen = self
+            .choose_from(route, (Scope::Here, tried), cx)
+            .or_else(|_| self.choose_from(route, (scope, tried), cx));
+        match chosen {
+            Ok(Place::Here(tunnel)) => {
+                self.resume(conn, Choice { route, tunnel }, moving, cx);
+            }
+            Ok(Place::There(worker, gauge)) => self.send_caller(conn, worker, gauge, moving),
+            Err(reason) => self.strand(conn, moving, reason, cx),
+        }
+    }
+
+    /// Opens the stream of a request that moved or is tried again.
+    pub(crate) fn resume(
+        &mut self,
+        conn: ConnId,
+        choice: Choice,
+        moving: Moving,
+        cx: &mut Context<'_>,
+    ) {
+        let Moving { replay, since, request_bytes, .. } = moving;
+        self.open_stream(conn, choice, replay, cx);
+        if let Some((downstream, _)) = self.downstream(conn)
+            && let State::Busy(exchange) = &mut downstream.state
+        {
+            exchange.since = since;
+            exchange.request_bytes = request_bytes;
+        }
+        self.advance_exchange(conn, cx);
+    }
+
+    /// Nobody is left for a request that moved.
+    fn strand(&mut self, conn: ConnId, moving: Moving, reason: Reason, cx: &Context<'_>) {
+        let Some(failed) = moving.failed else {
+            return self.decline(conn, reason, Head::Rewritten(moving.replay.head()));
+        };
+        let duration = cx.now.saturating_duration_since(moving.since);
+        self.answer(conn, failed, Format::asked_in(moving.replay.head()));
+        self.metrics.observe(&Observation {
+            route: Some(moving.route),
+            status: failed.status(),
+            duration,
+            request_bytes: moving.request_bytes,
+            response_bytes: 0,
+        });
+        self.log_stranded(conn, &moving, failed, duration);
+    }
+}

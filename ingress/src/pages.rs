@@ -1,0 +1,233 @@
+//! Pages to which every worker has something to say: they are asked, and the answer goes out when
+//! the last one has spoken.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{ConnId, Connection, Context, Outgoing};
+use serde_json::json;
+
+use crate::admin::{self, Page};
+use crate::downstream::State;
+use crate::identity::LaunchType;
+use crate::ingress::{Conn, Ingress};
+use crate::metrics::Metrics;
+use crate::verification::EcsStanding;
+use crate::workers::Message;
+
+/// What a page is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `/metrics`
+    Metrics,
+    /// `/debug/services`
+    Services,
+}
+
+/// What one worker has to say.
+#[derive(Debug)]
+pub enum Part {
+    /// Its counters, and the values of this moment.
+    Metrics(Box<Metrics>, Moment),
+    /// Its tunnels.
+    Services(Vec<serde_json::Value>),
+}
+
+/// Values that add up over all workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    pub(crate) callers: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) tunnels: usize,
+    pub(crate) available: usize,
+    pub(crate) jobs: usize,
+}
+
+/// Pages that wait for other workers.
+///
+/// Invariant: at most one for each connection that asks.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    asked: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    conn: ConnId,
+    question: Question,
+    parts: Vec<Part>,
+    missing: u8,
+    due: Instant,
+}
+
+/// How long other workers have to answer. One that does not is busy for far too long, and a sum
+/// without it would be wrong.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Pages {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waiting.values().map(|one| one.due).min()
+    }
+}
+
+impl std::ops::AddAssign for Moment {
+    fn add_assign(&mut self, other: Self) {
+        self.callers += other.callers;
+        self.in_flight += other.in_flight;
+        self.tunnels += other.tunnels;
+        self.available += other.available;
+        self.jobs += other.jobs;
+    }
+}
+
+impl Ingress {
+    /// The page at once, or its parts are asked for and it follows on this connection.
+    pub(crate) fn ask_all(&mut self, conn: ConnId, question: Question) -> Option<Page> {
+        let own = self.part(question);
+        if self.workers.count == 1 {
+            return Some(self.put_together(question, vec![own]));
+        }
+        self.pages.asked += 1;
+        let page = self.pages.asked;
+        let (missing, due) = (self.workers.count - 1, self.now + PATIENCE);
+        self.pages.waiting.insert(page, Waiting { conn, question, parts: vec![own], missing, due });
+        for other in self.workers.others() {
+            let asked = Message::Asked { page, question };
+            self.outgoing.push_back((other, Outgoing::Message(asked)));
+        }
+        None
+    }
+
+    /// What this worker has to say.
+    pub(crate) fn part(&self, question: Question) -> Part {
+        match question {
+            Question::Metrics => {
+                let healthy = self.tunnels.iter().filter(|(_, one)| one.takes_requests());
+                let moment = Moment {
+                    callers: self.callers.total(),
+                    in_flight: self.in_flight,
+                    tunnels: self.tunnels.len(),
+                    available: healthy.count(),
+                    jobs: self.jobs.len(),
+                };
+                Part::Metrics(Box::new(self.metrics.clone()), moment)
+            }
+            Question::Services => Part::Services(self.services()),
+        }
+    }
+
+    /// Another worker has spoken.
+    pub(crate) fn collect_part(&mut self, page: u64, part: Part, cx: &mut Context<'_>) {
+        let Some(waiting) = self.pages.waiting.get_mut(&page) else { return };
+        waiting.parts.push(part);
+        waiting.missing -= 1;
+        if waiting.missing == 0
+            && let Some(Waiting { conn, question, parts, .. }) = self.pages.waiting.remove(&page)
+        {
+            let page = self.put_together(question, parts);
+            self.send_page(conn, &page, cx);
+        }
+    }
+
+    /// Gives up on pages for which somebody did not speak in time.
+    pub(crate) fn expire_pages(&mut self, cx: &mut Context<'_>) {
+        let late = self.pages.waiting.iter().filter(|(_, waiting)| waiting.due <= cx.now);
+        let late: Vec<_> = late.map(|(page, _)| *page).collect();
+        for page in late {
+            let Some(waiting) = self.pages.waiting.remove(&page) else { continue };
+            log::warn!("{} workers did not answer for a page in time", waiting.missing);
+            let page = admin::text(503, "A worker of this process did not answer in time.\n");
+            self.send_page(waiting.conn, &page, cx);
+        }
+    }
+
+    fn put_together(&self, question: Question, parts: Vec<Part>) -> Page {
+        match question {
+            Question::Metrics => {
+                let (mut sum, mut moment) = (Metrics::default(), Moment::default());
+                for part in parts {
+                    if let Part::Metrics(metrics, one) = part {
+                        sum.add(&metrics);
+                        moment += one;
+                    }
+                }
+                self.metrics_page(&sum, &moment)
+            }
+            Question::Services => {
+                let services = parts.into_iter().filter_map(|part| match part {
+                    Part::Services(services) => Some(services),
+                    Part::Metrics(..) => None,
+                });
+                self.services_page(services.flatten().collect())
+            }
+        }
+    }
+
+    /// Writes a page that was waited for, if its asker is still there.
+    fn send_page(&mut self, conn: ConnId, page: &Page, cx: &mut Context<'_>) {
+        match self.conns.get_mut(conn) {
+            Some(Connection { state: Conn::Admin(_), .. }) => self.reply_page(conn, page),
+            Some(Connection { io, state: Conn::Downstream(downstream) })
+                if matches!(downstream.state, State::Asked { .. }) =>
+            {
+                admin::write(page, &mut downstream.http, io);
+                self.deliver(conn);
+                self.advance_downstream(conn, cx);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+impl Ingress {
+    fn ecs_state(&self, EcsStanding { facts, confirmed, .. }: &EcsStanding) -> serde_json::Value {
+        json!({
+            "cluster": facts.cluster_name,
+            "service": facts.service,
+            "launch_type": facts.launch_type.map(LaunchType::as_str),
+            "confirmed_seconds_ago": self.now.saturating_duration_since(*confirmed).as_secs(),
+        })
+    }
+
+    /// The tunnels of this worker.
+    fn services(&self) -> Vec<serde_json::Value> {
+        self.tunnels
+            .iter()
+            .map(|(_, tunnel)| {
+                json!({
+                    "session": tunnel.name,
+                    "worker": self.workers.own.0,
+                    "service": tunnel.hello.service,
+                    "cluster": tunnel.hello.cluster,
+                    "instance": tunnel.hello.instance,
+                    "hosts": tunnel.hello.hosts,
+                    "agent_version": tunnel.hello.version,
+                    "peer": tunnel.peer.to_string(),
+                    "principal": tunnel.standing.principal.as_ref().map(ToString::to_string),
+                    "proof": tunnel.standing.method(),
+                    "ecs": tunnel.standing.ecs.as_ref().map(|ecs| self.ecs_state(ecs)),
+                    "healthy": tunnel.is_healthy,
+                    "health_reason": tunnel.health_reason,
+                    "draining": tunnel.is_draining,
+                    "ejected": tunnel.is_ejected(self.now),
+                    "in_flight": tunnel.in_flight(),
+                    "requests": tunnel.requests,
+                    "connected_seconds":
+                        self.now.saturating_duration_since(tunnel.since).as_secs(),
+                    "round_trip_ms":
+                        tunnel.link.round_trip().map(|time| time.as_secs_f64() * 1000.0),
+                })
+            })
+            .collect()
+    }
+
+    fn services_page(&self, services: Vec<serde_json::Value>) -> Page {
+        let hosts: Vec<_> = self
+            .routes
+            .iter()
+            .map(|route| json!({ "host": route.pattern, "agents": route.candidates.len() }))
+            .collect();
+        admin::json_page(200, &json!({ "services": services, "hosts": hosts }))
+    }
+}

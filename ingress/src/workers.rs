@@ -1,0 +1,297 @@
+//! Several workers in one process: who has which tunnel, and what they tell each other.
+//!
+//! ```text
+//!                    worker 0                            worker n
+//!   agent --> registration, welcome --- Conn::Moving --> its tunnel for life
+//!                  | Added, to all others                   | Removed, to all
+//!   callers, counted here <----------------- Left ----------'
+//! ```
+//!
+//! All listeners are the first worker's. It admits agents, names them, and gives their tunnels to
+//! the worker that has fewest, before the first stream opens. It alone makes routes known, so that a
+//! [`RouteId`](crate::routes::RouteId) means the same everywhere; each worker has a copy of all
+//! routes and asks nobody on the way of a request. What is sent is bounded: some messages for each
+//! tunnel, one for each caller, and one for each page that somebody waits for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+
+use crate::config::Config;
+use crate::gauge::Gauge;
+use crate::identity::Policy;
+use crate::ingress::{Conn, Ingress};
+use crate::pages::{Part, Question};
+use crate::routes::{Candidate, Place};
+use crate::tunnel::{Serial, Tunnel, TunnelId};
+
+/// What one worker tells another.
+#[derive(Debug)]
+pub enum Message {
+    /// From the first one: this agent is welcome, and its hosts are known from now on.
+    Added(Box<Remote>),
+    /// From whoever had it: this tunnel has ended.
+    Removed(Serial),
+    /// To the first one: a caller from this address has left.
+    Left(IpAddr),
+    /// From the first one: new rules are in force.
+    Policy(Box<Policy>),
+    /// To the first one: since when ECS is silent about agents, if it is.
+    Silent(Option<Instant>),
+    /// To the first one: somebody asked for `/health`.
+    Checked,
+    /// From the first one: SIGTERM came.
+    Drain,
+    /// From the first one: say goodbye to your agents.
+    Leave,
+    /// To the first one: that is done.
+    SaidGoodbye,
+    /// Somebody asked for a page: what can you say of it?
+    Asked {
+        /// Names the page.
+        page: u64,
+        /// What it is about.
+        question: Question,
+    },
+    /// This.
+    Said {
+        /// Names the page.
+        page: u64,
+        /// What the worker knows.
+        part: Box<Part>,
+    },
+}
+
+/// A tunnel of another worker.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    pub(crate) serial: Serial,
+    pub(crate) worker: WorkerId,
+    pub(crate) service: String,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) gauge: Arc<Gauge>,
+}
+
+/// The other workers, as one of them knows them.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) own: WorkerId,
+    /// How many there are, this one included.
+    pub(crate) count: u8,
+    /// Their tunnels.
+    pub(crate) remotes: BTreeMap<Serial, Remote>,
+    /// At the first one: since when ECS is silent to whom.
+    silent: BTreeMap<WorkerId, Instant>,
+    /// At the first one: how many have said goodbye to their agents.
+    pub(crate) goodbyes: u8,
+}
+
+/// What waits for the shell to be sent.
+pub(crate) type Outbox = VecDeque<(WorkerId, Outgoing<Message>)>;
+
+impl Workers {
+    pub(crate) fn alone() -> Self {
+        Self::new(WorkerId::FIRST, 1)
+    }
+
+    fn new(own: WorkerId, count: u8) -> Self {
+        let (remotes, silent) = (BTreeMap::new(), BTreeMap::new());
+        Self { own, count, remotes, silent, goodbyes: 0 }
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.own == WorkerId::FIRST
+    }
+
+    pub(crate) fn others(&self) -> impl Iterator<Item = WorkerId> + use<> {
+        let own = self.own;
+        (0..self.count).map(WorkerId).filter(move |one| *one != own)
+    }
+
+    /// Requests in flight at other workers.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.remotes.values().map(|remote| remote.gauge.in_flight()).sum()
+    }
+
+    /// Since when ECS is silent to one of the others.
+    pub(crate) fn silent(&self) -> Option<Instant> {
+        self.silent.values().min().copied()
+    }
+}
+
+impl Ingress {
+    /// The workers of one process: the same rules for all, and the listeners for the first.
+    #[must_use]
+    pub fn workers(config: &Config, now: Instant, count: u8) -> Vec<Self> {
+        let worker = |number| Self {
+            workers: Workers::new(WorkerId(number), count),
+            ..Self::new(config.clone(), now)
+        };
+        (0..count.max(1)).map(worker).collect()
+    }
+
+    /// Tunnels of all workers.
+    #[must_use]
+    pub fn all_tunnels(&self) -> usize {
+        self.tunnels.len() + self.workers.remotes.len()
+    }
+
+    /// Says something to all other workers.
+    pub(crate) fn tell_others(&mut self, message: impl Fn() -> Message) {
+        for other in self.workers.others() {
+            self.outgoing.push_back((other, Outgoing::Message(message())));
+        }
+    }
+
+    /// Says something to the first worker, unless that is this one.
+    pub(crate) fn tell_first(&mut self, message: Message) {
+        if !self.workers.is_first() {
+            self.outgoing.push_back((WorkerId::FIRST, Outgoing::Message(message)));
+        }
+    }
+
+    /// Another worker has something to say.
+    pub(crate) fn take_message(&mut self, from: WorkerId, message: Message, cx: &mut Context<'_>) {
+        match message {
+            Message::Added(remote) => self.add_remote(*remote),
+            Message::Removed(serial) => self.remove_remote(serial),
+            Message::Left(address) => {
+                self.callers.left(address);
+                self.check_drained(None, cx);
+            }
+            Message::Policy(policy) => self.change_policy(policy, cx),
+            Message::Silent(since) => {
+                self.workers.silent.remove(&from);
+                self.workers.silent.extend(since.map(|since| (from, since)));
+            }
+            Message::Checked => self.drain.checked(cx.now),
+            Message::Drain => self.start_draining(cx),
+            Message::Leave => self.leave(cx),
+            Message::SaidGoodbye => {
+                self.workers.goodbyes += 1;
+                self.check_drained(None, cx);
+            }
+            Message::Asked { page, question } => {
+                let part = Box::new(self.part(question));
+                let said = Message::Said { page, part };
+                self.outgoing.push_back((from, Outgoing::Message(said)));
+            }
+            Message::Said { page, part } => self.collect_part(page, *part, cx),
+        }
+    }
+
+    /// The worker that gets the next tunnel: the one with the fewest, this one rather than another.
+    pub(crate) fn place_tunnel(&self) -> WorkerId {
+        let mut tunnels = vec![0_usize; self.workers.count.into()];
+        tunnels[self.workers.own.index()] = self.tunnels.len();
+        for remote in self.workers.remotes.values() {
+            tunnels[remote.worker.index()] += 1;
+        }
+        let fewest = (0..).zip(tunnels).min_by_key(|(number, count)| (*count, *number));
+        fewest.map_or(self.workers.own, |(number, _)| WorkerId(number))
+    }
+
+    /// A registered agent's tunnel: to its worker, and known to all others.
+    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
+        if self.workers.count == 1 {
+            return self.take_in(conn, tunnel, cx);
+        }
+        let to = self.place_tunnel();
+        let gauge = Arc::new(Gauge::new(self.started, &tunnel.reading()));
+        tunnel.gauge = Some(Arc::clone(&gauge));
+        let remote = Remote {
+            serial: tunnel.serial,
+            worker: to,
+            service: tunnel.hello.service.clone(),
+            hosts: tunnel.hello.hosts.clone(),
+            gauge,
+        };
+        // To its own worker as well: the tunnel may end before it leaves, and all have to learn all
+        // hosts in the same order.
+        for other in self.workers.others() {
+            let added = Message::Added(Box::new(remote.clone()));
+            self.outgoing.push_back((other, Outgoing::Message(added)));
+        }
+        if to == self.workers.own {
+            return self.take_in(conn, tunnel, cx);
+        }
+        self.add_remote(remote);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.state = Conn::Moving(Box::new(tunnel));
+            self.outgoing.push_back((to, Outgoing::Connection(conn)));
+        }
+    }
+
+    /// A tunnel came from the worker that welcomed its agent.
+    pub(crate) fn adopt_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let state = std::mem::replace(&mut connection.state, Conn::Tunnel);
+        let Conn::Moving(tunnel) = state else {
+            connection.state = state;
+            return;
+        };
+        self.take_in(conn, *tunnel, cx);
+    }
+
+    /// Requests may go to this tunnel from now on.
+    fn take_in(&mut self, conn: ConnId, tunnel: Tunnel, cx: &mut Context<'_>) {
+        let id = TunnelId(conn);
+        for host in &tunnel.hello.hosts {
+            let candidate = Candidate { serial: tunnel.serial, place: Place::Here(id) };
+            if !self.routes.add(host, &tunnel.hello.service, candidate) {
+                let name = &tunnel.name;
+                log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
+            }
+        }
+        let is_rechecked = tunnel.standing.ecs.is_some();
+        self.tunnels.insert(id, tunnel);
+        if is_rechecked {
+            self.plan_recheck(cx);
+        }
+        self.conns.touch(conn);
+        if self.drain.is_draining() {
+            self.tell_to_move(id);
+        }
+        if self.drain.is_leaving() {
+            return self.say_goodbye(id, cx);
+        }
+        // Frames may have followed at once.
+        self.advance_tunnel(id, cx);
+    }
+
+    /// A tunnel on its way to its worker ended before it left.
+    pub(crate) fn moving_tunnel_closed(&mut self, serial: Serial) {
+        self.metrics.tunnels_lost += 1;
+        self.remove_remote(serial);
+        self.tell_others(|| Message::Removed(serial));
+        log::info!("tunnel {}: ended at once", serial.0);
+    }
+
+    fn add_remote(&mut self, remote: Remote) {
+        let is_remote = remote.worker != self.workers.own && !remote.gauge.is_gone();
+        for host in &remote.hosts {
+            let place = Place::There(remote.worker, Arc::clone(&remote.gauge));
+            let candidate = Candidate { serial: remote.serial, place };
+            if is_remote {
+                self.routes.add(host, &remote.service, candidate);
+            } else {
+                // Ours, and still to come; or its end was heard of first. Its hosts stay known.
+                self.routes.learn(host, &remote.service);
+            }
+        }
+        if is_remote {
+            self.workers.remotes.insert(remote.serial, remote);
+        }
+    }
+
+    fn remove_remote(&mut self, serial: Serial) {
+        let Some(remote) = self.workers.remotes.remove(&serial) else { return };
+        remote.gauge.leave();
+        for host in &remote.hosts {
+            self.routes.remove(host, serial);
+        }
+    }
+}
