@@ -1,5 +1,6 @@
 use super::{HostPattern, service_label};
-use crate::routes;
+use crate::routes::{self, Candidate, Place};
+use crate::tunnel::Serial;
 use crate::tunnel::tests::tunnel_id;
 
 fn pattern(text: &str) -> HostPattern {
@@ -44,7 +45,8 @@ fn what_is_covered_is_never_more_than_the_rule() {
     let claims = ["*", "*.x", "*.a.x", "*.y", "x", "a.x", "b.a.x", "10.0.0.1", "*.0.0.1"];
     let served = |pattern: &str, name: &str| {
         let mut routes = routes::Routes::default();
-        routes.add(pattern, "", tunnel_id(0));
+        let candidate = Candidate { serial: Serial(0), place: Place::Here(tunnel_id(0)) };
+        routes.add(pattern, "", candidate);
         routes.lookup(name).is_some()
     };
     for rule in claims {
