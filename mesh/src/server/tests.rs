@@ -16,11 +16,12 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 33] = [
+const OTHERS: [(&str, &str); 34] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
     ("bind", "::1"),
+    ("workers", "3"),
     ("tls-cert", "/etc/mesh.pem"),
     ("tls-key", "/etc/mesh.key"),
     ("skip-iam-validation", "true"),
