@@ -240,7 +240,9 @@ impl Ingress {
 
     /// The operator changed the rules: everybody is measured by the new ones.
     pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
-        log::info!("new rules are in force");
+        if self.workers.is_first() {
+            log::info!("new rules are in force");
+        }
         self.config.admission = Admission::Policy(policy);
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
         for id in tunnels {
