@@ -1,6 +1,7 @@
 // What the ingress is told, as MESH_ variables.
 
 import type { Params } from './params';
+import { workers } from './params/memory';
 
 export const PORTS = { traffic: 8080, health: 8081, tunnels: 8082 } as const;
 
@@ -47,6 +48,8 @@ export function ingressEnvironment(params: Params, admission: Admission): Record
     MESH_MAX_CONNECTIONS_PER_ADDRESS: String(params.maxConnections),
     MESH_MAX_TUNNELS: String(params.maxTunnels),
     MESH_STREAM_WINDOW: `${params.streamWindowKiB}KiB`,
+    MESH_WINDOW_GROWTH: `${params.windowGrowthKiB}KiB`,
+    MESH_WORKERS: String(workers(params.cpu)),
     MESH_ACCESS_LOG: params.accessLog,
     MESH_LOG_LEVEL: params.logLevel,
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== '')),

@@ -74,6 +74,8 @@ describe('by default', () => {
       MESH_MAX_CONNECTIONS_PER_ADDRESS: '2000',
       MESH_MAX_TUNNELS: '100',
       MESH_STREAM_WINDOW: '64KiB',
+      MESH_WINDOW_GROWTH: '2048KiB',
+      MESH_WORKERS: '1',
       MESH_ACCESS_LOG: 'off',
       MESH_LOG_LEVEL: 'info',
     });
@@ -207,16 +209,17 @@ describe('parameters', () => {
   test('size, number and architecture', () => {
     const template = templateWith({
       cpuArchitecture: 'X86_64',
-      cpu: 1024,
+      cpu: 2048,
       memory: 4096,
       desiredCount: 3,
       maxHealthyPercent: 150,
       warmUpSeconds: 90,
       maxConnections: 5000,
       streamWindowKiB: 128,
+      windowGrowthKiB: 4096,
     });
     expect(taskOf(template, 'ingress')).toMatchObject({
-      Cpu: '1024',
+      Cpu: '2048',
       Memory: '4096',
       RuntimePlatform: { CpuArchitecture: 'X86_64' },
     });
@@ -231,6 +234,8 @@ describe('parameters', () => {
       MESH_MAX_CONNECTIONS: '5000',
       MESH_MAX_CONNECTIONS_PER_ADDRESS: '5000',
       MESH_STREAM_WINDOW: '128KiB',
+      MESH_WINDOW_GROWTH: '4096KiB',
+      MESH_WORKERS: '2',
     });
   });
 

@@ -82,6 +82,7 @@ export const FIELDS = {
   maxConnections: or(check.integer(1, 1_000_000), 2000),
   maxTunnels: or(check.integer(1, 100_000), 100),
   streamWindowKiB: or(check.integer(16, 16_384), 64),
+  windowGrowthKiB: or(check.integer(0, 65_536), 2048),
 
   accessLog: or(check.oneOf('off', 'text', 'json'), 'off'),
   logLevel: or(check.logLevel, 'info'),

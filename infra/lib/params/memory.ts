@@ -10,14 +10,22 @@ export interface IngressLimits {
   readonly maxConnections: number;
   readonly maxTunnels: number;
   readonly streamWindowKiB: number;
+  readonly windowGrowthKiB: number;
+  readonly cpu: number;
+}
+
+/** Event loops of an ingress task: one for each whole core, and one where there is none. */
+export function workers(cpu: number): number {
+  return Math.max(1, Math.floor(cpu / 1024));
 }
 
 /** Bytes that callers and agents can make an ingress hold, in MiB. */
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 64 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
-  const tunnel = 336 * KIB + TUNNEL_BUFFER;
-  const bytes = limits.maxConnections * connection + limits.maxTunnels * tunnel + 22 * MIB;
+  const tunnel = 336 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
+  const fixed = 18 * MIB + workers(limits.cpu) * 4 * MIB;
+  const bytes = limits.maxConnections * connection + limits.maxTunnels * tunnel + fixed;
   return Math.ceil(bytes / MIB);
 }
 

@@ -136,7 +136,7 @@ function sizeRules(params: Params): string[] {
   if (needed > params.memory) {
     problems.push(
       `memory: ${params.memory} MiB are less than the ${needed} MiB that maxConnections, ` +
-        'maxTunnels and streamWindowKiB allow peers to use; give more, or lower these',
+        'maxTunnels, streamWindowKiB and windowGrowthKiB allow peers to use; give more, or lower these',
     );
   }
   const tasks = tasksAtOnce(params);
