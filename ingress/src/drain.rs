@@ -76,11 +76,17 @@ impl Drain {
 }
 
 impl Ingress {
-    /// The operator asked to leave; when asked again, at once.
+    /// The operator asked to leave; when asked again, without waiting for what is under way. That is
+    /// cut as when time is up, so that no caller takes a part for the whole, and takes no longer
+    /// than the goodbyes do. Whoever asks once more does not want to wait for those either.
     pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
-        if self.drain.is_draining() {
-            log::info!("asked to leave again: leaving at once");
-            return cx.exit();
+        match self.drain.phase {
+            Phase::Serving => {}
+            Phase::Draining { .. } => {
+                log::info!("asked to leave again: leaving at once");
+                return self.leave(cx);
+            }
+            Phase::Leaving { .. } => return cx.exit(),
         }
         log::info!(
             "draining: {} callers' connections, {} exchanges; leaving in {:?} at the latest",

@@ -7,7 +7,7 @@ use crate::peers::caller::{ask, get, read_response, request, try_ask};
 use crate::peers::load::Load;
 use crate::peers::process::{Server, agent, mesh};
 use crate::peers::service::Service;
-use crate::peers::wire::{Wire, wait_until};
+use crate::peers::wire::{End, Wire, wait_until};
 
 /// Callers at once in the tests under load.
 const CALLERS: usize = 6;
@@ -173,7 +173,24 @@ fn an_ingress_leaves_at_once_when_asked_twice() {
     wait_until("/health fails", || server.page("/health").status == 503);
     server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
-    assert!(read_response(&mut wire).is_err());
+    // It can still be told, since nothing of an answer has been sent.
+    assert!(read_response(&mut wire).is_ok_and(|response| response.status == 502));
+}
+
+#[test]
+fn an_answer_that_a_hurried_leave_cuts_is_reset() {
+    for workers in ["1", "3"] {
+        let (mut server, _agent, _service) = mesh(&["--workers", workers], &[]);
+        // Without a length or chunks only the way in which the connection ends tells.
+        let mut wire = Wire::connect(server.traffic);
+        wire.send("GET /endless HTTP/1.0\r\nHost: demo.local\r\n\r\n");
+        wire.wait(|bytes| (bytes.len() > 100_000).then_some(()));
+        server.process.signal("TERM");
+        wait_until("/health fails", || server.page("/health").status == 503);
+        server.process.signal("TERM");
+        assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+        assert_eq!(wire.read_to_end().1, End::Reset, "{workers} workers");
+    }
 }
 
 #[test]
