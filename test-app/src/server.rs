@@ -1,5 +1,6 @@
 //! The process: start, announcement, signals and end.
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -21,15 +22,44 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the service until SIGTERM or SIGINT.
 ///
 /// When it listens it prints `listening on http://ADDRESS:PORT` to standard output. A start that
-/// fails gives one sentence on standard error and the exit code 1.
+/// fails gives one sentence on standard error and the exit code 1, an argument that there is not
+/// one with the exit code 2.
 pub fn run() -> ExitCode {
-    match start() {
+    let words: Vec<_> = env::args_os().skip(1).collect();
+    let outcome = match words.first().map(|word| word.to_string_lossy()) {
+        None => start(),
+        Some(word) if word == "--help" => say(HELP),
+        Some(word) if word == "--version" => say(concat!("test-app ", env!("CARGO_PKG_VERSION"))),
+        Some(word) => {
+            log(format!("There is no argument {word:?}; settings are variables, see --help."));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             log(problem);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What `--help` says; the settings are those of [`Config`].
+const HELP: &str = "\
+Usage: test-app [--help | --version]
+
+A sample HTTP service to put behind the mesh. Its settings are environment variables:
+
+  PORT             TCP port; 0 lets the system choose [default: 3000]
+  BIND             IP address to listen on [default: 0.0.0.0]
+  SERVICE_NAME     what the service calls itself [default: test-app]
+  SERVICE_VERSION  the version it reports [default: its own]
+  COLOR            accent of the page: CSS colour name, #rgb or #rrggbb [default: blue]
+  DOWNSTREAM_X     URL that /downstream/x calls [default: http://x/api/info]";
+
+/// Says something to whoever asked.
+fn say(text: &str) -> Result<(), String> {
+    writeln!(io::stdout(), "{text}").map_err(|error| format!("Cannot write: {error}."))
 }
 
 /// One line to standard error; that nobody may read it is no reason to fail.

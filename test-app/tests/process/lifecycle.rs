@@ -30,6 +30,20 @@ fn the_address_is_the_only_output_and_either_signal_ends_the_service() {
 }
 
 #[test]
+fn arguments_are_answered_and_start_nothing() {
+    for (word, code, beginning) in
+        [("--help", 0, "Usage: test-app"), ("--version", 0, "test-app "), ("--port", 2, "")]
+    {
+        let output = command(&[]).arg(word).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{word}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.starts_with(beginning), "{word}: {stdout}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr.contains("There is no argument \"--port\""), code == 2, "{stderr}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_reported() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
