@@ -147,7 +147,8 @@ impl Direction {
             *clock
         };
         thread::sleep(entered.saturating_duration_since(now));
-        entered + self.delay
+        // What catches up was late to enter, and is not on its way for a shorter time.
+        entered.max(now) + self.delay
     }
 }
 
