@@ -40,6 +40,12 @@ const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
 const DIRECT_BYTES_MIN: usize = 2 * 1024;
 /// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
 const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+/// Linux keeps the last bytes, less than a full segment, for what is said next (send(2)): the FIN of
+/// a connection that ends after them saves a segment, which loopback and NAT pay for at both ends.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const MSG_MORE: i32 = 0x8000;
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+const MSG_MORE: i32 = 0;
 /// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
@@ -121,8 +127,15 @@ impl Transport for Socket {
 
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
         match self {
-            Self::Plain(plain) => plain.flush(tx),
-            Self::Tls(tls) => tls.flush(tx),
+            Self::Plain(plain) => plain.flush(tx, Then::More),
+            Self::Tls(tls) => tls.flush(tx, Then::More),
+        }
+    }
+
+    fn flush_last(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        match self {
+            Self::Plain(plain) => plain.flush(tx, Then::End),
+            Self::Tls(tls) => tls.flush(tx, Then::End),
         }
     }
 
@@ -138,7 +151,7 @@ impl Transport for Socket {
             Self::Plain(_) => {}
             Self::Tls(tls) => {
                 tls.filter.finish();
-                if let Written::Blocked = tls.write()? {
+                if let Written::Blocked = tls.write(Then::End)? {
                     return Ok(Flushed::Blocked(0));
                 }
             }
@@ -197,10 +210,10 @@ impl Plain {
 
     /// Goes on after a partial write until the kernel says "would block": only then is it certain
     /// that it will report free space.
-    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+    fn flush(&mut self, tx: &mut Buf, then: Then) -> io::Result<Flushed> {
         let mut total = 0;
         while !tx.is_empty() {
-            let Some(count) = write(&mut self.stream, tx.as_slice())? else {
+            let Some(count) = write(&mut self.stream, tx.as_slice(), then)? else {
                 return Ok(Flushed::Blocked(total));
             };
             tx.consume(count);
@@ -208,6 +221,15 @@ impl Plain {
         }
         Ok(Flushed::All(total))
     }
+}
+
+/// What follows on bytes that are written.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    /// More bytes, at some time or never: these leave now.
+    More,
+    /// FIN, in the next call: the kernel may send it in the same segment.
+    End,
 }
 
 /// What became of the ciphertext that was to be written.
@@ -260,7 +282,7 @@ impl Tls {
             Ok(_) => Ok(Some(())),
             Err(error) => {
                 // The alert tells the peer's operator what we object to.
-                let _ = self.write();
+                let _ = self.write(Then::More);
                 if self.filter.is_handshaking() && error == NO_TLS {
                     let text = "the peer does not speak TLS";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -270,10 +292,12 @@ impl Tls {
         }
     }
 
-    fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+    fn flush(&mut self, tx: &mut Buf, then: Then) -> io::Result<Flushed> {
+        // During the handshake the end does not follow, since `tx` has to wait.
+        let then = if self.filter.is_handshaking() { Then::More } else { then };
         let mut total = 0;
         loop {
-            if let Written::Blocked = self.write()? {
+            if let Written::Blocked = self.write(then)? {
                 return Ok(Flushed::Blocked(total));
             }
             match self.filter.seal(tx) {
@@ -284,9 +308,9 @@ impl Tls {
     }
 
     /// Writes ciphertext until there is none left or the kernel says "would block".
-    fn write(&mut self) -> io::Result<Written> {
+    fn write(&mut self, then: Then) -> io::Result<Written> {
         while !self.filter.outgoing().is_empty() {
-            let Some(count) = write(&mut self.stream, self.filter.outgoing())? else {
+            let Some(count) = write(&mut self.stream, self.filter.outgoing(), then)? else {
                 return Ok(Written::Blocked);
             };
             self.filter.handle_written(count);
@@ -308,9 +332,13 @@ fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<Option<usize>> {
 }
 
 /// How many bytes were written; `None` when writing would block.
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
+fn write(stream: &mut TcpStream, bytes: &[u8], then: Then) -> io::Result<Option<usize>> {
     loop {
-        match stream.write(bytes) {
+        let written = match then {
+            Then::More => stream.write(bytes),
+            Then::End => SockRef::from(&*stream).send_with_flags(bytes, MSG_MORE),
+        };
+        match written {
             Ok(count) => return Ok(Some(count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -55,11 +55,13 @@ impl<A: App, T: Transport> Driver<A, T> {
             let Some(transport) = socket.transport.as_mut() else {
                 return moved;
             };
+            let is_last = connection.io.closing.is_some();
             let tx = &mut connection.io.tx;
             if tx.is_empty() && !transport.has_pending() {
                 return moved;
             }
-            match transport.flush(tx) {
+            let flushed = if is_last { transport.flush_last(tx) } else { transport.flush(tx) };
+            match flushed {
                 Ok(Flushed::All(count)) => {
                     moved |= count > 0;
                     if !tx.is_empty() {

@@ -30,6 +30,8 @@ enum Incoming {
 #[derive(Debug, PartialEq, Eq)]
 enum Act {
     Wrote(u16, Vec<u8>),
+    /// The same, with the end to follow at once.
+    WroteLast(u16, Vec<u8>),
     Finished(u16),
     Reset(u16),
     Dropped(u16),
@@ -77,6 +79,37 @@ impl Transport for Scripted {
     }
 
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        self.write(tx, Act::Wrote)
+    }
+
+    fn flush_last(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        self.write(tx, Act::WroteLast)
+    }
+
+    fn has_pending(&self) -> bool {
+        self.pending
+    }
+
+    fn finish(&mut self) -> io::Result<Flushed> {
+        let _ = self.acts.send(Act::Finished(self.name));
+        Ok(Flushed::All(0))
+    }
+    fn reset(&mut self) {
+        let _ = self.acts.send(Act::Reset(self.name));
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.handshaking
+    }
+
+    fn peer_names(&self) -> Option<Box<[String]>> {
+        assert!(!self.handshaking, "asked when the handshake is over");
+        Some(Box::new([format!("{}.test", self.name)]))
+    }
+}
+
+impl Scripted {
+    fn write(&mut self, tx: &mut Buf, act: fn(u16, Vec<u8>) -> Act) -> io::Result<Flushed> {
         if let Some(kind) = self.write_error {
             return Err(kind.into());
         }
@@ -90,33 +123,11 @@ impl Transport for Scripted {
         let count = tx.len().min(self.room);
         if count > 0 {
             let bytes = tx.as_slice()[..count].to_vec();
-            let _ = self.acts.send(Act::Wrote(self.name, bytes));
+            let _ = self.acts.send(act(self.name, bytes));
         }
         self.room -= count;
         tx.consume(count);
         if tx.is_empty() { Ok(Flushed::All(count)) } else { Ok(Flushed::Blocked(count)) }
-    }
-
-    fn has_pending(&self) -> bool {
-        self.pending
-    }
-
-    fn finish(&mut self) -> io::Result<Flushed> {
-        let _ = self.acts.send(Act::Finished(self.name));
-        Ok(Flushed::All(0))
-    }
-
-    fn reset(&mut self) {
-        let _ = self.acts.send(Act::Reset(self.name));
-    }
-
-    fn is_handshaking(&self) -> bool {
-        self.handshaking
-    }
-
-    fn peer_names(&self) -> Option<Box<[String]>> {
-        assert!(!self.handshaking, "asked when the handshake is over");
-        Some(Box::new([format!("{}.test", self.name)]))
     }
 }
 
@@ -463,7 +474,7 @@ fn a_short_read_does_not_hide_an_end_that_came_with_it() {
     world.receive(conn, bytes("last words"), READABLE);
     world.receive(conn, Incoming::Eof, HANGUP);
     world.driver.settle();
-    let wrote = Act::Wrote(1, b"last words".to_vec());
+    let wrote = Act::WroteLast(1, b"last words".to_vec());
     assert_eq!(
         world.acts(),
         [wrote, Act::Finished(1), Act::Dropped(1)],
@@ -513,7 +524,7 @@ fn an_answered_connection_discards_until_the_peer_closes() {
     world.driver.settle();
     assert_eq!(
         world.acts(),
-        [Act::Wrote(1, b"answer".to_vec()), Act::Finished(1), Act::Dropped(1)]
+        [Act::WroteLast(1, b"answer".to_vec()), Act::Finished(1), Act::Dropped(1)]
     );
     assert_eq!(world.heard(), [Heard::Progress(1), Heard::Closed(1, "finished")]);
 }
@@ -541,11 +552,11 @@ fn an_end_that_the_peer_announced_is_not_waited_for() {
     world.connection(conn).io.close(Closing::Agreed);
     world.driver.latch(conn, BOTH);
     world.driver.settle();
-    assert_eq!(world.acts(), [Act::Wrote(1, b"ans".to_vec())], "not before all has left");
+    assert_eq!(world.acts(), [Act::WroteLast(1, b"ans".to_vec())], "not before all has left");
     world.peer(conn).room = 100;
     world.driver.latch(conn, WRITABLE);
     world.driver.settle();
-    let ended = [Act::Wrote(1, b"wer".to_vec()), Act::Finished(1), Act::Dropped(1)];
+    let ended = [Act::WroteLast(1, b"wer".to_vec()), Act::Finished(1), Act::Dropped(1)];
     assert_eq!(world.acts(), ended);
     assert_eq!(world.heard(), [Heard::Closed(1, "finished")]);
 }
@@ -565,7 +576,7 @@ fn a_closing_connection_is_reset_when_its_peer_takes_nothing() {
     world.pass(almost);
     world.receive(conn, bytes("still talking, never listening"), READABLE);
     world.driver.settle();
-    let wrote = |text: &str| Act::Wrote(1, text.as_bytes().to_vec());
+    let wrote = |text: &str| Act::WroteLast(1, text.as_bytes().to_vec());
     assert_eq!(world.acts(), [wrote("ans"), wrote("w")]);
     world.pass(Duration::from_secs(1));
     assert_eq!(world.acts(), [Act::Reset(1), Act::Dropped(1)]);
@@ -592,7 +603,7 @@ fn half_a_close_leaves_the_other_half_open() {
     world.connection(conn).io.tx.extend(b"request");
     world.connection(conn).io.close(Closing::Write);
     world.driver.settle();
-    let wrote = Act::Wrote(1, b"request".to_vec());
+    let wrote = Act::WroteLast(1, b"request".to_vec());
     assert_eq!(world.acts(), [wrote, Act::Finished(1)]);
     world.pass(Duration::from_secs(3600));
     world.receive(conn, bytes("a late answer"), READABLE);

@@ -18,6 +18,15 @@ pub trait Transport {
     /// Anything but "would block" ends the sending direction.
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed>;
 
+    /// The same for what is followed by [`Self::finish`] or [`Self::part`] at once, if all of it
+    /// goes: bytes and end may then leave together.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    fn flush_last(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
+        self.flush(tx)
+    }
+
     /// Whether there is something to write besides `tx`, such as a TLS handshake.
     fn has_pending(&self) -> bool;
 
