@@ -11,7 +11,8 @@ use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng, Security};
 
 use crate::{Far, Pipe};
 
-const HOST: &str = "demo.local";
+/// Whom requests are for.
+pub(crate) const HOST: &str = "demo.local";
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50000);
 const INGRESS_PORT: u16 = 8082;
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -209,7 +210,8 @@ fn agent_config() -> mesh_agent::Config {
     }
 }
 
-fn request(shape: Shape) -> Vec<u8> {
+/// A request as a caller sends it.
+pub(crate) fn request(shape: Shape) -> Vec<u8> {
     let mut request = match shape.up {
         0 => "GET /api/items?page=2 HTTP/1.1\r\nHost: demo.local\r\n".to_owned(),
         up => format!("POST /api/items HTTP/1.1\r\nHost: demo.local\r\nContent-Length: {up}\r\n"),
@@ -229,7 +231,8 @@ fn request(shape: Shape) -> Vec<u8> {
     request
 }
 
-fn answer(shape: Shape) -> Vec<u8> {
+/// A response as the service sends it.
+pub(crate) fn answer(shape: Shape) -> Vec<u8> {
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Date: Fri, 20 Nov 2026 12:00:00 GMT\r\nCache-Control: no-store\r\n\r\n",

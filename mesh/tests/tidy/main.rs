@@ -34,8 +34,9 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found.into_iter().map(|path| (path.clone(), read(path))).collect()
 }
 
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "bench/load",
+    "bench/micro",
     "core/aws",
     "core/protocol",
     "core/reactor",
