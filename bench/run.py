@@ -150,7 +150,7 @@ def main():
     every = scenarios.QUICK if chosen.quick else list(scenarios.BY_NAME)
     wanted = choose(chosen.scenario or every, scenarios.BY_NAME, "scenario")
     # Some targets are about TLS.
-    more = ["mesh-tls"] if chosen.targets else []
+    more = ["mesh-wss"] if chosen.targets else []
     peers = present(chosen_peers(chosen.peers, chosen.quick, more), print)
     with prepared(chosen, peers) as (session, about):
         results, broken = measure_all(session, wanted)

@@ -12,6 +12,8 @@ ALL = [
          default=False),
     Peer("haproxy", peers.haproxy_chain, ["haproxy"], "two haproxy, one thread each"),
     Peer("mesh", peers.mesh, [], "ingress and agent, ws://"),
+    Peer("mesh-wss", peers.mesh_wss, [], "ingress and agent, wss:// between them",
+         default=False),
     Peer("mesh-tls", peers.mesh_tls, [],
          "ingress and agent, wss:// between them and https:// from the caller", default=False),
     Peer("rathole", tunnels.rathole, ["rathole"], "TCP, one connection for each caller's"),

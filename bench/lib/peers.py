@@ -130,13 +130,16 @@ def haproxy_chain(stage, tools, backend, link):
     return Chain(hop1, [hop("hop1", hop1, link.to(stage, tools, hop2)), second])
 
 
-def mesh(stage, tools, backend, link, server_tls=False):
+def mesh(stage, tools, backend, link, tls_ports=None):
     words, agent_words, dial, tls = [], [], "ws://127.0.0.1", None
-    if server_tls:
+    if tls_ports:
         make_certificate(stage, tools)
-        words = [f"--tls-cert={stage.folder}/cert.pem", f"--tls-key={stage.folder}/key.pem"]
+        words = [f"--tls-cert={stage.folder}/cert.pem", f"--tls-key={stage.folder}/key.pem",
+                 f"--tls-ports={tls_ports}"]
         agent_words = [f"--ca-file={stage.folder}/ca.pem"]
-        dial, tls = "wss://localhost", ssl.create_default_context(cafile=f"{stage.folder}/ca.pem")
+        dial = "wss://localhost"
+    if tls_ports == "both":
+        tls = ssl.create_default_context(cafile=f"{stage.folder}/ca.pem")
     ingress = stage.start("ingress", [
         tools.mesh, "server", "--bind=127.0.0.1", "--alb-port=0", "--health-port=0",
         "--websocket-port=0", "--log-level=error", "--max-connections-per-address=20000",
@@ -153,8 +156,12 @@ def mesh(stage, tools, backend, link, server_tls=False):
     return Chain(port, [ingress, add_agent([HOST])], add_agent, tls)
 
 
+def mesh_wss(stage, tools, backend, link):
+    return mesh(stage, tools, backend, link, tls_ports="websocket")
+
+
 def mesh_tls(stage, tools, backend, link):
-    return mesh(stage, tools, backend, link, server_tls=True)
+    return mesh(stage, tools, backend, link, tls_ports="both")
 
 
 def make_certificate(stage, tools):

@@ -17,9 +17,10 @@ BESIDE = ("beside_mib_s", "bulk MiB/s", 1)
 HTTP = [RATE, CPU, P50, P99, P999]
 BULK = [MIB, CPU_GIB]
 LATENCY = [P50, P99, P999, RATE, BESIDE]
-# Mbit/s and ms of the links that are played.
 # The load program speaks no TLS; wrk does.
 PLAIN = ("mesh-tls",)
+# What the cipher costs is asked where CPU time is.
+WITHOUT_TLS = ("mesh-wss", *PLAIN)
 SHORT = ("/small", "/10k")
 NARROW = Link(bytes_per_second=50_000_000 // 8)
 
@@ -38,7 +39,7 @@ class Scenario:
     one_core: bool = False
     # Only these peers; all where empty.
     peers: tuple = ()
-    skip: tuple = PLAIN
+    skip: tuple = WITHOUT_TLS
     needs: tuple = ("nginx",)
     # What has to come through undamaged first; a large body would grow heaps and take long on a
     # narrow link.
@@ -58,6 +59,7 @@ def bulk(name, title, way, streams, **more):
 
     def act(run, chain):
         return measure.bulk(run, chain, way, streams)
+    more.setdefault("skip", PLAIN)
     return Scenario(name, title, act, BULK, more.pop("ratio", "cpu_s_gib"), backend=backend, **more)
 
 
@@ -75,7 +77,7 @@ def messages(name, title, *words, **more):
 
 def far(name, title, way, milliseconds):
     # 200 Mbit/s, so that the window of one stream decides and not the machine.
-    return bulk(name, title, way, 1, ratio="mib_s", checked=SHORT,
+    return bulk(name, title, way, 1, ratio="mib_s", checked=SHORT, skip=WITHOUT_TLS,
                 link=Link(bytes_per_second=25_000_000, round_trip_ms=milliseconds))
 
 
@@ -110,7 +112,7 @@ ALL = [
              "--connections=50", "--size=64"),
     memory_only("idle", "10,000 idle connections of callers, or as many as the system allows",
                 lambda run, chain: measure.idle_connections(run, chain, 10_000),
-                [EACH, ("connections", "connections", 0)], skip=("direct", *PLAIN)),
+                [EACH, ("connections", "connections", 0)], skip=("direct", *WITHOUT_TLS)),
     memory_only("tunnels", "200 idle tunnels, memory of the end that is dialled",
                 lambda run, chain: measure.idle_tunnels(run, chain, 200), peers=HOSTED),
     Scenario("fleet", "200 agents with 10 hosts each, small GET over all, 64 connections",
@@ -119,9 +121,9 @@ ALL = [
     Scenario("calls", "system calls per request, small GET, 50 connections",
              lambda run, chain: measure.system_calls(run, chain, 50),
              [("calls", "calls each", 2)], "calls", needs=("nginx", "wrk", "strace"),
-             skip=("direct", *PLAIN), rounds=1),
+             skip=("direct", *WITHOUT_TLS), rounds=1),
     Scenario("start", "memory after the first requests", measure.at_rest, [], "", rounds=1, checked=SHORT,
-             skip=("direct", *PLAIN)),
+             skip=("direct", *WITHOUT_TLS)),
 ]
 BY_NAME = {scenario.name: scenario for scenario in ALL}
 # One of each kind, for a look whether the benchmark itself works.

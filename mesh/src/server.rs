@@ -90,11 +90,14 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         ..config
     };
     let admission = config.admission.clone();
-    let with_tls = if tls.is_some() { " with TLS" } else { "" };
-    let heard = [(&traffic, with_tls), (&tunnels, with_tls), (&health, "")]
-        .map(|(socket, with_tls)| (socket.name, socket.address, with_tls));
-    let on_traffic = tls.as_ref().map(|tls| tls.traffic.clone());
-    let on_tunnels = tls.as_ref().map(|tls| tls.tunnels.clone());
+    let on_traffic = tls.as_ref().and_then(|tls| tls.traffic.clone());
+    let on_tunnels = tls.as_ref().and_then(|tls| tls.tunnels.clone());
+    let heard = [(&traffic, &on_traffic), (&tunnels, &on_tunnels), (&health, &None)].map(
+        |(socket, tls)| {
+            let with_tls = if tls.is_some() { " with TLS" } else { "" };
+            (socket.name, socket.address, with_tls)
+        },
+    );
     let listeners = vec![
         traffic.listen(TRAFFIC, Traffic::Single, on_traffic),
         tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),

@@ -42,6 +42,10 @@ pub(crate) struct ServerArgs {
     /// PEM file of the private key of that certificate [default: none]
     #[argh(option)]
     pub(crate) tls_key: Option<String>,
+    /// ports that speak TLS when there is a certificate: both, or only the one for requests (alb) or
+    /// for agents (websocket) [default: both]
+    #[argh(option)]
+    pub(crate) tls_ports: Option<String>,
     /// PEM file of authorities: agents have to show a certificate of one of them; needs --tls-cert
     /// [default: none]
     #[argh(option)]
@@ -171,6 +175,7 @@ impl ServerArgs {
             .one("workers", self.workers)
             .one("tls-cert", self.tls_cert)
             .one("tls-key", self.tls_key)
+            .one("tls-ports", self.tls_ports)
             .one("client-ca-file", self.client_ca_file)
             .switch("skip-iam-validation", self.skip_iam_validation)
             .many("server-id", self.server_id)

@@ -19,7 +19,7 @@ pub(crate) struct Start {
     pub(crate) workers: WorkerCount,
     /// Where the access log goes; standard output if nowhere else.
     pub(crate) access_log_file: Option<PathBuf>,
-    /// With it, TLS is spoken with callers and agents.
+    /// With it, TLS is spoken with callers, agents or both.
     pub(crate) tls: Option<TlsFiles>,
     /// How identities are checked.
     pub(crate) identity: Identity,
@@ -90,7 +90,10 @@ impl Start {
         let identity = Identity::read(settings)?;
         let config = Config {
             traffic_port: listen.traffic.port(),
-            traffic_security: tls.as_ref().map_or(Security::Plain, |_| Security::Tls),
+            traffic_security: match tls.as_ref().is_some_and(|tls| tls.ports.have_traffic()) {
+                true => Security::Tls,
+                false => Security::Plain,
+            },
             admission: admission(settings, &identity)?,
             identity: IdentityChecks {
                 server_ids: identity.server_ids.clone(),

@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 34] = [
+const OTHERS: [(&str, &str); 35] = [
     ("alb-port", "0"),
     ("websocket-port", "0"),
     ("health-port", "0"),
@@ -24,6 +24,7 @@ const OTHERS: [(&str, &str); 34] = [
     ("workers", "3"),
     ("tls-cert", "/etc/mesh.pem"),
     ("tls-key", "/etc/mesh.key"),
+    ("tls-ports", "alb"),
     ("skip-iam-validation", "true"),
     ("server-id", "mesh.example.com"),
     ("sts-endpoint", "http://127.0.0.1:5055"),
@@ -107,7 +108,7 @@ fn the_help_shows_each_setting_with_its_default() {
 
 #[test]
 fn what_cannot_be_is_refused_with_one_sentence() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 15] = [
         (
             &["--alb-port", "8081"],
             "--alb-port: 8081 is already the port of --health-port (by default); change one of \
@@ -144,6 +145,16 @@ fn what_cannot_be_is_refused_with_one_sentence() {
             &["--client-ca-file", "ca.pem"],
             "--client-ca-file: agents can show certificates only with TLS; give --tls-cert and \
              --tls-key too",
+        ),
+        (
+            &["--tls-ports", "alb"],
+            "--tls-ports: no port speaks TLS without a certificate; give --tls-cert and --tls-key \
+             too",
+        ),
+        (
+            &["--tls-cert", "a", "--tls-key", "b", "--tls-ports", "alb", "--client-ca-file", "c"],
+            "--client-ca-file: agents show certificates on the WebSocket port, which speaks no \
+             TLS because of --tls-ports",
         ),
         (&["--max-streams", "0"], "--max-streams: \"0\" is out of bounds; give 1 to 65535"),
         (

@@ -16,12 +16,24 @@ pub(crate) struct TlsFiles {
     identity: [NamedFile; 2],
     /// Authorities of agents' certificates.
     client_ca: Option<NamedFile>,
+    /// Which ports speak it.
+    pub(crate) ports: TlsPorts,
+}
+
+/// The ports that speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsPorts {
+    Both,
+    /// That for requests alone.
+    Alb,
+    /// That for agents alone: a load balancer ends the callers' TLS.
+    Websocket,
 }
 
 /// TLS on the ports that speak it.
 pub(crate) struct Tls {
-    pub(crate) traffic: ServerTls,
-    pub(crate) tunnels: ServerTls,
+    pub(crate) traffic: Option<ServerTls>,
+    pub(crate) tunnels: Option<ServerTls>,
     /// What replaces both when the files change.
     pub(crate) watched: Watched,
 }
@@ -33,18 +45,69 @@ struct Loaded {
     warning: Option<String>,
 }
 
+/// The setting that says which ports speak TLS.
+const TLS_PORTS: &str = "tls-ports";
+
+impl TlsPorts {
+    pub(crate) const fn have_traffic(self) -> bool {
+        match self {
+            Self::Both | Self::Alb => true,
+            Self::Websocket => false,
+        }
+    }
+
+    const fn have_tunnels(self) -> bool {
+        match self {
+            Self::Both | Self::Websocket => true,
+            Self::Alb => false,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "both" => Ok(Self::Both),
+            "alb" => Ok(Self::Alb),
+            "websocket" => Ok(Self::Websocket),
+            _ => Err(format!("{text:?} names no ports; give both, alb or websocket")),
+        }
+    }
+
+    fn show(&self) -> String {
+        let word = match self {
+            Self::Both => "both",
+            Self::Alb => "alb",
+            Self::Websocket => "websocket",
+        };
+        word.to_owned()
+    }
+}
+
 impl TlsFiles {
     /// Reads which files there are; `None` is a server without TLS.
     pub(crate) fn read(settings: &mut Settings) -> Result<Option<Self>, Error> {
         let identity = identity_files(settings, ["tls-cert", "tls-key"])?;
         let client_ca = settings.file("client-ca-file")?;
+        let ports = settings.parsed(TLS_PORTS, TlsPorts::Both, TlsPorts::parse, TlsPorts::show)?;
+        if ports != TlsPorts::Both && identity.is_none() {
+            return Err(settings.blame(
+                TLS_PORTS,
+                "no port speaks TLS without a certificate; give --tls-cert and --tls-key too",
+            ));
+        }
+        if client_ca.is_some() && ports == TlsPorts::Alb {
+            return Err(settings.clash(
+                "client-ca-file",
+                TLS_PORTS,
+                "agents show certificates on the WebSocket port, which speaks no TLS because of",
+            ));
+        }
         if client_ca.is_some() && identity.is_none() {
             return Err(settings.blame(
                 "client-ca-file",
                 "agents can show certificates only with TLS; give --tls-cert and --tls-key too",
             ));
         }
-        Ok(identity.map(|identity| Self { identity, client_ca }))
+        Ok(identity.map(|identity| Self { identity, client_ca, ports }))
     }
 
     fn load(&self) -> Result<Loaded, Error> {
@@ -68,6 +131,7 @@ impl Tls {
         let watched = Watched::new(what, all().map(PathBuf::from).collect());
         let Loaded { traffic, tunnels, warning } = files.load()?;
         let used = (traffic.clone(), tunnels.clone());
+        let ports = files.ports;
         let watched = watched.reloading(move || {
             let loaded = files.load().map_err(|error| error.to_string())?;
             used.0.replace(&loaded.traffic);
@@ -75,6 +139,8 @@ impl Tls {
             loaded.warning.inspect(|warning| warn!(target: LOG, "{warning}"));
             Ok(())
         });
+        let traffic = ports.have_traffic().then_some(traffic);
+        let tunnels = ports.have_tunnels().then_some(tunnels);
         Ok((Self { traffic, tunnels, watched }, warning))
     }
 }

@@ -125,6 +125,37 @@ fn requests_and_large_bodies_pass_on_one_connection_with_either_version() {
 }
 
 #[test]
+fn tls_may_be_spoken_with_agents_alone() {
+    let (secure, service) = (Secure::start(&["--tls-ports", "websocket"]), Service::start("a"));
+    let _agent = secure.agent(service.address, &[]);
+    secure.server.wait_available(1);
+    assert_eq!(get(secure.server.traffic, "/plain").status, 200);
+    let head = &service.requests()[0].head;
+    assert!(head.contains("X-Forwarded-Proto: http\r\n"), "{head}");
+    assert_eq!(secure.server.process.log_count(" with TLS"), 1);
+}
+
+#[test]
+fn tls_may_be_spoken_with_callers_alone() {
+    let (secure, service) = (Secure::start(&["--tls-ports", "alb"]), Service::start("a"));
+    let ingress = format!("ws://{}", secure.server.tunnels);
+    let _agent = Process::start(&[
+        "client",
+        "--ingress-endpoint",
+        &ingress,
+        "--local-endpoint",
+        &service.url(),
+        "--host",
+        HOST,
+    ]);
+    secure.server.wait_available(1);
+    assert_eq!(secure.get("/secret").status, 200);
+    let head = &service.requests()[0].head;
+    assert!(head.contains("X-Forwarded-Proto: https\r\n"), "{head}");
+    assert_eq!(secure.server.process.log_count(" with TLS"), 1);
+}
+
+#[test]
 fn a_scheme_that_somebody_in_front_wrote_stays() {
     let (secure, _agent, service) = mesh();
     let mut wire = secure.call(&TLS13);
