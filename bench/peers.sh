@@ -22,16 +22,22 @@ cargo_peer() {
     fi
 }
 
+# In a module of its own: `go install` asks for the list of all versions too, which a proxy that
+# serves a choice of them does not have.
 go_peer() {
-    local name=$1 version=$2 package
-    shift 2
+    local name=$1 module=$2 version=$3 package folder
+    shift 3
     if ! command -v go >/dev/null; then
         echo "$name is skipped: go is missing"
         return
     fi
+    folder=$peers/build/$name
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    printf 'module peer\n\nrequire %s %s\n' "$module" "$version" >"$folder/go.mod"
     for package in "$@"; do
-        if ! GOBIN=$peers/bin go install "$package@$version"; then
-            echo "$name is skipped: go could not install $package $version"
+        if ! (cd "$folder" && GOFLAGS=-mod=mod go build -o "$peers/bin/" "$package"); then
+            echo "$name is skipped: go could not build $package $version"
             return
         fi
     done
@@ -43,9 +49,14 @@ for peer in "$@"; do
         # Its plain transport alone; TLS would need the headers of OpenSSL.
         rathole) cargo_peer rathole rathole 0.5.0 --no-default-features --features server,client ;;
         bore) cargo_peer bore bore-cli 0.6.0 ;;
-        frp) go_peer frp v0.61.1 github.com/fatedier/frp/cmd/frps github.com/fatedier/frp/cmd/frpc ;;
-        chisel) go_peer chisel v1.10.1 github.com/jpillora/chisel ;;
-        piko) go_peer piko v0.6.5 github.com/andydunstall/piko ;;
+        frp)
+            go_peer frp github.com/fatedier/frp v0.61.1 \
+                github.com/fatedier/frp/cmd/frps github.com/fatedier/frp/cmd/frpc
+            ;;
+        chisel) go_peer chisel github.com/jpillora/chisel v1.10.1 github.com/jpillora/chisel ;;
+        piko)
+            go_peer piko github.com/andydunstall/piko v0.7.0 github.com/andydunstall/piko
+            ;;
         *)
             echo "$peer is no peer; there are rathole, bore, frp, chisel and piko" >&2
             exit 2

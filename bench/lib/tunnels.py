@@ -85,13 +85,14 @@ def piko(stage, tools, backend, link):
     server = stage.start("server", [
         tools.find("piko"), "server", f"--proxy.bind-addr=127.0.0.1:{port}",
         f"--upstream.bind-addr=127.0.0.1:{tunnels}", f"--admin.bind-addr=127.0.0.1:{admin}",
-        f"--gossip.bind-addr=127.0.0.1:{gossip}", "--log.level=error"])
+        f"--cluster.gossip.bind-addr=127.0.0.1:{gossip}", "--log.level=error",
+        "--proxy.access-log=false", "--usage.disable"])
     stage.listening(server, tunnels)
     dialled = link.to(stage, tools, tunnels)
     # The first label of the host names the endpoint.
     agent = stage.start("agent", [
         tools.find("piko"), "agent", "http", HOST.split(".", maxsplit=1)[0], str(backend),
         f"--connect.url=http://127.0.0.1:{dialled}", f"--server.bind-addr=127.0.0.1:{agent_port}",
-        "--log.level=error"])
+        "--log.level=error", "--access-log=false"])
     stage.listening(server, port)
     return Chain(port, [server, agent])
