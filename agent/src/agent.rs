@@ -216,9 +216,10 @@ impl App for Agent {
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
         let timeouts = &self.config.timeouts;
-        match &self.conns.get(conn)?.state {
+        let Connection { io, state } = self.conns.get(conn)?;
+        match state {
             Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
-            Conn::Upstream(upstream) => Some(upstream.deadline(timeouts)),
+            Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
             Conn::Probe(probe) => Some(probe.since + self.config.health.timeout),
         }
     }

@@ -34,5 +34,6 @@ mod streaming;
 mod timeouts;
 mod tls;
 mod tokens;
+mod vanished;
 mod websocket;
 mod workers;
