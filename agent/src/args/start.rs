@@ -64,9 +64,9 @@ fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws });
     if by_aws {
-        let (prover, cluster) = (Arc::clone(&prover), start.config.cluster.clone());
+        let (prover, config) = (Arc::clone(&prover), start.config.clone());
         let look = move || match &prover.aws {
-            Ok(aws) => aws.look_at_myself(&cluster),
+            Ok(aws) => aws.look_at_myself(&config),
             Err(sentence) => warn!(target: LOG, "{sentence}"),
         };
         std::thread::Builder::new()
