@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admission;
+mod agent_health;
 mod attacks;
 mod balance;
 mod broken;
