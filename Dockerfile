@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     mv /out/mesh-agent-*-"$target" /out/mesh-agent && \
     mv /out/mesh-*-"$target" /out/mesh
 
-# The agent has no port to ask, and ends when it cannot go on.
+# The agent has a port to ask only with MESH_HEALTH_PORT: then a check can run /mesh-agent health.
 FROM scratch AS agent
 COPY --from=build /out/mesh-agent /mesh-agent
 USER 65532:65532

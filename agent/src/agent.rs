@@ -19,6 +19,7 @@ use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::tunnel::Tunnel;
 use crate::upstream::Upstream;
+use crate::visitor::{VISIT, Visitor};
 
 /// The client application.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ pub struct Agent {
     pub(crate) drain: Drain,
     /// Why it was last not registered; empty since it was.
     pub(crate) complaint: String,
+    /// Why the last tunnel ended; empty since there was another one.
+    pub(crate) loss: String,
+    /// When the process began.
+    pub(crate) started: Instant,
     /// For the shell.
     ///
     /// Invariant: at most one for each tunnel.
@@ -75,6 +80,8 @@ pub enum Conn {
     Upstream(Upstream),
     /// To the local service, to see whether it is healthy.
     Probe(Probe),
+    /// From whoever asks how this agent is.
+    Visitor(Visitor),
 }
 
 impl Agent {
@@ -96,6 +103,8 @@ impl Agent {
             health: Health::new(now),
             drain: Drain::default(),
             complaint: String::new(),
+            loss: String::new(),
+            started: now,
             jobs: VecDeque::new(),
             now,
             over: Vec::new(),
@@ -125,6 +134,7 @@ impl Agent {
             Some(Conn::Tunnel) => self.advance_tunnel(conn, cx),
             Some(Conn::Upstream(_)) => self.advance_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.advance_probe(conn, cx),
+            Some(Conn::Visitor(_)) => self.advance_visitor(conn),
             None => {}
         }
     }
@@ -133,7 +143,7 @@ impl Agent {
         match self.conns.get_mut(conn) {
             Some(Connection { state: Conn::Tunnel, .. }) => self.tunnel_connected(conn, cx),
             Some(Connection { state: Conn::Upstream(upstream), .. }) => upstream.connecting = None,
-            Some(Connection { state: Conn::Probe(_), .. }) | None => {}
+            Some(Connection { state: Conn::Probe(_) | Conn::Visitor(_), .. }) | None => {}
         }
     }
 
@@ -142,6 +152,7 @@ impl Agent {
             Some(Conn::Tunnel) => self.expire_tunnel(conn, cx),
             Some(Conn::Upstream(_)) => self.expire_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.expire_probe(conn, cx),
+            Some(Conn::Visitor(_)) => self.expire_visitor(conn),
             None => {}
         }
     }
@@ -151,7 +162,7 @@ impl Agent {
             Some(Conn::Tunnel) => self.lose_tunnel(conn, &reason.to_string(), cx),
             Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
             Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
-            None => {}
+            Some(Conn::Visitor(_)) | None => {}
         }
         self.check_drained(cx);
     }
@@ -167,9 +178,9 @@ impl App for Agent {
         &mut self.conns
     }
 
-    /// An agent listens nowhere.
-    fn accept(&mut self, _: ListenerId, _: SocketAddr, _: &mut Context<'_>) -> Option<ConnId> {
-        None
+    /// An agent listens on its health port at most.
+    fn accept(&mut self, _: ListenerId, _: SocketAddr, cx: &mut Context<'_>) -> Option<ConnId> {
+        self.admit(cx)
     }
 
     fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
@@ -216,10 +227,12 @@ impl App for Agent {
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
         let timeouts = &self.config.timeouts;
-        match &self.conns.get(conn)?.state {
+        let Connection { io, state } = self.conns.get(conn)?;
+        match state {
             Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
-            Conn::Upstream(upstream) => Some(upstream.deadline(timeouts)),
+            Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
             Conn::Probe(probe) => Some(probe.since + self.config.health.timeout),
+            Conn::Visitor(visitor) => Some(visitor.since + VISIT),
         }
     }
 
@@ -237,8 +250,7 @@ impl App for Agent {
             return words.write_str("draining");
         }
         // Beside each tunnel that moves there is another one.
-        let lasting = self.tunnels.values().filter(|tunnel| tunnel.moving.is_none());
-        let serving = lasting.filter(|tunnel| tunnel.is_serving()).count();
+        let serving = self.lasting();
         let registered = if serving == 0 { "not registered" } else { "registered" };
         let service = if self.health.is_healthy() { "healthy" } else { "not healthy" };
         let wanted = self.slots.len();

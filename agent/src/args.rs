@@ -6,6 +6,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod config;
+pub mod health;
 mod prover;
 mod start;
 mod tls;
@@ -63,6 +64,12 @@ pub struct ClientArgs {
     /// bad checks in a row after which the service is unhealthy [default: 2]
     #[argh(option)]
     pub health_check_fall: Option<String>,
+    /// port on which to answer /health with 200 while a tunnel is up [default: none]
+    #[argh(option)]
+    pub health_port: Option<String>,
+    /// address on which that port listens [default: 127.0.0.1]
+    #[argh(option)]
+    pub bind: Option<String>,
     /// offer the ingress no identity [default: false]
     #[argh(switch)]
     pub skip_iam_validation: bool,
@@ -173,6 +180,8 @@ impl ClientArgs {
             .one("health-check-timeout", self.health_check_timeout)
             .one("health-check-rise", self.health_check_rise)
             .one("health-check-fall", self.health_check_fall)
+            .one("health-port", self.health_port)
+            .one("bind", self.bind)
             .switch("skip-iam-validation", self.skip_iam_validation)
             .one("server-id", self.server_id)
             .one("token-file", self.token_file)

@@ -51,7 +51,7 @@ impl Agent {
                     census.streams += streams;
                     census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
                 }
-                Conn::Probe(_) => {}
+                Conn::Probe(_) | Conn::Visitor(_) => {}
             }
         }
         census
@@ -128,7 +128,7 @@ impl Agent {
                         State::Busy(exchange) => Some(exchange),
                         State::Idle { .. } | State::Spent { .. } => None,
                     },
-                    Some(Conn::Tunnel | Conn::Probe(_)) | None => None,
+                    Some(Conn::Tunnel | Conn::Probe(_) | Conn::Visitor(_)) | None => None,
                 };
                 let of_stream = exchange.map(|exchange| (exchange.tunnel, exchange.stream));
                 assert_eq!(of_stream, Some((*conn, stream)), "a stream without its exchange");

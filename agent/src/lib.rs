@@ -3,7 +3,7 @@
 //! `registration` gets a `tunnel` and keeps one. A request comes out of the tunnel in `requests`,
 //! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
 //! back in `responses`. `probe` and `health` find out whether the service is there.
-//! `identity` answers an ingress that asks who this agent is.
+//! `identity` answers an ingress that asks who this agent is, and `visitor` whoever asks how it is.
 
 pub mod agent;
 pub mod args;
@@ -21,6 +21,7 @@ mod requests;
 mod responses;
 mod tunnel;
 pub mod upstream;
+pub mod visitor;
 
 pub use agent::Agent;
 pub use config::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};

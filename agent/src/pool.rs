@@ -40,6 +40,11 @@ impl Pool {
         self.idle.retain(|(idle, _)| *idle != conn);
     }
 
+    /// Takes all of them out.
+    pub fn take_all(&mut self) -> impl Iterator<Item = ConnId> + use<> {
+        std::mem::take(&mut self.idle).into_iter().map(|(conn, _)| conn)
+    }
+
     /// All of them, in the order in which they became idle.
     pub fn iter(&self) -> impl Iterator<Item = ConnId> {
         self.idle.iter().map(|(conn, _)| *conn)

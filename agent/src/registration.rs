@@ -209,6 +209,7 @@ impl Agent {
         tunnel.phase = Phase::Serving(link);
         tunnel.welcomed = Some(cx.now);
         self.complaint.clear();
+        self.loss.clear();
         self.conns.touch(conn);
         log::info!(
             "registered {} at {} as session {} (ingress version {})",
@@ -294,6 +295,7 @@ impl Agent {
             let wait = self.redial(slot, tunnel.welcomed, cx);
             let ingress = authority(&self.config.ingress);
             log::warn!("no tunnel to {ingress}: {why}; connecting again in {wait:.1?}");
+            self.loss = format!("no tunnel to {ingress}: {why}");
         } else {
             log::info!("a tunnel ended: {why}");
         }

@@ -2,7 +2,7 @@
 
 use mesh_protocol::http1::{self, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Traffic};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
@@ -80,7 +80,9 @@ impl Agent {
         let age = if is_replayable { self.config.timeouts.upstream_idle } else { FRESH };
         while let Some(conn) = self.pool.take(age, cx.now) {
             let spare = is_replayable.then(|| self.spare_heads.pop().unwrap_or_default());
-            let Some((upstream, _)) = self.upstream(conn) else { continue };
+            let Some((upstream, io)) = self.upstream(conn) else { continue };
+            // The service may have vanished without a word, and then there is another way.
+            io.patience = if is_replayable { Patience::Short } else { Patience::Long };
             exchange.replay = spare.map(|mut replay| {
                 replay.extend(head);
                 replay
@@ -101,8 +103,8 @@ impl Agent {
         conn
     }
 
-    /// The service closed a kept connection just as the request came: sends it once more, on a
-    /// connection of its own.
+    /// The service closed a kept connection just as the request came, or had vanished: sends it once
+    /// more, on a connection of its own.
     pub(crate) fn replay(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) {
         let (tunnel, stream) = (exchange.tunnel, exchange.stream);
         let Some(head) = exchange.replay.take() else { return };
@@ -185,7 +187,7 @@ impl Agent {
     pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
         match self.conns.get_mut(conn)? {
             Connection { io, state: Conn::Upstream(upstream) } => Some((upstream, io)),
-            Connection { state: Conn::Tunnel | Conn::Probe(_), .. } => None,
+            Connection { state: Conn::Tunnel | Conn::Probe(_) | Conn::Visitor(_), .. } => None,
         }
     }
 }

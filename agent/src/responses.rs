@@ -1,9 +1,10 @@
 //! From the local service to a tunnel.
 
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use mesh_protocol::mux::{ResetCode, Turn};
-use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, http1};
+use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
 
 use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
@@ -46,7 +47,11 @@ impl Agent {
     pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts.clone();
         let Some((upstream, io)) = self.upstream(conn) else { return };
-        if upstream.deadline(&timeouts) > cx.now {
+        if upstream.deadline(io.patience, &timeouts) > cx.now {
+            return;
+        }
+        io.patience = Patience::Long;
+        if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;
         }
         match (&upstream.state, upstream.connecting) {
@@ -84,7 +89,10 @@ impl Agent {
                 self.health.suspect(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
-            CloseReason::Failed(_) if exchange.can_be_repeated() => {
+            CloseReason::Failed(error) if exchange.can_be_repeated() => {
+                if leads_nowhere(error) {
+                    self.empty_pool(cx.now);
+                }
                 self.replay_or_fail(conn, "broke a kept connection", cx);
             }
             // Both directions of an upgraded connection ended by themselves.
@@ -193,6 +201,16 @@ impl Agent {
         self.replay(exchange, cx);
     }
 
+    /// Lets go of the connections that are kept: one of them led nowhere.
+    fn empty_pool(&mut self, now: Instant) {
+        for conn in self.pool.take_all() {
+            if let Some((upstream, io)) = self.upstream(conn) {
+                upstream.state = State::Spent { since: now };
+                io.close(Closing::Abort);
+            }
+        }
+    }
+
     /// Ends the exchange of a connection, and the connection.
     pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str, now: Instant) {
         let Some(exchange) = self.take_exchange(conn) else { return };
@@ -230,4 +248,12 @@ impl Agent {
             State::Idle { .. } | State::Spent { .. } => None,
         }
     }
+}
+
+/// Whether a connection broke because what was sent did not arrive, and not because of the peer.
+fn leads_nowhere(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    )
 }

@@ -4,8 +4,9 @@
 //!   Connecting --> Busy --> Idle --> Busy --> ... --> closed
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use mesh_protocol::Patience;
 use mesh_protocol::http1::ClientConn;
 
 use crate::config::Timeouts;
@@ -30,6 +31,10 @@ pub(crate) enum State {
     Spent { since: Instant },
 }
 
+/// How long an exchange may rest until a lost packet no longer makes an end of it. By then what was
+/// sent is acknowledged, and only the kernel's questions whether the service is there are under way.
+const SETTLED: Duration = Duration::from_secs(10);
+
 impl Upstream {
     pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
         let http = ClientConn::new(head_bytes);
@@ -37,11 +42,14 @@ impl Upstream {
     }
 
     /// When the connection has waited long enough.
-    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+    pub(crate) fn deadline(&self, patience: Patience, timeouts: &Timeouts) -> Instant {
         match (&self.state, self.connecting) {
             (_, Some(since)) => since + timeouts.upstream_connect,
             (State::Idle { since }, None) => *since + timeouts.upstream_idle,
-            (State::Busy(exchange), None) => exchange.moved + timeouts.stream_idle,
+            (State::Busy(exchange), None) => match patience {
+                Patience::Long => exchange.moved + timeouts.stream_idle,
+                Patience::Short => exchange.moved + timeouts.stream_idle.min(SETTLED),
+            },
             (State::Spent { since }, None) => *since + timeouts.upstream_idle,
         }
     }

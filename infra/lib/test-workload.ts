@@ -6,7 +6,7 @@ import type { Role } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 
 import { hardened, imageOf, logDriver } from './container';
-import { agentEndpoint } from './environment';
+import { PORTS, agentEndpoint } from './environment';
 import { logGroup } from './logs';
 import { explain } from './nag';
 import { tasksAtOnce, type Params, type TestWorkload as Workload } from './params';
@@ -108,8 +108,18 @@ export class TestWorkload extends Construct {
         MESH_SERVICE_NAME: `${params.stackName}-${workload.host}`,
         MESH_CLUSTER_NAME: params.clusterName,
         MESH_HEALTH_CHECK_PATH: '/api/health',
+        MESH_HEALTH_PORT: String(PORTS.health),
         // As many as there may be ingress tasks while a deployment replaces them.
         MESH_TUNNELS: String(tasksAtOnce(params)),
+      },
+      // ECS replaces a task whose agent has had no tunnel for five minutes. Sooner would only have
+      // all of them restarted while there is no ingress.
+      healthCheck: {
+        command: ['CMD', workload.agentImage === undefined ? '/mesh' : '/mesh-agent', 'health'],
+        interval: Duration.seconds(30),
+        timeout: Duration.seconds(5),
+        retries: 10,
+        startPeriod: Duration.seconds(60),
       },
       // More than the agent's own limit of 30 s for a drain.
       stopTimeout: Duration.seconds(40),

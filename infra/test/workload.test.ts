@@ -77,6 +77,7 @@ describe('the test workload', () => {
       // Longer than the agent's drain, and the service is stopped after it.
       StopTimeout: 40,
       DependsOn: [{ ContainerName: 'test-app', Condition: 'START' }],
+      HealthCheck: { Command: ['CMD', '/mesh', 'health'], Interval: 30, Retries: 10 },
     });
     expect(environment(template, 'agent')).toEqual({
       MESH_INGRESS_ENDPOINT: 'wss://mesh.example.com:8082',
@@ -85,6 +86,7 @@ describe('the test workload', () => {
       MESH_SERVICE_NAME: 'mesh-try',
       MESH_CLUSTER_NAME: 'mesh',
       MESH_HEALTH_CHECK_PATH: '/api/health',
+      MESH_HEALTH_PORT: '8081',
       // Two ingress tasks, and one more while they are replaced.
       MESH_TUNNELS: '3',
     });
@@ -96,6 +98,9 @@ describe('the test workload', () => {
     const other = templateWith({ testWorkload: { image: TEST_APP, agentImage } });
     expect(container(other, 'agent')['Image']).toBe(agentImage);
     expect(container(other, 'agent')).not.toHaveProperty('Command');
+    expect(container(other, 'agent')).toMatchObject({
+      HealthCheck: { Command: ['CMD', '/mesh-agent', 'health'] },
+    });
     const pulled = statements(other, 'Pulls the images and writes the log').map(({ Resource }) =>
       Resource === '*' ? '*' : JSON.stringify(Resource),
     );

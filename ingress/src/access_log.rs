@@ -16,7 +16,7 @@ use crate::config::AccessLog;
 use crate::exchange::Exchange;
 use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
-use crate::replies::{Format, Reason};
+use crate::replies::{self, Format, Reason};
 
 /// The target in `log` of the lines.
 const TARGET: &str = "access";
@@ -40,6 +40,19 @@ impl Ingress {
             Head::Received(bytes) | Head::Rewritten(bytes) => Format::asked_in(bytes),
         };
         self.answer(conn, reason, format);
+        self.log_declined(conn, reason, head);
+    }
+
+    /// Answers a request for a host that nobody serves, and logs it.
+    pub(crate) fn decline_host(&mut self, conn: ConnId, host: &str, head: &[u8]) {
+        let (reason, format) = (Reason::NoRoute, Format::asked_in(head));
+        self.answer_by(conn, reason, |http, tx| {
+            replies::write_no_route(host, format, http, tx);
+        });
+        self.log_declined(conn, reason, Head::Received(head));
+    }
+
+    fn log_declined(&self, conn: ConnId, reason: Reason, head: Head<'_>) {
         self.log_access(conn, head, |client, asked| Record {
             client,
             asked,

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use mesh_protocol::http1::{Reply, Request, RequestHead, ServerConn, Storage};
+use mesh_protocol::http1::{Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
 use serde_json::json;
 
@@ -30,13 +30,6 @@ pub struct Admin {
     is_delivered: bool,
     /// Other workers are asked for their parts of its answer.
     is_waiting: bool,
-}
-
-/// A page.
-pub(crate) struct Page {
-    status: u16,
-    content_type: &'static str,
-    body: String,
 }
 
 /// Request heads here are small.
@@ -147,7 +140,7 @@ impl Ingress {
         let Some((downstream, io)) = self.downstream(conn) else { return true };
         match page {
             Some(page) => {
-                write(&page, &mut downstream.http, io);
+                page.write(&mut downstream.http, &mut io.tx);
                 self.deliver(conn);
             }
             None => downstream.state = State::Asked { since },
@@ -186,7 +179,7 @@ impl Ingress {
 
     /// Writes a page to whoever asked for it on the health port or the agents' port.
     pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
-        self.reply_admin(conn, |http, io| write(page, http, io));
+        self.reply_admin(conn, |http, io| page.write(http, &mut io.tx));
     }
 
     /// Answers a request on the agents' port: it is to become a tunnel.
@@ -240,7 +233,7 @@ impl Ingress {
     /// The page, unless other workers have to be asked for it.
     fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
         if !matches!(method, "GET" | "HEAD") {
-            return Some(text(405, "Only GET is answered here.\n"));
+            return Some(Page::text(405, "Only GET is answered here.\n"));
         }
         Some(match path {
             "/health" => {
@@ -253,7 +246,7 @@ impl Ingress {
             }
             "/metrics" => return self.ask_all(conn, Question::Metrics),
             "/debug/services" => return self.ask_all(conn, Question::Services),
-            _ => text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
+            _ => Page::text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
         })
     }
 
@@ -266,7 +259,7 @@ impl Ingress {
     fn health(&self) -> Page {
         let is_draining = self.drain.is_draining();
         let hosts = self.routes.iter().filter(|route| !route.candidates.is_empty()).count();
-        json_page(
+        Page::json(
             if is_draining { 503 } else { 200 },
             &json!({
                 "status": if is_draining { "draining" } else { "healthy" },
@@ -293,10 +286,10 @@ impl Ingress {
     fn ready(&self) -> Page {
         let age = self.now.saturating_duration_since(self.started);
         match self.drain.is_draining() {
-            true => text(503, "draining\n"),
+            true => Page::text(503, "draining\n"),
             // The agents have to find this process before callers do.
-            false if age < self.config.timeouts.warm_up => text(503, "warming up\n"),
-            false => text(200, "ready\n"),
+            false if age < self.config.timeouts.warm_up => Page::text(503, "warming up\n"),
+            false => Page::text(200, "ready\n"),
         }
     }
 
@@ -328,27 +321,4 @@ impl Ingress {
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
-}
-
-pub(crate) fn write(page: &Page, http: &mut ServerConn, io: &mut Duplex) {
-    let reply = Reply {
-        status: page.status,
-        fields: &[("Cache-Control", "no-store")],
-        content_type: page.content_type,
-        body: page.body.as_bytes(),
-    };
-    http.reply(&reply, &mut io.tx);
-}
-
-pub(crate) fn json_page(status: u16, body: &serde_json::Value) -> Page {
-    Page { status, content_type: "application/json", body: format!("{body}\n") }
-}
-
-pub(crate) fn text(status: u16, body: &str) -> Page {
-    Page { status, content_type: "text/plain; charset=utf-8", body: body.to_owned() }
-}
-
-/// The path of a request target, without its query.
-fn path_of(target: &str) -> &str {
-    target.split('?').next().unwrap_or(target)
 }

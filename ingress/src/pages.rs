@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use mesh_protocol::http1::Page;
 use mesh_protocol::{ConnId, Connection, Context, Outgoing};
 use serde_json::json;
 
-use crate::admin::{self, Page};
 use crate::downstream::State;
 use crate::identity::LaunchType;
 use crate::ingress::{Conn, Ingress};
@@ -137,7 +137,7 @@ impl Ingress {
         for page in late {
             let Some(waiting) = self.pages.waiting.remove(&page) else { continue };
             log::warn!("{} workers did not answer for a page in time", waiting.missing);
-            let page = admin::text(503, "A worker of this process did not answer in time.\n");
+            let page = Page::text(503, "A worker of this process did not answer in time.\n");
             self.send_page(waiting.conn, &page, cx);
         }
     }
@@ -171,7 +171,7 @@ impl Ingress {
             Some(Connection { io, state: Conn::Downstream(downstream) })
                 if matches!(downstream.state, State::Asked { .. }) =>
             {
-                admin::write(page, &mut downstream.http, io);
+                page.write(&mut downstream.http, &mut io.tx);
                 self.deliver(conn);
                 self.advance_downstream(conn, cx);
             }
@@ -228,6 +228,6 @@ impl Ingress {
             .iter()
             .map(|route| json!({ "host": route.pattern, "agents": route.candidates.len() }))
             .collect();
-        admin::json_page(200, &json!({ "services": services, "hosts": hosts }))
+        Page::json(200, &json!({ "services": services, "hosts": hosts }))
     }
 }

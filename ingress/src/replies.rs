@@ -141,12 +141,49 @@ impl Format {
 
 /// Writes the answer for a reason.
 pub fn write(reason: Reason, format: Format, http: &mut ServerConn, tx: &mut Buf) {
-    let (content_type, body) = match format {
-        Format::Text => ("text/plain; charset=utf-8", format!("{}\n", reason.sentence())),
+    let body = match format {
+        Format::Text => format!("{}\n", reason.sentence()),
         Format::Json => {
             let body = serde_json::json!({ "error": reason.name(), "message": reason.sentence() });
-            ("application/json", format!("{body}\n"))
+            format!("{body}\n")
         }
+    };
+    send(reason, format, &body, http, tx);
+}
+
+/// Writes the answer for [`Reason::NoRoute`], which names the host: a caller behind a load balancer
+/// often did not choose it.
+pub fn write_no_route(host: &str, format: Format, http: &mut ServerConn, tx: &mut Buf) {
+    let (reason, host) = (Reason::NoRoute, harmless(host));
+    let sentence = format!("No service is registered for the host {host}.");
+    let body = match format {
+        Format::Text => format!("{sentence}\n"),
+        Format::Json => {
+            let error = reason.name();
+            let body = serde_json::json!({ "error": error, "host": host, "message": sentence });
+            format!("{body}\n")
+        }
+    };
+    send(reason, format, &body, http, tx);
+}
+
+/// A host as it may stand in an answer, whoever shows that: what no name or address has in it becomes
+/// `?`, and what is longer than any name is cut.
+fn harmless(host: &str) -> String {
+    const NAME_BYTES_MAX: usize = 253;
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._:[]*".contains(char);
+    let shown = host.chars().take(NAME_BYTES_MAX);
+    let mut shown: String = shown.map(|char| if is_plain(char) { char } else { '?' }).collect();
+    if host.chars().nth(NAME_BYTES_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn send(reason: Reason, format: Format, body: &str, http: &mut ServerConn, tx: &mut Buf) {
+    let content_type = match format {
+        Format::Text => "text/plain; charset=utf-8",
+        Format::Json => "application/json",
     };
     let error = ("x-mesh-error", reason.name());
     let retry = ("Retry-After", "1");
@@ -154,3 +191,6 @@ pub fn write(reason: Reason, format: Format, http: &mut ServerConn, tx: &mut Buf
     let reply = Reply { status: reason.status(), fields, content_type, body: body.as_bytes() };
     http.reply(&reply, tx);
 }
+
+#[cfg(test)]
+mod tests;

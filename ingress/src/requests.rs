@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
-use mesh_protocol::http1::{self, BodyLength, CloseReason, Request, RequestHead, Storage};
+use mesh_protocol::http1::{
+    self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
+};
 use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
@@ -102,6 +104,7 @@ impl Ingress {
         }
         match self.choose(request.host, cx) {
             Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
+            Err(Reason::NoRoute) => self.decline_host(conn, request.host, bytes),
             Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
         }
         Ok(())
@@ -324,9 +327,19 @@ impl Ingress {
 
     /// Writes an answer of our own. The connection goes on if its request was read to the end.
     pub(crate) fn answer(&mut self, conn: ConnId, reason: Reason, format: Format) {
+        self.answer_by(conn, reason, |http, tx| replies::write(reason, format, http, tx));
+    }
+
+    /// The same in other words.
+    pub(crate) fn answer_by(
+        &mut self,
+        conn: ConnId,
+        reason: Reason,
+        write: impl FnOnce(&mut ServerConn, &mut Buf),
+    ) {
         self.metrics.count(reason);
         let Some((downstream, io)) = self.downstream(conn) else { return };
-        replies::write(reason, format, &mut downstream.http, &mut io.tx);
+        write(&mut downstream.http, &mut io.tx);
         self.deliver(conn);
     }
 

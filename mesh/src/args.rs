@@ -2,10 +2,10 @@
 
 use argh::FromArgs;
 use mesh_agent::args::ClientArgs;
+use mesh_agent::args::health::HealthArgs;
 use mesh_settings::Error;
 
 use crate::demo::DemoArgs;
-use crate::health::HealthArgs;
 use crate::server::ServerArgs;
 
 /// Anywhere Mesh brings HTTP requests from a load balancer to services on machines that nothing
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Client(ClientArgs),
     /// Both, with a service, to look at.
     Demo(DemoArgs),
-    /// A question to an ingress.
+    /// A question to an ingress or an agent.
     Health(HealthArgs),
 }
 

@@ -5,11 +5,11 @@
 
 mod args;
 mod demo;
-mod health;
 mod server;
 
 use std::process::ExitCode;
 
+use mesh_agent::args::health;
 use mesh_settings::{Error, command_line, output};
 
 use crate::args::{Command, Mesh};
@@ -29,6 +29,10 @@ fn dispatch(mesh: Mesh) -> Result<(), Error> {
         Command::Server(args) => server::start(args),
         Command::Client(args) => mesh_agent::args::start(args),
         Command::Demo(args) => demo::start(args),
+        Command::Health(args) if args.version => {
+            version();
+            Ok(())
+        }
         Command::Health(args) => health::start(args),
     }
 }

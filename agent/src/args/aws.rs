@@ -3,10 +3,10 @@
 
 use std::time::SystemTime;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use mesh_aws::{
     Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
-    Statement, Sts, StsFailure,
+    Source, Statement, Sts, StsFailure,
 };
 use mesh_protocol::control::{IamProof, Proof};
 use mesh_protocol::proof::{
@@ -18,6 +18,10 @@ use crate::identity::Question;
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
+
+/// Variables that are set only where AWS is meant.
+const MEANS_AWS: [&str; 4] =
+    ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// The agent's own AWS.
 #[derive(Debug)]
@@ -99,11 +103,18 @@ impl Aws {
     /// Looks at the agent's own identity, and at the cluster it names, and says in one sentence
     /// each what is wrong with them. Nothing depends on it but the operator's peace of mind: the
     /// ingress decides.
-    pub(super) fn look_at_myself(&self, cluster: &str) {
+    pub(super) fn look_at_myself(&self, config: &Config) {
         match self.chain.get(now()) {
             Err(CredentialsError::NotFound(sentence)) => {
                 info!(target: LOG, "there is no AWS identity to offer: {sentence}");
                 return;
+            }
+            // Other clouds have something else at that address, and nobody asked for this one. Should
+            // the ingress do so, it is said with the proof.
+            Err(error @ CredentialsError::Broken { source: Source::Instance, .. })
+                if !self.is_configured(config) =>
+            {
+                return debug!(target: LOG, "there is no AWS identity to offer: {error}");
             }
             Err(error @ (CredentialsError::Broken { .. } | CredentialsError::Expired(_))) => {
                 warn!(target: LOG, "{error}");
@@ -115,11 +126,20 @@ impl Aws {
             Ok(arn) => info!(target: LOG, "this agent is {arn}"),
             Err(sentence) => return warn!(target: LOG, "{sentence}"),
         }
+        let cluster = &*config.cluster;
         if !cluster.is_empty()
             && let Err(sentence) = self.look_at_cluster(cluster)
         {
             warn!(target: LOG, "{sentence}");
         }
+    }
+
+    /// Whether somebody set this host up for AWS, or ECS did.
+    fn is_configured(&self, config: &Config) -> bool {
+        let is_set = |name: &&str| self.environment.get(name).is_some();
+        !config.task.is_empty()
+            || !config.container_instance.is_empty()
+            || MEANS_AWS.iter().any(is_set)
     }
 
     fn identity(&self) -> Result<String, String> {

@@ -1,5 +1,7 @@
 //! From settings to a [`Config`] that cannot be invalid.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use mesh_protocol::Security;
 use mesh_settings::{Error, Settings, value};
 
@@ -16,6 +18,8 @@ pub struct Start {
     pub token: Option<TokenSource>,
     /// Whom to trust with TLS, and what to show.
     pub tls: TlsFiles,
+    /// Where to say how it is.
+    pub health_address: Option<SocketAddr>,
 }
 
 impl Start {
@@ -51,6 +55,7 @@ impl Start {
         let server_id = server_id.unwrap_or_else(|| ingress.host.clone()).to_ascii_lowercase();
         let token = TokenSource::read_from(settings)?;
         let health = health_check(settings)?;
+        let health_address = health_address(settings)?;
         let identity = match settings.switch("skip-iam-validation")? {
             true => Identity::Skip,
             false => Identity::Offer,
@@ -73,6 +78,7 @@ impl Start {
             },
             token,
             tls,
+            health_address,
         })
     }
 }
@@ -86,6 +92,16 @@ fn health_check(settings: &mut Settings) -> Result<HealthCheck, Error> {
         rise: settings.number("health-check-rise", rise, 1..=100)?,
         fall: settings.number("health-check-fall", fall, 1..=100)?,
     })
+}
+
+fn health_address(settings: &mut Settings) -> Result<Option<SocketAddr>, Error> {
+    let port = settings.optional("health-port", |text| {
+        let number = value::number(text)?;
+        u16::try_from(number).map_err(|_| format!("{text:?} must be from 0 to {}", u16::MAX))
+    })?;
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let ip = settings.parsed("bind", here, value::address, IpAddr::to_string)?;
+    Ok(port.map(|port| SocketAddr::new(ip, port)))
 }
 
 fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {

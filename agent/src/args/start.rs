@@ -1,12 +1,14 @@
 //! Runs an agent: the only part of this crate that touches the system.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use log::info;
 #[cfg(feature = "aws")]
 use log::warn;
-use mesh_reactor::{Reactor, ServiceManager, Signals, Watch};
+use mesh_protocol::{ListenerId, Traffic};
+use mesh_reactor::{Listen, Reactor, ServiceManager, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
@@ -64,9 +66,9 @@ fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws });
     if by_aws {
-        let (prover, cluster) = (Arc::clone(&prover), start.config.cluster.clone());
+        let (prover, config) = (Arc::clone(&prover), start.config.clone());
         let look = move || match &prover.aws {
-            Ok(aws) => aws.look_at_myself(&cluster),
+            Ok(aws) => aws.look_at_myself(&config),
             Err(sentence) => warn!(target: LOG, "{sentence}"),
         };
         std::thread::Builder::new()
@@ -97,14 +99,29 @@ fn announce(start: &Start) {
     );
 }
 
+/// Listens for those who ask how this agent is.
+fn listen(wanted: SocketAddr) -> Result<Listen, Error> {
+    let opened = mesh_reactor::listen(wanted).and_then(|socket| {
+        let address = socket.local_addr()?;
+        info!(target: LOG, "listening for health on {address}");
+        output::say(&format!("listening health {address}"));
+        Ok(Listen { id: ListenerId(0), socket, traffic: Traffic::Single, tls: None })
+    });
+    opened.map_err(|error| {
+        Error::new(format!("listen on {wanted} (--health-port): {}", reason(&error)))
+    })
+}
+
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
 fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let agent = Agent::new(start.config.clone(), Instant::now(), instance);
     let work = move |job| prover.work(job);
+    let listener = start.health_address.map(listen).transpose()?;
     let reactor =
-        Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
+        Reactor::new(agent, listener.into_iter().collect(), tls.client, Signals::Handle, work)
+            .map_err(wrong)?;
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls

@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 33] = [
+const OTHERS: [(&str, &str); 35] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -27,6 +27,8 @@ const OTHERS: [(&str, &str); 33] = [
     ("health-check-timeout", "1"),
     ("health-check-rise", "3"),
     ("health-check-fall", "4"),
+    ("health-port", "8081"),
+    ("bind", "::1"),
     ("skip-iam-validation", "true"),
     ("server-id", "mesh.other.example"),
     ("token-file", "/etc/mesh/token"),

@@ -19,7 +19,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{App, CloseReason, Command, ConnId, Context, Event, ListenerId, Rng, Timers, WorkerId};
+use crate::{
+    App, CloseReason, Command, ConnId, Context, Event, ListenerId, Patience, Rng, Timers, WorkerId,
+};
 
 mod ending;
 mod moving;
@@ -55,6 +57,8 @@ struct Socket<T> {
     /// Writing failed with this; what the peer still said is read before the connection ends.
     broken: Option<io::Error>,
     eof: bool,
+    /// What the transport was told.
+    patience: Patience,
     /// When FIN was sent.
     finished_at: Option<Instant>,
     /// When a closing connection last made way towards its end.
@@ -262,6 +266,7 @@ impl<T> Socket<T> {
             queued: false,
             broken: None,
             eof: false,
+            patience: Patience::Long,
             finished_at: None,
             drained_at: None,
         }

@@ -15,6 +15,8 @@ pub struct Duplex {
     pub rx_eof: bool,
     /// How the connection is to end; `None` while it goes on.
     pub closing: Option<Closing>,
+    /// How long the peer may leave unacknowledged what it was sent.
+    pub patience: Patience,
     /// Whether the peers still agree on keys and identities; always false without TLS. Nothing is
     /// in `rx` and nothing has left `tx` before that is over.
     pub is_handshaking: bool,
@@ -22,6 +24,16 @@ pub struct Duplex {
     /// patterns (`*.example.com`) among them; `None` without a certificate. Known before the first
     /// byte is in `rx`.
     pub peer_names: Option<Box<[String]>>,
+}
+
+/// How long a peer's kernel may be silent about what it was sent until the connection counts as
+/// broken. How long the peer itself takes to answer is not meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as TCP likes, which is many minutes: a peer that has no room for more is alive.
+    Long,
+    /// About two seconds: for a few bytes, for which a peer that is there has room.
+    Short,
 }
 
 /// How a connection is to end, in the order in which one may follow another.
@@ -50,6 +62,7 @@ impl Duplex {
             rx_limit,
             rx_eof: false,
             closing: None,
+            patience: Patience::Long,
             is_handshaking: false,
             peer_names: None,
         }

@@ -1,7 +1,8 @@
 //! Connections that are being made: one address of a target after the other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use mesh_protocol::{ConnId, Security, Target};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 
-use crate::resolve::{Resolution, Resolver};
+use crate::resolve::{Found, Resolution, Resolver};
 use crate::transport::{self, Socket};
 use crate::{ClientTls, Handle};
 
@@ -18,9 +19,8 @@ pub(crate) struct Connector {
     tls: ClientTls,
     resolver: Resolver,
     attempts: HashMap<ConnId, Attempt>,
-    /// When to look at which attempt again; entries of finished attempts pass silently. All waits
-    /// are equally long, so this is in order.
-    due: VecDeque<(Instant, ConnId)>,
+    /// When to look at which attempt again; entries of finished attempts pass silently.
+    due: BTreeSet<(Instant, ConnId)>,
 }
 
 struct Attempt {
@@ -30,7 +30,20 @@ struct Attempt {
     stream: Option<TcpStream>,
     /// Still to be tried.
     addresses: VecDeque<SocketAddr>,
+    /// The present one, and those before it.
+    tried: Vec<SocketAddr>,
+    trust: Trust,
     due: Instant,
+}
+
+/// How far the addresses of an attempt are believed.
+enum Trust {
+    /// Nobody knows better ones.
+    Full,
+    /// They were told to an earlier attempt: what was there may have moved.
+    Remembered,
+    /// The name is being looked up once more, because of this.
+    Doubted(io::Error),
 }
 
 /// What became of an attempt, to be told to the driver.
@@ -42,6 +55,9 @@ pub(crate) enum Outcome {
 
 /// How long one address has while there are others.
 const ADDRESS_TIMEOUT: Duration = Duration::from_millis(2500);
+/// How long a remembered one has until the name is looked up anew: a first packet that was lost is
+/// repeated after this long.
+const REMEMBERED_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Connector {
     pub(crate) fn new(tls: ClientTls, mailbox: Handle) -> Self {
@@ -49,7 +65,7 @@ impl Connector {
             tls,
             resolver: Resolver::new(mailbox),
             attempts: HashMap::new(),
-            due: VecDeque::new(),
+            due: BTreeSet::new(),
         }
     }
 
@@ -62,16 +78,15 @@ impl Connector {
         registry: &Registry,
         now: Instant,
     ) -> Outcome {
-        let addresses = match self.resolver.addresses(&target, conn, now) {
-            Ok(addresses) => addresses,
+        let (addresses, trust) = match self.resolver.addresses(&target, conn, now) {
+            Ok(Found::Fixed(addresses)) => (addresses, Trust::Full),
+            Ok(Found::Remembered(addresses)) => (addresses, Trust::Remembered),
+            Ok(Found::Asked) => (Vec::new(), Trust::Full),
             Err(error) => return Outcome::Failed(name_target(&target, &error)),
         };
-        let attempt = Attempt { target, token, stream: None, addresses: VecDeque::new(), due: now };
-        self.attempts.insert(conn, attempt);
-        match addresses {
-            Some(addresses) => self.dial(conn, addresses, registry, now),
-            None => Outcome::Pending,
-        }
+        let is_asked = addresses.is_empty();
+        self.attempts.insert(conn, Attempt::new(target, token, trust, now));
+        if is_asked { Outcome::Pending } else { self.dial(conn, addresses, registry, now) }
     }
 
     /// A name server answered: whoever waited for it dials.
@@ -84,9 +99,14 @@ impl Connector {
         let (waiting, addresses) = self.resolver.handle_resolution(resolution, now);
         let mut outcomes = Vec::new();
         for conn in waiting {
-            let outcome = match &addresses {
-                Ok(addresses) => self.dial(conn, addresses.clone(), registry, now),
-                Err(error) => self.fail(conn, error),
+            let trust = self.attempts.get_mut(&conn).map(Attempt::believe);
+            let outcome = match (&addresses, trust) {
+                (addresses, Some(Trust::Doubted(doubt))) => {
+                    let known = addresses.as_deref().unwrap_or_default();
+                    self.reconsider(conn, known, &doubt, registry, now)
+                }
+                (Ok(addresses), _) => self.dial(conn, addresses.clone(), registry, now),
+                (Err(error), _) => self.fail(conn, error),
             };
             outcomes.push((conn, outcome));
         }
@@ -118,8 +138,8 @@ impl Connector {
 
     /// An attempt that has waited its time: the next address, if there is one.
     pub(crate) fn poll_expired(&mut self, now: Instant) -> Option<ConnId> {
-        while self.due.front().is_some_and(|(due, _)| *due <= now) {
-            let (due, conn) = self.due.pop_front()?;
+        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+            let (due, conn) = self.due.pop_first()?;
             let attempt = self.attempts.get(&conn);
             if attempt.is_some_and(|attempt| attempt.due == due && attempt.stream.is_some()) {
                 return Some(conn);
@@ -139,12 +159,17 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        if attempt.addresses.is_empty() {
-            attempt.due = now + ADDRESS_TIMEOUT;
-            self.due.push_back((attempt.due, conn));
-            return Outcome::Pending;
+        let silence = io::Error::from(io::ErrorKind::TimedOut);
+        if !attempt.addresses.is_empty() {
+            return self.next(conn, &silence, registry, now);
         }
-        self.next(conn, &io::ErrorKind::TimedOut.into(), registry, now)
+        attempt.due = now + ADDRESS_TIMEOUT;
+        self.due.insert((attempt.due, conn));
+        if let Trust::Remembered = attempt.trust {
+            // Should that fail, the attempt goes on as it is.
+            let _ = self.doubt(conn, silence, now);
+        }
+        Outcome::Pending
     }
 
     /// The application no longer wants this connection.
@@ -154,12 +179,12 @@ impl Connector {
 
     /// When to call [`Self::poll_expired`] again.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        while let Some((due, conn)) = self.due.front() {
+        while let Some((due, conn)) = self.due.first() {
             let attempt = self.attempts.get(conn);
             if attempt.is_some_and(|attempt| attempt.due == *due) {
                 return Some(*due);
             }
-            self.due.pop_front();
+            self.due.pop_first();
         }
         None
     }
@@ -178,6 +203,40 @@ impl Connector {
         self.next(conn, &io::ErrorKind::NotFound.into(), registry, now)
     }
 
+    /// Has the name looked up once more: the remembered addresses lead nowhere.
+    ///
+    /// # Errors
+    /// Nobody can be asked.
+    fn doubt(&mut self, conn: ConnId, why: io::Error, now: Instant) -> io::Result<()> {
+        if let Some(attempt) = self.attempts.get_mut(&conn) {
+            attempt.trust = Trust::Full;
+            self.resolver.ask(&attempt.target, conn, now)?;
+            attempt.trust = Trust::Doubted(why);
+        }
+        Ok(())
+    }
+
+    /// Goes on with what the name means now, if anything of it is new. An address that is being
+    /// tried stays if it is still among them, or if there are none.
+    fn reconsider(
+        &mut self,
+        conn: ConnId,
+        addresses: &[SocketAddr],
+        doubt: &io::Error,
+        registry: &Registry,
+        now: Instant,
+    ) -> Outcome {
+        let Some(attempt) = self.attempts.get_mut(&conn) else {
+            return Outcome::Pending;
+        };
+        let is_new = |address: &&SocketAddr| !attempt.tried.contains(address);
+        let fresh: VecDeque<_> = addresses.iter().filter(is_new).copied().collect();
+        let is_current = attempt.tried.last().is_some_and(|last| addresses.contains(last));
+        let goes_on = attempt.stream.is_some() && (is_current || fresh.is_empty());
+        attempt.addresses = fresh;
+        if goes_on { Outcome::Pending } else { self.next(conn, doubt, registry, now) }
+    }
+
     /// Tries the next address; fails with `error`, or a later one, when there is none.
     fn next(
         &mut self,
@@ -192,17 +251,24 @@ impl Connector {
         attempt.stream = None;
         let mut refused = None;
         while let Some(address) = attempt.addresses.pop_front() {
+            attempt.tried.push(address);
             match begin(address, attempt.token, registry) {
                 Ok(stream) => {
                     attempt.stream = Some(stream);
-                    attempt.due = now + ADDRESS_TIMEOUT;
-                    self.due.push_back((attempt.due, conn));
+                    attempt.due = now + attempt.trust.patience();
+                    self.due.insert((attempt.due, conn));
                     return Outcome::Pending;
                 }
                 Err(error) => refused = Some(error),
             }
         }
-        self.fail(conn, refused.as_ref().unwrap_or(error))
+        let error = refused.as_ref().unwrap_or(error);
+        let asked = match attempt.trust {
+            Trust::Full => false,
+            Trust::Remembered => self.doubt(conn, copy(error), now).is_ok(),
+            Trust::Doubted(_) => true,
+        };
+        if asked { Outcome::Pending } else { self.fail(conn, error) }
     }
 
     fn fail(&mut self, conn: ConnId, error: &io::Error) -> Outcome {
@@ -231,10 +297,47 @@ impl Connector {
     }
 }
 
+impl Attempt {
+    const fn new(target: Target, token: Token, trust: Trust, now: Instant) -> Self {
+        Self {
+            target,
+            token,
+            stream: None,
+            addresses: VecDeque::new(),
+            tried: Vec::new(),
+            trust,
+            due: now,
+        }
+    }
+
+    /// A name server has just spoken; how it was before.
+    const fn believe(&mut self) -> Trust {
+        mem::replace(&mut self.trust, Trust::Full)
+    }
+}
+
+impl Trust {
+    /// How long an address has.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Full | Self::Doubted(_) => ADDRESS_TIMEOUT,
+            Self::Remembered => REMEMBERED_TIMEOUT,
+        }
+    }
+}
+
 fn begin(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     transport::register(&mut stream, registry, token)?;
     Ok(stream)
+}
+
+/// The same error once more.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
 }
 
 fn name_target(target: &Target, error: &io::Error) -> io::Error {

@@ -27,6 +27,17 @@ enum Name {
     },
 }
 
+/// Where the addresses of a name are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Here, and no name server knows better.
+    Fixed(Vec<SocketAddr>),
+    /// Here, from a moment ago.
+    Remembered(Vec<SocketAddr>),
+    /// They will come as a letter.
+    Asked,
+}
+
 /// What became of a question.
 #[derive(Debug)]
 pub(crate) struct Resolution {
@@ -34,20 +45,27 @@ pub(crate) struct Resolution {
     addresses: io::Result<Vec<SocketAddr>>,
 }
 
-/// An answer is used this long: shorter than the time to live of a load balancer's name (60 s),
-/// long enough that a burst of connections asks once.
-const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// An answer is used this long: enough for a burst of connections to ask once, and no longer than a
+/// container takes to come back at another address.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// Questions at once: a name server that never answers blocks one.
 const THREADS: usize = 4;
 /// Names remembered. Beyond it the outdated ones are forgotten first.
 const NAMES_MAX: usize = 1024;
+
+#[cfg(test)]
+impl Resolution {
+    pub(crate) fn new(target: &Target, addresses: io::Result<Vec<SocketAddr>>) -> Self {
+        Self { name: (target.host.clone(), target.port), addresses }
+    }
+}
 
 impl Resolver {
     pub(crate) fn new(mailbox: Handle) -> Self {
         Self { names: HashMap::new(), offload: Offload::new(THREADS), mailbox }
     }
 
-    /// The addresses of `target`, or `None` when they will come as a letter for `conn`.
+    /// The addresses of `target`, unless they will come as a letter for `conn`.
     ///
     /// Address literals and `localhost` are answered without a name server: RFC 6761 6.3 wants
     /// the latter, and a host with a broken resolver still reaches its own services.
@@ -59,25 +77,34 @@ impl Resolver {
         target: &Target,
         conn: ConnId,
         now: Instant,
-    ) -> io::Result<Option<Vec<SocketAddr>>> {
+    ) -> io::Result<Found> {
         if let Some(addresses) = known_without_asking(&target.host, target.port) {
-            return Ok(Some(addresses));
+            return Ok(Found::Fixed(addresses));
         }
-        let name = (target.host.clone(), target.port);
-        match self.names.get_mut(&name) {
+        match self.names.get(&(target.host.clone(), target.port)) {
             Some(Name::Known { addresses, until }) if *until > now => {
-                return Ok(Some(addresses.clone()));
+                return Ok(Found::Remembered(addresses.clone()));
             }
-            Some(Name::Asked(waiting)) => {
-                waiting.push(conn);
-                return Ok(None);
-            }
-            Some(Name::Known { .. }) | None => {}
+            Some(Name::Known { .. } | Name::Asked(_)) | None => {}
         }
-        self.ask(name.clone())?;
+        self.ask(target, conn, now)?;
+        Ok(Found::Asked)
+    }
+
+    /// Asks, whatever is remembered; the addresses will come as a letter for `conn`.
+    ///
+    /// # Errors
+    /// Too many questions are open.
+    pub(crate) fn ask(&mut self, target: &Target, conn: ConnId, now: Instant) -> io::Result<()> {
+        let name = (target.host.clone(), target.port);
+        if let Some(Name::Asked(waiting)) = self.names.get_mut(&name) {
+            waiting.push(conn);
+            return Ok(());
+        }
+        self.submit(name.clone())?;
         self.forget_outdated(now);
         self.names.insert(name, Name::Asked(vec![conn]));
-        Ok(None)
+        Ok(())
     }
 
     /// Takes an answer in: who waited for it, and what it is.
@@ -100,7 +127,7 @@ impl Resolver {
         (waiting, addresses)
     }
 
-    fn ask(&mut self, name: (String, u16)) -> io::Result<()> {
+    fn submit(&mut self, name: (String, u16)) -> io::Result<()> {
         let mailbox = self.mailbox.clone();
         self.offload.submit(
             move || Resolution { addresses: look_up(&name.0, name.1), name },

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use mesh_protocol::tls::TlsFilter;
-use mesh_protocol::{Buf, Filled, Flushed, Traffic, Transport};
+use mesh_protocol::{Buf, Filled, Flushed, Patience, Traffic, Transport};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::InvalidMessage;
@@ -48,6 +48,10 @@ const MSG_MORE: i32 = 0x8000;
 const MSG_MORE: i32 = 0;
 /// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// What [`Patience::Short`] is: the kernel repeats a packet three times in that, the first time after
+/// 200 ms.
+const UNHEARD_MAX: Duration = Duration::from_secs(2);
 
 impl Socket {
     pub(crate) const fn plain(stream: TcpStream) -> Self {
@@ -93,11 +97,15 @@ pub(crate) fn register(
     registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
-/// Sets the options of a connected socket. An option that the kernel refuses costs speed, not
+/// Sets the options of a socket that we connected. An option that the kernel refuses costs speed, not
 /// correctness, and a connection that is already broken will say so itself.
 pub(crate) fn set_options(stream: &TcpStream, traffic: Traffic) {
     let _ = stream.set_nodelay(true);
-    set_traffic_options(stream, traffic);
+    match traffic {
+        // An answer may take hours; whether there is still somebody to give one shows in a minute.
+        Traffic::Single => set_keepalive(&SockRef::from(stream)),
+        Traffic::Multiplexed => set_traffic_options(stream, traffic),
+    }
 }
 
 /// Those of an accepted socket: it has the rest from its listener.
@@ -108,13 +116,17 @@ pub(crate) fn set_traffic_options(stream: &TcpStream, traffic: Traffic) {
             let socket = SockRef::from(stream);
             #[cfg(any(target_os = "android", target_os = "linux"))]
             let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-            let keepalive = TcpKeepalive::new()
-                .with_time(Duration::from_secs(30))
-                .with_interval(Duration::from_secs(10))
-                .with_retries(3);
-            let _ = socket.set_tcp_keepalive(&keepalive);
+            set_keepalive(&socket);
         }
     }
+}
+
+fn set_keepalive(socket: &SockRef<'_>) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    let _ = socket.set_tcp_keepalive(&keepalive);
 }
 
 impl Transport for Socket {
@@ -165,6 +177,17 @@ impl Transport for Socket {
             Self::Plain(_) => Ok(Flushed::All(0)),
             Self::Tls(_) => self.finish(),
         }
+    }
+
+    fn set_patience(&mut self, patience: Patience) {
+        let unheard = match patience {
+            Patience::Long => Duration::ZERO,
+            Patience::Short => UNHEARD_MAX,
+        };
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        let _ = SockRef::from(&*self.stream_mut()).set_tcp_user_timeout(Some(unheard));
+        #[cfg(not(any(target_os = "android", target_os = "linux")))]
+        let _ = unheard;
     }
 
     fn reset(&mut self) {

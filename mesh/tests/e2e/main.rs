@@ -3,11 +3,13 @@
 
 mod access_log;
 mod admission;
+mod agent_health;
 mod attacks;
 mod balance;
 mod broken;
 mod bulk;
 mod certificates;
+mod clouds;
 mod drain;
 // The tests of identity use the rest.
 #[expect(dead_code)]
@@ -34,5 +36,6 @@ mod streaming;
 mod timeouts;
 mod tls;
 mod tokens;
+mod vanished;
 mod websocket;
 mod workers;

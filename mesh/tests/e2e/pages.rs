@@ -168,9 +168,11 @@ fn an_answer_of_the_mesh_itself_has_the_form_that_its_caller_accepts() {
     let server = Server::start(&[]);
     let text = page(&server, "/", "nobody.local", "");
     assert!(text.field("content-type").unwrap().starts_with("text/plain"));
-    assert_eq!(text.text(), "No service is registered for this host.\n");
+    assert_eq!(text.text(), "No service is registered for the host nobody.local.\n");
     let response =
         page(&server, "/", "nobody.local", "Accept: text/html, application/json;q=0.5\r\n");
-    assert_eq!(json(&response)["error"], "no_route");
+    let told = json(&response);
+    assert_eq!((&told["error"], &told["host"]), (&"no_route".into(), &"nobody.local".into()));
+    assert_eq!(told["message"], "No service is registered for the host nobody.local.");
     assert_eq!(response.verdict(), (404, "no_route"));
 }

@@ -55,6 +55,10 @@ impl<A: App, T: Transport> Driver<A, T> {
             let Some(transport) = socket.transport.as_mut() else {
                 return moved;
             };
+            if socket.patience != connection.io.patience {
+                socket.patience = connection.io.patience;
+                transport.set_patience(socket.patience);
+            }
             let is_last = connection.io.closing.is_some();
             let tx = &mut connection.io.tx;
             if tx.is_empty() && !transport.has_pending() {

@@ -9,7 +9,7 @@ use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
 use super::{Driver, Filled, Flushed, Parcel, Readiness, Transport};
 use crate::{
     App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
-    ListenerId, Outgoing, Rng, Security, Target, Traffic, WorkerId,
+    ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
 };
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
@@ -35,6 +35,7 @@ enum Act {
     Finished(u16),
     Reset(u16),
     Dropped(u16),
+    Waits(u16, Patience),
 }
 
 /// A peer made of lists. The port it "connects from" names it.
@@ -94,6 +95,10 @@ impl Transport for Scripted {
         let _ = self.acts.send(Act::Finished(self.name));
         Ok(Flushed::All(0))
     }
+    fn set_patience(&mut self, patience: Patience) {
+        let _ = self.acts.send(Act::Waits(self.name, patience));
+    }
+
     fn reset(&mut self) {
         let _ = self.acts.send(Act::Reset(self.name));
     }
@@ -413,6 +418,23 @@ fn nothing_is_told_when_nothing_moved() {
     world.connection(conn);
     world.driver.settle();
     assert_eq!(world.heard(), []);
+}
+
+#[test]
+fn a_transport_is_told_of_patience_when_it_changes() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    let wants = [Patience::Long, Patience::Short, Patience::Short, Patience::Long];
+    for patience in wants {
+        world.connection(conn).io.patience = patience;
+        world.driver.settle();
+    }
+    assert_eq!(world.acts(), [Patience::Short, Patience::Long].map(|one| Act::Waits(1, one)));
+    world.connection(conn).io.patience = Patience::Short;
+    world.connection(conn).io.tx.extend(b"x");
+    world.driver.settle();
+    let expected = [Act::Waits(1, Patience::Short), Act::Wrote(1, b"x".to_vec())];
+    assert_eq!(world.acts(), expected, "told before the bytes leave");
 }
 
 #[test]

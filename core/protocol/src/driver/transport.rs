@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::Buf;
+use crate::{Buf, Patience};
 
 /// A byte stream to one peer, as the driver needs it: never blocking, TLS or not.
 pub trait Transport {
@@ -44,6 +44,10 @@ pub trait Transport {
     fn part(&mut self) -> io::Result<Flushed> {
         self.finish()
     }
+
+    /// How long the peer may leave unacknowledged what it is sent from now on. A transport is told
+    /// when that changes; it begins with the long one.
+    fn set_patience(&mut self, _patience: Patience) {}
 
     /// Makes the coming close a reset.
     fn reset(&mut self);

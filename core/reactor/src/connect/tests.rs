@@ -5,7 +5,8 @@ use mesh_protocol::{ConnId, Conns, Duplex, Security, Target, Traffic};
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use super::{ADDRESS_TIMEOUT, Attempt, Connector, Outcome};
+use super::{ADDRESS_TIMEOUT, Attempt, Connector, Outcome, REMEMBERED_TIMEOUT, Trust};
+use crate::resolve::Resolution;
 use crate::{ClientTls, Handle};
 
 const TOKEN: Token = Token(7);
@@ -21,24 +22,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Trust::Full)
+    }
+
+    fn with(trust: Trust) -> Self {
         let poll = Poll::new().unwrap();
         let (mailbox, _) = Handle::new(poll.registry(), Token(0)).unwrap();
         let mut connector = Connector::new(ClientTls::web_roots(), mailbox);
         let conn = Conns::new().insert(Duplex::new(1), ());
         let start = Instant::now();
-        let attempt = Attempt {
-            target: Target {
-                host: "mesh.test".to_owned(),
-                port: 80,
-                security: Security::Plain,
-                traffic: Traffic::Single,
-            },
-            token: TOKEN,
-            stream: None,
-            addresses: [].into(),
-            due: start,
-        };
-        connector.attempts.insert(conn, attempt);
+        connector.attempts.insert(conn, Attempt::new(target(), TOKEN, trust, start));
         Self { poll, connector, conn, start }
     }
 
@@ -47,18 +40,52 @@ impl Bench {
         self.connector.dial(self.conn, addresses.to_vec(), registry, self.start)
     }
 
+    /// Lets the first address have its time.
+    fn wait(&mut self, time: Duration) -> Outcome {
+        let due = self.start + time;
+        assert_eq!(self.connector.poll_expired(due), Some(self.conn));
+        self.connector.handle_timeout(self.conn, self.poll.registry(), due)
+    }
+
+    /// A name server answers; what becomes of the attempt if it waited for that.
+    fn answer(&mut self, addresses: std::io::Result<Vec<SocketAddr>>) -> Option<Outcome> {
+        let resolution = Resolution::new(&target(), addresses);
+        let registry = self.poll.registry();
+        let outcomes = self.connector.handle_resolution(resolution, registry, self.start);
+        outcomes.into_iter().map(|(_, outcome)| outcome).next()
+    }
+
     /// Follows the kernel's events until the attempt is over.
     fn conclude(&mut self) -> Outcome {
-        let mut events = Events::with_capacity(8);
         loop {
-            self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
-            assert!(!events.is_empty(), "nothing happens");
-            let registry = self.poll.registry();
-            match self.connector.handle_event(self.conn, registry, self.start) {
+            match self.turn() {
                 Outcome::Pending => {}
                 outcome @ (Outcome::Connected(_) | Outcome::Failed(_)) => return outcome,
             }
         }
+    }
+
+    /// Follows them until no address is being tried.
+    fn exhaust(&mut self) {
+        while self.connector.attempts[&self.conn].stream.is_some() {
+            assert!(matches!(self.turn(), Outcome::Pending));
+        }
+    }
+
+    fn turn(&mut self) -> Outcome {
+        let mut events = Events::with_capacity(8);
+        self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
+        assert!(!events.is_empty(), "nothing happens");
+        self.connector.handle_event(self.conn, self.poll.registry(), self.start)
+    }
+}
+
+fn target() -> Target {
+    Target {
+        host: "mesh.invalid".to_owned(),
+        port: 80,
+        security: Security::Plain,
+        traffic: Traffic::Single,
     }
 }
 
@@ -128,6 +155,51 @@ fn when_all_addresses_refuse_the_error_names_the_target() {
         panic!("nobody listens");
     };
     let text = error.to_string();
-    assert!(text.starts_with("mesh.test:80: "), "{text}");
+    assert!(text.starts_with("mesh.invalid:80: "), "{text}");
     assert!(text.contains("refused"), "{text}");
+}
+
+#[test]
+fn a_remembered_address_that_is_silent_has_its_name_looked_up_anew() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (silent, _sockets) = silent();
+    let mut bench = Bench::with(Trust::Remembered);
+    bench.dial(&[silent]);
+    assert!(matches!(bench.wait(REMEMBERED_TIMEOUT), Outcome::Pending));
+    let outcome = bench.answer(Ok(vec![listener.local_addr().unwrap()]));
+    assert!(matches!(outcome, Some(Outcome::Pending)));
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+}
+
+#[test]
+fn a_remembered_address_that_refuses_has_its_name_looked_up_anew() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut bench = Bench::with(Trust::Remembered);
+    bench.dial(&[closed()]);
+    bench.exhaust();
+    let outcome = bench.answer(Ok(vec![listener.local_addr().unwrap()]));
+    assert!(matches!(outcome, Some(Outcome::Pending)));
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+}
+
+#[test]
+fn an_address_that_is_confirmed_goes_on_and_is_not_tried_twice() {
+    let (silent, _sockets) = silent();
+    for answer in [Ok(vec![silent]), Err(std::io::ErrorKind::NotFound.into())] {
+        let mut bench = Bench::with(Trust::Remembered);
+        bench.dial(&[silent]);
+        bench.wait(REMEMBERED_TIMEOUT);
+        assert!(matches!(bench.answer(answer), Some(Outcome::Pending)));
+        let attempt = &bench.connector.attempts[&bench.conn];
+        assert!(attempt.stream.is_some() && attempt.addresses.is_empty());
+        assert!(bench.answer(Ok(vec![silent])).is_none(), "it asked once");
+    }
+    let refusing = closed();
+    let mut bench = Bench::with(Trust::Remembered);
+    bench.dial(&[refusing]);
+    bench.exhaust();
+    let Some(Outcome::Failed(error)) = bench.answer(Ok(vec![refusing])) else {
+        panic!("there is no other address");
+    };
+    assert!(error.to_string().contains("refused"), "{error}");
 }

@@ -1,7 +1,10 @@
-//! `mesh health`: asks an ingress how it is, for containers that have nothing but this program.
+//! `mesh health` and `mesh-agent health`: asks an ingress or an agent how it is, for containers that
+//! have nothing but this program.
 //!
 //! Everything happens on a thread that nobody waits for longer than the timeout, looking the name
 //! up included: the program's end is its end.
+
+#![expect(clippy::disallowed_types, reason = "this is a program of its own, without the loop")]
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,16 +18,16 @@ use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_settings::value::{self, Url};
 use mesh_settings::{Environment, Error, output, reason};
 
-/// Ask an ingress how it is: exit with 0 when it answers 200, and with 1 and one sentence when it
+/// Ask an ingress or an agent how it is: exit with 0 when it answers 200, and with 1 and one sentence when it
 /// does not.
 #[derive(Debug, FromArgs)]
 #[argh(
     subcommand,
     name = "health",
     usage = "[<options>]",
-    note = "An agent has no port; the ingress knows how its service is: /debug/services."
+    note = "An agent answers if it was given a --health-port."
 )]
-pub(crate) struct HealthArgs {
+pub struct HealthArgs {
     /// an http:// URL [default: http://127.0.0.1:8081/health, with the port of MESH_HEALTH_PORT if
     /// that is set]
     #[argh(option)]
@@ -34,7 +37,7 @@ pub(crate) struct HealthArgs {
     timeout: Option<String>,
     /// print the version, and exit
     #[argh(switch)]
-    version: bool,
+    pub version: bool,
 }
 
 /// The default, and an example for complaints.
@@ -47,11 +50,10 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Asks once.
-pub(crate) fn start(args: HealthArgs) -> Result<(), Error> {
-    if args.version {
-        crate::version();
-        return Ok(());
-    }
+///
+/// # Errors
+/// It is not well, or cannot be asked.
+pub fn start(args: HealthArgs) -> Result<(), Error> {
     let text = args.url.unwrap_or_else(default_url);
     let named = |flag, complaint| Error::new(format!("{flag}: {complaint}"));
     let url =
@@ -70,7 +72,7 @@ pub(crate) fn start(args: HealthArgs) -> Result<(), Error> {
     }
 }
 
-/// Where an ingress in the same environment answers.
+/// Where an ingress or an agent in the same environment answers.
 fn default_url() -> String {
     match Environment::of_process().get("MESH_HEALTH_PORT") {
         Some(port) => format!("http://127.0.0.1:{port}/health"),

@@ -1,0 +1,128 @@
+//! Whoever asks this process how it is: one request, one answer.
+//!
+//! `/health` says whether the agent is of use: whether an ingress has registered it and it is not
+//! leaving. How the local service is does not count: what would be restarted for it is the agent.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::http1::{Page, RequestHead, ServerConn, Storage, path_of};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
+use serde_json::json;
+
+use crate::agent::{Agent, Conn};
+use crate::tunnel::Tunnel;
+
+/// A connection to the health port.
+#[derive(Debug)]
+pub struct Visitor {
+    http: ServerConn,
+    pub(crate) since: Instant,
+}
+
+/// How long a visit may take.
+pub(crate) const VISIT: Duration = Duration::from_secs(10);
+/// Visitors at once; who looks after a process comes alone.
+const VISITORS_MAX: usize = 16;
+/// Request heads here are small.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// What is shown of a sentence, in which an ingress may have had its say.
+const REASON_CHARS_MAX: usize = 500;
+
+impl Agent {
+    /// Lets a visitor in, if there is room.
+    pub(crate) fn admit(&mut self, cx: &Context<'_>) -> Option<ConnId> {
+        let is_visitor = |conn: &Conn| matches!(conn, Conn::Visitor(_));
+        let visitors = self.conns.iter().filter(|(_, one)| is_visitor(&one.state)).count();
+        if visitors >= VISITORS_MAX {
+            return None;
+        }
+        let visitor = Visitor { http: ServerConn::new(HEAD_BYTES_MAX), since: cx.now };
+        Some(self.conns.insert(Duplex::new(HEAD_BYTES_MAX), Conn::Visitor(visitor)))
+    }
+
+    /// Answers once the request is there, and ends the connection.
+    pub(crate) fn advance_visitor(&mut self, conn: ConnId) {
+        let Some(Connection { io, state: Conn::Visitor(visitor) }) = self.conns.get_mut(conn)
+        else {
+            return;
+        };
+        let rx = std::mem::take(&mut io.rx);
+        let mut storage = Storage::new();
+        let asked = match visitor.http.poll_head(rx.as_slice()) {
+            Ok(None) if !io.rx_eof => {
+                io.rx = rx;
+                return;
+            }
+            Ok(None) => return io.close(Closing::AfterFlush),
+            Ok(Some(range)) => RequestHead::parse(&rx.as_slice()[range], &mut storage)
+                .and_then(|head| visitor.http.begin(&head).map(|_| head)),
+            Err(error) => Err(error),
+        };
+        let page = match &asked {
+            Ok(head) => self.page(head),
+            Err(_) => Page::text(400, "This is no request.\n"),
+        };
+        if let Some(Connection { io, state: Conn::Visitor(visitor) }) = self.conns.get_mut(conn) {
+            visitor.http.close_after();
+            page.write(&mut visitor.http, &mut io.tx);
+            io.close(Closing::AfterFlush);
+        }
+    }
+
+    /// A visit takes too long.
+    pub(crate) fn expire_visitor(&mut self, conn: ConnId) {
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.io.close(Closing::Abort);
+        }
+    }
+
+    fn page(&self, head: &RequestHead<'_, '_>) -> Page {
+        match (head.method, path_of(head.target)) {
+            ("GET" | "HEAD", "/health") => self.health_page(),
+            ("GET" | "HEAD", _) => Page::text(404, "There is /health.\n"),
+            (_, _) => Page::text(405, "Only GET is answered here.\n"),
+        }
+    }
+
+    fn health_page(&self) -> Page {
+        let reason = self.uselessness();
+        let mut page = json!({
+            "status": if reason.is_none() { "healthy" } else { "unhealthy" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
+            "tunnels": self.lasting(),
+            "tunnels_wanted": self.slots.len(),
+            "hosts": self.config.hosts,
+            "service": if self.health.is_healthy() { "healthy" } else { "unhealthy" },
+        });
+        let status = if reason.is_none() { 200 } else { 503 };
+        if let Some(reason) = reason {
+            page["reason"] = reason.chars().take(REASON_CHARS_MAX).collect::<String>().into();
+        }
+        Page::json(status, &page)
+    }
+
+    /// Tunnels through which requests come, without those whose ingress is leaving.
+    pub(crate) fn lasting(&self) -> usize {
+        let is_lasting = |tunnel: &Tunnel| tunnel.moving.is_none() && tunnel.is_serving();
+        self.tunnels.values().filter(|tunnel| is_lasting(tunnel)).count()
+    }
+
+    /// Why nothing new comes through this agent.
+    fn uselessness(&self) -> Option<&str> {
+        if self.drain.is_draining() {
+            return Some("this agent is leaving");
+        }
+        if self.lasting() > 0 {
+            return None;
+        }
+        Some(match (self.complaint.as_str(), self.loss.as_str()) {
+            ("", "") if self.tunnels.values().any(|tunnel| tunnel.is_serving()) => {
+                "the ingress is leaving, and there is no other one yet"
+            }
+            ("", "") => "no ingress has registered this agent yet",
+            ("", loss) => loss,
+            (complaint, _) => complaint,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Pages that the mesh answers itself: about its health, and what it knows.
+
+use super::{Reply, ServerConn};
+use crate::Buf;
+
+/// A page, which nobody may keep: it is about this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Page {
+    /// A page of a few words.
+    #[must_use]
+    pub fn text(status: u16, body: &str) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: body.to_owned() }
+    }
+
+    /// A page of JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self { status, content_type: "application/json", body: format!("{body}\n") }
+    }
+
+    /// Answers the request that was begun.
+    pub fn write(&self, http: &mut ServerConn, tx: &mut Buf) {
+        let reply = Reply {
+            status: self.status,
+            fields: &[("Cache-Control", "no-store")],
+            content_type: self.content_type,
+            body: self.body.as_bytes(),
+        };
+        http.reply(&reply, tx);
+    }
+}
+
+/// The path of a request target, without its query.
+#[must_use]
+pub fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
+}

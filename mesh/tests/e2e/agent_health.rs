@@ -1,0 +1,105 @@
+//! What an agent says of itself on its health port, to callers and to `health`.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::binaries::mesh_agent;
+use crate::peers::caller::{HOST, Response, ask, get, read_response, request, try_ask};
+use crate::peers::process::{Process, Server, agent, forget_surroundings, mesh};
+use crate::peers::service::Service;
+use crate::peers::wire::{Wire, wait_until};
+
+const PORT: [&str; 2] = ["--health-port", "0"];
+
+fn address(agent: &Process) -> SocketAddr {
+    agent.wait_said("listening health ").parse().unwrap()
+}
+
+fn json(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+/// What `health` makes of an agent.
+fn health(program: &OsStr, port: u16) -> Output {
+    let mut command = Command::new(program);
+    forget_surroundings(&mut command);
+    command.arg("health").env("MESH_HEALTH_PORT", port.to_string()).output().unwrap()
+}
+
+#[test]
+fn an_agent_with_a_tunnel_is_healthy_and_one_that_lost_it_says_why_it_is_not() {
+    let (mut server, agent, _service) = mesh(&[], &PORT);
+    let address = address(&agent);
+    assert!(address.ip().is_loopback());
+    let response = get(address, "/health");
+    assert_eq!((response.status, response.field("cache-control")), (200, Some("no-store")));
+    let told = json(&response);
+    assert_eq!((&told["status"], &told["service"]), (&"healthy".into(), &"healthy".into()));
+    assert_eq!((&told["tunnels"], &told["tunnels_wanted"]), (&1.into(), &1.into()));
+    assert_eq!(told["hosts"], serde_json::json!([HOST]));
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    assert!(told["uptime_seconds"].is_u64() && told.get("reason").is_none(), "{told}");
+    let programs = [OsStr::new(env!("CARGO_BIN_EXE_mesh")), mesh_agent().as_os_str()];
+    for program in programs {
+        let output = health(program, address.port());
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stdout, b"healthy\n");
+    }
+
+    server.process.signal("KILL");
+    server.process.wait_exit();
+    wait_until("the tunnel is missed", || get(address, "/health").status == 503);
+    let told = json(&get(address, "/health"));
+    assert_eq!((&told["status"], &told["tunnels"]), (&"unhealthy".into(), &0.into()));
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("no tunnel to {}: ", server.tunnels)), "{reason}");
+    for program in programs {
+        let output = health(program, address.port());
+        assert_eq!(output.status.code(), Some(1));
+        let sentence = String::from_utf8(output.stderr).unwrap();
+        assert!(sentence.ends_with("/health answers 503, not 200\n"), "{sentence}");
+    }
+}
+
+#[test]
+fn an_agent_that_leaves_says_so_and_serves_what_is_under_way() {
+    let (server, mut agent, service) = mesh(&[], &PORT);
+    let address = address(&agent);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send(request("GET", "/hold", ""));
+    service.wait_held(1);
+    agent.signal("TERM");
+    wait_until("it says that it leaves", || get(address, "/health").status == 503);
+    assert_eq!(json(&get(address, "/health"))["reason"], "this agent is leaving");
+    service.release();
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+    assert!(agent.wait_exit().success());
+}
+
+#[test]
+fn nothing_else_is_answered_there_and_nobody_can_hold_it() {
+    let (_server, agent, _service) = mesh(&[], &PORT);
+    let address = address(&agent);
+    assert_eq!(get(address, "/").status, 404);
+    assert_eq!(get(address, "/health?now").status, 200);
+    assert_eq!(ask(address, request("POST", "/health", "x")).status, 405);
+    assert_eq!(ask(address, "GET /health HTTP/1.1\r\n\r\n").status, 400);
+    let idle = [(); 16].map(|()| Wire::connect(address));
+    drop(idle);
+    wait_until("there is room again", || {
+        try_ask(address, request("GET", "/health", "")).is_ok_and(|response| response.status == 200)
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let taken = server.health.to_string();
+    let (ip, port) = (server.health.ip().to_string(), server.health.port().to_string());
+    let mut agent = agent(server.tunnels, &service, &["--bind", &ip, "--health-port", &port]);
+    assert_eq!(agent.wait_exit().code(), Some(1));
+    agent.wait_log(&format!("mesh: listen on {taken} (--health-port): "));
+}

@@ -1,0 +1,57 @@
+//! An agent on a machine of another cloud, which has something else where EC2 has its metadata.
+
+use std::process::Command;
+
+use crate::peers::caller::HOST;
+use crate::peers::network::Network;
+use crate::peers::process::{Process, Server};
+use crate::peers::service::Service;
+
+const NETWORK: Network = Network {
+    script: r#"
+        set -e
+        ip link set lo up
+        ip address add 169.254.169.254/32 dev lo
+        exec "$@"
+    "#,
+};
+
+/// What the agent finds out there.
+const COMPLAINT: &str = "the instance metadata service gives no token";
+
+/// An agent that was told nothing about AWS but these variables.
+fn start(variables: &[(&str, &str)], check: impl FnOnce(&Process)) {
+    let server = Server::start(&[]);
+    let (service, _stranger) =
+        (Service::start("a"), Service::start_at("stranger", "169.254.169.254:80".parse().unwrap()));
+    let (ingress, local) = (format!("ws://{}", server.tunnels), service.url());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+    command.args(["client", "--host", HOST, "--log-level", "debug"]);
+    command.args(["--ingress-endpoint", &ingress, "--local-endpoint", &local]);
+    // Not switched off, as it is for other tests.
+    command.env("AWS_EC2_METADATA_DISABLED", "").envs(variables.iter().copied());
+    let agent = Process::spawn(&mut command);
+    agent.wait_log(COMPLAINT);
+    server.wait_available(1);
+    check(&agent);
+}
+
+#[test]
+fn whoever_means_no_aws_hears_no_warning_about_it() {
+    NETWORK.inside(|| {
+        start(&[], |agent| {
+            assert_eq!(agent.log_count(" WARN "), 0, "{}", agent.log());
+            assert_eq!(agent.log_count(COMPLAINT), 1, "{}", agent.log());
+        });
+    });
+}
+
+#[test]
+fn whoever_means_aws_hears_what_is_wrong_with_it() {
+    NETWORK.inside(|| {
+        start(&[("AWS_REGION", "eu-central-1")], |agent| {
+            agent.wait_log(&format!("AWS credentials (instance metadata): {COMPLAINT}"));
+            assert_eq!(agent.log_count(" WARN "), 1, "{}", agent.log());
+        });
+    });
+}
