@@ -2,9 +2,12 @@
 
 import json
 import pathlib
+import random
+import re
 import signal
 import time
 
+from lib import peers
 from lib.backends import HOST, ask
 from lib.procs import Failed, cpu_seconds, files_max, memory_kib, until
 
@@ -215,6 +218,52 @@ def fleet(run, chain, count, hosts):
     for agent in agents:
         run.stage.end(agent)
     return figures
+
+
+# Of the ingresses that `cross` compares: workers, and what a figure of it is called.
+CROSSINGS = ((1, "one"), (2, "two"), (3, "three"))
+
+
+def cross(run, chain, connections):
+    """What it costs that callers ask for hosts of agents at other workers, by turns.
+
+    Three agents are at as many workers as there are. The first one is never asked; each connection
+    asks those of the two others by turns. With three workers nobody stays where its next request
+    goes, with two half of the requests come to where they are served.
+    """
+    figures = {}
+    for workers, name in random.sample(CROSSINGS, len(CROSSINGS)):
+        figures |= crossing(run, workers, name, connections)
+    for _, name in CROSSINGS[1:]:
+        figures[f"times_{name}"] = figures[f"cpu_us.{name}"] / figures["cpu_us.one"]
+    return figures
+
+
+def crossing(run, workers, name, connections):
+    """The ingress's CPU time per request with so many workers, and how often callers moved."""
+    stage, tools = run.stage, run.tools
+    ingress, port, tunnels = peers.start_ingress(stage, tools, f"--workers={workers}")
+    health = int(stage.said(ingress, r"listening health \S*:(\d+)"))
+    chain, agents = peers.Chain(port, [ingress]), []
+    for host in ("first", "h0", "h1"):
+        agents.append(peers.start_agent(stage, tools, run.backend, f"ws://127.0.0.1:{tunnels}",
+                                        [f"{host}.{HOST}"]))
+        # One after the other, so that each is at a worker of its own.
+        served(chain, f"{host}.{HOST}")
+    with Meter(chain) as meter:
+        seen = run.load("get", f"--to=127.0.0.1:{port}", "--path=/small", "--hosts=2",
+                        f"--connections={connections}", "--turns=each", f"--seconds={run.seconds}")
+    moves = counted(ask(health, "GET", "/metrics")[1].decode(), "mesh_moves_total")
+    for group in (*agents, ingress):
+        stage.end(group)
+    cost = per_request(meter, seen["requests"])["cpu_us"]
+    return {f"cpu_us.{name}": cost, f"moves_{name}": moves / seen["requests"]}
+
+
+def counted(page, name):
+    """The sum of a counter in Prometheus' text over all its labels."""
+    return sum(float(line.split()[-1]) for line in page.splitlines()
+               if re.match(rf"{name}[ {{]", line))
 
 
 def system_calls(run, chain, connections):
