@@ -220,44 +220,51 @@ def fleet(run, chain, count, hosts):
     return figures
 
 
-# Of the ingresses that `cross` compares: workers, and what a figure of it is called.
-CROSSINGS = ((1, "one"), (2, "two"), (3, "three"))
+# Of the ingresses that `cross` compares: how many workers they have.
+CROSSINGS = (1, 2, 4)
 
 
 def cross(run, chain, connections):
-    """What it costs that callers ask for hosts of agents at other workers, by turns.
+    """What it costs that callers ask for hosts of agents at other workers.
 
-    Three agents are at as many workers as there are. The first one is never asked; each connection
-    asks those of the two others by turns. With three workers nobody stays where its next request
-    goes, with two half of the requests come to where they are served.
+    Four agents are at as many workers as there are, and each connection asks for the host of one
+    after the other. So with two workers every second request, and with four three of four, come to
+    a worker that has not got their agent. What it would be if all did is reckoned from that: each
+    request that crosses is two moves, there and back.
     """
     figures = {}
-    for workers, name in random.sample(CROSSINGS, len(CROSSINGS)):
-        figures |= crossing(run, workers, name, connections)
-    for _, name in CROSSINGS[1:]:
-        figures[f"times_{name}"] = figures[f"cpu_us.{name}"] / figures["cpu_us.one"]
+    for workers in random.sample(CROSSINGS, len(CROSSINGS)):
+        figures |= crossing(run, workers, connections)
+    for workers in CROSSINGS[1:]:
+        figures[f"times.{workers}"] = figures[f"cpu_us.{workers}"] / figures["cpu_us.1"]
+    most = CROSSINGS[-1]
+    figures["times"] = if_all_crossed(figures[f"times.{most}"], figures[f"moves.{most}"])
     return figures
 
 
-def crossing(run, workers, name, connections):
+def if_all_crossed(times, moves):
+    return 1 + (times - 1) * 2 / moves
+
+
+def crossing(run, workers, connections):
     """The ingress's CPU time per request with so many workers, and how often callers moved."""
-    stage, tools = run.stage, run.tools
+    stage, tools, count = run.stage, run.tools, CROSSINGS[-1]
     ingress, port, tunnels = peers.start_ingress(stage, tools, f"--workers={workers}")
     health = int(stage.said(ingress, r"listening health \S*:(\d+)"))
     chain, agents = peers.Chain(port, [ingress]), []
-    for host in ("first", "h0", "h1"):
+    for number in range(count):
         agents.append(peers.start_agent(stage, tools, run.backend, f"ws://127.0.0.1:{tunnels}",
-                                        [f"{host}.{HOST}"]))
+                                        hosts_of(number, 1)))
         # One after the other, so that each is at a worker of its own.
-        served(chain, f"{host}.{HOST}")
+        served(chain, *hosts_of(number, 1))
     with Meter(chain) as meter:
-        seen = run.load("get", f"--to=127.0.0.1:{port}", "--path=/small", "--hosts=2",
+        seen = run.load("get", f"--to=127.0.0.1:{port}", "--path=/small", f"--hosts={count}",
                         f"--connections={connections}", "--turns=each", f"--seconds={run.seconds}")
     moves = counted(ask(health, "GET", "/metrics")[1].decode(), "mesh_moves_total")
     for group in (*agents, ingress):
         stage.end(group)
     cost = per_request(meter, seen["requests"])["cpu_us"]
-    return {f"cpu_us.{name}": cost, f"moves_{name}": moves / seen["requests"]}
+    return {f"cpu_us.{workers}": cost, f"moves.{workers}": moves / seen["requests"]}
 
 
 def counted(page, name):

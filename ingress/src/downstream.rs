@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::{Closing, Duplex};
+use mesh_protocol::{Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
@@ -28,7 +28,16 @@ pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
+    /// The worker that lent the connection for the present exchange, unless it is kept.
+    pub(crate) home: Option<WorkerId>,
+    /// Where its last requests were served, and how many of them in a row.
+    last: (WorkerId, u8),
 }
+
+/// Requests in a row that are served at the same worker, after which that is where the caller
+/// belongs. One that asks for many hosts by turns would else move with each request, and a move for
+/// good costs three times what a loan does.
+const SETTLED_AFTER: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -81,7 +90,23 @@ pub(crate) enum Expired {
 impl Downstream {
     pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
         let http = ServerConn::new(head_bytes);
-        Self { http, peer, state: State::Idle { since: now } }
+        let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
+        Self { http, peer, state, home: None, last }
+    }
+
+    /// A request goes to an agent of this worker; whether the caller's connection belongs there.
+    pub(crate) const fn note_worker(&mut self, worker: WorkerId) -> bool {
+        self.last = match self.last {
+            (last, count) if last.0 == worker.0 => (worker, count.saturating_add(1)),
+            _ => (worker, 1),
+        };
+        self.last.1 >= SETTLED_AFTER
+    }
+
+    /// The worker that lent the connection, if nothing keeps the connection here any more.
+    pub(crate) fn poll_home(&mut self, io: &Duplex) -> Option<WorkerId> {
+        let is_idle = matches!(self.state, State::Idle { .. }) && io.rx.is_empty();
+        if is_idle { self.home.take() } else { None }
     }
 
     /// Looks at what arrived and what left.

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesh_protocol::mux::Flags;
 use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
@@ -73,11 +74,27 @@ impl Ingress {
         gauge.expect();
         moving.gauge = Some(gauge);
         moving.hops += 1;
+        let own = self.workers.own;
+        let mut leaving = Outgoing::Connection(conn);
         if let Some((downstream, _)) = self.downstream(conn) {
+            // With more to come of the request, the kernel had news of it at once.
+            let is_whole = moving.replay.flags.has(Flags::END);
+            let belongs_there = downstream.note_worker(to);
+            let is_guest = downstream.home.take().is_some();
+            if is_whole && !belongs_there && !is_guest {
+                downstream.home = Some(own);
+                leaving = Outgoing::Loan(conn);
+            }
             downstream.state = State::Moving(moving);
         }
         self.metrics.moves += 1;
-        self.outgoing.push_back((to, Outgoing::Connection(conn)));
+        self.outgoing.push_back((to, leaving));
+    }
+
+    /// Sends a caller's connection back that was lent for an exchange, when that is over.
+    pub(crate) fn send_home(&mut self, conn: ConnId, home: WorkerId) {
+        self.metrics.moves += 1;
+        self.outgoing.push_back((home, Outgoing::Return(conn)));
     }
 
     /// A caller's connection came from another worker.

@@ -32,8 +32,10 @@ pub struct Connection<C> {
 #[derive(Debug)]
 pub struct Conns<C> {
     slots: Vec<Slot<C>>,
-    /// Invariant: exactly the indices of the slots without a connection.
+    /// Invariant: exactly the indices of the slots without a connection that are not lent.
     free: Vec<u32>,
+    /// Slots whose connection another worker has for a while.
+    lent: usize,
     /// Invariant: all connections whose slot says `touched`; what else is in it passes silently.
     touched: Vec<ConnId>,
     spare: Spare,
@@ -43,6 +45,8 @@ pub struct Conns<C> {
 struct Slot<C> {
     generation: u32,
     touched: bool,
+    /// The connection is to come back. Invariant: then there is none.
+    is_lent: bool,
     connection: Option<Connection<C>>,
 }
 
@@ -50,7 +54,13 @@ impl<C> Conns<C> {
     /// No connections.
     #[must_use]
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), touched: Vec::new(), spare: Spare::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            lent: 0,
+            touched: Vec::new(),
+            spare: Spare::new(),
+        }
     }
 
     /// Takes a connection in; it counts as touched.
@@ -62,7 +72,7 @@ impl<C> Conns<C> {
             ConnId { index, generation: slot.generation }
         } else {
             let index = u32::try_from(self.slots.len()).expect("descriptors end long before 2^32");
-            self.slots.push(Slot { generation: 0, touched: false, connection });
+            self.slots.push(Slot { generation: 0, touched: false, is_lent: false, connection });
             ConnId { index, generation: 0 }
         };
         self.touch(id);
@@ -80,6 +90,42 @@ impl<C> Conns<C> {
         slot.touched = false;
         self.free.push(id.index);
         Some(connection)
+    }
+
+    /// Takes a connection out whose name stays reserved for it.
+    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Connection<C>> {
+        let slot =
+            self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
+        let connection = slot.connection.take()?;
+        slot.touched = false;
+        slot.is_lent = true;
+        self.lent += 1;
+        Some(connection)
+    }
+
+    /// Takes back a connection that was lent; it counts as touched. False when it was not.
+    pub(crate) fn give_back(&mut self, id: ConnId, connection: Connection<C>) -> bool {
+        let Some(slot) = self.lent_slot(id) else { return false };
+        slot.is_lent = false;
+        slot.connection = Some(connection);
+        self.lent -= 1;
+        self.touch(id);
+        true
+    }
+
+    /// A connection that was lent does not come back. False when it was not lent.
+    pub(crate) fn write_off(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.lent_slot(id) else { return false };
+        slot.is_lent = false;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.lent -= 1;
+        self.free.push(id.index);
+        true
+    }
+
+    fn lent_slot(&mut self, id: ConnId) -> Option<&mut Slot<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation && slot.is_lent).then_some(slot)
     }
 
     /// The connection, to be looked at.
@@ -125,7 +171,7 @@ impl<C> Conns<C> {
     /// How many connections there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() - self.lent
     }
 
     /// Whether there is no connection.

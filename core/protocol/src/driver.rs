@@ -14,7 +14,7 @@
 //! A connection that was touched waits its turn behind those already queued, and that is what
 //! makes one write on a tunnel carry the requests of a whole turn.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -26,9 +26,10 @@ mod moving;
 mod service;
 mod transport;
 
-pub use moving::{Moved, Parcel, ParcelOf};
+pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
+use moving::Tenure;
 use service::FILL_BYTES_MAX;
 
 /// The driver of one application over one kind of transport.
@@ -40,6 +41,10 @@ pub struct Driver<A: App, T> {
     commands: VecDeque<Command>,
     /// For other workers, until the shell fetches them.
     parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
+    /// Lent connections of which the kernel said something since parcels were last fetched.
+    stirred: Vec<ConnId>,
+    /// Connections that other workers lent, by their names there.
+    guests: BTreeMap<(WorkerId, ConnId), ConnId>,
     rng: Rng,
     now: Instant,
     scratch: Vec<u8>,
@@ -48,7 +53,8 @@ pub struct Driver<A: App, T> {
 #[derive(Debug)]
 struct Socket<T> {
     owner: ConnId,
-    /// `None` while the connection is being made.
+    tenure: Tenure,
+    /// `None` while the connection is being made or lent.
     transport: Option<T>,
     ready: Readiness,
     queued: bool,
@@ -74,6 +80,8 @@ impl<A: App, T: Transport> Driver<A, T> {
             timers: Timers::new(),
             commands: VecDeque::new(),
             parcels: VecDeque::new(),
+            stirred: Vec::new(),
+            guests: BTreeMap::new(),
             rng,
             now,
             scratch: vec![0; FILL_BYTES_MAX],
@@ -88,7 +96,11 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket.ready.readable |= readiness.readable || readiness.closed;
         socket.ready.writable |= readiness.writable;
         socket.ready.closed |= readiness.closed;
-        self.enqueue(conn);
+        if let Tenure::Lent { .. } = socket.tenure {
+            self.note_news(conn);
+        } else {
+            self.enqueue(conn);
+        }
     }
 
     /// Somebody connected to a listener. Whom the application does not take in is reset.
@@ -257,6 +269,7 @@ impl<T> Socket<T> {
     const fn new(owner: ConnId) -> Self {
         Self {
             owner,
+            tenure: Tenure::Own,
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false },
             queued: false,

@@ -289,7 +289,7 @@ impl<A: App> Reactor<A> {
             writable: event.is_writable(),
             closed: event.is_read_closed() || event.is_error(),
         };
-        if self.driver.transport_mut(conn).is_some() {
+        if self.driver.transport_mut(conn).is_some() || self.driver.is_lent(conn) {
             self.driver.latch(conn, readiness);
         } else {
             self.dialled.push((conn, readiness));

@@ -5,8 +5,11 @@
 //!     Driver::poll_parcel -- deregister -- channel, waker --> register -- Driver::adopt
 //! ```
 //!
-//! Nothing is shared but the channels, and two numbers by which the first worker knows that the
-//! others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
+//! A connection that is only lent stays registered with the loop it comes from: a registration is
+//! two calls to the kernel and an event, which is more than all the rest of a move.
+//!
+//! Nothing is shared but the channels, the means to end a registration, and two numbers by which
+//! the first worker knows that the others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
 //! connection is in one place, applications limit their number, and they limit what they tell of
 //! each.
 
@@ -17,8 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use mesh_protocol::{App, Parcel, ParcelOf, WorkerId};
-use mio::{Poll, Waker};
+use mesh_protocol::{App, ConnId, Parcel, ParcelOf, Terms, WorkerId};
+use mio::{Poll, Registry, Waker};
 
 use super::{MAILBOX, Reactor, Socket};
 use crate::Handle;
@@ -37,6 +40,8 @@ pub(super) struct Desk<A: App> {
 struct Peer<A: App> {
     outbox: Sender<(WorkerId, ParcelOf<A, Socket>)>,
     bell: Arc<Bell>,
+    /// For sockets that it lent.
+    registry: Arc<Registry>,
     /// It got something in this turn.
     is_owed: bool,
 }
@@ -92,7 +97,7 @@ impl<A: App> Reactor<A> {
             others.push(Self::with(app, poll, (handle, letters), self.tls.clone(), jobs)?);
         }
         let mut all: Vec<&mut Self> = std::iter::once(&mut self).chain(&mut others).collect();
-        connect(&mut all);
+        connect(&mut all)?;
         for reactor in others {
             let farewell = Farewell(self.handle.clone());
             let handle = reactor.handle.clone();
@@ -133,7 +138,11 @@ impl<A: App> Reactor<A> {
         let Some(desk) = &mut self.desk else { return };
         while let Some((to, mut parcel)) = self.driver.poll_parcel() {
             if let Parcel::Connection(moved) = &mut parcel {
-                moved.transport_mut().deregister(self.poll.registry());
+                match moved.terms() {
+                    Terms::Sold => moved.transport_mut().deregister(self.poll.registry()),
+                    Terms::SoldOn(home) => moved.transport_mut().deregister(desk.registry(home)),
+                    Terms::Lent(_) | Terms::Returned(_) => {}
+                }
             }
             desk.send(to, parcel);
         }
@@ -149,15 +158,36 @@ impl<A: App> Reactor<A> {
             match parcel {
                 Parcel::Message(message) => self.driver.handle_message(from, message),
                 Parcel::Connection(moved) => {
-                    let conn = self.driver.adopt(*moved);
-                    self.register(conn);
+                    let terms = moved.terms();
+                    let conn = self.driver.adopt(from, *moved);
+                    match terms {
+                        Terms::Sold | Terms::SoldOn(_) => self.register(conn),
+                        Terms::Lent(_) | Terms::Returned(_) => {}
+                    }
                     self.driver.adopted(conn);
                 }
+                Parcel::Stirred(name) => self.keep(from, name),
+                Parcel::Released(name) => self.driver.released(name),
             }
         }
         if let Some(desk) = &mut self.desk {
             desk.has_more = true;
         }
+    }
+
+    /// The kernel told the worker that lent a connection that something is to be done with it: the
+    /// kernel is to tell this one from now on.
+    fn keep(&mut self, home: WorkerId, name: ConnId) {
+        let Some(desk) = &mut self.desk else { return };
+        let Some(conn) = self.driver.keep(home, name) else {
+            // It was sent back, perhaps without a bell, and is wanted there now.
+            desk.owe(home);
+            return;
+        };
+        if let Some(socket) = self.driver.transport_mut(conn) {
+            socket.deregister(desk.registry(home));
+        }
+        self.register(conn);
     }
 }
 
@@ -185,10 +215,21 @@ impl<A: App> Desk<A> {
     fn send(&mut self, to: WorkerId, parcel: ParcelOf<A, Socket>) {
         debug_assert_ne!(to, self.own, "nobody sends to itself");
         if let Some(peer) = self.peers.get_mut(to.index()) {
+            peer.is_owed |= parcel.is_urgent();
             // Only at the very end of the process is nobody there to take it.
             let _ = peer.outbox.send((self.own, parcel));
+        }
+    }
+
+    fn owe(&mut self, to: WorkerId) {
+        if let Some(peer) = self.peers.get_mut(to.index()) {
             peer.is_owed = true;
         }
+    }
+
+    /// Where a worker's sockets are registered.
+    fn registry(&self, worker: WorkerId) -> &Registry {
+        &self.peers[worker.index()].registry
     }
 
     /// Wakes whom something was sent to, unless others have and it has not looked since.
@@ -220,7 +261,7 @@ impl<A: App> Desk<A> {
 }
 
 /// Gives each worker its desk.
-fn connect<A: App>(workers: &mut [&mut Reactor<A>]) {
+fn connect<A: App>(workers: &mut [&mut Reactor<A>]) -> io::Result<()> {
     let answered = workers.iter().map(|_| AtomicU64::new(0)).collect();
     let pulse = Arc::new(Pulse { asked: AtomicU64::new(0), answered });
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel()).unzip();
@@ -229,20 +270,25 @@ fn connect<A: App>(workers: &mut [&mut Reactor<A>]) {
         .map(|worker| Bell { waker: worker.handle.waker(), is_rung: AtomicBool::new(false) })
         .map(Arc::new)
         .collect();
+    let registries = workers.iter().map(|worker| worker.poll.registry().try_clone().map(Arc::new));
+    let registries = registries.collect::<io::Result<Vec<_>>>()?;
     for (index, (worker, inbox)) in workers.iter_mut().zip(inboxes).enumerate() {
         let own = WorkerId(u8::try_from(index).expect("a process has fewer workers"));
         let peers = outboxes
             .iter()
             .zip(&bells)
-            .map(|(outbox, bell)| Peer {
+            .zip(&registries)
+            .map(|((outbox, bell), registry)| Peer {
                 outbox: outbox.clone(),
                 bell: Arc::clone(bell),
+                registry: Arc::clone(registry),
                 is_owed: false,
             })
             .collect();
         let pulse = Arc::clone(&pulse);
         worker.desk = Some(Desk { own, inbox, peers, pulse, has_more: false });
     }
+    Ok(())
 }
 
 /// The end of a worker's thread; its panic goes on here.
