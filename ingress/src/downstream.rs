@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::{Closing, Duplex, WorkerId};
+use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
@@ -53,6 +53,9 @@ pub(crate) enum State {
     Delivered { since: Instant },
     /// On the way to another worker.
     Moving(Moving),
+    /// On the way back from one, between requests. The memory of the request comes back too: the
+    /// home of many callers would else allocate for each request what others free.
+    Homeward { since: Instant, memory: Buf },
 }
 
 /// What a caller's connection asks for.
@@ -115,6 +118,10 @@ impl Downstream {
             // Whatever was begun here was given up, and nothing follows.
             return Step::Wait;
         }
+        if let State::Homeward { since, .. } = self.state {
+            // It became this worker's before it left.
+            self.state = State::Idle { since };
+        }
         if let State::Delivered { since } = &mut self.state {
             if !io.tx.is_empty() {
                 // It reads, if slowly.
@@ -126,7 +133,10 @@ impl Downstream {
         }
         match self.state {
             State::Busy(_) => Step::Exchange,
-            State::Asked { .. } | State::Delivered { .. } | State::Moving(_) => Step::Wait,
+            State::Asked { .. }
+            | State::Delivered { .. }
+            | State::Moving(_)
+            | State::Homeward { .. } => Step::Wait,
             State::Idle { .. } | State::Head { .. } => self.look_for_head(io, now),
         }
     }
@@ -152,7 +162,9 @@ impl Downstream {
             State::Idle { since } if io.is_handshaking => {
                 (*since + timeouts.head, Expired::Handshake)
             }
-            State::Idle { since } => (*since + timeouts.idle, Expired::Idle),
+            State::Idle { since } | State::Homeward { since, .. } => {
+                (*since + timeouts.idle, Expired::Idle)
+            }
             State::Head { since } => (*since + timeouts.head, Expired::Head),
             State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
             State::Asked { since } => (*since + timeouts.head, Expired::Stalled),

@@ -24,7 +24,7 @@ use crate::gauge::Gauge;
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
-use crate::requests::Choice;
+use crate::requests::{Choice, recycle};
 use crate::routes::{Place, RouteId};
 
 /// A request on its way to another worker.
@@ -93,6 +93,10 @@ impl Ingress {
 
     /// Sends a caller's connection back that was lent for an exchange, when that is over.
     pub(crate) fn send_home(&mut self, conn: ConnId, home: WorkerId) {
+        let (since, memory) = (self.now, self.spare_heads.pop().unwrap_or_default());
+        if let Some((downstream, _)) = self.downstream(conn) {
+            downstream.state = State::Homeward { since, memory };
+        }
         self.metrics.moves += 1;
         self.outgoing.push_back((home, Outgoing::Return(conn)));
     }
@@ -107,6 +111,10 @@ impl Ingress {
         let idle = State::Idle { since: cx.now };
         let moving = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(moving) => moving,
+            State::Homeward { memory, .. } => {
+                recycle(memory, &mut self.spare_heads);
+                return self.advance_downstream(conn, cx);
+            }
             other @ (State::Idle { .. }
             | State::Head { .. }
             | State::Busy(_)

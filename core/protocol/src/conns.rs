@@ -47,7 +47,9 @@ struct Slot<C> {
     touched: bool,
     /// The connection is to come back. Invariant: then there is none.
     is_lent: bool,
-    connection: Option<Connection<C>>,
+    /// In memory of its own, which goes along when the connection goes to another worker: copying
+    /// it twice into memory that other processors have would cost more than finding it here.
+    connection: Option<Box<Connection<C>>>,
 }
 
 impl<C> Conns<C> {
@@ -65,7 +67,12 @@ impl<C> Conns<C> {
 
     /// Takes a connection in; it counts as touched.
     pub fn insert(&mut self, io: Duplex, state: C) -> ConnId {
-        let connection = Some(Connection { io, state });
+        self.insert_boxed(Box::new(Connection { io, state }))
+    }
+
+    /// Takes in a connection that another worker had; it counts as touched.
+    pub(crate) fn insert_boxed(&mut self, connection: Box<Connection<C>>) -> ConnId {
+        let connection = Some(connection);
         let id = if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.connection = connection;
@@ -80,7 +87,7 @@ impl<C> Conns<C> {
     }
 
     /// Removes a connection; its name is stale from now on.
-    pub fn remove(&mut self, id: ConnId) -> Option<Connection<C>> {
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
         let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation {
             return None;
@@ -93,7 +100,7 @@ impl<C> Conns<C> {
     }
 
     /// Takes a connection out whose name stays reserved for it.
-    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Connection<C>> {
+    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
         let slot =
             self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
         let connection = slot.connection.take()?;
@@ -104,7 +111,7 @@ impl<C> Conns<C> {
     }
 
     /// Takes back a connection that was lent; it counts as touched. False when it was not.
-    pub(crate) fn give_back(&mut self, id: ConnId, connection: Connection<C>) -> bool {
+    pub(crate) fn give_back(&mut self, id: ConnId, connection: Box<Connection<C>>) -> bool {
         let Some(slot) = self.lent_slot(id) else { return false };
         slot.is_lent = false;
         slot.connection = Some(connection);
@@ -132,7 +139,7 @@ impl<C> Conns<C> {
     #[must_use]
     pub fn get(&self, id: ConnId) -> Option<&Connection<C>> {
         let slot = self.slots.get(id.index())?;
-        slot.connection.as_ref().filter(|_| slot.generation == id.generation)
+        slot.connection.as_deref().filter(|_| slot.generation == id.generation)
     }
 
     /// The connection, to be worked on: the shell will look at it again.
@@ -141,7 +148,7 @@ impl<C> Conns<C> {
         if slot.generation != id.generation {
             return None;
         }
-        let connection = slot.connection.as_mut()?;
+        let connection = slot.connection.as_deref_mut()?;
         if !slot.touched {
             slot.touched = true;
             self.touched.push(id);
@@ -154,7 +161,7 @@ impl<C> Conns<C> {
     /// shell looks at it anyway, so this is no touch.
     pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = self.slots.get_mut(id.index())?;
-        slot.connection.as_mut().filter(|_| slot.generation == id.generation)
+        slot.connection.as_deref_mut().filter(|_| slot.generation == id.generation)
     }
 
     /// Has the shell look at the connection again.
@@ -184,7 +191,7 @@ impl<C> Conns<C> {
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection<C>)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let id = ConnId { index: u32::try_from(index).ok()?, generation: slot.generation };
-            Some((id, slot.connection.as_ref()?))
+            Some((id, slot.connection.as_deref()?))
         })
     }
 
@@ -213,7 +220,7 @@ impl<C> Conns<C> {
     /// The connection for the shell, with memory to read into.
     pub(crate) fn serve_reading(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
-        let connection = slot?.connection.as_mut()?;
+        let connection = slot?.connection.as_deref_mut()?;
         self.spare.lend(&mut connection.io.rx);
         Some(connection)
     }

@@ -14,7 +14,7 @@
 //! A connection that was touched waits its turn behind those already queued, and that is what
 //! makes one write on a tunnel carry the requests of a whole turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -43,8 +43,10 @@ pub struct Driver<A: App, T> {
     parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
     /// Lent connections of which the kernel said something since parcels were last fetched.
     stirred: Vec<ConnId>,
-    /// Connections that other workers lent, by their names there.
-    guests: BTreeMap<(WorkerId, ConnId), ConnId>,
+    /// Connections that other workers lent: who did, by what name, and their names here.
+    ///
+    /// Invariant: exactly those whose tenure says so, each at the place that it says.
+    guests: Vec<(WorkerId, ConnId, ConnId)>,
     rng: Rng,
     now: Instant,
     scratch: Vec<u8>,
@@ -81,7 +83,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             commands: VecDeque::new(),
             parcels: VecDeque::new(),
             stirred: Vec::new(),
-            guests: BTreeMap::new(),
+            guests: Vec::new(),
             rng,
             now,
             scratch: vec![0; FILL_BYTES_MAX],

@@ -60,7 +60,7 @@ impl<A: App> Desk<A> {
                 Parcel::Message(message) => driver.handle_message(from, message),
                 Parcel::Connection(mut moved) => {
                     let (end, terms) = (moved.transport_mut().id(), moved.terms());
-                    let conn = driver.adopt(from, *moved);
+                    let conn = driver.adopt(from, moved);
                     match terms {
                         Terms::Sold | Terms::SoldOn(_) => self.hold(end, conn),
                         Terms::Lent(_) | Terms::Returned(_) => {}

@@ -37,7 +37,7 @@ pub enum Parcel<M, C, T> {
     /// Something to say.
     Message(M),
     /// A connection.
-    Connection(Box<Moved<C, T>>),
+    Connection(Moved<C, T>),
     /// The kernel has news of a connection that was lent under this name.
     Stirred(ConnId),
     /// The connection that was lent under this name does not come back.
@@ -50,7 +50,7 @@ pub type ParcelOf<A, T> = Parcel<<A as App>::Message, <A as App>::Conn, T>;
 /// A connection that no worker has at the moment.
 #[derive(Debug)]
 pub struct Moved<C, T> {
-    connection: Connection<C>,
+    connection: Box<Connection<C>>,
     transport: T,
     ready: Readiness,
     broken: Option<io::Error>,
@@ -80,8 +80,8 @@ pub(super) enum Tenure {
     Own,
     /// This worker's, and another one has it.
     Lent { to: WorkerId, news: News },
-    /// Another worker's, which lent it under this name.
-    Guest { home: WorkerId, name: ConnId },
+    /// Another worker's, which lent it under this name. It has this place among the guests.
+    Guest { home: WorkerId, name: ConnId, place: usize },
 }
 
 /// What the kernel said of a connection since it was lent.
@@ -139,13 +139,11 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Moved { connection, transport, mut ready, terms, .. } = moved;
         let mut tenure = Tenure::Own;
         let conn = match terms {
-            Terms::Sold | Terms::SoldOn(_) => {
-                self.app.conns().insert(connection.io, connection.state)
-            }
+            Terms::Sold | Terms::SoldOn(_) => self.app.conns().insert_boxed(connection),
             Terms::Lent(name) => {
-                let conn = self.app.conns().insert(connection.io, connection.state);
-                self.guests.insert((from, name), conn);
-                tenure = Tenure::Guest { home: from, name };
+                let conn = self.app.conns().insert_boxed(connection);
+                tenure = Tenure::Guest { home: from, name, place: self.guests.len() };
+                self.guests.push((from, name, conn));
                 conn
             }
             Terms::Returned(name) => {
@@ -182,7 +180,9 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// the shell registers it. `None` when it is not here any more; then the one who lent it has to
     /// be woken, for it may be on its way back.
     pub fn keep(&mut self, home: WorkerId, name: ConnId) -> Option<ConnId> {
-        let conn = *self.guests.get(&(home, name))?;
+        // Nobody asks for one guest twice.
+        let is_meant = |guest: &&(WorkerId, ConnId, ConnId)| (guest.0, guest.1) == (home, name);
+        let (.., conn) = *self.guests.iter().find(is_meant)?;
         self.end_stay(conn);
         Some(conn)
     }
@@ -221,10 +221,10 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// A guest is none any more.
     pub(super) fn end_stay(&mut self, conn: ConnId) {
         if let Some(socket) = self.socket(conn)
-            && let Tenure::Guest { home, name } = socket.tenure
+            && let Tenure::Guest { home, name, place } = socket.tenure
         {
             socket.tenure = Tenure::Own;
-            self.guests.remove(&(home, name));
+            self.strike(place);
             self.parcels.push_back((home, Parcel::Released(name)));
         }
     }
@@ -258,10 +258,10 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
         let Some(connection) = self.app.conns().remove(conn) else { return };
-        let Tenure::Guest { home, name } = tenure else {
+        let Tenure::Guest { home, name, place } = tenure else {
             return self.pack(to, connection, socket, Terms::Sold);
         };
-        self.guests.remove(&(home, name));
+        self.strike(place);
         self.pack(to, connection, socket, Terms::SoldOn(home));
         // After the shell has ended the registration.
         self.parcels.push_back((home, Parcel::Released(name)));
@@ -284,12 +284,23 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Sends a guest home.
     fn send_back(&mut self, conn: ConnId) {
-        let Some(Tenure::Guest { home, name }) = self.leaving(conn) else { return };
+        let Some(Tenure::Guest { home, name, place }) = self.leaving(conn) else { return };
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
-        self.guests.remove(&(home, name));
+        self.strike(place);
         let Some(connection) = self.app.conns().remove(conn) else { return };
         self.pack(home, connection, socket, Terms::Returned(name));
+    }
+
+    /// Takes a guest out of the list; the last one gets its place.
+    fn strike(&mut self, place: usize) {
+        self.guests.swap_remove(place);
+        if let Some(&(.., last)) = self.guests.get(place)
+            && let Some(socket) = self.socket(last)
+            && let Tenure::Guest { place: its, .. } = &mut socket.tenure
+        {
+            *its = place;
+        }
     }
 
     /// Whose a connection is that is to leave; `None` for one that stays and ends here.
@@ -306,7 +317,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn pack(
         &mut self,
         to: WorkerId,
-        connection: Connection<A::Conn>,
+        connection: Box<Connection<A::Conn>>,
         socket: Socket<T>,
         terms: Terms,
     ) {
@@ -314,6 +325,6 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(transport) = transport else { return };
         let moved =
             Moved { connection, transport, ready, broken, eof, finished_at, drained_at, terms };
-        self.parcels.push_back((to, Parcel::Connection(Box::new(moved))));
+        self.parcels.push_back((to, Parcel::Connection(moved)));
     }
 }

@@ -898,7 +898,7 @@ impl World {
                 }
                 Parcel::Connection(mut moved) => {
                     let name = moved.transport_mut().name;
-                    let conn = there.driver.adopt(WorkerId::FIRST, *moved);
+                    let conn = there.driver.adopt(WorkerId::FIRST, moved);
                     there.driver.app_mut().names.insert(conn, name);
                     there.driver.adopted(conn);
                     conns.push(conn);

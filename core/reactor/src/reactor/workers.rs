@@ -159,7 +159,7 @@ impl<A: App> Reactor<A> {
                 Parcel::Message(message) => self.driver.handle_message(from, message),
                 Parcel::Connection(moved) => {
                     let terms = moved.terms();
-                    let conn = self.driver.adopt(from, *moved);
+                    let conn = self.driver.adopt(from, moved);
                     match terms {
                         Terms::Sold | Terms::SoldOn(_) => self.register(conn),
                         Terms::Lent(_) | Terms::Returned(_) => {}

@@ -68,7 +68,7 @@ fn pass(from: &mut World, to: &mut World, (sender, receiver): (WorkerId, WorkerI
             Parcel::Connection(mut moved) => {
                 let (name, terms) = (moved.transport_mut().name, moved.terms());
                 assert_eq!(is_urgent, !matches!(terms, Terms::Returned(_)));
-                let conn = to.driver.adopt(sender, *moved);
+                let conn = to.driver.adopt(sender, moved);
                 to.driver.app_mut().names.insert(conn, name);
                 to.driver.adopted(conn);
                 Passed::Connection(conn, terms)
