@@ -97,13 +97,14 @@ impl Downstream {
         Self { http, peer, state, home: None, last }
     }
 
-    /// A request goes to an agent of this worker; whether the caller's connection belongs there.
+    /// A request goes to an agent of this worker; whether the caller's connection belongs there. It
+    /// does with its first one too: if all stayed where they were accepted, one worker would read
+    /// for all, and the others sleep and wake for each request.
     pub(crate) const fn note_worker(&mut self, worker: WorkerId) -> bool {
-        self.last = match self.last {
-            (last, count) if last.0 == worker.0 => (worker, count.saturating_add(1)),
-            _ => (worker, 1),
-        };
-        self.last.1 >= SETTLED_AFTER
+        let (last, count) = self.last;
+        let in_a_row = if last.0 == worker.0 { count.saturating_add(1) } else { 1 };
+        self.last = (worker, in_a_row);
+        count == 0 || in_a_row >= SETTLED_AFTER
     }
 
     /// The worker that lent the connection, if nothing keeps the connection here any more.

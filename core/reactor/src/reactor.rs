@@ -181,6 +181,7 @@ impl<A: App> Reactor<A> {
             }
             self.start_jobs()?;
             let timeout = self.timeout();
+            let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.lie_down(timeout));
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 // Without events, but at another time.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mesh_protocol::{App, ConnId, Parcel, ParcelOf, Terms, WorkerId};
 use mio::{Poll, Registry, Waker};
@@ -46,10 +47,16 @@ struct Peer<A: App> {
     is_owed: bool,
 }
 
-/// Wakes a worker, once for all that came since it last looked.
+/// Wakes a worker, once for all that came since it last looked, and only if it may be asleep: a call
+/// to the kernel and an event are dear beside all else that crossing takes.
+///
+/// No call is lost. Who sends rings first and then asks whether the worker lies; a worker lies down
+/// first and then asks whether it was rung for. These four are in one order for all (`SeqCst`), so at
+/// least one of the two learns of the other: either the kernel wakes the worker, or it does not sleep.
 struct Bell {
     waker: Arc<Waker>,
     is_rung: AtomicBool,
+    is_lying: AtomicBool,
 }
 
 /// Whether the other workers live: the first one asks, and each answers in its next turn.
@@ -235,21 +242,27 @@ impl<A: App> Desk<A> {
     /// Wakes whom something was sent to, unless others have and it has not looked since.
     fn ring(&mut self) {
         for peer in &mut self.peers {
-            if std::mem::take(&mut peer.is_owed) && !peer.bell.is_rung.swap(true, Ordering::AcqRel)
-            {
-                // It fails only when the loop is gone.
-                let _ = peer.bell.waker.wake();
+            if std::mem::take(&mut peer.is_owed) {
+                peer.bell.ring();
             }
         }
+    }
+
+    /// The worker is about to wait for the kernel, at most for so long: not at all if it was rung
+    /// for.
+    pub(super) fn lie_down(&self, timeout: Duration) -> Duration {
+        let bell = &self.peers[self.own.index()].bell;
+        if timeout.is_zero() || bell.is_still_after_lying_down() { timeout } else { Duration::ZERO }
     }
 
     /// A turn begins: whatever is sent from now on has to be rung for.
     fn look(&mut self) {
         self.has_more = false;
         let own = self.own.index();
-        let is_rung = &self.peers[own].bell.is_rung;
-        if is_rung.load(Ordering::Relaxed) {
-            is_rung.swap(false, Ordering::AcqRel);
+        let bell = &self.peers[own].bell;
+        bell.is_lying.store(false, Ordering::Relaxed);
+        if bell.is_rung.load(Ordering::Relaxed) {
+            bell.is_rung.swap(false, Ordering::AcqRel);
         }
         let asked = self.pulse.asked.load(Ordering::Relaxed);
         self.pulse.answered[own].store(asked, Ordering::Relaxed);
@@ -260,16 +273,31 @@ impl<A: App> Desk<A> {
     }
 }
 
+impl Bell {
+    fn new(waker: Arc<Waker>) -> Self {
+        Self { waker, is_rung: AtomicBool::new(false), is_lying: AtomicBool::new(false) }
+    }
+
+    fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::SeqCst) && self.is_lying.load(Ordering::SeqCst) {
+            // It fails only when the loop is gone.
+            let _ = self.waker.wake();
+        }
+    }
+
+    fn is_still_after_lying_down(&self) -> bool {
+        self.is_lying.store(true, Ordering::SeqCst);
+        !self.is_rung.load(Ordering::SeqCst)
+    }
+}
+
 /// Gives each worker its desk.
 fn connect<A: App>(workers: &mut [&mut Reactor<A>]) -> io::Result<()> {
     let answered = workers.iter().map(|_| AtomicU64::new(0)).collect();
     let pulse = Arc::new(Pulse { asked: AtomicU64::new(0), answered });
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel()).unzip();
-    let bells: Vec<_> = workers
-        .iter()
-        .map(|worker| Bell { waker: worker.handle.waker(), is_rung: AtomicBool::new(false) })
-        .map(Arc::new)
-        .collect();
+    let bells: Vec<_> =
+        workers.iter().map(|worker| Arc::new(Bell::new(worker.handle.waker()))).collect();
     let registries = workers.iter().map(|worker| worker.poll.registry().try_clone().map(Arc::new));
     let registries = registries.collect::<io::Result<Vec<_>>>()?;
     for (index, (worker, inbox)) in workers.iter_mut().zip(inboxes).enumerate() {
