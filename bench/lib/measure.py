@@ -2,9 +2,12 @@
 
 import json
 import pathlib
+import random
+import re
 import signal
 import time
 
+from lib import peers
 from lib.backends import HOST, ask
 from lib.procs import Failed, cpu_seconds, files_max, memory_kib, until
 
@@ -215,6 +218,59 @@ def fleet(run, chain, count, hosts):
     for agent in agents:
         run.stage.end(agent)
     return figures
+
+
+# Of the ingresses that `cross` compares: how many workers they have.
+CROSSINGS = (1, 2, 4)
+
+
+def cross(run, chain, connections):
+    """What it costs that callers ask for hosts of agents at other workers.
+
+    Four agents are at as many workers as there are, and each connection asks for the host of one
+    after the other. So with two workers every second request, and with four three of four, come to
+    a worker that has not got their agent. What it would be if all did is reckoned from that: each
+    request that crosses is two moves, there and back.
+    """
+    figures = {}
+    for workers in random.sample(CROSSINGS, len(CROSSINGS)):
+        figures |= crossing(run, workers, connections)
+    for workers in CROSSINGS[1:]:
+        figures[f"times.{workers}"] = figures[f"cpu_us.{workers}"] / figures["cpu_us.1"]
+    most = CROSSINGS[-1]
+    figures["times"] = if_all_crossed(figures[f"times.{most}"], figures[f"moves.{most}"])
+    return figures
+
+
+def if_all_crossed(times, moves):
+    return 1 + (times - 1) * 2 / moves
+
+
+def crossing(run, workers, connections):
+    """The ingress's CPU time per request with so many workers, and how often callers moved."""
+    stage, tools, count = run.stage, run.tools, CROSSINGS[-1]
+    ingress, port, tunnels = peers.start_ingress(stage, tools, f"--workers={workers}")
+    health = int(stage.said(ingress, r"listening health \S*:(\d+)"))
+    chain, agents = peers.Chain(port, [ingress]), []
+    for number in range(count):
+        agents.append(peers.start_agent(stage, tools, run.backend, f"ws://127.0.0.1:{tunnels}",
+                                        hosts_of(number, 1)))
+        # One after the other, so that each is at a worker of its own.
+        served(chain, *hosts_of(number, 1))
+    with Meter(chain) as meter:
+        seen = run.load("get", f"--to=127.0.0.1:{port}", "--path=/small", f"--hosts={count}",
+                        f"--connections={connections}", "--turns=each", f"--seconds={run.seconds}")
+    moves = counted(ask(health, "GET", "/metrics")[1].decode(), "mesh_moves_total")
+    for group in (*agents, ingress):
+        stage.end(group)
+    cost = per_request(meter, seen["requests"])["cpu_us"]
+    return {f"cpu_us.{workers}": cost, f"moves.{workers}": moves / seen["requests"]}
+
+
+def counted(page, name):
+    """The sum of a counter in Prometheus' text over all its labels."""
+    return sum(float(line.split()[-1]) for line in page.splitlines()
+               if re.match(rf"{name}[ {{]", line))
 
 
 def system_calls(run, chain, connections):

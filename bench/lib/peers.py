@@ -130,6 +130,23 @@ def haproxy_chain(stage, tools, backend, link):
     return Chain(hop1, [hop("hop1", hop1, link.to(stage, tools, hop2)), second])
 
 
+def start_ingress(stage, tools, *words):
+    """The process and its ports for callers and for agents."""
+    ingress = stage.start("ingress", [
+        tools.mesh, "server", "--bind=127.0.0.1", "--alb-port=0", "--health-port=0",
+        "--websocket-port=0", "--log-level=error", "--max-connections-per-address=20000",
+        *words, *tools.ingress_args])
+    port = int(stage.said(ingress, r"listening traffic \S*:(\d+)"))
+    return ingress, port, int(stage.said(ingress, r"listening tunnels \S*:(\d+)"))
+
+
+def start_agent(stage, tools, backend, endpoint, hosts, *words):
+    return stage.start("agent", [
+        tools.mesh, "client", f"--ingress-endpoint={endpoint}", "--host=" + ",".join(hosts),
+        f"--local-endpoint=http://127.0.0.1:{backend}", "--health-check-path=/small",
+        "--log-level=error", *words, *tools.agent_args])
+
+
 def mesh(stage, tools, backend, link, tls_ports=None):
     words, agent_words, dial, tls = [], [], "ws://127.0.0.1", None
     if tls_ports:
@@ -140,19 +157,11 @@ def mesh(stage, tools, backend, link, tls_ports=None):
         dial = "wss://localhost"
     if tls_ports == "both":
         tls = ssl.create_default_context(cafile=f"{stage.folder}/ca.pem")
-    ingress = stage.start("ingress", [
-        tools.mesh, "server", "--bind=127.0.0.1", "--alb-port=0", "--health-port=0",
-        "--websocket-port=0", "--log-level=error", "--max-connections-per-address=20000",
-        *words, *tools.ingress_args])
-    port = int(stage.said(ingress, r"listening traffic \S*:(\d+)"))
-    tunnels = int(stage.said(ingress, r"listening tunnels \S*:(\d+)"))
+    ingress, port, tunnels = start_ingress(stage, tools, *words)
     dialled = link.to(stage, tools, tunnels)
 
     def add_agent(hosts):
-        return stage.start("agent", [
-            tools.mesh, "client", f"--ingress-endpoint={dial}:{dialled}",
-            "--host=" + ",".join(hosts), f"--local-endpoint=http://127.0.0.1:{backend}",
-            "--health-check-path=/small", "--log-level=error", *agent_words, *tools.agent_args])
+        return start_agent(stage, tools, backend, f"{dial}:{dialled}", hosts, *agent_words)
     return Chain(port, [ingress, add_agent([HOST])], add_agent, tls)
 
 

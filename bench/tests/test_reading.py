@@ -46,6 +46,27 @@ class Strace(unittest.TestCase):
         self.assertEqual(measure.strace_counts(self.TABLE), {"sendto": 10200, "recvfrom": 12000})
 
 
+class Counters(unittest.TestCase):
+    PAGE = """\
+# HELP mesh_moves_total Moves.
+# TYPE mesh_moves_total counter
+mesh_moves_total 12
+mesh_requests_total{host="a"} 3
+mesh_requests_total{host="b"} 4
+mesh_moves_total_more 100
+"""
+
+    def test_a_counter_is_the_sum_over_its_labels(self):
+        self.assertEqual(measure.counted(self.PAGE, "mesh_moves_total"), 12)
+        self.assertEqual(measure.counted(self.PAGE, "mesh_requests_total"), 7)
+
+
+class Crossing(unittest.TestCase):
+    def test_two_moves_are_one_request_that_crossed(self):
+        self.assertAlmostEqual(measure.if_all_crossed(1.12, 1.5), 1.16)
+        self.assertAlmostEqual(measure.if_all_crossed(1.12, 2), 1.12)
+
+
 class Growth(unittest.TestCase):
     def test_each_is_what_all_programs_of_the_chain_grew_by(self):
         before = {"rss_kib.a": 1000, "peak_kib.a": 5000, "rss_kib.b": 500, "peak_kib.b": 500}

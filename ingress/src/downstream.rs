@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::{Closing, Duplex};
+use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
@@ -28,7 +28,16 @@ pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
+    /// The worker that lent the connection for the present exchange, unless it is kept.
+    pub(crate) home: Option<WorkerId>,
+    /// Where its last requests were served, and how many of them in a row.
+    last: (WorkerId, u8),
 }
+
+/// Requests in a row that are served at the same worker, after which that is where the caller
+/// belongs. One that asks for many hosts by turns would else move with each request, and a move for
+/// good costs three times what a loan does.
+const SETTLED_AFTER: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -44,6 +53,9 @@ pub(crate) enum State {
     Delivered { since: Instant },
     /// On the way to another worker.
     Moving(Moving),
+    /// On the way back from one, between requests. The memory of the request comes back too: the
+    /// home of many callers would else allocate for each request what others free.
+    Homeward { since: Instant, memory: Buf },
 }
 
 /// What a caller's connection asks for.
@@ -81,7 +93,24 @@ pub(crate) enum Expired {
 impl Downstream {
     pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
         let http = ServerConn::new(head_bytes);
-        Self { http, peer, state: State::Idle { since: now } }
+        let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
+        Self { http, peer, state, home: None, last }
+    }
+
+    /// A request goes to an agent of this worker; whether the caller's connection belongs there. It
+    /// does with its first one too: if all stayed where they were accepted, one worker would read
+    /// for all, and the others sleep and wake for each request.
+    pub(crate) const fn note_worker(&mut self, worker: WorkerId) -> bool {
+        let (last, count) = self.last;
+        let in_a_row = if last.0 == worker.0 { count.saturating_add(1) } else { 1 };
+        self.last = (worker, in_a_row);
+        count == 0 || in_a_row >= SETTLED_AFTER
+    }
+
+    /// The worker that lent the connection, if nothing keeps the connection here any more.
+    pub(crate) fn poll_home(&mut self, io: &Duplex) -> Option<WorkerId> {
+        let is_idle = matches!(self.state, State::Idle { .. }) && io.rx.is_empty();
+        if is_idle { self.home.take() } else { None }
     }
 
     /// Looks at what arrived and what left.
@@ -89,6 +118,10 @@ impl Downstream {
         if io.closing >= Some(Closing::AfterFlush) {
             // Whatever was begun here was given up, and nothing follows.
             return Step::Wait;
+        }
+        if let State::Homeward { since, .. } = self.state {
+            // It became this worker's before it left.
+            self.state = State::Idle { since };
         }
         if let State::Delivered { since } = &mut self.state {
             if !io.tx.is_empty() {
@@ -101,7 +134,10 @@ impl Downstream {
         }
         match self.state {
             State::Busy(_) => Step::Exchange,
-            State::Asked { .. } | State::Delivered { .. } | State::Moving(_) => Step::Wait,
+            State::Asked { .. }
+            | State::Delivered { .. }
+            | State::Moving(_)
+            | State::Homeward { .. } => Step::Wait,
             State::Idle { .. } | State::Head { .. } => self.look_for_head(io, now),
         }
     }
@@ -127,7 +163,9 @@ impl Downstream {
             State::Idle { since } if io.is_handshaking => {
                 (*since + timeouts.head, Expired::Handshake)
             }
-            State::Idle { since } => (*since + timeouts.idle, Expired::Idle),
+            State::Idle { since } | State::Homeward { since, .. } => {
+                (*since + timeouts.idle, Expired::Idle)
+            }
             State::Head { since } => (*since + timeouts.head, Expired::Head),
             State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
             State::Asked { since } => (*since + timeouts.head, Expired::Stalled),

@@ -70,6 +70,7 @@ pub struct Ingress {
 
 /// What a connection is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all connections are callers'")]
 pub enum Conn {
     /// A caller's.
     Downstream(Downstream),

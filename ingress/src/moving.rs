@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesh_protocol::mux::Flags;
 use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
@@ -23,7 +24,7 @@ use crate::gauge::Gauge;
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
-use crate::requests::Choice;
+use crate::requests::{Choice, recycle};
 use crate::routes::{Place, RouteId};
 
 /// A request on its way to another worker.
@@ -73,11 +74,31 @@ impl Ingress {
         gauge.expect();
         moving.gauge = Some(gauge);
         moving.hops += 1;
+        let own = self.workers.own;
+        let mut leaving = Outgoing::Connection(conn);
         if let Some((downstream, _)) = self.downstream(conn) {
+            // With more to come of the request, the kernel had news of it at once.
+            let is_whole = moving.replay.flags.has(Flags::END);
+            let belongs_there = downstream.note_worker(to);
+            let is_guest = downstream.home.take().is_some();
+            if is_whole && !belongs_there && !is_guest {
+                downstream.home = Some(own);
+                leaving = Outgoing::Loan(conn);
+            }
             downstream.state = State::Moving(moving);
         }
         self.metrics.moves += 1;
-        self.outgoing.push_back((to, Outgoing::Connection(conn)));
+        self.outgoing.push_back((to, leaving));
+    }
+
+    /// Sends a caller's connection back that was lent for an exchange, when that is over.
+    pub(crate) fn send_home(&mut self, conn: ConnId, home: WorkerId) {
+        let (since, memory) = (self.now, self.spare_heads.pop().unwrap_or_default());
+        if let Some((downstream, _)) = self.downstream(conn) {
+            downstream.state = State::Homeward { since, memory };
+        }
+        self.metrics.moves += 1;
+        self.outgoing.push_back((home, Outgoing::Return(conn)));
     }
 
     /// A caller's connection came from another worker.
@@ -90,6 +111,10 @@ impl Ingress {
         let idle = State::Idle { since: cx.now };
         let moving = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(moving) => moving,
+            State::Homeward { memory, .. } => {
+                recycle(memory, &mut self.spare_heads);
+                return self.advance_downstream(conn, cx);
+            }
             other @ (State::Idle { .. }
             | State::Head { .. }
             | State::Busy(_)

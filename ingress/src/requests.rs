@@ -33,7 +33,12 @@ impl Ingress {
         loop {
             let Some((downstream, io)) = self.downstream(conn) else { return };
             match downstream.advance(io, cx.now) {
-                Step::Wait => return,
+                Step::Wait => {
+                    if let Some(home) = downstream.poll_home(io) {
+                        self.send_home(conn, home);
+                    }
+                    return;
+                }
                 Step::Exchange => return self.advance_exchange(conn, cx),
                 Step::Request(range) => self.begin(conn, range, cx),
                 Step::Refuse(error) => return self.refuse(conn, error),
@@ -140,7 +145,11 @@ impl Ingress {
         (route, place): (RouteId, Place),
         cx: &mut Context<'_>,
     ) {
+        let own = self.workers.own;
         let Some((downstream, _)) = self.downstream(conn) else { return };
+        if let Place::Here(_) = place {
+            downstream.note_worker(own);
+        }
         let peer = canonical(downstream.peer.ip());
         let proto = match self.config.traffic_security {
             Security::Plain => Proto::Http,

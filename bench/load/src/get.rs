@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use argh::FromArgs;
+use argh::{FromArgValue, FromArgs};
 
 use crate::Outcome;
 use crate::clients::{self, Client, Talk};
@@ -33,6 +33,29 @@ pub(crate) struct Arguments {
     /// ask for so many hosts in turn, h0.bench.localhost and on; 0 is bench.localhost alone
     #[argh(option, default = "0")]
     hosts: usize,
+    /// whose turn it is: of all connections together, or of each for itself, so that no connection
+    /// asks for the same host twice in a row; or each connection keeps to one host
+    #[argh(option, default = "Turns::Together")]
+    turns: Turns,
+}
+
+/// By what the hosts take turns.
+#[derive(Clone, Copy)]
+enum Turns {
+    Together,
+    Each,
+    Never,
+}
+
+impl FromArgValue for Turns {
+    fn from_arg_value(value: &str) -> Result<Self, String> {
+        match value {
+            "together" => Ok(Self::Together),
+            "each" => Ok(Self::Each),
+            "never" => Ok(Self::Never),
+            other => Err(format!("\"{other}\" is none of together, each and never")),
+        }
+    }
 }
 
 struct Getter<'a> {
@@ -44,7 +67,9 @@ struct Getter<'a> {
     overdue: VecDeque<Instant>,
     /// When the request under way was due, by connection.
     waiting: Vec<Option<Instant>>,
+    /// Requests sent so far, and by each connection.
     sent: usize,
+    sent_by: Vec<usize>,
     samples: Samples,
 }
 
@@ -56,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         overdue: VecDeque::new(),
         waiting: vec![None; arguments.connections],
         sent: 0,
+        sent_by: vec![0; arguments.connections],
         samples: Samples::default(),
     };
     let took = clients::run(arguments.to, arguments.connections, arguments.seconds, &mut getter)?;
@@ -129,11 +155,20 @@ impl Getter<'_> {
     fn send(&mut self, id: usize, client: &mut Client, due: Instant) {
         let host = match self.arguments.hosts {
             0 => http::HOST.to_owned(),
-            // A step that has no divisor in common with round numbers visits all in no order.
-            hosts => format!("h{}.{}", self.sent * 7919 % hosts, http::HOST),
+            hosts => format!("h{}.{}", self.turn_of(id) % hosts, http::HOST),
         };
         client.tx.extend(http::request("GET", &self.arguments.path, &host, ""));
         self.waiting[id] = Some(due);
         self.sent += 1;
+        self.sent_by[id] += 1;
+    }
+
+    fn turn_of(&self, id: usize) -> usize {
+        match self.arguments.turns {
+            // A step that has no divisor in common with round numbers visits all in no order.
+            Turns::Together => self.sent * 7919,
+            Turns::Each => id + self.sent_by[id],
+            Turns::Never => id,
+        }
     }
 }

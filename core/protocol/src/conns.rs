@@ -32,8 +32,10 @@ pub struct Connection<C> {
 #[derive(Debug)]
 pub struct Conns<C> {
     slots: Vec<Slot<C>>,
-    /// Invariant: exactly the indices of the slots without a connection.
+    /// Invariant: exactly the indices of the slots without a connection that are not lent.
     free: Vec<u32>,
+    /// Slots whose connection another worker has for a while.
+    lent: usize,
     /// Invariant: all connections whose slot says `touched`; what else is in it passes silently.
     touched: Vec<ConnId>,
     spare: Spare,
@@ -43,26 +45,41 @@ pub struct Conns<C> {
 struct Slot<C> {
     generation: u32,
     touched: bool,
-    connection: Option<Connection<C>>,
+    /// The connection is to come back. Invariant: then there is none.
+    is_lent: bool,
+    /// In memory of its own, which goes along when the connection goes to another worker: copying
+    /// it twice into memory that other processors have would cost more than finding it here.
+    connection: Option<Box<Connection<C>>>,
 }
 
 impl<C> Conns<C> {
     /// No connections.
     #[must_use]
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), touched: Vec::new(), spare: Spare::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            lent: 0,
+            touched: Vec::new(),
+            spare: Spare::new(),
+        }
     }
 
     /// Takes a connection in; it counts as touched.
     pub fn insert(&mut self, io: Duplex, state: C) -> ConnId {
-        let connection = Some(Connection { io, state });
+        self.insert_boxed(Box::new(Connection { io, state }))
+    }
+
+    /// Takes in a connection that another worker had; it counts as touched.
+    pub(crate) fn insert_boxed(&mut self, connection: Box<Connection<C>>) -> ConnId {
+        let connection = Some(connection);
         let id = if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.connection = connection;
             ConnId { index, generation: slot.generation }
         } else {
             let index = u32::try_from(self.slots.len()).expect("descriptors end long before 2^32");
-            self.slots.push(Slot { generation: 0, touched: false, connection });
+            self.slots.push(Slot { generation: 0, touched: false, is_lent: false, connection });
             ConnId { index, generation: 0 }
         };
         self.touch(id);
@@ -70,7 +87,7 @@ impl<C> Conns<C> {
     }
 
     /// Removes a connection; its name is stale from now on.
-    pub fn remove(&mut self, id: ConnId) -> Option<Connection<C>> {
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
         let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation {
             return None;
@@ -82,11 +99,47 @@ impl<C> Conns<C> {
         Some(connection)
     }
 
+    /// Takes a connection out whose name stays reserved for it.
+    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
+        let slot =
+            self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
+        let connection = slot.connection.take()?;
+        slot.touched = false;
+        slot.is_lent = true;
+        self.lent += 1;
+        Some(connection)
+    }
+
+    /// Takes back a connection that was lent; it counts as touched. False when it was not.
+    pub(crate) fn give_back(&mut self, id: ConnId, connection: Box<Connection<C>>) -> bool {
+        let Some(slot) = self.lent_slot(id) else { return false };
+        slot.is_lent = false;
+        slot.connection = Some(connection);
+        self.lent -= 1;
+        self.touch(id);
+        true
+    }
+
+    /// A connection that was lent does not come back. False when it was not lent.
+    pub(crate) fn write_off(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.lent_slot(id) else { return false };
+        slot.is_lent = false;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.lent -= 1;
+        self.free.push(id.index);
+        true
+    }
+
+    fn lent_slot(&mut self, id: ConnId) -> Option<&mut Slot<C>> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation && slot.is_lent).then_some(slot)
+    }
+
     /// The connection, to be looked at.
     #[must_use]
     pub fn get(&self, id: ConnId) -> Option<&Connection<C>> {
         let slot = self.slots.get(id.index())?;
-        slot.connection.as_ref().filter(|_| slot.generation == id.generation)
+        slot.connection.as_deref().filter(|_| slot.generation == id.generation)
     }
 
     /// The connection, to be worked on: the shell will look at it again.
@@ -95,7 +148,7 @@ impl<C> Conns<C> {
         if slot.generation != id.generation {
             return None;
         }
-        let connection = slot.connection.as_mut()?;
+        let connection = slot.connection.as_deref_mut()?;
         if !slot.touched {
             slot.touched = true;
             self.touched.push(id);
@@ -108,7 +161,7 @@ impl<C> Conns<C> {
     /// shell looks at it anyway, so this is no touch.
     pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = self.slots.get_mut(id.index())?;
-        slot.connection.as_mut().filter(|_| slot.generation == id.generation)
+        slot.connection.as_deref_mut().filter(|_| slot.generation == id.generation)
     }
 
     /// Has the shell look at the connection again.
@@ -125,7 +178,7 @@ impl<C> Conns<C> {
     /// How many connections there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() - self.lent
     }
 
     /// Whether there is no connection.
@@ -138,7 +191,7 @@ impl<C> Conns<C> {
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection<C>)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let id = ConnId { index: u32::try_from(index).ok()?, generation: slot.generation };
-            Some((id, slot.connection.as_ref()?))
+            Some((id, slot.connection.as_deref()?))
         })
     }
 
@@ -167,7 +220,7 @@ impl<C> Conns<C> {
     /// The connection for the shell, with memory to read into.
     pub(crate) fn serve_reading(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
-        let connection = slot?.connection.as_mut()?;
+        let connection = slot?.connection.as_deref_mut()?;
         self.spare.lend(&mut connection.io.rx);
         Some(connection)
     }

@@ -28,9 +28,10 @@ mod moving;
 mod service;
 mod transport;
 
-pub use moving::{Moved, Parcel, ParcelOf};
+pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
+use moving::Tenure;
 use service::FILL_BYTES_MAX;
 
 /// The driver of one application over one kind of transport.
@@ -42,6 +43,12 @@ pub struct Driver<A: App, T> {
     commands: VecDeque<Command>,
     /// For other workers, until the shell fetches them.
     parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
+    /// Lent connections of which the kernel said something since parcels were last fetched.
+    stirred: Vec<ConnId>,
+    /// Connections that other workers lent: who did, by what name, and their names here.
+    ///
+    /// Invariant: exactly those whose tenure says so, each at the place that it says.
+    guests: Vec<(WorkerId, ConnId, ConnId)>,
     rng: Rng,
     now: Instant,
     scratch: Vec<u8>,
@@ -50,7 +57,8 @@ pub struct Driver<A: App, T> {
 #[derive(Debug)]
 struct Socket<T> {
     owner: ConnId,
-    /// `None` while the connection is being made.
+    tenure: Tenure,
+    /// `None` while the connection is being made or lent.
     transport: Option<T>,
     ready: Readiness,
     queued: bool,
@@ -78,6 +86,8 @@ impl<A: App, T: Transport> Driver<A, T> {
             timers: Timers::new(),
             commands: VecDeque::new(),
             parcels: VecDeque::new(),
+            stirred: Vec::new(),
+            guests: Vec::new(),
             rng,
             now,
             scratch: vec![0; FILL_BYTES_MAX],
@@ -92,7 +102,11 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket.ready.readable |= readiness.readable || readiness.closed;
         socket.ready.writable |= readiness.writable;
         socket.ready.closed |= readiness.closed;
-        self.enqueue(conn);
+        if let Tenure::Lent { .. } = socket.tenure {
+            self.note_news(conn);
+        } else {
+            self.enqueue(conn);
+        }
     }
 
     /// Somebody connected to a listener. Whom the application does not take in is reset.
@@ -261,6 +275,7 @@ impl<T> Socket<T> {
     const fn new(owner: ConnId) -> Self {
         Self {
             owner,
+            tenure: Tenure::Own,
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false },
             queued: false,

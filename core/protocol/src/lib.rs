@@ -26,7 +26,7 @@ pub use app::{
 };
 pub use buf::Buf;
 pub use conns::{ConnId, Connection, Conns};
-pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Transport};
+pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Terms, Transport};
 pub use duplex::{Closing, Duplex, Patience};
 pub use link::{Alive, Link};
 pub use rng::Rng;

@@ -181,6 +181,7 @@ impl<A: App> Reactor<A> {
             }
             self.start_jobs()?;
             let timeout = self.timeout();
+            let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.lie_down(timeout));
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 // Without events, but at another time.
@@ -289,7 +290,7 @@ impl<A: App> Reactor<A> {
             writable: event.is_writable(),
             closed: event.is_read_closed() || event.is_error(),
         };
-        if self.driver.transport_mut(conn).is_some() {
+        if self.driver.transport_mut(conn).is_some() || self.driver.is_lent(conn) {
             self.driver.latch(conn, readiness);
         } else {
             self.dialled.push((conn, readiness));

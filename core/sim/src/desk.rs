@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::{App, Driver, Parcel, ParcelOf, Rng, WorkerId};
+use mesh_protocol::{App, ConnId, Driver, Parcel, ParcelOf, Rng, Terms, WorkerId};
 
 use crate::draw;
 use crate::endpoint::Endpoint;
-use crate::link::Token;
+use crate::link::{EndId, Token};
 use crate::network::{Network, NodeId};
 
 /// A worker's place at the office.
@@ -59,14 +59,32 @@ impl<A: App> Desk<A> {
             match parcel {
                 Parcel::Message(message) => driver.handle_message(from, message),
                 Parcel::Connection(mut moved) => {
-                    let end = moved.transport_mut().id();
-                    let conn = driver.adopt(*moved);
-                    let node = self.nodes[self.own.index()];
-                    self.network.borrow_mut().hold(end, node, Token::Conn(conn));
+                    let (end, terms) = (moved.transport_mut().id(), moved.terms());
+                    let conn = driver.adopt(from, moved);
+                    match terms {
+                        Terms::Sold | Terms::SoldOn(_) => self.hold(end, conn),
+                        Terms::Lent(_) | Terms::Returned(_) => {}
+                    }
                     driver.adopted(conn);
                 }
+                Parcel::Stirred(name) => {
+                    if let Some(conn) = driver.keep(from, name)
+                        && let Some(endpoint) = driver.transport_mut(conn)
+                    {
+                        let end = endpoint.id();
+                        self.network.borrow_mut().release(end);
+                        self.hold(end, conn);
+                    }
+                }
+                Parcel::Released(name) => driver.released(name),
             }
         }
+    }
+
+    /// The network tells this worker of the end from now on.
+    fn hold(&self, end: EndId, conn: ConnId) {
+        let node = self.nodes[self.own.index()];
+        self.network.borrow_mut().hold(end, node, Token::Conn(conn));
     }
 
     /// Sends what there is for others.
@@ -80,7 +98,10 @@ impl<A: App> Desk<A> {
             due = due.max(earlier.map(|one| one.due).max().unwrap_or(due));
             let mut network = self.network.borrow_mut();
             if let Parcel::Connection(moved) = &mut parcel {
-                network.release(moved.transport_mut().id());
+                match moved.terms() {
+                    Terms::Sold | Terms::SoldOn(_) => network.release(moved.transport_mut().id()),
+                    Terms::Lent(_) | Terms::Returned(_) => {}
+                }
             }
             network.post(self.nodes[to.index()], due);
             office.letters.push(Letter { from, to, due, parcel });

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use crate::harness::answer::{Body, take_head, values};
 use crate::harness::mesh::{TestApp, client};
+use crate::harness::origin::{Call, Origin};
 use crate::peers::caller::{read_response, request};
 use crate::peers::load::Load;
 use crate::peers::process::{Process, Server, agent};
 use crate::peers::service::Service;
-use crate::peers::wire::Wire;
+use crate::peers::wire::{End, Wire};
 
 /// Agents with a host each and one in common, and their services.
 struct Three {
@@ -128,6 +130,103 @@ fn an_upgrade_works_on_a_connection_that_moved() {
     wire.send([0x89, 0x82, 0, 0, 0, 0, b'h', b'i']);
     wire.wait(|bytes| bytes.windows(4).any(|pong| pong == [0x8a, 2, b'h', b'i']).then_some(()))
         .expect("a pong");
+}
+
+/// Two workers, each with the agent of a service that answers by hand, and a connection on which
+/// the first one has answered.
+struct ByHand {
+    _server: Server,
+    _clients: [Process; 2],
+    origins: [Origin; 2],
+    wire: Wire,
+}
+
+impl ByHand {
+    fn start() -> Self {
+        let server = Server::start(&["--workers", "2"]);
+        let origins = [Origin::start(), Origin::start()];
+        let join = |number: usize| {
+            let host = format!("{}.local", NAMES[number]);
+            let client = client(server.tunnels, origins[number].address, &[&host]);
+            server.wait_available(u32::try_from(number).unwrap() + 1);
+            client
+        };
+        let clients = [join(0), join(1)];
+        let wire = Wire::connect(server.traffic);
+        let mut by_hand = Self { _server: server, _clients: clients, origins, wire };
+        by_hand.ask_quickly(0);
+        by_hand
+    }
+
+    fn ask(&mut self, number: usize) -> Call {
+        self.wire.send(at(NAMES[number], "GET", "/", ""));
+        self.origins[number].next()
+    }
+
+    fn ask_quickly(&mut self, number: usize) {
+        let mut call = self.ask(number);
+        call.wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfast");
+        assert_eq!(read_response(&mut self.wire).unwrap().text(), "fast");
+    }
+
+    /// The beginning of server-sent events from an agent of the other worker.
+    fn subscribe(&mut self) -> (Call, Body) {
+        let mut call = self.ask(1);
+        call.wire.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\
+             Transfer-Encoding: chunked\r\n\r\n",
+        );
+        let head = take_head(&mut self.wire).unwrap();
+        assert_eq!(values(&head, "content-type"), ["text/event-stream"]);
+        (call, Body::of(&head))
+    }
+}
+
+#[test]
+fn events_arrive_one_by_one_on_a_connection_that_moved_and_it_goes_on_afterwards() {
+    let mut by_hand = ByHand::start();
+    for _ in 0..3 {
+        let (mut call, mut body) = by_hand.subscribe();
+        for number in 0..20 {
+            let event = format!("id: {number}\ndata: {}\n\n", "x".repeat(number * 50));
+            call.wire.send(format!("{:x}\r\n{event}\r\n", event.len()));
+            let mut arrived = Vec::new();
+            while arrived.len() < event.len() {
+                arrived.extend(body.next(&mut by_hand.wire).unwrap().expect("more events"));
+            }
+            assert_eq!(arrived, event.as_bytes());
+        }
+        call.wire.send("0\r\n\r\n");
+        assert_eq!(body.next(&mut by_hand.wire), Ok(None));
+        by_hand.ask_quickly(0);
+        by_hand.ask_quickly(1);
+    }
+}
+
+#[test]
+fn a_subscriber_who_moved_and_leaves_is_noticed_while_no_event_comes() {
+    let mut by_hand = ByHand::start();
+    let (mut call, _body) = by_hand.subscribe();
+    by_hand.wire.abort();
+    // The agent gives up what nobody waits for.
+    let (rest, End::Closed | End::Reset) = call.wire.read_to_end();
+    assert_eq!(rest, b"");
+}
+
+#[test]
+fn a_slow_reader_who_moved_gets_all_of_a_long_answer() {
+    let mut by_hand = ByHand::start();
+    let mut call = by_hand.ask(1);
+    let body = "z".repeat(20_000_000);
+    // Far more than all the buffers on the way hold while nobody reads.
+    let writer = thread::spawn(move || {
+        call.wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+        call.wire.send(&body);
+        call
+    });
+    assert_eq!(read_response(&mut by_hand.wire).unwrap().body.len(), 20_000_000);
+    writer.join().unwrap();
+    by_hand.ask_quickly(0);
 }
 
 #[test]

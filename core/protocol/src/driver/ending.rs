@@ -82,6 +82,10 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// The connection's entry in the timers came up.
     pub(super) fn expire(&mut self, conn: ConnId) {
+        if self.note_news(conn) {
+            // It would come back unnoticed after this: who has it is to keep it.
+            return;
+        }
         let due = self.deadline_of(conn);
         if due.is_some_and(|due| due <= self.now) {
             if self.is_ending(conn) {
@@ -132,6 +136,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.app.conns().remove(conn);
         self.timers.remove(conn);
         if self.socket(conn).is_some() {
+            self.end_stay(conn);
             self.sockets[conn.index()] = None;
         }
     }

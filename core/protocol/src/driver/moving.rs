@@ -9,11 +9,26 @@
 //! A connection moves as one owned value: its queues, its state, its transport, and what is known
 //! of how the transport stands. It is in one place at any time, so nothing is lost and nothing is
 //! done twice. Its deadline is computed from its state, there as here.
+//!
+//! To move for good is to be registered with another loop, which is most of its price. So one that
+//! leaves for a single exchange is **lent**, and stays registered at home:
+//!
+//! ```text
+//!   home:   Lent --- the kernel has news ---> Stirred          Returned ---> as it was
+//!                                                v                ^
+//!   there:  Guest -----------------------> keep: Own --.          |
+//!             |-- the connection ends -----------------+--> Released, and its name at home is free
+//!             `-- the application is done with it -----------> Returned
+//! ```
+//!
+//! No news is lost: home keeps what the kernel says of a connection that is lent, for when it comes
+//! back, and tells of it once. If that finds no guest, the connection is on its way home already,
+//! or has ended. Who keeps it registers it, and learns from the kernel how it stands.
 
 use std::io;
 use std::time::Instant;
 
-use super::{Driver, Readiness, Transport, context};
+use super::{Driver, Readiness, Socket, Transport, context};
 use crate::{App, Closing, ConnId, Connection, Event, Outgoing, WorkerId};
 
 /// Something on its way to another worker.
@@ -22,7 +37,11 @@ pub enum Parcel<M, C, T> {
     /// Something to say.
     Message(M),
     /// A connection.
-    Connection(Box<Moved<C, T>>),
+    Connection(Moved<C, T>),
+    /// The kernel has news of a connection that was lent under this name.
+    Stirred(ConnId),
+    /// The connection that was lent under this name does not come back.
+    Released(ConnId),
 }
 
 /// The parcels of an application over a kind of transport.
@@ -31,13 +50,60 @@ pub type ParcelOf<A, T> = Parcel<<A as App>::Message, <A as App>::Conn, T>;
 /// A connection that no worker has at the moment.
 #[derive(Debug)]
 pub struct Moved<C, T> {
-    connection: Connection<C>,
+    connection: Box<Connection<C>>,
     transport: T,
     ready: Readiness,
     broken: Option<io::Error>,
     eof: bool,
     finished_at: Option<Instant>,
     drained_at: Option<Instant>,
+    terms: Terms,
+}
+
+/// On what terms a connection moves, and so where its transport is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// For good. It is registered where it comes from, and is to be where it goes.
+    Sold,
+    /// The same, but it is registered at this worker, which had lent it.
+    SoldOn(WorkerId),
+    /// For a while. It stays registered where it comes from, under this name.
+    Lent(ConnId),
+    /// Back to where it is registered under this name.
+    Returned(ConnId),
+}
+
+/// Whose a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tenure {
+    /// This worker's.
+    Own,
+    /// This worker's, and another one has it.
+    Lent { to: WorkerId, news: News },
+    /// Another worker's, which lent it under this name. It has this place among the guests.
+    Guest { home: WorkerId, name: ConnId, place: usize },
+}
+
+/// What the kernel said of a connection since it was lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Nothing,
+    /// Something, and whoever has the connection is still to be told.
+    Heard,
+    Told,
+}
+
+impl<M, C, T> Parcel<M, C, T> {
+    /// Whether its receiver has to be woken for it. A connection that comes back is wanted when the
+    /// kernel has news of it or its deadline passes, and both wake who lent it.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            Self::Message(_) | Self::Stirred(_) => true,
+            Self::Connection(moved) => !matches!(moved.terms, Terms::Returned(_)),
+            Self::Released(_) => false,
+        }
+    }
 }
 
 impl<C, T> Moved<C, T> {
@@ -45,12 +111,18 @@ impl<C, T> Moved<C, T> {
     pub const fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
+
+    /// On what terms it moves.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        self.terms
+    }
 }
 
 impl<A: App, T: Transport> Driver<A, T> {
     /// The next thing for another worker. What goes to the same one has to arrive in this order.
     pub fn poll_parcel(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
-        self.parcels.pop_front()
+        self.parcels.pop_front().or_else(|| self.poll_stirred())
     }
 
     /// Another worker has something to say.
@@ -60,19 +132,40 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.collect();
     }
 
-    /// Takes in a connection that another worker had. The shell registers its transport, hears
-    /// from the kernel how that stands now, and calls [`Self::adopted`].
-    pub fn adopt(&mut self, moved: Moved<A::Conn, T>) -> ConnId {
-        let Moved { connection, transport, ready, broken, eof, finished_at, drained_at } = moved;
-        let conn = self.app.conns().insert(connection.io, connection.state);
+    /// Takes in a connection that another worker had. On [terms](Terms) that ask for it, the shell
+    /// registers its transport and hears from the kernel how that stands now; then it calls
+    /// [`Self::adopted`].
+    pub fn adopt(&mut self, from: WorkerId, moved: Moved<A::Conn, T>) -> ConnId {
+        let Moved { connection, transport, mut ready, terms, .. } = moved;
+        let mut tenure = Tenure::Own;
+        let conn = match terms {
+            Terms::Sold | Terms::SoldOn(_) => self.app.conns().insert_boxed(connection),
+            Terms::Lent(name) => {
+                let conn = self.app.conns().insert_boxed(connection);
+                tenure = Tenure::Guest { home: from, name, place: self.guests.len() };
+                self.guests.push((from, name, conn));
+                conn
+            }
+            Terms::Returned(name) => {
+                let was_lent = self.app.conns().give_back(name, connection);
+                debug_assert!(was_lent, "only what was lent comes back");
+                // What the kernel said meanwhile.
+                let heard = self.socket(name).map(|socket| socket.ready).unwrap_or_default();
+                ready.readable |= heard.readable;
+                ready.writable |= heard.writable;
+                ready.closed |= heard.closed;
+                name
+            }
+        };
         self.enqueue(conn);
         if let Some(socket) = self.socket(conn) {
+            socket.tenure = tenure;
             socket.transport = Some(transport);
             socket.ready = ready;
-            socket.broken = broken;
-            socket.eof = eof;
-            socket.finished_at = finished_at;
-            socket.drained_at = drained_at;
+            socket.broken = moved.broken;
+            socket.eof = moved.eof;
+            socket.finished_at = moved.finished_at;
+            socket.drained_at = moved.drained_at;
         }
         conn
     }
@@ -83,38 +176,155 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.collect();
     }
 
-    /// Fetches what the application has for other workers.
-    pub(super) fn dispatch(&mut self) {
-        while let Some((worker, outgoing)) = self.app.poll_outgoing() {
-            let parcel = match outgoing {
-                Outgoing::Message(message) => Parcel::Message(message),
-                Outgoing::Connection(conn) => match self.take(conn) {
-                    Some(moved) => Parcel::Connection(Box::new(moved)),
-                    None => continue,
-                },
-            };
-            self.parcels.push_back((worker, parcel));
+    /// The kernel has news of a connection that another worker lent: it stays here for good, and
+    /// the shell registers it. `None` when it is not here any more; then the one who lent it has to
+    /// be woken, for it may be on its way back.
+    pub fn keep(&mut self, home: WorkerId, name: ConnId) -> Option<ConnId> {
+        // Nobody asks for one guest twice.
+        let is_meant = |guest: &&(WorkerId, ConnId, ConnId)| (guest.0, guest.1) == (home, name);
+        let (.., conn) = *self.guests.iter().find(is_meant)?;
+        self.end_stay(conn);
+        Some(conn)
+    }
+
+    /// Whether another worker has this connection for a while.
+    #[must_use]
+    pub fn is_lent(&self, conn: ConnId) -> bool {
+        let socket = self.sockets.get(conn.index()).and_then(Option::as_ref);
+        socket.is_some_and(|socket| {
+            socket.owner == conn && matches!(socket.tenure, Tenure::Lent { .. })
+        })
+    }
+
+    /// A connection that was lent does not come back.
+    pub fn released(&mut self, name: ConnId) {
+        if self.app.conns().write_off(name) {
+            self.timers.remove(name);
+            self.sockets[name.index()] = None;
         }
     }
 
-    /// Takes a connection out: its name is stale from now on.
-    fn take(&mut self, conn: ConnId) -> Option<Moved<A::Conn, T>> {
+    /// Fetches what the application has for other workers.
+    pub(super) fn dispatch(&mut self) {
+        while let Some((worker, outgoing)) = self.app.poll_outgoing() {
+            match outgoing {
+                Outgoing::Message(message) => {
+                    self.parcels.push_back((worker, Parcel::Message(message)));
+                }
+                Outgoing::Connection(conn) => self.sell(conn, worker),
+                Outgoing::Loan(conn) => self.lend(conn, worker),
+                Outgoing::Return(conn) => self.send_back(conn),
+            }
+        }
+    }
+
+    /// A guest is none any more.
+    pub(super) fn end_stay(&mut self, conn: ConnId) {
+        if let Some(socket) = self.socket(conn)
+            && let Tenure::Guest { home, name, place } = socket.tenure
+        {
+            socket.tenure = Tenure::Own;
+            self.strike(place);
+            self.parcels.push_back((home, Parcel::Released(name)));
+        }
+    }
+
+    /// There is news of a connection; whether it is lent, and so another one's to make something of.
+    pub(super) fn note_news(&mut self, conn: ConnId) -> bool {
+        let Some(socket) = self.socket(conn) else { return false };
+        let Tenure::Lent { news, .. } = &mut socket.tenure else { return false };
+        if *news == News::Nothing {
+            *news = News::Heard;
+            self.stirred.push(conn);
+        }
+        true
+    }
+
+    fn poll_stirred(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
+        while let Some(name) = self.stirred.pop() {
+            if let Some(socket) = self.socket(name)
+                && let Tenure::Lent { to, news: news @ News::Heard } = &mut socket.tenure
+            {
+                *news = News::Told;
+                return Some((*to, Parcel::Stirred(name)));
+            }
+        }
+        None
+    }
+
+    /// Sends a connection away for good: its name is stale from now on.
+    fn sell(&mut self, conn: ConnId, to: WorkerId) {
+        let Some(tenure) = self.leaving(conn) else { return };
+        let Some(socket) = self.sockets[conn.index()].take() else { return };
+        self.timers.remove(conn);
+        let Some(connection) = self.app.conns().remove(conn) else { return };
+        let Tenure::Guest { home, name, place } = tenure else {
+            return self.pack(to, connection, socket, Terms::Sold);
+        };
+        self.strike(place);
+        self.pack(to, connection, socket, Terms::SoldOn(home));
+        // After the shell has ended the registration.
+        self.parcels.push_back((home, Parcel::Released(name)));
+    }
+
+    /// Lends a connection. Its deadline is the borrower's business, but its entry in the timers
+    /// stays: who comes back without a bell is found at the latest when that is due.
+    fn lend(&mut self, conn: ConnId, to: WorkerId) {
+        match self.leaving(conn) {
+            Some(Tenure::Own) => {}
+            Some(Tenure::Guest { .. }) => return self.sell(conn, to),
+            Some(Tenure::Lent { .. }) | None => return,
+        }
+        let tenure = Tenure::Lent { to, news: News::Nothing };
+        let record = Socket { tenure, ..Socket::new(conn) };
+        let Some(socket) = self.sockets[conn.index()].replace(record) else { return };
+        let Some(connection) = self.app.conns().lend(conn) else { return };
+        self.pack(to, connection, socket, Terms::Lent(conn));
+    }
+
+    /// Sends a guest home.
+    fn send_back(&mut self, conn: ConnId) {
+        let Some(Tenure::Guest { home, name, place }) = self.leaving(conn) else { return };
+        let Some(socket) = self.sockets[conn.index()].take() else { return };
+        self.timers.remove(conn);
+        self.strike(place);
+        let Some(connection) = self.app.conns().remove(conn) else { return };
+        self.pack(home, connection, socket, Terms::Returned(name));
+    }
+
+    /// Takes a guest out of the list; the last one gets its place.
+    fn strike(&mut self, place: usize) {
+        self.guests.swap_remove(place);
+        if let Some(&(.., last)) = self.guests.get(place)
+            && let Some(socket) = self.socket(last)
+            && let Tenure::Guest { place: its, .. } = &mut socket.tenure
+        {
+            *its = place;
+        }
+    }
+
+    /// Whose a connection is that is to leave; `None` for one that stays and ends here.
+    fn leaving(&mut self, conn: ConnId) -> Option<Tenure> {
         let io = &self.app.conns().get(conn)?.io;
         if io.closing >= Some(Closing::AfterFlush) {
             return None;
         }
-        self.socket(conn)?.transport.as_ref()?;
-        let socket = self.sockets[conn.index()].take()?;
-        self.timers.remove(conn);
-        let connection = self.app.conns().remove(conn)?;
-        Some(Moved {
-            connection,
-            transport: socket.transport?,
-            ready: socket.ready,
-            broken: socket.broken,
-            eof: socket.eof,
-            finished_at: socket.finished_at,
-            drained_at: socket.drained_at,
-        })
+        let socket = self.socket(conn)?;
+        socket.transport.as_ref()?;
+        Some(socket.tenure)
+    }
+
+    fn pack(
+        &mut self,
+        to: WorkerId,
+        connection: Box<Connection<A::Conn>>,
+        socket: Socket<T>,
+        terms: Terms,
+    ) {
+        let Socket { transport, ready, broken, eof, finished_at, drained_at, .. } = socket;
+        let Some(transport) = transport else { return };
+        let moved =
+            Moved { connection, transport, ready, broken, eof, finished_at, drained_at, terms };
+        self.parcels.push_back((to, Parcel::Connection(moved)));
     }
 }

@@ -6,11 +6,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
-use super::{Driver, Filled, Flushed, Parcel, Readiness, Transport};
+use super::{Driver, Filled, Flushed, Parcel, Readiness, Terms, Transport};
 use crate::{
     App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
     ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
 };
+
+mod lending;
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
@@ -929,11 +931,12 @@ impl World {
                 }
                 Parcel::Connection(mut moved) => {
                     let name = moved.transport_mut().name;
-                    let conn = there.driver.adopt(*moved);
+                    let conn = there.driver.adopt(WorkerId::FIRST, moved);
                     there.driver.app_mut().names.insert(conn, name);
                     there.driver.adopted(conn);
                     conns.push(conn);
                 }
+                Parcel::Stirred(_) | Parcel::Released(_) => panic!("nothing is lent"),
             }
         }
         there.driver.settle();

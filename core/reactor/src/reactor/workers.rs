@@ -5,8 +5,11 @@
 //!     Driver::poll_parcel -- deregister -- channel, waker --> register -- Driver::adopt
 //! ```
 //!
-//! Nothing is shared but the channels, and two numbers by which the first worker knows that the
-//! others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
+//! A connection that is only lent stays registered with the loop it comes from: a registration is
+//! two calls to the kernel and an event, which is more than all the rest of a move.
+//!
+//! Nothing is shared but the channels, the means to end a registration, and two numbers by which
+//! the first worker knows that the others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
 //! connection is in one place, applications limit their number, and they limit what they tell of
 //! each.
 
@@ -16,9 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use mesh_protocol::{App, Parcel, ParcelOf, WorkerId};
-use mio::{Poll, Waker};
+use mesh_protocol::{App, ConnId, Parcel, ParcelOf, Terms, WorkerId};
+use mio::{Poll, Registry, Waker};
 
 use super::{MAILBOX, Reactor, Socket};
 use crate::Handle;
@@ -37,14 +41,22 @@ pub(super) struct Desk<A: App> {
 struct Peer<A: App> {
     outbox: Sender<(WorkerId, ParcelOf<A, Socket>)>,
     bell: Arc<Bell>,
+    /// For sockets that it lent.
+    registry: Arc<Registry>,
     /// It got something in this turn.
     is_owed: bool,
 }
 
-/// Wakes a worker, once for all that came since it last looked.
+/// Wakes a worker, once for all that came since it last looked, and only if it may be asleep: a call
+/// to the kernel and an event are dear beside all else that crossing takes.
+///
+/// No call is lost. Who sends rings first and then asks whether the worker lies; a worker lies down
+/// first and then asks whether it was rung for. These four are in one order for all (`SeqCst`), so at
+/// least one of the two learns of the other: either the kernel wakes the worker, or it does not sleep.
 struct Bell {
     waker: Arc<Waker>,
     is_rung: AtomicBool,
+    is_lying: AtomicBool,
 }
 
 /// Whether the other workers live: the first one asks, and each answers in its next turn.
@@ -92,7 +104,7 @@ impl<A: App> Reactor<A> {
             others.push(Self::with(app, poll, (handle, letters), self.tls.clone(), jobs)?);
         }
         let mut all: Vec<&mut Self> = std::iter::once(&mut self).chain(&mut others).collect();
-        connect(&mut all);
+        connect(&mut all)?;
         for reactor in others {
             let farewell = Farewell(self.handle.clone());
             let handle = reactor.handle.clone();
@@ -133,7 +145,11 @@ impl<A: App> Reactor<A> {
         let Some(desk) = &mut self.desk else { return };
         while let Some((to, mut parcel)) = self.driver.poll_parcel() {
             if let Parcel::Connection(moved) = &mut parcel {
-                moved.transport_mut().deregister(self.poll.registry());
+                match moved.terms() {
+                    Terms::Sold => moved.transport_mut().deregister(self.poll.registry()),
+                    Terms::SoldOn(home) => moved.transport_mut().deregister(desk.registry(home)),
+                    Terms::Lent(_) | Terms::Returned(_) => {}
+                }
             }
             desk.send(to, parcel);
         }
@@ -149,15 +165,36 @@ impl<A: App> Reactor<A> {
             match parcel {
                 Parcel::Message(message) => self.driver.handle_message(from, message),
                 Parcel::Connection(moved) => {
-                    let conn = self.driver.adopt(*moved);
-                    self.register(conn);
+                    let terms = moved.terms();
+                    let conn = self.driver.adopt(from, moved);
+                    match terms {
+                        Terms::Sold | Terms::SoldOn(_) => self.register(conn),
+                        Terms::Lent(_) | Terms::Returned(_) => {}
+                    }
                     self.driver.adopted(conn);
                 }
+                Parcel::Stirred(name) => self.keep(from, name),
+                Parcel::Released(name) => self.driver.released(name),
             }
         }
         if let Some(desk) = &mut self.desk {
             desk.has_more = true;
         }
+    }
+
+    /// The kernel told the worker that lent a connection that something is to be done with it: the
+    /// kernel is to tell this one from now on.
+    fn keep(&mut self, home: WorkerId, name: ConnId) {
+        let Some(desk) = &mut self.desk else { return };
+        let Some(conn) = self.driver.keep(home, name) else {
+            // It was sent back, perhaps without a bell, and is wanted there now.
+            desk.owe(home);
+            return;
+        };
+        if let Some(socket) = self.driver.transport_mut(conn) {
+            socket.deregister(desk.registry(home));
+        }
+        self.register(conn);
     }
 }
 
@@ -185,30 +222,47 @@ impl<A: App> Desk<A> {
     fn send(&mut self, to: WorkerId, parcel: ParcelOf<A, Socket>) {
         debug_assert_ne!(to, self.own, "nobody sends to itself");
         if let Some(peer) = self.peers.get_mut(to.index()) {
+            peer.is_owed |= parcel.is_urgent();
             // Only at the very end of the process is nobody there to take it.
             let _ = peer.outbox.send((self.own, parcel));
+        }
+    }
+
+    fn owe(&mut self, to: WorkerId) {
+        if let Some(peer) = self.peers.get_mut(to.index()) {
             peer.is_owed = true;
         }
+    }
+
+    /// Where a worker's sockets are registered.
+    fn registry(&self, worker: WorkerId) -> &Registry {
+        &self.peers[worker.index()].registry
     }
 
     /// Wakes whom something was sent to, unless others have and it has not looked since.
     fn ring(&mut self) {
         for peer in &mut self.peers {
-            if std::mem::take(&mut peer.is_owed) && !peer.bell.is_rung.swap(true, Ordering::AcqRel)
-            {
-                // It fails only when the loop is gone.
-                let _ = peer.bell.waker.wake();
+            if std::mem::take(&mut peer.is_owed) {
+                peer.bell.ring();
             }
         }
+    }
+
+    /// The worker is about to wait for the kernel, at most for so long: not at all if it was rung
+    /// for.
+    pub(super) fn lie_down(&self, timeout: Duration) -> Duration {
+        let bell = &self.peers[self.own.index()].bell;
+        if timeout.is_zero() || bell.is_still_after_lying_down() { timeout } else { Duration::ZERO }
     }
 
     /// A turn begins: whatever is sent from now on has to be rung for.
     fn look(&mut self) {
         self.has_more = false;
         let own = self.own.index();
-        let is_rung = &self.peers[own].bell.is_rung;
-        if is_rung.load(Ordering::Relaxed) {
-            is_rung.swap(false, Ordering::AcqRel);
+        let bell = &self.peers[own].bell;
+        bell.is_lying.store(false, Ordering::Relaxed);
+        if bell.is_rung.load(Ordering::Relaxed) {
+            bell.is_rung.swap(false, Ordering::AcqRel);
         }
         let asked = self.pulse.asked.load(Ordering::Relaxed);
         self.pulse.answered[own].store(asked, Ordering::Relaxed);
@@ -219,30 +273,50 @@ impl<A: App> Desk<A> {
     }
 }
 
+impl Bell {
+    fn new(waker: Arc<Waker>) -> Self {
+        Self { waker, is_rung: AtomicBool::new(false), is_lying: AtomicBool::new(false) }
+    }
+
+    fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::SeqCst) && self.is_lying.load(Ordering::SeqCst) {
+            // It fails only when the loop is gone.
+            let _ = self.waker.wake();
+        }
+    }
+
+    fn is_still_after_lying_down(&self) -> bool {
+        self.is_lying.store(true, Ordering::SeqCst);
+        !self.is_rung.load(Ordering::SeqCst)
+    }
+}
+
 /// Gives each worker its desk.
-fn connect<A: App>(workers: &mut [&mut Reactor<A>]) {
+fn connect<A: App>(workers: &mut [&mut Reactor<A>]) -> io::Result<()> {
     let answered = workers.iter().map(|_| AtomicU64::new(0)).collect();
     let pulse = Arc::new(Pulse { asked: AtomicU64::new(0), answered });
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel()).unzip();
-    let bells: Vec<_> = workers
-        .iter()
-        .map(|worker| Bell { waker: worker.handle.waker(), is_rung: AtomicBool::new(false) })
-        .map(Arc::new)
-        .collect();
+    let bells: Vec<_> =
+        workers.iter().map(|worker| Arc::new(Bell::new(worker.handle.waker()))).collect();
+    let registries = workers.iter().map(|worker| worker.poll.registry().try_clone().map(Arc::new));
+    let registries = registries.collect::<io::Result<Vec<_>>>()?;
     for (index, (worker, inbox)) in workers.iter_mut().zip(inboxes).enumerate() {
         let own = WorkerId(u8::try_from(index).expect("a process has fewer workers"));
         let peers = outboxes
             .iter()
             .zip(&bells)
-            .map(|(outbox, bell)| Peer {
+            .zip(&registries)
+            .map(|((outbox, bell), registry)| Peer {
                 outbox: outbox.clone(),
                 bell: Arc::clone(bell),
+                registry: Arc::clone(registry),
                 is_owed: false,
             })
             .collect();
         let pulse = Arc::clone(&pulse);
         worker.desk = Some(Desk { own, inbox, peers, pulse, has_more: false });
     }
+    Ok(())
 }
 
 /// The end of a worker's thread; its panic goes on here.

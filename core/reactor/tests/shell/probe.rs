@@ -44,6 +44,8 @@ pub(crate) enum Rule {
     Abort,
     /// Goes to another worker when something comes, where another rule is for it.
     Pass(u8, Box<Self>),
+    /// Is lent to another worker when something comes, which sends that back and then returns it.
+    Visit(u8),
 }
 
 /// What the application reports.
@@ -145,6 +147,7 @@ impl Probe {
             | Rule::Source
             | Rule::Answer(_)
             | Rule::Pass(..)
+            | Rule::Visit(_)
             | Rule::Abort => {}
         }
     }
@@ -158,13 +161,17 @@ impl Probe {
                 let held = io.rx.len();
                 return self.report(Heard::Holding(held));
             }
-            Rule::Echo => {
-                let room = TX_LIMIT.saturating_sub(io.tx.len());
-                let count = io.rx.len().min(room);
-                io.tx.extend(&io.rx.as_slice()[..count]);
-                io.rx.consume(count);
-                if io.rx_eof && io.rx.is_empty() {
-                    io.close(Closing::Write);
+            Rule::Echo => return echo(io),
+            Rule::Visit(to) if self.worker == 0 => {
+                if !io.rx.is_empty() || io.rx_eof {
+                    self.outgoing.push_back((WorkerId(*to), Outgoing::Loan(conn)));
+                }
+                return;
+            }
+            Rule::Visit(_) => {
+                echo(io);
+                if io.rx.is_empty() && io.tx.is_empty() && !io.rx_eof {
+                    self.outgoing.push_back((WorkerId::FIRST, Outgoing::Return(conn)));
                 }
                 return;
             }
@@ -204,6 +211,16 @@ impl Probe {
             let conn = self.conns.insert(Duplex::new(RX_LIMIT), Self::state(rule));
             cx.connect(conn, target);
         }
+    }
+}
+
+fn echo(io: &mut Duplex) {
+    let room = TX_LIMIT.saturating_sub(io.tx.len());
+    let count = io.rx.len().min(room);
+    io.tx.extend(&io.rx.as_slice()[..count]);
+    io.rx.consume(count);
+    if io.rx_eof && io.rx.is_empty() {
+        io.close(Closing::Write);
     }
 }
 

@@ -61,6 +61,65 @@ fn a_connection_that_moves_loses_no_byte() {
     assert!(server.stop().conns.is_empty(), "the first worker kept none of them");
 }
 
+/// A question is asked as soon as the last one is answered: perhaps before the connection is back.
+#[test]
+fn a_connection_that_is_lent_answers_at_once_and_loses_no_wake_up() {
+    let server = Running::three(Probe::new(Rule::Visit(1)), None, None);
+    let callers: Vec<_> = (0..8_u8)
+        .map(|number| {
+            let address = server.address;
+            thread::spawn(move || {
+                let mut stream = connect(address);
+                let (question, mut answer) = ([number; 100], [0; 100]);
+                for _ in 0..300 {
+                    stream.write_all(&question).unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    assert_eq!(question, answer);
+                }
+                stream.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(stream.read(&mut answer).unwrap(), 0);
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    let (mut returned, mut closed) = (0, 0);
+    while closed < 8 {
+        match server.next() {
+            Heard::Adopted(0) => returned += 1,
+            Heard::Closed(reason) => {
+                assert_eq!(reason, "finished");
+                closed += 1;
+            }
+            Heard::Adopted(_) | Heard::Accepted => {}
+            other @ (Heard::Connected
+            | Heard::Holding(_)
+            | Heard::Received(_)
+            | Heard::Deadline(_)
+            | Heard::Tick
+            | Heard::Drain
+            | Heard::Told(..)) => panic!("{other:?}"),
+        }
+    }
+    assert!(returned > 0, "some came back before they were asked again");
+}
+
+#[test]
+fn a_connection_that_is_lent_is_kept_when_more_is_to_come_than_was_there() {
+    let server = Running::three(Probe::new(Rule::Visit(2)), None, None);
+    let bytes = Arc::new(pattern(3_000_000));
+    let mut stream = connect(server.address);
+    let mut reader = stream.try_clone().unwrap();
+    let expected = Arc::clone(&bytes);
+    let reader = thread::spawn(move || {
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back).unwrap();
+        assert!(back == *expected, "what was sent comes back");
+    });
+    stream.write_all(&bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    reader.join().unwrap();
+}
+
 #[test]
 fn an_end_that_was_heard_of_before_the_move_is_not_forgotten() {
     let server = Running::three(Probe::new(round_trip(Rule::Swallow)), None, None);
