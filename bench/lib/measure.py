@@ -220,8 +220,8 @@ def fleet(run, chain, count, hosts):
     return figures
 
 
-# Of the ingresses that `cross` compares: how many workers they have.
-CROSSINGS = (1, 2, 4)
+# What `cross` compares: a name, how many workers, and by what the hosts take turns.
+CROSSINGS = (("1", 1, "each"), ("2", 2, "each"), ("4", 4, "each"), ("stay", 4, "never"))
 
 
 def cross(run, chain, connections):
@@ -230,15 +230,15 @@ def cross(run, chain, connections):
     Four agents are at as many workers as there are, and each connection asks for the host of one
     after the other. So with two workers every second request, and with four three of four, come to
     a worker that has not got their agent. What it would be if all did is reckoned from that: each
-    request that crosses is two moves, there and back.
+    request that crosses is two moves, there and back. Beside it are four workers of which each
+    connection asks for one host alone: what several workers cost without crossing.
     """
     figures = {}
-    for workers in random.sample(CROSSINGS, len(CROSSINGS)):
-        figures |= crossing(run, workers, connections)
-    for workers in CROSSINGS[1:]:
-        figures[f"times.{workers}"] = figures[f"cpu_us.{workers}"] / figures["cpu_us.1"]
-    most = CROSSINGS[-1]
-    figures["times"] = if_all_crossed(figures[f"times.{most}"], figures[f"moves.{most}"])
+    for one in random.sample(CROSSINGS, len(CROSSINGS)):
+        figures |= crossing(run, one, connections)
+    for name, *_ in CROSSINGS[1:]:
+        figures[f"times.{name}"] = figures[f"cpu_us.{name}"] / figures["cpu_us.1"]
+    figures["times"] = if_all_crossed(figures["times.4"], figures["moves.4"])
     return figures
 
 
@@ -246,9 +246,9 @@ def if_all_crossed(times, moves):
     return 1 + (times - 1) * 2 / moves
 
 
-def crossing(run, workers, connections):
+def crossing(run, what, connections):
     """The ingress's CPU time per request with so many workers, and how often callers moved."""
-    stage, tools, count = run.stage, run.tools, CROSSINGS[-1]
+    (name, workers, turns), stage, tools, count = what, run.stage, run.tools, 4
     ingress, port, tunnels = peers.start_ingress(stage, tools, f"--workers={workers}")
     health = int(stage.said(ingress, r"listening health \S*:(\d+)"))
     chain, agents = peers.Chain(port, [ingress]), []
@@ -259,12 +259,12 @@ def crossing(run, workers, connections):
         served(chain, *hosts_of(number, 1))
     with Meter(chain) as meter:
         seen = run.load("get", f"--to=127.0.0.1:{port}", "--path=/small", f"--hosts={count}",
-                        f"--connections={connections}", "--turns=each", f"--seconds={run.seconds}")
+                        f"--connections={connections}", f"--turns={turns}", f"--seconds={run.seconds}")
     moves = counted(ask(health, "GET", "/metrics")[1].decode(), "mesh_moves_total")
     for group in (*agents, ingress):
         stage.end(group)
     cost = per_request(meter, seen["requests"])["cpu_us"]
-    return {f"cpu_us.{workers}": cost, f"moves.{workers}": moves / seen["requests"]}
+    return {f"cpu_us.{name}": cost, f"moves.{name}": moves / seen["requests"]}
 
 
 def counted(page, name):

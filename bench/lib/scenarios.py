@@ -122,6 +122,7 @@ ALL = [
              lambda run, chain: measure.cross(run, chain, 50),
              [("cpu_us.1", "1: CPU us", 2), ("cpu_us.2", "2: CPU us", 2),
               ("cpu_us.4", "4: CPU us", 2), ("times.2", "2 / 1", 2), ("times.4", "4 / 1", 2),
+              ("times.stay", "4 / 1, none crosses", 2),
               ("moves.2", "2: moves", 2), ("moves.4", "4: moves", 2),
               ("times", "if all crossed", 2)], "times", peers=("mesh",)),
     Scenario("calls", "system calls per request, small GET, 50 connections",
