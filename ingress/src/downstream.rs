@@ -16,10 +16,11 @@ use std::ops::Range;
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::{Closing, Duplex};
+use mesh_protocol::{Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
+use crate::gauge::Homes;
 use crate::moving::Moving;
 
 /// What the ingress knows of a caller's connection.
@@ -27,6 +28,8 @@ use crate::moving::Moving;
 pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
+    /// The worker among whose callers it counts: where its latest request went.
+    pub(crate) home: Option<WorkerId>,
     pub(crate) state: State,
 }
 
@@ -81,7 +84,18 @@ pub(crate) enum Expired {
 impl Downstream {
     pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
         let http = ServerConn::new(head_bytes);
-        Self { http, peer, state: State::Idle { since: now } }
+        Self { http, peer, home: None, state: State::Idle { since: now } }
+    }
+
+    /// Its request goes to this worker, and with it the connection.
+    pub(crate) fn settle(&mut self, worker: WorkerId, homes: &Homes) {
+        if self.home == Some(worker) {
+            return;
+        }
+        if let Some(home) = self.home.replace(worker) {
+            homes.leave(home);
+        }
+        homes.enter(worker);
     }
 
     /// Looks at what arrived and what left.

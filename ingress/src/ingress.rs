@@ -70,6 +70,10 @@ pub struct Ingress {
 
 /// What a connection is.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are callers', and a box is one more allocation"
+)]
 pub enum Conn {
     /// A caller's.
     Downstream(Downstream),

@@ -13,14 +13,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
 use crate::balance::Scope;
 use crate::downstream::State;
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::Gauge;
-use crate::ingress::Ingress;
+use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
 use crate::requests::Choice;
@@ -73,8 +73,11 @@ impl Ingress {
         gauge.expect();
         moving.gauge = Some(gauge);
         moving.hops += 1;
-        if let Some((downstream, _)) = self.downstream(conn) {
+        if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
+            self.conns.get_mut(conn)
+        {
             downstream.state = State::Moving(moving);
+            downstream.settle(to, &self.workers.homes);
         }
         self.metrics.moves += 1;
         self.outgoing.push_back((to, Outgoing::Connection(conn)));
@@ -105,8 +108,8 @@ impl Ingress {
         let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (moving.route, moving.replay.tried);
         let chosen = self
-            .choose_from(route, (Scope::Here, tried), cx)
-            .or_else(|_| self.choose_from(route, (scope, tried), cx));
+            .choose_from(conn, route, (Scope::Here, tried), cx)
+            .or_else(|_| self.choose_from(conn, route, (scope, tried), cx));
         match chosen {
             Ok(Place::Here(tunnel)) => {
                 self.resume(conn, Choice { route, tunnel }, moving, cx);

@@ -101,10 +101,12 @@ fn announce(start: &Start) {
 fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
-    let agent = Agent::new(start.config.clone(), Instant::now(), instance);
+    let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
+    let agent = workers.remove(0);
     let work = move |job| prover.work(job);
-    let reactor =
-        Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work).map_err(wrong)?;
+    let reactor = Reactor::new(agent, Vec::new(), tls.client, Signals::Handle, work)
+        .and_then(|reactor| reactor.with_workers(workers))
+        .map_err(wrong)?;
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls

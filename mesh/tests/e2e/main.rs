@@ -8,6 +8,7 @@ mod balance;
 mod broken;
 mod bulk;
 mod certificates;
+mod cores;
 mod drain;
 // The tests of identity use the rest.
 #[expect(dead_code)]
