@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::{
-    App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Security, Target,
-    Traffic, http1,
+    App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Outgoing,
+    Security, Target, Traffic, WorkerId, http1,
 };
 
 use crate::backoff::Backoff;
@@ -15,11 +15,13 @@ use crate::config::{Config, Endpoint};
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::identity::{Answer, Job};
+use crate::ledger::{Ledger, Serial};
 use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::tunnel::Tunnel;
 use crate::upstream::Upstream;
 use crate::visitor::{VISIT, Visitor};
+use crate::workers::{Message, Outbox, Workers};
 
 /// The client application.
 #[derive(Debug)]
@@ -27,11 +29,17 @@ pub struct Agent {
     pub(crate) config: Config,
     /// What tells this process from others, for people.
     pub(crate) instance: String,
+    /// The same for the ingress, at random: tunnels that say it are of one agent. Empty until then.
+    pub(crate) process: String,
     pub(crate) conns: Conns<Conn>,
     /// By connection, in order, so that a history replays.
     pub(crate) tunnels: BTreeMap<ConnId, Box<Tunnel>>,
-    /// The tunnels that are to be, each to another ingress.
+    /// The tunnels that are to be; none but at the first worker.
     pub(crate) slots: Vec<Slot>,
+    /// The tunnels that are, at whatever worker; empty but at the first one.
+    pub(crate) ledger: Ledger,
+    pub(crate) workers: Workers,
+    pub(crate) outgoing: Outbox,
     pub(crate) pool: Pool,
     pub(crate) health: Health,
     pub(crate) drain: Drain,
@@ -66,7 +74,7 @@ pub(crate) enum Dial {
     /// There is none; the next attempt is due then.
     At(Instant),
     /// This one: it is being made, or serves.
-    Tunnel(ConnId),
+    Tunnel(Serial),
     /// None is wanted any more.
     Never,
 }
@@ -76,6 +84,8 @@ pub(crate) enum Dial {
 pub enum Conn {
     /// To an ingress; the tunnel's state is kept beside the connections.
     Tunnel,
+    /// The same, on its way to the worker that it is to be at.
+    Moving(Box<Tunnel>),
     /// To the local service, for requests.
     Upstream(Upstream),
     /// To the local service, to see whether it is healthy.
@@ -94,10 +104,14 @@ impl Agent {
             Slot { dial: Dial::At(now), backoff }
         };
         Self {
-            slots: (0..config.limits.tunnels).map(|_| slot()).collect(),
+            slots: (0..config.limits.all_tunnels()).map(|_| slot()).collect(),
+            ledger: Ledger::default(),
+            workers: Workers::alone(),
+            outgoing: Outbox::new(),
             pool: Pool::new(config.limits.idle_upstreams),
             config,
             instance,
+            process: String::new(),
             conns: Conns::new(),
             tunnels: BTreeMap::new(),
             health: Health::new(now),
@@ -113,8 +127,8 @@ impl Agent {
     }
 
     /// Which slot a tunnel fills.
-    pub(crate) fn slot_of(&self, conn: ConnId) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.dial == Dial::Tunnel(conn))
+    pub(crate) fn slot_of(&self, tunnel: Serial) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.dial == Dial::Tunnel(tunnel))
     }
 
     fn tick(&mut self, cx: &mut Context<'_>) {
@@ -123,7 +137,7 @@ impl Agent {
                 self.connect_tunnel(slot, cx);
             }
         }
-        if self.health.due().is_some_and(|due| due <= cx.now) {
+        if self.probe_due().is_some_and(|due| due <= cx.now) {
             self.begin_probe(cx);
         }
         self.drain_expired(cx);
@@ -135,7 +149,7 @@ impl Agent {
             Some(Conn::Upstream(_)) => self.advance_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.advance_probe(conn, cx),
             Some(Conn::Visitor(_)) => self.advance_visitor(conn),
-            None => {}
+            Some(Conn::Moving(_)) | None => {}
         }
     }
 
@@ -143,7 +157,10 @@ impl Agent {
         match self.conns.get_mut(conn) {
             Some(Connection { state: Conn::Tunnel, .. }) => self.tunnel_connected(conn, cx),
             Some(Connection { state: Conn::Upstream(upstream), .. }) => upstream.connecting = None,
-            Some(Connection { state: Conn::Probe(_) | Conn::Visitor(_), .. }) | None => {}
+            Some(Connection {
+                state: Conn::Probe(_) | Conn::Moving(_) | Conn::Visitor(_), ..
+            })
+            | None => {}
         }
     }
 
@@ -153,13 +170,17 @@ impl Agent {
             Some(Conn::Upstream(_)) => self.expire_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.expire_probe(conn, cx),
             Some(Conn::Visitor(_)) => self.expire_visitor(conn),
-            None => {}
+            Some(Conn::Moving(_)) | None => {}
         }
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Tunnel) => self.lose_tunnel(conn, &reason.to_string(), cx),
+            Some(Conn::Moving(tunnel)) => {
+                let serial = tunnel.serial;
+                self.tunnel_ended(serial, &reason.to_string(), cx);
+            }
             Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
             Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
             Some(Conn::Visitor(_)) | None => {}
@@ -172,7 +193,7 @@ impl App for Agent {
     type Conn = Conn;
     type Job = Job;
     type Answer = Answer;
-    type Message = std::convert::Infallible;
+    type Message = Message;
 
     fn conns(&mut self) -> &mut Conns<Conn> {
         &mut self.conns
@@ -190,7 +211,7 @@ impl App for Agent {
             Event::Progress { conn } => self.progress(conn, cx),
             Event::Deadline { conn } => self.expired(conn, cx),
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
-            Event::Adopted { .. } => {}
+            Event::Adopted { conn } => self.adopt_tunnel(conn, cx),
             Event::Tick => self.tick(cx),
             Event::Drain => self.begin_drain(cx),
         }
@@ -214,6 +235,15 @@ impl App for Agent {
         }
     }
 
+    fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<Message>)> {
+        self.outgoing.pop_front()
+    }
+
+    fn handle_message(&mut self, _: WorkerId, message: Message, cx: &mut Context<'_>) {
+        self.now = cx.now;
+        self.take_message(message, cx);
+    }
+
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         self.now = cx.now;
         if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
@@ -230,6 +260,7 @@ impl App for Agent {
         let Connection { io, state } = self.conns.get(conn)?;
         match state {
             Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
+            Conn::Moving(tunnel) => Some(tunnel.deadline(timeouts)),
             Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
             Conn::Probe(probe) => Some(probe.since + self.config.health.timeout),
             Conn::Visitor(visitor) => Some(visitor.since + VISIT),
@@ -241,16 +272,17 @@ impl App for Agent {
             Dial::At(due) => Some(due),
             Dial::Tunnel(_) | Dial::Never => None,
         });
+        // The first worker decides when all leave.
         let drain = self.drain.deadline(&self.config.timeouts);
-        dials.chain(self.health.due()).chain(drain).min()
+        let drain = drain.filter(|_| self.workers.is_first());
+        dials.chain(self.probe_due()).chain(drain).min()
     }
 
     fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {
         if self.drain.is_draining() {
             return words.write_str("draining");
         }
-        // Beside each tunnel that moves there is another one.
-        let serving = self.lasting();
+        let serving = self.ledger.serving();
         let registered = if serving == 0 { "not registered" } else { "registered" };
         let service = if self.health.is_healthy() { "healthy" } else { "not healthy" };
         let wanted = self.slots.len();

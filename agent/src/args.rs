@@ -132,6 +132,13 @@ pub struct ClientArgs {
     /// [default: 1]
     #[argh(option)]
     pub tunnels: Option<String>,
+    /// tunnels to each of them, so that their workers and this agent's can share the work
+    /// [default: 1]
+    #[argh(option)]
+    pub tunnels_per_ingress: Option<String>,
+    /// event loops, each on a core of its own; no more than there are tunnels [default: 1]
+    #[argh(option)]
+    pub workers: Option<String>,
     /// requests under way at once [default: 1024]
     #[argh(option)]
     pub max_streams: Option<String>,
@@ -201,6 +208,8 @@ impl ClientArgs {
             .one("reconnect-reset", self.reconnect_reset)
             .one("drain-timeout", self.drain_timeout)
             .one("tunnels", self.tunnels)
+            .one("tunnels-per-ingress", self.tunnels_per_ingress)
+            .one("workers", self.workers)
             .one("max-streams", self.max_streams)
             .one("max-idle-upstreams", self.max_idle_upstreams)
             .one("max-head-size", self.max_head_size)

@@ -97,12 +97,14 @@ pub struct Timeouts {
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Tunnels to be held at once, each to another ingress process. As many as there are of those
+    /// Ingress processes to have tunnels to. As many as there are of those
     /// behind the load balancer, or callers of the others do not reach this agent.
     pub tunnels: usize,
-    /// Streams open at once on one tunnel.
+    /// Tunnels to one and the same ingress process, for its workers and ours.
+    pub tunnels_per_ingress: usize,
+    /// Streams open at once on all tunnels to one ingress process.
     pub streams: u32,
-    /// Unused connections to the local service that are kept.
+    /// Unused connections to the local service that are kept by all workers.
     pub idle_upstreams: usize,
     /// Bytes of a response head; the load balancer refuses more than 32 KiB.
     pub head_bytes: usize,
@@ -110,6 +112,21 @@ pub struct Limits {
     pub stream_window: u32,
     /// Bytes by which the windows of one tunnel may grow together, for streams that they hold back.
     pub window_growth: u32,
+}
+
+impl Limits {
+    /// Tunnels to be held at once.
+    #[must_use]
+    pub const fn all_tunnels(&self) -> usize {
+        self.tunnels * self.tunnels_per_ingress
+    }
+
+    /// Streams open at once on one tunnel: those to one ingress share what there is.
+    #[must_use]
+    pub fn streams_per_tunnel(&self) -> u32 {
+        let tunnels = u32::try_from(self.tunnels_per_ingress).unwrap_or(u32::MAX);
+        (self.streams / tunnels.max(1)).max(1)
+    }
 }
 
 impl Default for HealthCheck {
@@ -144,6 +161,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             tunnels: 1,
+            tunnels_per_ingress: 1,
             streams: 1024,
             idle_upstreams: 256,
             head_bytes: 32 * 1024,

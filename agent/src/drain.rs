@@ -2,7 +2,8 @@
 //!
 //! Each ingress is told with DRAIN that no new requests should come, and asked with an ECHO behind
 //! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered
-//! and the last exchange is over, the tunnel closes; with the last tunnel the agent leaves.
+//! and the last exchange is over, the tunnel closes; with the last tunnel of all workers the agent
+//! leaves.
 
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::agent::{Agent, Dial};
 use crate::config::Timeouts;
+use crate::workers::Message;
 
 /// Since when the agent has been leaving.
 #[derive(Debug, Default)]
@@ -40,13 +42,20 @@ impl Agent {
             log::info!("asked to leave again: leaving at once");
             return cx.exit();
         }
-        self.drain.since = Some(cx.now);
         for slot in &mut self.slots {
             slot.dial = Dial::Never;
         }
+        self.tell_others(|| Message::Drain);
+        self.start_draining(cx);
+    }
+
+    /// Finishes what this worker is at.
+    pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
+        self.drain.since = Some(cx.now);
         let conns: Vec<_> = self.tunnels.keys().copied().collect();
         log::info!(
-            "draining: {} exchanges; leaving in {:?} at the latest",
+            "draining{}: {} exchanges; leaving in {:?} at the latest",
+            self.workers.name(),
             self.tunnels
                 .values_mut()
                 .filter_map(|tunnel| tunnel.link())
@@ -104,7 +113,8 @@ impl Agent {
 
     /// Leaves when no tunnel is left.
     pub(crate) fn check_drained(&mut self, cx: &mut Context<'_>) {
-        if self.drain.is_draining() && self.tunnels.is_empty() && !self.drain.has_left {
+        let is_over = self.workers.is_first() && self.ledger.is_empty();
+        if self.drain.is_draining() && is_over && !self.drain.has_left {
             self.drain.has_left = true;
             log::info!("drained");
             cx.exit();

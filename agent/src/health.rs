@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_protocol::ConnId;
+use mesh_protocol::{ConnId, control};
 
 use crate::config::HealthCheck;
 
@@ -71,6 +71,12 @@ impl Health {
     #[must_use]
     pub fn reason(&self) -> &str {
         if self.state == State::Unknown { "not checked yet" } else { &self.reason }
+    }
+
+    /// Both, as an ingress is told.
+    #[must_use]
+    pub fn report(&self) -> control::Health {
+        control::Health { healthy: self.is_healthy(), reason: self.reason().to_owned() }
     }
 
     /// When the next probe is due, unless one is under way.

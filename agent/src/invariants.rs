@@ -29,6 +29,22 @@ pub struct Census {
     pub tunnel_tx: usize,
 }
 
+impl Census {
+    /// That of two workers together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            tunnels: self.tunnels + other.tunnels,
+            streams: self.streams + other.streams,
+            busy: self.busy + other.busy,
+            idle: self.idle + other.idle,
+            upstream_tx: self.upstream_tx.max(other.upstream_tx),
+            tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
+        }
+    }
+}
+
 impl Agent {
     /// Counts everything.
     #[must_use]
@@ -51,7 +67,7 @@ impl Agent {
                     census.streams += streams;
                     census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
                 }
-                Conn::Probe(_) | Conn::Visitor(_) => {}
+                Conn::Probe(_) | Conn::Moving(_) | Conn::Visitor(_) => {}
             }
         }
         census
@@ -76,6 +92,10 @@ impl Agent {
         let mut idle = HashSet::new();
         for (conn, connection) in self.conns.iter() {
             assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
+            if let Conn::Moving(_) = &connection.state {
+                let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
+                assert!(is_closing, "what belongs to another worker stays");
+            }
             let Conn::Upstream(upstream) = &connection.state else { continue };
             match &upstream.state {
                 State::Idle { .. } => {
@@ -91,6 +111,7 @@ impl Agent {
         let pooled: HashSet<_> = self.pool.iter().collect();
         assert_eq!(pooled, idle, "idle connections are those in the pool");
         assert_eq!(self.pool.len(), idle.len(), "twice in the pool");
+        assert!(self.outgoing.is_empty(), "something for another worker was not fetched");
         self.check_tunnels();
     }
 
@@ -110,9 +131,19 @@ impl Agent {
 
     fn check_tunnels(&self) {
         for slot in &self.slots {
-            if let Dial::Tunnel(conn) = slot.dial {
-                assert!(self.tunnels.contains_key(&conn), "the tunnel that serves is gone");
+            if let Dial::Tunnel(serial) = slot.dial {
+                assert!(self.ledger.has(serial), "the tunnel that serves is gone");
             }
+        }
+        if self.workers.is_first() {
+            let mut own: Vec<_> = self.tunnels.values().map(|tunnel| tunnel.serial).collect();
+            own.sort_unstable();
+            let moving = self.conns.iter().filter_map(|(_, connection)| match &connection.state {
+                Conn::Moving(tunnel) => Some(tunnel.serial),
+                Conn::Tunnel | Conn::Upstream(_) | Conn::Probe(_) | Conn::Visitor(_) => None,
+            });
+            assert!(moving.into_iter().all(|serial| self.ledger.has(serial)), "forgotten");
+            assert_eq!(self.ledger.at(self.workers.own), own, "the tunnels of the first worker");
         }
         for (conn, tunnel) in &self.tunnels {
             assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");
@@ -128,7 +159,8 @@ impl Agent {
                         State::Busy(exchange) => Some(exchange),
                         State::Idle { .. } | State::Spent { .. } => None,
                     },
-                    Some(Conn::Tunnel | Conn::Probe(_) | Conn::Visitor(_)) | None => None,
+                    Some(Conn::Tunnel | Conn::Moving(_) | Conn::Probe(_) | Conn::Visitor(_))
+                    | None => None,
                 };
                 let of_stream = exchange.map(|exchange| (exchange.tunnel, exchange.stream));
                 assert_eq!(of_stream, Some((*conn, stream)), "a stream without its exchange");

@@ -4,6 +4,7 @@
 //! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
 //! back in `responses`. `probe` and `health` find out whether the service is there.
 //! `identity` answers an ingress that asks who this agent is, and `visitor` whoever asks how it is.
+//! With several `workers`, the first one gets the tunnels, and its `ledger` says where they are.
 
 pub mod agent;
 pub mod args;
@@ -14,14 +15,16 @@ mod exchange;
 pub mod health;
 pub mod identity;
 pub mod invariants;
+pub mod ledger;
 pub mod pool;
 pub mod probe;
 mod registration;
 mod requests;
 mod responses;
-mod tunnel;
+pub mod tunnel;
 pub mod upstream;
 pub mod visitor;
+pub mod workers;
 
 pub use agent::Agent;
 pub use config::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};

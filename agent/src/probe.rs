@@ -10,6 +10,7 @@ use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, Duplex, T
 
 use crate::agent::{Agent, Conn, authority, target};
 use crate::health::{Change, Verdict};
+use crate::workers::Message;
 
 /// A probe under way.
 #[derive(Debug)]
@@ -82,6 +83,29 @@ impl Agent {
         self.judge(conn, Verdict::Bad(reason.to_string()), cx);
     }
 
+    /// When the next probe is due: the first worker looks for all.
+    pub(crate) fn probe_due(&self) -> Option<Instant> {
+        self.health.due().filter(|_| self.workers.is_first())
+    }
+
+    /// A request found the service unreachable.
+    pub(crate) fn suspect_service(&mut self, now: Instant) {
+        match self.workers.is_first() {
+            true => self.health.suspect(now),
+            false => self.tell_first(Message::Suspect),
+        }
+    }
+
+    /// Tells every ingress, by the tunnels of this worker.
+    pub(crate) fn report_health(&mut self, health: &control::Health) {
+        for (conn, tunnel) in &mut self.tunnels {
+            if let Some(link) = tunnel.serving() {
+                link.session.send(FrameKind::Health, &control::encode(health));
+                self.conns.touch(*conn);
+            }
+        }
+    }
+
     /// Takes the first verdict of a probe, and tells every ingress when it changes something.
     fn judge(&mut self, conn: ConnId, verdict: Verdict, cx: &Context<'_>) {
         if self.health.probe != Some(conn) {
@@ -95,15 +119,8 @@ impl Agent {
                 log::warn!("the local service is unhealthy: {}", self.health.reason());
             }
         }
-        let health = control::Health {
-            healthy: self.health.is_healthy(),
-            reason: self.health.reason().to_owned(),
-        };
-        for (conn, tunnel) in &mut self.tunnels {
-            if let Some(link) = tunnel.serving() {
-                link.session.send(FrameKind::Health, &control::encode(&health));
-                self.conns.touch(*conn);
-            }
-        }
+        let health = self.health.report();
+        self.tell_others(|| Message::Health(health.clone()));
+        self.report_health(&health);
     }
 }

@@ -12,8 +12,10 @@ use mesh_protocol::{
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
 use crate::exchange::Exchange;
+use crate::ledger::Serial;
 use crate::tunnel::{Phase, Tunnel, check_answer};
 use crate::upstream::State;
+use crate::workers::Message;
 
 /// Unread bytes of a tunnel: the longest message twice.
 const TUNNEL_RX_MAX: usize = 256 * 1024;
@@ -27,8 +29,9 @@ impl Agent {
     /// Begins a new tunnel, to fill a slot.
     pub(crate) fn connect_tunnel(&mut self, slot: usize, cx: &mut Context<'_>) {
         let conn = self.conns.insert(Duplex::new(TUNNEL_RX_MAX), Conn::Tunnel);
-        self.tunnels.insert(conn, Box::new(Tunnel::new(cx.now)));
-        self.slots[slot].dial = Dial::Tunnel(conn);
+        let serial = self.ledger.open(cx.now);
+        self.tunnels.insert(conn, Box::new(Tunnel::new(serial, cx.now)));
+        self.slots[slot].dial = Dial::Tunnel(serial);
         cx.connect(conn, target(&self.config.ingress, Traffic::Multiplexed));
     }
 
@@ -49,6 +52,10 @@ impl Agent {
         let outcome = self.read_tunnel(conn, &mut rx, cx);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.io.rx = rx;
+        if let Conn::Moving(_) = connection.state {
+            // Its worker reads on.
+            return;
+        }
         match outcome {
             Err(Failure::Upgrade(error)) => {
                 self.end_tunnel(conn, NORMAL, &error, cx);
@@ -98,9 +105,8 @@ impl Agent {
             let Some(ingress) = check_answer(offer, scan, rx).map_err(Failure::Upgrade)? else {
                 return Ok(());
             };
-            // One that asked us to move may well be where we are to go: with a fresh tunnel.
-            let is_known = |other: &Tunnel| other.ingress == ingress && other.moving.is_none();
-            if !ingress.is_empty() && self.tunnels.values().any(|other| is_known(other)) {
+            let enough = self.config.limits.tunnels_per_ingress;
+            if !ingress.is_empty() && self.ledger.lasting_to(&ingress).count() >= enough {
                 self.leave_known(conn, cx);
                 return Ok(());
             }
@@ -122,10 +128,14 @@ impl Agent {
     }
 
     /// The upgrade is done: introduces this agent.
-    fn greet(&mut self, conn: ConnId, ingress: Vec<u8>, cx: &Context<'_>) {
+    fn greet(&mut self, conn: ConnId, ingress: Vec<u8>, cx: &mut Context<'_>) {
+        if self.process.is_empty() {
+            self.process = format!("{:016x}{:016x}", cx.rng.bits(), cx.rng.bits());
+        }
+        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         let limits = &self.config.limits;
-        let window = limits.stream_window;
-        let session = Session::new(Side::Acceptor, limits.streams, 0, window, PENDING_BYTES_MAX)
+        let (window, streams) = (limits.stream_window, limits.streams_per_tunnel());
+        let session = Session::new(Side::Acceptor, streams, 0, window, PENDING_BYTES_MAX)
             .with_growth(limits.window_growth);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let hello = Hello {
@@ -134,19 +144,18 @@ impl Agent {
             service: self.config.service.clone(),
             cluster: self.config.cluster.clone(),
             instance: self.instance.clone(),
+            process: self.process.clone(),
+            lane: self.ledger.arrived(tunnel.serial, ingress),
             window,
-            streams: limits.streams,
+            streams,
             healthy: self.health.is_healthy(),
             task: self.config.task.clone(),
             container_instance: self.config.container_instance.clone(),
         };
         let hello = control::encode(&hello);
         link.session.send(FrameKind::Hello, &hello);
-        if let Some(tunnel) = self.tunnels.get_mut(&conn) {
-            tunnel.hello = proof::digest_hello(&hello);
-            tunnel.phase = Phase::Greeting(Box::new(link));
-            tunnel.ingress = ingress;
-        }
+        tunnel.hello = proof::digest_hello(&hello);
+        tunnel.phase = Phase::Greeting(Box::new(link));
         self.conns.touch(conn);
     }
 
@@ -201,13 +210,9 @@ impl Agent {
         };
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
-        let health = control::Health {
-            healthy: self.health.is_healthy(),
-            reason: self.health.reason().to_owned(),
-        };
-        link.session.send(FrameKind::Health, &control::encode(&health));
+        link.session.send(FrameKind::Health, &control::encode(&self.health.report()));
         tunnel.phase = Phase::Serving(link);
-        tunnel.welcomed = Some(cx.now);
+        let serial = tunnel.serial;
         self.complaint.clear();
         self.loss.clear();
         self.conns.touch(conn);
@@ -218,6 +223,7 @@ impl Agent {
             welcome.session,
             welcome.version,
         );
+        self.settle_tunnel(conn, serial, cx.now);
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
@@ -237,10 +243,19 @@ impl Agent {
         if tunnel.moving.replace(cx.now).is_some() {
             return;
         }
-        let since = tunnel.since;
-        let Some(slot) = self.slot_of(conn) else { return };
+        let serial = tunnel.serial;
+        match self.workers.is_first() {
+            true => self.tunnel_moves(serial, cx),
+            false => self.tell_first(Message::Moves(serial)),
+        }
+    }
+
+    /// A tunnel, at whatever worker, is to be replaced.
+    pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
+        let since = self.ledger.moves(serial);
+        let Some(slot) = self.slot_of(serial) else { return };
         log::info!("the ingress asks to move: opening another tunnel");
-        self.redial(slot, Some(since), cx);
+        self.redial(slot, since, cx);
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
@@ -263,20 +278,24 @@ impl Agent {
         wait
     }
 
-    /// Leaves an ingress to which there is a tunnel already, before introducing this agent: behind
+    /// Leaves an ingress to which there are tunnels enough already, before introducing this agent: behind
     /// a load balancer, only trying again leads to the other ones.
     fn leave_known(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        self.tunnels.remove(&conn);
-        if let Some(slot) = self.slot_of(conn) {
-            let wait = self.redial(slot, None, cx);
-            log::debug!("there is a tunnel to this ingress already; trying again in {wait:.1?}");
+        if let Some(tunnel) = self.tunnels.remove(&conn) {
+            self.ledger.close(tunnel.serial);
+            if let Some(slot) = self.slot_of(tunnel.serial) {
+                let wait = self.redial(slot, None, cx);
+                log::debug!(
+                    "there is a tunnel to this ingress already; trying again in {wait:.1?}"
+                );
+            }
         }
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.io.close(Closing::AfterFlush);
         }
     }
 
-    /// A tunnel is over: its exchanges end, and another tunnel is begun unless one is there.
+    /// A tunnel is over, and so are its exchanges.
     pub(crate) fn lose_tunnel(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
         let Some(mut tunnel) = self.tunnels.remove(&conn) else { return };
         let mut owners: Vec<_> =
@@ -291,8 +310,17 @@ impl Agent {
                 io.close(Closing::Abort);
             }
         }
-        if let Some(slot) = self.slot_of(conn) {
-            let wait = self.redial(slot, tunnel.welcomed, cx);
+        match self.workers.is_first() {
+            true => self.tunnel_ended(tunnel.serial, why, cx),
+            false => self.tell_first(Message::Ended(tunnel.serial, why.to_owned())),
+        }
+    }
+
+    /// A tunnel, at whatever worker, is over: another one is begun unless one is there.
+    pub(crate) fn tunnel_ended(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
+        let welcomed = self.ledger.close(serial);
+        if let Some(slot) = self.slot_of(serial) {
+            let wait = self.redial(slot, welcomed, cx);
             let ingress = authority(&self.config.ingress);
             log::warn!("no tunnel to {ingress}: {why}; connecting again in {wait:.1?}");
             self.loss = format!("no tunnel to {ingress}: {why}");

@@ -187,7 +187,10 @@ impl Agent {
     pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
         match self.conns.get_mut(conn)? {
             Connection { io, state: Conn::Upstream(upstream) } => Some((upstream, io)),
-            Connection { state: Conn::Tunnel | Conn::Probe(_) | Conn::Visitor(_), .. } => None,
+            Connection {
+                state: Conn::Tunnel | Conn::Moving(_) | Conn::Probe(_) | Conn::Visitor(_),
+                ..
+            } => None,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Agent {
         }
         match (&upstream.state, upstream.connecting) {
             (State::Busy(_), Some(_)) => {
-                self.health.suspect(cx.now);
+                self.suspect_service(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "no connection in time", cx.now);
             }
             (State::Busy(_), None) => {
@@ -86,7 +86,7 @@ impl Agent {
         match reason {
             CloseReason::ConnectFailed(error) => {
                 log::debug!("the local service: {error}");
-                self.health.suspect(cx.now);
+                self.suspect_service(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
             CloseReason::Failed(error) if exchange.can_be_repeated() => {

@@ -16,19 +16,18 @@ use mesh_protocol::{Buf, Link, ws};
 
 use crate::config::Timeouts;
 use crate::identity::PROVING;
+use crate::ledger::Serial;
 
 /// A connection to an ingress.
 #[derive(Debug)]
-pub(crate) struct Tunnel {
+pub struct Tunnel {
+    /// Its number in this process.
+    pub(crate) serial: Serial,
     pub(crate) phase: Phase,
-    /// Which ingress it leads to, once that has answered and if it said so.
-    pub(crate) ingress: Vec<u8>,
     /// The digest of the HELLO that was sent.
     pub(crate) hello: String,
     /// When it was begun.
     pub(crate) since: Instant,
-    /// When it was welcomed.
-    pub(crate) welcomed: Option<Instant>,
     /// When the ingress asked us to go elsewhere.
     pub(crate) moving: Option<Instant>,
 }
@@ -56,15 +55,8 @@ pub(crate) enum Phase {
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 impl Tunnel {
-    pub(crate) const fn new(now: Instant) -> Self {
-        Self {
-            phase: Phase::Connecting,
-            ingress: Vec::new(),
-            hello: String::new(),
-            since: now,
-            welcomed: None,
-            moving: None,
-        }
+    pub(crate) const fn new(serial: Serial, now: Instant) -> Self {
+        Self { serial, phase: Phase::Connecting, hello: String::new(), since: now, moving: None }
     }
 
     /// The upgrade was offered.
@@ -103,11 +95,6 @@ impl Tunnel {
             | Phase::Proving { .. }
             | Phase::Over => None,
         }
-    }
-
-    /// Whether requests may come through it.
-    pub(crate) const fn is_serving(&self) -> bool {
-        matches!(self.phase, Phase::Serving(_))
     }
 
     /// Since when it has waited for its next phase, and how long it may.

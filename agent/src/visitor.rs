@@ -10,7 +10,6 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 use serde_json::json;
 
 use crate::agent::{Agent, Conn};
-use crate::tunnel::Tunnel;
 
 /// A connection to the health port.
 #[derive(Debug)]
@@ -90,7 +89,7 @@ impl Agent {
             "status": if reason.is_none() { "healthy" } else { "unhealthy" },
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
-            "tunnels": self.lasting(),
+            "tunnels": self.ledger.serving(),
             "tunnels_wanted": self.slots.len(),
             "hosts": self.config.hosts,
             "service": if self.health.is_healthy() { "healthy" } else { "unhealthy" },
@@ -102,22 +101,16 @@ impl Agent {
         Page::json(status, &page)
     }
 
-    /// Tunnels through which requests come, without those whose ingress is leaving.
-    pub(crate) fn lasting(&self) -> usize {
-        let is_lasting = |tunnel: &Tunnel| tunnel.moving.is_none() && tunnel.is_serving();
-        self.tunnels.values().filter(|tunnel| is_lasting(tunnel)).count()
-    }
-
     /// Why nothing new comes through this agent.
     fn uselessness(&self) -> Option<&str> {
         if self.drain.is_draining() {
             return Some("this agent is leaving");
         }
-        if self.lasting() > 0 {
+        if self.ledger.serving() > 0 {
             return None;
         }
         Some(match (self.complaint.as_str(), self.loss.as_str()) {
-            ("", "") if self.tunnels.values().any(|tunnel| tunnel.is_serving()) => {
+            ("", "") if self.ledger.has_welcome() => {
                 "the ingress is leaving, and there is no other one yet"
             }
             ("", "") => "no ingress has registered this agent yet",

@@ -35,6 +35,8 @@ pub(crate) struct Applicant {
     digest: String,
 }
 
+/// The longest name of an agent's process; ours have 32 characters.
+const PROCESS_BYTES_MAX: usize = 64;
 /// So much of a host name that is none is repeated; the longest name has 253 characters.
 const SHOWN_CHARS_MAX: usize = 256;
 
@@ -113,6 +115,9 @@ impl Ingress {
     fn check_hello(&self, hello: &Hello) -> Result<Vec<String>, String> {
         if hello.hosts.is_empty() {
             return Err("no host to register".to_owned());
+        }
+        if hello.process.len() > PROCESS_BYTES_MAX {
+            return Err("a name of the process that is too long".to_owned());
         }
         if hello.hosts.len() > self.config.limits.hosts_per_tunnel {
             return Err(format!("{} hosts are too many", hello.hosts.len()));

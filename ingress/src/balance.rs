@@ -1,15 +1,25 @@
-//! Which of several agents gets a request: the one with fewer requests in flight of two random
-//! ones. Two choices spread load nearly as well as looking at all, without the herd that runs to
-//! the momentarily best. Of two that are equally busy, the one at this worker: its caller need not
-//! move. Two that are idle are equal: moving costs nobody anything then, and agents that share a
-//! host share its few requests too.
+//! Which of several agents gets a request, and through which of its tunnels.
+//!
+//! The agent is the one with fewer requests in flight of two random ones. Two choices spread load
+//! nearly as well as looking at all, without the herd that runs to the momentarily best. Of two that
+//! are equally busy, one with a tunnel at this worker: its caller need not move. Two that are idle are
+//! equal: moving costs nobody anything then, and agents that share a host share its few requests too.
+//!
+//! An agent with several tunnels is one agent. It is drawn as often as others are, what all of its
+//! tunnels carry is its load, and when it is set aside on one of them, it is set aside. Which of the
+//! tunnels is used is a matter of workers: a caller stays at the worker where it is. One that sends its
+//! first request has no worker yet, since all callers arrive at the first one, and goes to the one with
+//! the fewest callers.
 
 use std::time::Instant;
 
-use mesh_protocol::Rng;
+use mesh_protocol::{Rng, WorkerId};
 
-use crate::routes::{Candidate, Place};
-use crate::tunnel::{Serial, Tunnels};
+use crate::exchange::Exchange;
+use crate::gauge::Homes;
+use crate::replies::Reason;
+use crate::routes::{self, Candidate, Place};
+use crate::tunnel::{AgentId, Serial, Tunnels};
 
 /// Why no agent can take the request now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,73 +39,137 @@ pub enum Scope {
     Here,
 }
 
-/// What all candidates are measured by.
-#[derive(Debug, Clone, Copy)]
-struct View<'t> {
-    tunnels: &'t Tunnels,
-    except: Option<Serial>,
-    scope: Scope,
-    now: Instant,
+/// Who had a request before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    /// The tunnel.
+    pub serial: Serial,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// What is not to be tried again.
+    pub culprit: Culprit,
 }
 
-/// Picks one of the candidates, not `except`, which was tried already.
+/// What failed a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Culprit {
+    /// The tunnel. Other agents are better, since its agent may be gone altogether; but another
+    /// tunnel to it is better than none.
+    Tunnel,
+    /// What is behind the tunnel: the agent's service, by whatever tunnel.
+    Agent,
+}
+
+/// What all candidates are measured by.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'t> {
+    /// Those of this worker.
+    pub tunnels: &'t Tunnels,
+    /// This worker.
+    pub own: WorkerId,
+    /// Where callers are.
+    pub homes: &'t Homes,
+    /// Requests that one agent may have in flight.
+    pub streams_max: usize,
+    /// Where this caller is at home, unless this is its first request.
+    pub home: Option<WorkerId>,
+    /// Where an agent may be.
+    pub scope: Scope,
+    /// The time.
+    pub now: Instant,
+}
+
+impl Tried {
+    /// The agent that had this exchange, which failed for this reason.
+    pub(crate) const fn of(exchange: &Exchange, reason: Reason) -> Self {
+        let culprit = match reason {
+            Reason::AgentLost | Reason::Overloaded => Culprit::Tunnel,
+            Reason::BadRequest
+            | Reason::NoRoute
+            | Reason::HeadTimeout
+            | Reason::BodyTimeout
+            | Reason::HeadTooLarge
+            | Reason::UpstreamConnect
+            | Reason::UpstreamReset
+            | Reason::UpstreamProtocol
+            | Reason::NoHealthyAgent
+            | Reason::Draining
+            | Reason::RequestTimeout => Culprit::Agent,
+        };
+        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+    }
+}
+
+/// Picks one of the candidates, not the one that was tried already.
 ///
 /// # Errors
 /// None can take a request.
 pub fn pick<'c>(
     candidates: &'c [Candidate],
-    tunnels: &Tunnels,
-    (scope, except): (Scope, Option<Serial>),
-    now: Instant,
+    view: &View<'_>,
+    tried: Option<Tried>,
     rng: &mut Rng,
 ) -> Result<&'c Candidate, Unavailable> {
-    let view = View { tunnels, except, scope, now };
-    let usable = |one: &&Candidate| view.is_usable(one);
-    let calm = |one: &&Candidate| !view.is_ejected(one);
+    let Some(Tried { serial, agent, culprit }) = tried else {
+        return pick_where(candidates, view, |_| true, rng);
+    };
+    let others = pick_where(candidates, view, |one| one.agent != agent, rng);
+    match culprit {
+        Culprit::Agent => others,
+        Culprit::Tunnel => {
+            others.or_else(|_| pick_where(candidates, view, |one| one.serial != serial, rng))
+        }
+    }
+}
+
+fn pick_where<'c>(
+    candidates: &'c [Candidate],
+    view: &View<'_>,
+    is_wanted: impl Fn(&Candidate) -> bool,
+    rng: &mut Rng,
+) -> Result<&'c Candidate, Unavailable> {
+    let agents = || routes::agents(candidates);
+    let is_usable = |one: &Candidate| is_wanted(one) && view.is_usable(one);
+    let usable = |agent: &&[Candidate]| agent.iter().any(is_usable);
+    let calm = |agent: &&[Candidate]| !agent.iter().any(|one| view.is_ejected(one));
     // An ejected agent is better than none: everything failing is no reason to fail everything.
-    let (first, second) = match two_of(|| candidates.iter().filter(usable).filter(calm), rng) {
-        (None, _) => two_of(|| candidates.iter().filter(usable), rng),
+    let (first, second) = match two_of(|| agents().filter(usable).filter(calm), rng) {
+        (None, _) => two_of(|| agents().filter(usable), rng),
         calm => calm,
     };
     let picked = match (first, second) {
         (None, _) => return Err(Unavailable::NoHealthyAgent),
         (Some(only), None) => only,
         (Some(one), Some(two)) => {
-            if view.cost(two) < view.cost(one) {
+            if view.cost(two, is_usable) < view.cost(one, is_usable) {
                 two
             } else {
                 one
             }
         }
     };
-    if view.has_room(picked) {
-        return Ok(picked);
+    if let Some(tunnel) = view.tunnel_of(picked, is_usable) {
+        return Ok(tunnel);
     }
-    let mut others = candidates.iter().filter(usable);
-    others.find(|one| view.has_room(one)).ok_or(Unavailable::Overloaded)
+    let mut others = agents().filter(usable);
+    others.find_map(|agent| view.tunnel_of(agent, is_usable)).ok_or(Unavailable::Overloaded)
 }
 
 /// Two different ones at random, as far as there are two.
-fn two_of<'c, C: Iterator<Item = &'c Candidate>>(
-    candidates: impl Fn() -> C,
-    rng: &mut Rng,
-) -> (Option<&'c Candidate>, Option<&'c Candidate>) {
-    match candidates().count() {
+fn two_of<T, I: Iterator<Item = T>>(all: impl Fn() -> I, rng: &mut Rng) -> (Option<T>, Option<T>) {
+    match all().count() {
         0 => (None, None),
-        1 => (candidates().next(), None),
+        1 => (all().next(), None),
         count => {
             let one = rng.index(count);
             let step = 1 + rng.index(count - 1);
-            (candidates().nth(one), candidates().nth((one + step) % count))
+            (all().nth(one), all().nth((one + step) % count))
         }
     }
 }
 
 impl View<'_> {
     fn is_usable(&self, candidate: &Candidate) -> bool {
-        if Some(candidate.serial) == self.except {
-            return false;
-        }
         match &candidate.place {
             Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.takes_requests()),
             Place::There(_, gauge) => self.scope == Scope::Everywhere && gauge.takes_requests(),
@@ -111,16 +185,42 @@ impl View<'_> {
         }
     }
 
-    /// Requests in flight, and whether moving the caller matters.
-    fn cost(&self, candidate: &Candidate) -> (usize, bool) {
+    /// Requests of an agent in flight, and whether moving the caller matters.
+    fn cost(&self, agent: &[Candidate], is_usable: impl Fn(&Candidate) -> bool) -> (usize, bool) {
+        let load = agent.iter().map(|one| self.load(one)).sum();
+        let is_near = |one: &Candidate| matches!(one.place, Place::Here(_)) && is_usable(one);
+        (load, load > 0 && !agent.iter().any(is_near))
+    }
+
+    /// Which tunnel of an agent takes one more request, if any does.
+    fn tunnel_of<'c>(
+        &self,
+        agent: &'c [Candidate],
+        is_usable: impl Fn(&Candidate) -> bool,
+    ) -> Option<&'c Candidate> {
+        if let [only] = agent {
+            return self.has_room(only).then_some(only);
+        }
+        let in_flight: usize = agent.iter().map(|one| self.load(one)).sum();
+        if in_flight >= self.streams_max {
+            return None;
+        }
+        let fitting = agent.iter().filter(|one| is_usable(one) && self.has_room(one));
+        fitting.min_by_key(|one| {
+            let worker = match &one.place {
+                Place::Here(_) => self.own,
+                Place::There(worker, _) => *worker,
+            };
+            let (is_far, callers) = (worker != self.own, self.homes.at(worker));
+            let moves = self.home.is_some() && is_far;
+            (moves, callers, is_far, self.load(one))
+        })
+    }
+
+    fn load(&self, candidate: &Candidate) -> usize {
         match &candidate.place {
-            Place::Here(id) => {
-                (self.tunnels.get(*id).map_or(usize::MAX, |tunnel| tunnel.load()), false)
-            }
-            Place::There(_, gauge) => {
-                let load = gauge.in_flight() + gauge.coming();
-                (load, load > 0)
-            }
+            Place::Here(id) => self.tunnels.get(*id).map_or(0, |tunnel| tunnel.load()),
+            Place::There(_, gauge) => gauge.in_flight() + gauge.coming(),
         }
     }
 

@@ -20,6 +20,7 @@ use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
+use crate::gauge::Homes;
 use crate::moving::Moving;
 
 /// What the ingress knows of a caller's connection.
@@ -27,9 +28,11 @@ use crate::moving::Moving;
 pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
-    pub(crate) state: State,
-    /// The worker that lent the connection for the present exchange, unless it is kept.
+    /// The worker among whose callers it counts.
     pub(crate) home: Option<WorkerId>,
+    /// The worker that lent the connection for the present exchange, unless it is kept.
+    pub(crate) lender: Option<WorkerId>,
+    pub(crate) state: State,
     /// Where its last requests were served, and how many of them in a row.
     last: (WorkerId, u8),
 }
@@ -94,7 +97,18 @@ impl Downstream {
     pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
         let http = ServerConn::new(head_bytes);
         let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, state, home: None, last }
+        Self { http, peer, state, home: None, lender: None, last }
+    }
+
+    /// The connection belongs to this worker from now on.
+    pub(crate) fn settle(&mut self, worker: WorkerId, homes: &Homes) {
+        if self.home == Some(worker) {
+            return;
+        }
+        if let Some(home) = self.home.replace(worker) {
+            homes.leave(home);
+        }
+        homes.enter(worker);
     }
 
     /// A request goes to an agent of this worker; whether the caller's connection belongs there. It
@@ -108,9 +122,9 @@ impl Downstream {
     }
 
     /// The worker that lent the connection, if nothing keeps the connection here any more.
-    pub(crate) fn poll_home(&mut self, io: &Duplex) -> Option<WorkerId> {
+    pub(crate) fn poll_lender(&mut self, io: &Duplex) -> Option<WorkerId> {
         let is_idle = matches!(self.state, State::Idle { .. }) && io.rx.is_empty();
-        if is_idle { self.home.take() } else { None }
+        if is_idle { self.lender.take() } else { None }
     }
 
     /// Looks at what arrived and what left.

@@ -126,6 +126,7 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if !std::mem::replace(&mut tunnel.was_told_to_move, true) {
             tunnel.link.session.send(FrameKind::Drain, &[]);
+            tunnel.publish();
             self.conns.touch(id.conn());
         }
     }

@@ -52,6 +52,9 @@ impl Ingress {
         self.abandon(conn, cx);
         if let Some((downstream, _)) = self.downstream(conn) {
             let address = downstream.peer.ip();
+            if let Some(home) = downstream.home.take() {
+                self.workers.homes.leave(home);
+            }
             if self.workers.is_first() {
                 self.callers.left(address);
             } else {

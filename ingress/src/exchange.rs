@@ -6,9 +6,10 @@ use mesh_protocol::http1::{self, ServerConn};
 use mesh_protocol::mux::{Flags, Outbound, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
+use crate::balance::Tried;
 use crate::replies::Reason;
 use crate::routes::RouteId;
-use crate::tunnel::{Serial, TunnelId};
+use crate::tunnel::{AgentId, Serial, TunnelId};
 
 /// An exchange in progress.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Exchange {
     pub(crate) route: RouteId,
     pub(crate) tunnel: TunnelId,
     pub(crate) serial: Serial,
+    /// Whose tunnel it is.
+    pub(crate) agent_id: AgentId,
     /// The tunnel's name, for the time when it is gone; none without an access log.
     pub(crate) agent: Option<Box<str>>,
     pub(crate) stream: StreamId,
@@ -60,8 +63,8 @@ pub(crate) struct Replay {
     /// The trailers that the body ended with; its decoder tells of them once.
     trailers: Vec<u8>,
     pub(crate) is_idempotent: bool,
-    /// The agent that was tried before.
-    pub(crate) tried: Option<Serial>,
+    /// Who was tried before.
+    pub(crate) tried: Option<Tried>,
 }
 
 /// What is kept of a request's body.
@@ -115,7 +118,7 @@ impl Replay {
     }
 
     /// Another agent gets the request from its beginning.
-    pub(crate) const fn restart(&mut self, tried: Serial) {
+    pub(crate) const fn restart(&mut self, tried: Tried) {
         self.tried = Some(tried);
         self.resent = 0;
     }

@@ -1,10 +1,13 @@
-//! What other workers may know of a tunnel at any time: the one thing that workers share.
+//! What other workers may know at any time, of a tunnel and of each other: the one thing that workers
+//! share.
 //!
-//! The owner writes, whoever chooses reads, and nobody waits: each number stands for itself, and
-//! one that is a moment old only makes a choice a little worse.
+//! Whoever it is about writes, whoever chooses reads, and nobody waits: each number stands for itself,
+//! and one that is a moment old only makes a choice a little worse.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use mesh_protocol::WorkerId;
 
 /// How a tunnel fares, for the workers that do not have it.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ pub struct Gauge {
     coming: AtomicUsize,
     takes_requests: AtomicBool,
     has_room: AtomicBool,
+    lasts: AtomicBool,
     is_gone: AtomicBool,
     /// In milliseconds, rounded up; 0 for never.
     ejected_until: AtomicU64,
@@ -30,9 +34,15 @@ pub struct Reading {
     pub takes_requests: bool,
     /// Whether it may carry one more.
     pub has_room: bool,
+    /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
+    pub lasts: bool,
     /// Until when others are better.
     pub ejected_until: Option<Instant>,
 }
+
+/// How many callers' connections each worker has, as far as they have sent a request.
+#[derive(Debug)]
+pub struct Homes(Vec<AtomicUsize>);
 
 impl Gauge {
     /// A gauge that says this.
@@ -44,6 +54,7 @@ impl Gauge {
             coming: AtomicUsize::new(0),
             takes_requests: AtomicBool::new(false),
             has_room: AtomicBool::new(false),
+            lasts: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             ejected_until: AtomicU64::new(0),
         };
@@ -56,6 +67,7 @@ impl Gauge {
         self.in_flight.store(reading.in_flight, Ordering::Relaxed);
         self.takes_requests.store(reading.takes_requests, Ordering::Relaxed);
         self.has_room.store(reading.has_room, Ordering::Relaxed);
+        self.lasts.store(reading.lasts, Ordering::Relaxed);
         let until = reading.ejected_until.map_or(0, |until| self.millis(until));
         self.ejected_until.store(until, Ordering::Relaxed);
     }
@@ -105,6 +117,12 @@ impl Gauge {
         self.has_room.load(Ordering::Relaxed)
     }
 
+    /// Whether the tunnel is there to stay.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.lasts.load(Ordering::Relaxed) && !self.is_gone()
+    }
+
     /// Whether it failed so often that others are better.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {
@@ -118,6 +136,7 @@ impl Gauge {
         self.in_flight() == reading.in_flight
             && self.takes_requests.load(Ordering::Relaxed) == reading.takes_requests
             && self.has_room() == reading.has_room
+            && self.lasts.load(Ordering::Relaxed) == reading.lasts
             && self.ejected_until.load(Ordering::Relaxed)
                 == reading.ejected_until.map_or(0, |until| self.millis(until))
     }
@@ -125,6 +144,34 @@ impl Gauge {
     fn millis(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch) + Duration::from_nanos(999_999);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Homes {
+    /// Nobody is at any of so many workers.
+    #[must_use]
+    pub fn new(workers: u8) -> Self {
+        Self((0..workers).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// A caller's connection is at this worker from now on, or on its way there.
+    pub fn enter(&self, worker: WorkerId) {
+        if let Some(count) = self.0.get(worker.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It is not any more.
+    pub fn leave(&self, worker: WorkerId) {
+        if let Some(count) = self.0.get(worker.index()) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many are there.
+    #[must_use]
+    pub fn at(&self, worker: WorkerId) -> usize {
+        self.0.get(worker.index()).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 

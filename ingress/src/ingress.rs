@@ -337,6 +337,6 @@ impl App for Ingress {
 
     fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {
         let doing = if self.drain.is_draining() { "draining" } else { "serving" };
-        write!(words, "{doing}, registered agents: {}", self.all_tunnels())
+        write!(words, "{doing}, tunnels: {}", self.all_tunnels())
     }
 }

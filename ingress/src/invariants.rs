@@ -1,6 +1,8 @@
 //! What holds between any two turns of an ingress, and a census of what it holds. The simulation
 //! asks for both after each turn.
 
+use std::collections::BTreeSet;
+
 use mesh_protocol::{Closing, ConnId, Connection};
 
 use crate::downstream::{Downstream, State};
@@ -18,6 +20,8 @@ pub struct Census {
     pub callers: usize,
     /// Those that are at this worker.
     pub downstreams: usize,
+    /// Callers' connections that count as this worker's, those on their way to it included.
+    pub residents: usize,
     /// Exchanges in progress.
     pub in_flight: usize,
     /// Registered agents.
@@ -42,6 +46,7 @@ impl Census {
             connections: self.connections + other.connections,
             callers: self.callers + other.callers,
             downstreams: self.downstreams + other.downstreams,
+            residents: self.residents + other.residents,
             in_flight: self.in_flight + other.in_flight,
             tunnels: self.tunnels + other.tunnels,
             healthy: self.healthy + other.healthy,
@@ -60,6 +65,7 @@ impl Ingress {
         let mut census = Census {
             connections: self.conns.len(),
             callers: self.callers.total(),
+            residents: self.workers.homes.at(self.workers.own),
             in_flight: self.in_flight,
             tunnels: self.tunnels.len(),
             healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
@@ -96,12 +102,13 @@ impl Ingress {
     /// When it does not agree.
     pub fn check_invariants(&self) {
         assert!(!self.conns.has_touched(), "a touched connection was not served");
-        let (mut callers, mut busy, mut others) = (0, 0, 0);
+        let (mut callers, mut busy, mut others, mut residents) = (0, 0, 0, 0);
         for (conn, connection) in self.conns.iter() {
             assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
             match &connection.state {
                 Conn::Downstream(downstream) => {
                     callers += 1;
+                    residents += usize::from(downstream.home == Some(self.workers.own));
                     busy += usize::from(matches!(downstream.state, State::Busy(_)));
                     self.check_downstream(conn, downstream);
                 }
@@ -118,6 +125,8 @@ impl Ingress {
             self.callers.total(),
         );
         assert!(self.outgoing.is_empty(), "something for another worker was not fetched");
+        let counted = self.workers.homes.at(self.workers.own);
+        assert!(counted >= residents, "{residents} callers are at home here, not {counted}");
         assert_eq!(self.in_flight, busy, "exchanges in flight");
         assert_eq!(self.others, others, "connections besides callers' and tunnels");
         self.check_routes();
@@ -132,6 +141,8 @@ impl Ingress {
             }
             return;
         };
+        let is_home = downstream.home == Some(self.workers.own);
+        assert!(is_home || downstream.lender.is_some(), "a request without a home");
         let tunnel = self.tunnels.get(exchange.tunnel);
         let owner = tunnel.and_then(|tunnel| tunnel.link.session.owner(exchange.stream));
         assert!(owner == Some(conn) || has_ended(exchange, owner), "an exchange without a stream");
@@ -170,17 +181,23 @@ impl Ingress {
     fn check_routes(&self) {
         let (mut places, mut elsewhere) = (0, 0);
         for route in self.routes.iter() {
+            let mut agents: Vec<_> = route.candidates.iter().map(|one| one.agent).collect();
+            agents.dedup();
+            let distinct: BTreeSet<_> = agents.iter().collect();
+            assert_eq!(distinct.len(), agents.len(), "the tunnels of an agent lie scattered");
             for candidate in &route.candidates {
                 let Place::Here(id) = &candidate.place else {
                     elsewhere += 1;
                     let remote = self.workers.remotes.get(&candidate.serial);
                     let remote = remote.expect("routes name live tunnels only");
                     assert!(remote.hosts.iter().any(|host| **host == *route.pattern));
+                    assert_eq!(remote.agent, candidate.agent, "another agent's place");
                     continue;
                 };
                 places += 1;
                 let tunnel = self.tunnels.get(*id).expect("routes name live tunnels only");
                 assert_eq!(tunnel.serial, candidate.serial, "another tunnel's place");
+                assert_eq!(tunnel.agent, candidate.agent, "another agent's place");
                 let claims = tunnel.hello.hosts.iter().any(|host| **host == *route.pattern);
                 assert!(claims, "a route to an agent that did not ask for it");
             }

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_protocol::mux::Flags;
-use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
 use crate::balance::Scope;
 use crate::downstream::State;
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::Gauge;
-use crate::ingress::Ingress;
+use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
 use crate::requests::{Choice, recycle};
@@ -76,14 +76,18 @@ impl Ingress {
         moving.hops += 1;
         let own = self.workers.own;
         let mut leaving = Outgoing::Connection(conn);
-        if let Some((downstream, _)) = self.downstream(conn) {
+        if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
+            self.conns.get_mut(conn)
+        {
             // With more to come of the request, the kernel had news of it at once.
             let is_whole = moving.replay.flags.has(Flags::END);
             let belongs_there = downstream.note_worker(to);
-            let is_guest = downstream.home.take().is_some();
+            let is_guest = downstream.lender.take().is_some();
             if is_whole && !belongs_there && !is_guest {
-                downstream.home = Some(own);
+                downstream.lender = Some(own);
                 leaving = Outgoing::Loan(conn);
+            } else {
+                downstream.settle(to, &self.workers.homes);
             }
             downstream.state = State::Moving(moving);
         }
@@ -130,8 +134,8 @@ impl Ingress {
         let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (moving.route, moving.replay.tried);
         let chosen = self
-            .choose_from(route, (Scope::Here, tried), cx)
-            .or_else(|_| self.choose_from(route, (scope, tried), cx));
+            .choose_from(conn, route, (Scope::Here, tried), cx)
+            .or_else(|_| self.choose_from(conn, route, (scope, tried), cx));
         match chosen {
             Ok(Place::Here(tunnel)) => {
                 self.resume(conn, Choice { route, tunnel }, moving, cx);

@@ -226,7 +226,7 @@ impl Ingress {
         let hosts: Vec<_> = self
             .routes
             .iter()
-            .map(|route| json!({ "host": route.pattern, "agents": route.candidates.len() }))
+            .map(|route| json!({ "host": route.pattern, "agents": route.agents().count() }))
             .collect();
         Page::json(200, &json!({ "services": services, "hosts": hosts }))
     }

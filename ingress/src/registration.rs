@@ -33,7 +33,7 @@ use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
-use crate::tunnel::{Serial, Tunnel};
+use crate::tunnel::{AgentId, Serial, Tunnel};
 use crate::verification::Asked;
 
 /// An agent that has not been welcomed yet.
@@ -247,6 +247,8 @@ impl Ingress {
         self.registered += 1;
         self.others -= 1;
         let serial = Serial(self.registered);
+        let agent = self.agent_of(&hello.process).unwrap_or(AgentId(serial));
+        self.replace_tunnels(agent, hello.lane);
         let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
@@ -259,7 +261,7 @@ impl Ingress {
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
-        let tunnel = Tunnel::new(link, serial, hello, peer, standing, cx.now);
+        let tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
         self.settle_tunnel(conn, tunnel, cx);
     }
 

@@ -11,7 +11,7 @@ use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
 use crate::access_log::Head;
-use crate::balance::{self, Scope, Unavailable};
+use crate::balance::{self, Scope, Tried, Unavailable, View};
 use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
@@ -19,7 +19,7 @@ use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
 use crate::replies::{self, Format, Reason};
 use crate::routes::{Place, RouteId};
-use crate::tunnel::{Serial, TunnelId};
+use crate::tunnel::TunnelId;
 
 /// Where a request goes.
 pub(crate) struct Choice {
@@ -34,7 +34,7 @@ impl Ingress {
             let Some((downstream, io)) = self.downstream(conn) else { return };
             match downstream.advance(io, cx.now) {
                 Step::Wait => {
-                    if let Some(home) = downstream.poll_home(io) {
+                    if let Some(home) = downstream.poll_lender(io) {
                         self.send_home(conn, home);
                     }
                     return;
@@ -107,7 +107,7 @@ impl Ingress {
         if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(());
         }
-        match self.choose(request.host, cx) {
+        match self.choose(conn, request.host, cx) {
             Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
             Err(Reason::NoRoute) => self.decline_host(conn, request.host, bytes),
             Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
@@ -116,21 +116,41 @@ impl Ingress {
     }
 
     /// The agent that gets a request for this host.
-    fn choose(&self, host: &str, cx: &mut Context<'_>) -> Result<(RouteId, Place), Reason> {
+    fn choose(
+        &self,
+        conn: ConnId,
+        host: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<(RouteId, Place), Reason> {
         let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
-        let place = self.choose_from(route, (Scope::Everywhere, None), cx)?;
+        let place = self.choose_from(conn, route, (Scope::Everywhere, None), cx)?;
         Ok((route, place))
     }
 
-    /// The agent of a route that gets a request, not the one that had it already.
+    /// The agent of a route that gets a caller's request, not the one that had it already.
     pub(crate) fn choose_from(
         &self,
+        conn: ConnId,
         route: RouteId,
-        wanted: (Scope, Option<Serial>),
+        (scope, tried): (Scope, Option<Tried>),
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
         let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
-        let picked = balance::pick(candidates, &self.tunnels, wanted, cx.now, cx.rng);
+        let home = match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(downstream)) => downstream.home,
+            Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
+            | None => None,
+        };
+        let view = View {
+            tunnels: &self.tunnels,
+            own: self.workers.own,
+            homes: &self.workers.homes,
+            streams_max: self.config.limits.streams_per_tunnel as usize,
+            home,
+            scope,
+            now: cx.now,
+        };
+        let picked = balance::pick(candidates, &view, tried, cx.rng);
         picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
             Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
             Unavailable::Overloaded => Reason::Overloaded,
@@ -198,7 +218,7 @@ impl Ingress {
         let is_logged = self.config.access_log != AccessLog::Off;
         let agent = is_logged.then(|| tunnel.name.as_str().into());
         let is_worn = tunnel.link.session.is_worn();
-        let serial = tunnel.serial;
+        let (serial, agent_id) = (tunnel.serial, tunnel.agent);
         tunnel.publish();
         self.conns.touch(choice.tunnel.conn());
         if is_worn {
@@ -208,6 +228,7 @@ impl Ingress {
             route: choice.route,
             tunnel: choice.tunnel,
             serial,
+            agent_id,
             agent,
             stream,
             since: cx.now,
@@ -220,8 +241,14 @@ impl Ingress {
             response_bytes: 0,
             unreleased: 0,
         };
-        if let Some((downstream, _)) = self.downstream(conn) {
+        if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
+            self.conns.get_mut(conn)
+        {
             downstream.state = State::Busy(exchange);
+            // A guest goes home again.
+            if downstream.lender.is_none() || downstream.home.is_none() {
+                downstream.settle(self.workers.own, &self.workers.homes);
+            }
         }
         self.in_flight += 1;
     }
@@ -304,8 +331,9 @@ impl Ingress {
             return self.finish(conn, &exchange, cx);
         }
         if exchange.replay.is_possible(reached) {
-            let (route, tried) = (exchange.route, exchange.serial);
-            if let Ok(place) = self.choose_from(route, (Scope::Everywhere, Some(tried)), cx) {
+            let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
+            let wanted = (Scope::Everywhere, Some(tried));
+            if let Ok(place) = self.choose_from(conn, route, wanted, cx) {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
                 let moving = Moving::retry(exchange, reason);

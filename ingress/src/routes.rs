@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mesh_protocol::WorkerId;
 
 use crate::gauge::Gauge;
-use crate::tunnel::{Serial, TunnelId};
+use crate::tunnel::{AgentId, Serial, TunnelId};
 
 /// All routes, by host pattern.
 #[derive(Debug, Default)]
@@ -41,8 +41,21 @@ pub struct Route {
     pub pattern: Box<str>,
     /// The service that its last agent named.
     pub service: Box<str>,
-    /// The tunnels whose agents registered it, in the order of their registration.
+    /// The tunnels whose agents registered it, those of one agent side by side, else in the order of
+    /// their registration.
     pub candidates: Vec<Candidate>,
+}
+
+impl Route {
+    /// The tunnels by agent.
+    pub fn agents(&self) -> impl Iterator<Item = &[Candidate]> {
+        agents(&self.candidates)
+    }
+}
+
+/// Candidates by agent.
+pub(crate) fn agents(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
+    candidates.chunk_by(|one, next| one.agent == next.agent)
 }
 
 /// A tunnel that may get a request.
@@ -50,6 +63,8 @@ pub struct Route {
 pub struct Candidate {
     /// Its number in this process.
     pub serial: Serial,
+    /// Whose it is.
+    pub agent: AgentId,
     /// Where it is.
     pub place: Place,
 }
@@ -74,7 +89,9 @@ impl Routes {
     /// known already.
     pub fn add(&mut self, pattern: &str, service: &str, candidate: Candidate) -> bool {
         let Some(id) = self.learn(pattern, service) else { return false };
-        self.routes[id.0].candidates.push(candidate);
+        let candidates = &mut self.routes[id.0].candidates;
+        let last = candidates.iter().rposition(|one| one.agent == candidate.agent);
+        candidates.insert(last.map_or(candidates.len(), |last| last + 1), candidate);
         true
     }
 

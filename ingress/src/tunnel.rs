@@ -27,13 +27,19 @@ impl TunnelId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);
 
-/// A registered agent's tunnel.
+/// Names an agent in all workers, by the first of its tunnels that were there together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentId(pub Serial);
+
+/// A registered agent's tunnel, perhaps one of several.
 #[derive(Debug)]
 pub struct Tunnel {
     /// The streams and signs of life.
     pub link: Link,
     /// Its number in this process.
     pub serial: Serial,
+    /// Whose it is.
+    pub agent: AgentId,
     /// Its name in logs.
     pub name: String,
     /// What the agent said of itself; its hosts are normalised patterns.
@@ -83,7 +89,7 @@ impl Tunnel {
     #[must_use]
     pub fn new(
         link: Link,
-        serial: Serial,
+        (serial, agent): (Serial, AgentId),
         hello: Hello,
         peer: SocketAddr,
         standing: Standing,
@@ -93,6 +99,7 @@ impl Tunnel {
         Self {
             link,
             serial,
+            agent,
             name: serial.0.to_string(),
             hello,
             peer,
@@ -123,6 +130,12 @@ impl Tunnel {
         self.is_healthy && !self.is_draining
     }
 
+    /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
+    #[must_use]
+    pub const fn lasts(&self) -> bool {
+        !self.was_told_to_move && !self.is_draining
+    }
+
     /// Whether it may carry one more request now.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -148,6 +161,7 @@ impl Tunnel {
             in_flight: self.in_flight(),
             takes_requests: self.takes_requests(),
             has_room: self.has_room(),
+            lasts: self.lasts(),
             ejected_until: self.outliers.ejected_until,
         }
     }

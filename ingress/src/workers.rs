@@ -7,8 +7,8 @@
 //!   callers, counted here <----------------- Left ----------'
 //! ```
 //!
-//! All listeners are the first worker's. It admits agents, names them, and gives their tunnels to
-//! the worker that has fewest, before the first stream opens. It alone makes routes known, so that a
+//! All listeners are the first worker's. It admits agents, names them, and gives each tunnel to the
+//! worker that has the fewest of its agent, or else in all, before the first stream opens. It alone makes routes known, so that a
 //! [`RouteId`](crate::routes::RouteId) means the same everywhere; each worker has a copy of all
 //! routes and asks nobody on the way of a request. What is sent is bounded: some messages for each
 //! tunnel, one for each caller, and one for each page that somebody waits for.
@@ -21,12 +21,12 @@ use std::time::Instant;
 use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
 
 use crate::config::Config;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Homes};
 use crate::identity::Policy;
 use crate::ingress::{Conn, Ingress};
 use crate::pages::{Part, Question};
 use crate::routes::{Candidate, Place};
-use crate::tunnel::{Serial, Tunnel, TunnelId};
+use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
 
 /// What one worker tells another.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub enum Message {
     Added(Box<Remote>),
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
+    /// From the first one: the agent of this tunnel has another one in its place.
+    Superseded(Serial),
     /// To the first one: a caller from this address has left.
     Left(IpAddr),
     /// From the first one: new rules are in force.
@@ -69,6 +71,10 @@ pub enum Message {
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub(crate) serial: Serial,
+    pub(crate) agent: AgentId,
+    /// The agent's own name for its process.
+    pub(crate) process: String,
+    pub(crate) lane: u32,
     pub(crate) worker: WorkerId,
     pub(crate) service: String,
     pub(crate) hosts: Vec<String>,
@@ -83,6 +89,8 @@ pub(crate) struct Workers {
     pub(crate) count: u8,
     /// Their tunnels.
     pub(crate) remotes: BTreeMap<Serial, Remote>,
+    /// Where callers are.
+    pub(crate) homes: Arc<Homes>,
     /// At the first one: since when ECS is silent to whom.
     silent: BTreeMap<WorkerId, Instant>,
     /// At the first one: how many have said goodbye to their agents.
@@ -94,12 +102,12 @@ pub(crate) type Outbox = VecDeque<(WorkerId, Outgoing<Message>)>;
 
 impl Workers {
     pub(crate) fn alone() -> Self {
-        Self::new(WorkerId::FIRST, 1)
+        Self::new(WorkerId::FIRST, Arc::new(Homes::new(1)), 1)
     }
 
-    fn new(own: WorkerId, count: u8) -> Self {
+    fn new(own: WorkerId, homes: Arc<Homes>, count: u8) -> Self {
         let (remotes, silent) = (BTreeMap::new(), BTreeMap::new());
-        Self { own, count, remotes, silent, goodbyes: 0 }
+        Self { own, count, remotes, homes, silent, goodbyes: 0 }
     }
 
     pub(crate) fn is_first(&self) -> bool {
@@ -126,8 +134,9 @@ impl Ingress {
     /// The workers of one process: the same rules for all, and the listeners for the first.
     #[must_use]
     pub fn workers(config: &Config, now: Instant, count: u8) -> Vec<Self> {
+        let homes = Arc::new(Homes::new(count.max(1)));
         let worker = |number| Self {
-            workers: Workers::new(WorkerId(number), count),
+            workers: Workers::new(WorkerId(number), Arc::clone(&homes), count),
             ..Self::new(config.clone(), now)
         };
         (0..count.max(1)).map(worker).collect()
@@ -158,6 +167,7 @@ impl Ingress {
         match message {
             Message::Added(remote) => self.add_remote(*remote),
             Message::Removed(serial) => self.remove_remote(serial),
+            Message::Superseded(serial) => self.supersede(serial),
             Message::Left(address) => {
                 self.callers.left(address);
                 self.check_drained(None, cx);
@@ -183,14 +193,62 @@ impl Ingress {
         }
     }
 
-    /// The worker that gets the next tunnel: the one with the fewest, this one rather than another.
-    pub(crate) fn place_tunnel(&self) -> WorkerId {
-        let mut tunnels = vec![0_usize; self.workers.count.into()];
-        tunnels[self.workers.own.index()] = self.tunnels.len();
-        for remote in self.workers.remotes.values() {
-            tunnels[remote.worker.index()] += 1;
+    /// The agent that calls its process this, if it has a tunnel already.
+    pub(crate) fn agent_of(&self, process: &str) -> Option<AgentId> {
+        if process.is_empty() {
+            return None;
         }
-        let fewest = (0..).zip(tunnels).min_by_key(|(number, count)| (*count, *number));
+        let own = self.tunnels.iter().map(|(_, tunnel)| (&tunnel.hello.process, tunnel.agent));
+        let others = self.workers.remotes.values().map(|remote| (&remote.process, remote.agent));
+        own.chain(others).find(|(name, _)| *name == process).map(|(_, agent)| agent)
+    }
+
+    /// An agent opens a tunnel in the place of one that it has lost, which was not noticed here.
+    pub(crate) fn replace_tunnels(&mut self, agent: AgentId, lane: u32) {
+        let is_lost =
+            |tunnel: &Tunnel| tunnel.agent == agent && tunnel.hello.lane == lane && tunnel.lasts();
+        let own = self.tunnels.iter().filter(|(_, tunnel)| is_lost(tunnel));
+        let own: Vec<_> = own.map(|(_, tunnel)| tunnel.serial).collect();
+        own.into_iter().for_each(|serial| self.supersede(serial));
+        let remotes = self.workers.remotes.values();
+        for remote in remotes.filter(|one| one.agent == agent && one.lane == lane) {
+            let superseded = Message::Superseded(remote.serial);
+            self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
+        }
+    }
+
+    /// Nothing new goes to this tunnel, unless its agent is to open another one anyway: such a
+    /// tunnel is as good as ever.
+    fn supersede(&mut self, serial: Serial) {
+        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
+        let Some(id) = found.map(|(id, _)| id) else { return };
+        if let Some(tunnel) = self.tunnels.get_mut(id)
+            && tunnel.lasts()
+        {
+            log::info!("tunnel {}: its agent has another one in its place", tunnel.name);
+            tunnel.is_draining = true;
+            tunnel.publish();
+        }
+    }
+
+    /// The worker that gets an agent's next tunnel: the one with the fewest of this agent that are
+    /// there to stay, and of those the one with the fewest of all.
+    fn place_tunnel(&self, agent: AgentId, lane: u32) -> WorkerId {
+        let mut tunnels = vec![(0_usize, 0_usize); self.workers.count.into()];
+        let mut count = |worker: WorkerId, is_same| {
+            let (of_agent, of_all) = &mut tunnels[worker.index()];
+            *of_agent += usize::from(is_same);
+            *of_all += 1;
+        };
+        for (_, tunnel) in self.tunnels.iter() {
+            let is_beside = tunnel.agent == agent && tunnel.hello.lane != lane;
+            count(self.workers.own, is_beside && tunnel.lasts());
+        }
+        for remote in self.workers.remotes.values() {
+            let is_beside = remote.agent == agent && remote.lane != lane;
+            count(remote.worker, is_beside && remote.gauge.lasts());
+        }
+        let fewest = (0..).zip(tunnels).min_by_key(|(number, counts)| (*counts, *number));
         fewest.map_or(self.workers.own, |(number, _)| WorkerId(number))
     }
 
@@ -199,11 +257,14 @@ impl Ingress {
         if self.workers.count == 1 {
             return self.take_in(conn, tunnel, cx);
         }
-        let to = self.place_tunnel();
+        let to = self.place_tunnel(tunnel.agent, tunnel.hello.lane);
         let gauge = Arc::new(Gauge::new(self.started, &tunnel.reading()));
         tunnel.gauge = Some(Arc::clone(&gauge));
         let remote = Remote {
             serial: tunnel.serial,
+            agent: tunnel.agent,
+            process: tunnel.hello.process.clone(),
+            lane: tunnel.hello.lane,
             worker: to,
             service: tunnel.hello.service.clone(),
             hosts: tunnel.hello.hosts.clone(),
@@ -240,7 +301,8 @@ impl Ingress {
     fn take_in(&mut self, conn: ConnId, tunnel: Tunnel, cx: &mut Context<'_>) {
         let id = TunnelId(conn);
         for host in &tunnel.hello.hosts {
-            let candidate = Candidate { serial: tunnel.serial, place: Place::Here(id) };
+            let candidate =
+                Candidate { serial: tunnel.serial, agent: tunnel.agent, place: Place::Here(id) };
             if !self.routes.add(host, &tunnel.hello.service, candidate) {
                 let name = &tunnel.name;
                 log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
@@ -274,7 +336,7 @@ impl Ingress {
         let is_remote = remote.worker != self.workers.own && !remote.gauge.is_gone();
         for host in &remote.hosts {
             let place = Place::There(remote.worker, Arc::clone(&remote.gauge));
-            let candidate = Candidate { serial: remote.serial, place };
+            let candidate = Candidate { serial: remote.serial, agent: remote.agent, place };
             if is_remote {
                 self.routes.add(host, &remote.service, candidate);
             } else {

@@ -14,6 +14,8 @@ use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 pub struct Start {
     /// What the agent is to do.
     pub config: Config,
+    /// How many event loops do it.
+    pub workers: u8,
     /// Where the token is that proves the agent's identity.
     pub token: Option<TokenSource>,
     /// Whom to trust with TLS, and what to show.
@@ -61,6 +63,8 @@ impl Start {
             false => Identity::Offer,
         };
         let tls = TlsFiles::read(settings, ingress.security)?;
+        let limits = limits(settings)?;
+        let workers = worker_count(settings, &limits)?;
         Ok(Self {
             config: Config {
                 ingress,
@@ -74,8 +78,9 @@ impl Start {
                 server_id,
                 health,
                 timeouts: timeouts(settings)?,
-                limits: limits(settings)?,
+                limits,
             },
+            workers,
             token,
             tls,
             health_address,
@@ -142,10 +147,18 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
 }
 
 fn limits(settings: &mut Settings) -> Result<Limits, Error> {
-    let Limits { tunnels, streams, idle_upstreams, head_bytes, stream_window, window_growth } =
-        Limits::default();
-    Ok(Limits {
+    let Limits {
+        tunnels,
+        tunnels_per_ingress,
+        streams,
+        idle_upstreams,
+        head_bytes,
+        stream_window,
+        window_growth,
+    } = Limits::default();
+    let limits = Limits {
         tunnels: settings.number("tunnels", tunnels, 1..=16)?,
+        tunnels_per_ingress: settings.number("tunnels-per-ingress", tunnels_per_ingress, 1..=16)?,
         streams: settings.number("max-streams", streams, 1..=65_535)?,
         idle_upstreams: settings.number("max-idle-upstreams", idle_upstreams, 0..=65_535)?,
         head_bytes: settings.size("max-head-size", head_bytes, 1024..=32 * 1024)?,
@@ -155,7 +168,28 @@ fn limits(settings: &mut Settings) -> Result<Limits, Error> {
             16 * 1024..=16 * 1024 * 1024,
         )?,
         window_growth: settings.size("window-growth", window_growth, 0..=64 * 1024 * 1024)?,
-    })
+    };
+    if limits.tunnels_per_ingress > limits.streams as usize {
+        return Err(settings.clash(
+            "tunnels-per-ingress",
+            "max-streams",
+            "there would be tunnels without requests; see",
+        ));
+    }
+    Ok(limits)
+}
+
+/// How many event loops there are: one that never had a tunnel would be of no use.
+fn worker_count(settings: &mut Settings, limits: &Limits) -> Result<u8, Error> {
+    let wanted = settings.number("workers", 1_usize, 1..=64)?;
+    let tunnels = limits.all_tunnels();
+    if wanted > tunnels {
+        settings.warn(format!(
+            "--workers {wanted}: there are no more workers than tunnels, which are {tunnels} \
+             (--tunnels times --tunnels-per-ingress)"
+        ));
+    }
+    Ok(u8::try_from(wanted.min(tunnels)).unwrap_or(u8::MAX))
 }
 
 /// The ARN of something in ECS, or nothing.

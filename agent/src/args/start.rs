@@ -116,12 +116,14 @@ fn listen(wanted: SocketAddr) -> Result<Listen, Error> {
 fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
-    let agent = Agent::new(start.config.clone(), Instant::now(), instance);
+    let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
+    let agent = workers.remove(0);
     let work = move |job| prover.work(job);
     let listener = start.health_address.map(listen).transpose()?;
-    let reactor =
-        Reactor::new(agent, listener.into_iter().collect(), tls.client, Signals::Handle, work)
-            .map_err(wrong)?;
+    let listeners = listener.into_iter().collect();
+    let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
+        .and_then(|reactor| reactor.with_workers(workers))
+        .map_err(wrong)?;
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls

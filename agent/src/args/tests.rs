@@ -16,7 +16,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 35] = [
+const OTHERS: [(&str, &str); 37] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
@@ -48,6 +48,8 @@ const OTHERS: [(&str, &str); 35] = [
     ("drain-timeout", "29"),
     ("max-streams", "100"),
     ("tunnels", "2"),
+    ("tunnels-per-ingress", "3"),
+    ("workers", "4"),
     ("max-idle-upstreams", "0"),
     ("max-head-size", "16KiB"),
     ("stream-window", "1MiB"),
@@ -184,6 +186,15 @@ fn values_out_of_bounds_are_refused_with_one_sentence() {
             "--max-streams: \"65536\" is out of bounds; give 1 to 65535",
         ),
         (
+            &["--host", "a", "--tunnels-per-ingress", "17"],
+            "--tunnels-per-ingress: \"17\" is out of bounds; give 1 to 16",
+        ),
+        (
+            &["--host", "a", "--tunnels-per-ingress", "3", "--max-streams", "2"],
+            "--tunnels-per-ingress: there would be tunnels without requests; see --max-streams",
+        ),
+        (&["--host", "a", "--workers", "0"], "--workers: \"0\" is out of bounds; give 1 to 64"),
+        (
             &["--host", "a", "--reconnect-max", "0.5"],
             "--reconnect-max: the first wait would be longer than the longest; see --reconnect-min \
              (by default)",
@@ -223,4 +234,23 @@ fn ports_come_from_the_scheme_when_none_is_given() {
         let start = read(&["--host", "a", "--ingress-endpoint", url]).unwrap();
         assert_eq!(start.config.ingress.port, port, "{url}");
     }
+}
+
+#[test]
+fn there_are_no_more_workers_than_tunnels() {
+    let count = |words: &[&str]| read(&[&["--host", "a"], words].concat()).unwrap().workers;
+    assert_eq!(count(&[]), 1);
+    assert_eq!(count(&["--workers", "8", "--tunnels", "3", "--tunnels-per-ingress", "2"]), 6);
+    let many = ["--workers", "64", "--tunnels", "16", "--tunnels-per-ingress", "16"];
+    assert_eq!(count(&many), 64);
+    let mut few = settings(&["--host", "a", "--workers", "2"], &[]);
+    Start::read(&mut few).unwrap();
+    assert!(few.warnings()[0].starts_with("--workers 2: there are no more workers than tunnels"));
+}
+
+#[test]
+fn tunnels_to_one_ingress_share_the_requests() {
+    let words = ["--host", "a", "--tunnels", "2", "--tunnels-per-ingress", "3"];
+    let limits = read(&words).unwrap().config.limits;
+    assert_eq!((limits.all_tunnels(), limits.streams_per_tunnel()), (6, 341));
 }

@@ -22,6 +22,13 @@ pub struct Hello {
     /// What tells this agent process from others, for people.
     #[serde(default)]
     pub instance: String,
+    /// What no other agent process can know: tunnels that name the same one are one agent's. Empty
+    /// from agents that have one tunnel each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub process: String,
+    /// Which of the agent's tunnels to this ingress it is; it takes the place of an earlier one.
+    #[serde(default)]
+    pub lane: u32,
     /// DATA bytes it takes on each stream before it returns credit.
     pub window: u32,
     /// Streams it takes at once.

@@ -4,15 +4,30 @@ use std::time::{Duration, Instant};
 use mesh_protocol::mux::Flags;
 use mesh_protocol::{Conns, Duplex, Rng, WorkerId};
 
-use super::{Scope, Unavailable};
-use crate::gauge::{Gauge, Reading};
+use super::{Culprit, Scope, Tried, Unavailable, View};
+use crate::gauge::{Gauge, Homes, Reading};
 use crate::routes::{Candidate, Place};
 use crate::tunnel::tests::{origin, tunnel};
-use crate::tunnel::{Serial, TunnelId, Tunnels};
+use crate::tunnel::{AgentId, Serial, TunnelId, Tunnels};
+
+const FIRST: WorkerId = WorkerId::FIRST;
+const SECOND: WorkerId = WorkerId(1);
+
+/// How the first of two workers sees things, for a caller that is new.
+fn view<'t>(tunnels: &'t Tunnels, homes: &'t Homes, scope: Scope, now: Instant) -> View<'t> {
+    View { tunnels, own: FIRST, homes, streams_max: 100, home: None, scope, now }
+}
+
+/// An agent with one tunnel, which is not to be asked again.
+fn tried(serial: u64) -> Tried {
+    let serial = Serial(serial);
+    Tried { serial, agent: AgentId(serial), culprit: Culprit::Agent }
+}
 
 fn candidates(ids: &[TunnelId]) -> Vec<Candidate> {
     let here = |(number, id): (u64, &TunnelId)| Candidate {
         serial: Serial(number),
+        agent: AgentId(Serial(number)),
         place: Place::Here(*id),
     };
     // The slot of the tunnel is its number here.
@@ -28,8 +43,9 @@ fn pick(
     rng: &mut Rng,
 ) -> Result<TunnelId, Unavailable> {
     let candidates = candidates(ids);
-    let except = except.map(|id| Serial(id.conn().index() as u64));
-    let picked = super::pick(&candidates, tunnels, (Scope::Here, except), now, rng)?;
+    let except = except.map(|id| tried(id.conn().index() as u64));
+    let homes = Homes::new(2);
+    let picked = super::pick(&candidates, &view(tunnels, &homes, Scope::Here, now), except, rng)?;
     match picked.place {
         Place::Here(id) => Ok(id),
         Place::There(..) => panic!("none is elsewhere"),
@@ -120,17 +136,27 @@ fn an_ejected_agent_is_used_only_when_no_other_is_left() {
     assert_eq!(pick(&ids[..1], &tunnels, None, now, &mut rng), Ok(ids[0]));
 }
 
-const FAIR: Reading =
-    Reading { in_flight: 0, takes_requests: true, has_room: true, ejected_until: None };
+const FAIR: Reading = Reading {
+    in_flight: 0,
+    takes_requests: true,
+    has_room: true,
+    lasts: true,
+    ejected_until: None,
+};
 
 /// One tunnel here and one at another worker, with that gauge.
 fn two_workers(now: Instant) -> (Tunnels, TunnelId, Vec<Candidate>, Arc<Gauge>) {
     let (tunnels, ids) = setup(1, now);
     let gauge = Arc::new(Gauge::new(now, &FAIR));
     let mut all = candidates(&ids);
-    let place = Place::There(WorkerId(1), Arc::clone(&gauge));
-    all.push(Candidate { serial: Serial(99), place });
+    all.push(there(99, 99, &gauge));
     (tunnels, ids[0], all, gauge)
+}
+
+/// A tunnel of some agent at the other worker.
+fn there(serial: u64, agent: u64, gauge: &Arc<Gauge>) -> Candidate {
+    let place = Place::There(SECOND, Arc::clone(gauge));
+    Candidate { serial: Serial(serial), agent: AgentId(Serial(agent)), place }
 }
 
 fn is_there(picked: Result<&Candidate, Unavailable>) -> bool {
@@ -142,22 +168,24 @@ fn two_idle_agents_share_and_of_two_busy_ones_the_nearer_is_taken() {
     let now = origin();
     let (mut tunnels, id, all, gauge) = two_workers(now);
     let mut rng = Rng::from_seed(6);
+    let homes = Homes::new(2);
     let mut moved = 0;
     for _ in 0..1000 {
-        let everywhere = (Scope::Everywhere, None);
-        moved += usize::from(is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
+        let everywhere = view(&tunnels, &homes, Scope::Everywhere, now);
+        moved += usize::from(is_there(super::pick(&all, &everywhere, None, &mut rng)));
     }
     assert!((400..600).contains(&moved), "{moved}");
     load(&mut tunnels, id, 1);
     for _ in 0..50 {
-        let everywhere = (Scope::Everywhere, None);
-        assert!(is_there(super::pick(&all, &tunnels, everywhere, now, &mut rng)));
-        assert!(!is_there(super::pick(&all, &tunnels, (Scope::Here, None), now, &mut rng)));
+        let everywhere = view(&tunnels, &homes, Scope::Everywhere, now);
+        assert!(is_there(super::pick(&all, &everywhere, None, &mut rng)));
+        let here = View { scope: Scope::Here, ..everywhere };
+        assert!(!is_there(super::pick(&all, &here, None, &mut rng)));
     }
     gauge.expect();
     for _ in 0..50 {
-        let everywhere = (Scope::Everywhere, None);
-        let picked = super::pick(&all, &tunnels, everywhere, now, &mut rng);
+        let everywhere = view(&tunnels, &homes, Scope::Everywhere, now);
+        let picked = super::pick(&all, &everywhere, None, &mut rng);
         assert!(!is_there(picked), "who is on the way counts");
     }
 }
@@ -167,8 +195,9 @@ fn an_agent_elsewhere_is_measured_as_one_here_is() {
     let now = origin();
     let (tunnels, _, all, gauge) = two_workers(now);
     let mut rng = Rng::from_seed(7);
-    let except = (Scope::Everywhere, Some(Serial(0)));
-    let mut pick = || super::pick(&all, &tunnels, except, now, &mut rng).map(|one| one.serial);
+    let homes = Homes::new(2);
+    let view = view(&tunnels, &homes, Scope::Everywhere, now);
+    let mut pick = || super::pick(&all, &view, Some(tried(0)), &mut rng).map(|one| one.serial);
     assert_eq!(pick(), Ok(Serial(99)));
     gauge.publish(&Reading { has_room: false, ..FAIR });
     assert_eq!(pick(), Err(Unavailable::Overloaded));
@@ -180,4 +209,117 @@ fn an_agent_elsewhere_is_measured_as_one_here_is() {
     gauge.publish(&FAIR);
     gauge.leave();
     assert_eq!(pick(), Err(Unavailable::NoHealthyAgent));
+}
+
+/// An agent with a tunnel here and one at the other worker, and one that has a tunnel here only.
+struct Neighbours {
+    tunnels: Tunnels,
+    ids: Vec<TunnelId>,
+    all: Vec<Candidate>,
+    gauge: Arc<Gauge>,
+    homes: Homes,
+    now: Instant,
+    rng: Rng,
+}
+
+/// Their serials.
+const NEAR: u64 = 0;
+const FAR: u64 = 50;
+const OTHER: u64 = 1;
+
+impl Neighbours {
+    fn new(seed: u64) -> Self {
+        let now = origin();
+        let (tunnels, ids) = setup(2, now);
+        let gauge = Arc::new(Gauge::new(now, &FAIR));
+        let mut all = candidates(&ids);
+        all.insert(1, there(FAR, NEAR, &gauge));
+        let (homes, rng) = (Homes::new(2), Rng::from_seed(seed));
+        Self { tunnels, ids, all, gauge, homes, now, rng }
+    }
+
+    /// How often each of the three is picked, in their order.
+    fn picks(&mut self, home: Option<WorkerId>, tried: Option<Tried>) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for _ in 0..1000 {
+            let view = view(&self.tunnels, &self.homes, Scope::Everywhere, self.now);
+            let picked = super::pick(&self.all, &View { home, ..view }, tried, &mut self.rng);
+            let picked = picked.unwrap().serial;
+            counts[self.all.iter().position(|one| one.serial == picked).unwrap()] += 1;
+        }
+        counts
+    }
+}
+
+#[test]
+fn an_agent_with_two_tunnels_is_drawn_as_often_as_one_with_one() {
+    let mut three = Neighbours::new(8);
+    let [near, far, other] = three.picks(Some(FIRST), None);
+    assert!((400..600).contains(&near) && far == 0, "{near} {far} {other}");
+}
+
+#[test]
+fn what_all_tunnels_of_an_agent_carry_is_its_load() {
+    let mut three = Neighbours::new(9);
+    three.gauge.publish(&Reading { in_flight: 3, ..FAIR });
+    let other = three.ids[1];
+    load(&mut three.tunnels, other, 2);
+    assert_eq!(three.picks(None, None), [0, 0, 1000], "3 against 2, although one has none");
+    let near = three.ids[0];
+    three.gauge.publish(&FAIR);
+    load(&mut three.tunnels, near, 1);
+    assert_eq!(three.picks(None, None), [1000, 0, 0]);
+}
+
+#[test]
+fn a_caller_stays_at_its_worker_and_a_new_one_goes_where_callers_are_few() {
+    let mut three = Neighbours::new(10);
+    three.all.truncate(2);
+    three.homes.enter(FIRST);
+    assert_eq!(three.picks(Some(FIRST), None), [1000, 0, 0]);
+    assert_eq!(three.picks(None, None), [0, 1000, 0]);
+    three.homes.enter(SECOND);
+    assert_eq!(three.picks(None, None), [1000, 0, 0], "nobody moves in vain");
+    let near = three.ids[0];
+    load(&mut three.tunnels, near, 3);
+    assert_eq!(three.picks(Some(FIRST), None), [0, 1000, 0], "this tunnel is full");
+    three.tunnels.get_mut(near).unwrap().is_draining = true;
+    assert_eq!(three.picks(Some(FIRST), None), [0, 1000, 0], "and this one is left");
+}
+
+#[test]
+fn an_agent_that_failed_on_one_tunnel_is_set_aside_on_all() {
+    let mut three = Neighbours::new(11);
+    let until = Some(three.now + Duration::from_secs(10));
+    three.gauge.publish(&Reading { ejected_until: until, ..FAIR });
+    assert_eq!(three.picks(Some(FIRST), None), [0, 0, 1000]);
+}
+
+#[test]
+fn a_second_attempt_goes_to_another_agent_or_else_through_another_tunnel() {
+    let mut three = Neighbours::new(12);
+    let (serial, agent) = (Serial(NEAR), AgentId(Serial(NEAR)));
+    let lost = Tried { serial, agent, culprit: Culprit::Tunnel };
+    let broken = Tried { culprit: Culprit::Agent, ..lost };
+    assert_eq!(three.picks(Some(FIRST), Some(lost)), [0, 0, 1000]);
+    assert_eq!(three.picks(Some(FIRST), Some(broken)), [0, 0, 1000]);
+    assert_eq!(three.all.pop().unwrap().serial, Serial(OTHER));
+    assert_eq!(three.picks(Some(FIRST), Some(lost)), [0, 1000, 0]);
+    let view = view(&three.tunnels, &three.homes, Scope::Everywhere, three.now);
+    let picked = super::pick(&three.all, &view, Some(broken), &mut three.rng);
+    assert_eq!(picked.map(|one| one.serial), Err(Unavailable::NoHealthyAgent));
+}
+
+#[test]
+fn the_limit_of_an_agent_holds_for_all_of_its_tunnels_together() {
+    let mut three = Neighbours::new(13);
+    three.all.truncate(2);
+    three.gauge.publish(&Reading { in_flight: 9, ..FAIR });
+    let near = three.ids[0];
+    load(&mut three.tunnels, near, 1);
+    let view = view(&three.tunnels, &three.homes, Scope::Everywhere, three.now);
+    let limited = |streams_max| View { streams_max, ..view };
+    let picked = super::pick(&three.all, &limited(10), None, &mut three.rng);
+    assert_eq!(picked.map(|one| one.serial), Err(Unavailable::Overloaded));
+    assert!(super::pick(&three.all, &limited(11), None, &mut three.rng).is_ok());
 }

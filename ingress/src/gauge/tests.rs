@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{Gauge, Reading};
+use mesh_protocol::WorkerId;
+
+use super::{Gauge, Homes, Reading};
 use crate::tunnel::tests::origin;
 
 #[test]
@@ -8,32 +10,56 @@ fn it_says_what_was_published_last() {
     let epoch = origin();
     let now = epoch + Duration::from_millis(1500);
     let until = now + Duration::from_micros(10_000_300);
-    let fair = Reading { in_flight: 3, takes_requests: true, has_room: true, ejected_until: None };
+    let fair = Reading {
+        in_flight: 3,
+        takes_requests: true,
+        has_room: true,
+        lasts: true,
+        ejected_until: None,
+    };
     let gauge = Gauge::new(epoch, &fair);
-    assert!(gauge.says(&fair) && gauge.takes_requests() && gauge.has_room());
+    assert!(gauge.says(&fair) && gauge.takes_requests() && gauge.has_room() && gauge.lasts());
     assert!(!gauge.is_ejected(now));
     let poor = Reading {
         in_flight: 9,
         takes_requests: false,
         has_room: false,
+        lasts: false,
         ejected_until: Some(until),
     };
     gauge.publish(&poor);
-    assert!(gauge.says(&poor) && !gauge.says(&fair));
+    assert!(gauge.says(&poor) && !gauge.says(&fair) && !gauge.lasts());
     assert!(gauge.is_ejected(now) && gauge.is_ejected(until - Duration::from_micros(1)));
     assert!(!gauge.is_ejected(until + Duration::from_millis(1)));
     gauge.publish(&fair);
     gauge.leave();
-    assert!(!gauge.takes_requests(), "whatever was published");
+    assert!(!gauge.takes_requests() && !gauge.lasts(), "whatever was published");
 }
 
 #[test]
 fn who_sets_out_counts_until_it_arrives() {
-    let reading =
-        Reading { in_flight: 0, takes_requests: true, has_room: true, ejected_until: None };
+    let reading = Reading {
+        in_flight: 0,
+        takes_requests: true,
+        has_room: true,
+        lasts: true,
+        ejected_until: None,
+    };
     let gauge = Gauge::new(origin(), &reading);
     gauge.expect();
     gauge.expect();
     gauge.arrived();
     assert_eq!((gauge.in_flight(), gauge.coming()), (0, 1));
+}
+
+#[test]
+fn callers_are_counted_at_the_worker_where_they_are() {
+    let homes = Homes::new(2);
+    homes.enter(WorkerId(0));
+    homes.enter(WorkerId(1));
+    homes.enter(WorkerId(1));
+    homes.leave(WorkerId(0));
+    assert_eq!((homes.at(WorkerId(0)), homes.at(WorkerId(1))), (0, 2));
+    homes.enter(WorkerId(2));
+    assert_eq!(homes.at(WorkerId(2)), 0, "there is no such worker");
 }

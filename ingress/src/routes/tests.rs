@@ -1,9 +1,15 @@
 use super::{Candidate, Place, Routes, normalize};
-use crate::tunnel::Serial;
 use crate::tunnel::tests::tunnel_id;
+use crate::tunnel::{AgentId, Serial};
+
+/// A tunnel of the agent whose first one had this number.
+fn of_agent(index: usize, agent: usize) -> Candidate {
+    let agent = AgentId(Serial(agent as u64));
+    Candidate { serial: Serial(index as u64), agent, place: Place::Here(tunnel_id(index)) }
+}
 
 fn candidate(index: usize) -> Candidate {
-    Candidate { serial: Serial(index as u64), place: Place::Here(tunnel_id(index)) }
+    of_agent(index, index)
 }
 
 fn routes(patterns: &[&str]) -> Routes {
@@ -87,4 +93,21 @@ fn patterns_are_put_into_one_form_or_refused() {
     ] {
         assert_eq!(normalize(pattern).as_deref(), form, "{pattern}");
     }
+}
+
+#[test]
+fn tunnels_of_one_agent_lie_side_by_side() {
+    let mut routes = Routes::default();
+    for (index, agent) in [(0, 0), (1, 1), (2, 0), (3, 3), (4, 1), (5, 0)] {
+        assert!(routes.add("*", "", of_agent(index, agent)));
+    }
+    let id = routes.lookup("shop").unwrap();
+    let order = |routes: &Routes| {
+        let candidates = &routes.get(id).unwrap().candidates;
+        candidates.iter().map(|one| one.serial.0).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&routes), [0, 2, 5, 1, 4, 3]);
+    routes.remove("*", Serial(0));
+    assert!(routes.add("*", "", of_agent(6, 0)));
+    assert_eq!(order(&routes), [2, 5, 6, 1, 4, 3]);
 }

@@ -7,7 +7,7 @@ use mesh_protocol::{Conns, Duplex, Link};
 
 use crate::admission::Standing;
 
-use super::{Ejected, Serial, Tunnel, TunnelId, Tunnels};
+use super::{AgentId, Ejected, Serial, Tunnel, TunnelId, Tunnels};
 
 /// The name of a tunnel that no test connects.
 pub(crate) fn tunnel_id(index: usize) -> TunnelId {
@@ -31,13 +31,16 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         service: "demo".to_owned(),
         cluster: String::new(),
         instance: String::new(),
+        process: String::new(),
+        lane: 0,
         window: 65_536,
         streams,
         healthy: true,
         task: String::new(),
         container_instance: String::new(),
     };
-    Tunnel::new(link, Serial(1), hello, "127.0.0.1:1".parse().unwrap(), Standing::default(), now)
+    let names = (Serial(1), AgentId(Serial(1)));
+    Tunnel::new(link, names, hello, "127.0.0.1:1".parse().unwrap(), Standing::default(), now)
 }
 
 #[test]

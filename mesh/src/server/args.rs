@@ -113,7 +113,7 @@ pub(crate) struct ServerArgs {
     /// seconds to finish what is under way after SIGTERM [default: 25]
     #[argh(option)]
     pub(crate) drain_timeout: Option<String>,
-    /// agents connected at once [default: 1000]
+    /// tunnels of agents at once [default: 1000]
     #[argh(option)]
     pub(crate) max_tunnels: Option<String>,
     /// requests under way at once per agent [default: 1024]

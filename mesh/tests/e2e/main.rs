@@ -10,6 +10,7 @@ mod broken;
 mod bulk;
 mod certificates;
 mod clouds;
+mod cores;
 mod drain;
 // The tests of identity use the rest.
 #[expect(dead_code)]

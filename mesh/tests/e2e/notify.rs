@@ -87,7 +87,7 @@ fn an_ingress_is_ready_once_all_its_ports_listen() {
     for port in ports {
         TcpStream::connect((ip, port)).unwrap();
     }
-    assert_eq!(first, ["READY=1", "STATUS=serving, registered agents: 0", "WATCHDOG=1"]);
+    assert_eq!(first, ["READY=1", "STATUS=serving, tunnels: 0", "WATCHDOG=1"]);
     ingress.signal("TERM");
     let last = manager.wait_for("STOPPING=1");
     assert!(last.iter().any(|line| line.starts_with("STATUS=draining")), "{last:?}");

@@ -12,7 +12,11 @@ use crate::stage::{Plan, Stage};
 fn the_mesh_outlives_whatever_happens_to_its_parts() {
     seeds(128, |seed| {
         let faults = if seed % 2 == 0 { FaultRates::mild() } else { FaultRates::rough() };
-        let mut stage = Stage::new(seed, Plan::drawn(faults).with_agents(3));
+        let mut plan = Plan::drawn(faults).with_agents(3);
+        if seed % 3 == 0 {
+            plan = plan.with_agent_workers(2, 2);
+        }
+        let mut stage = Stage::new(seed, plan);
         stage.expect_known(Duration::from_secs(600));
         invite(&mut stage);
         for _ in 0..12 {
@@ -55,7 +59,7 @@ fn befall(stage: &mut Stage) {
         0 => stage.world.kill(agent, Death::Reset),
         1 => stage.world.kill(agent, Death::Vanish),
         2 => stage.world.drain(agent),
-        3 | 4 => restart_agent(stage, number),
+        3 | 4 => stage.restart_agent(number),
         5 => stage.world.freeze(agent),
         6 => stage.world.thaw(agent),
         7 => stage.restart_ingress(),
@@ -76,11 +80,6 @@ fn befall(stage: &mut Stage) {
     }
 }
 
-fn restart_agent(stage: &mut Stage, number: usize) {
-    let (agent, successor) = (stage.agents[number], stage.agent(number));
-    stage.world.restart(agent, successor);
-}
-
 /// Everybody is there again.
 fn restore(stage: &mut Stage) {
     let needs_restart =
@@ -88,7 +87,7 @@ fn restore(stage: &mut Stage) {
     for number in 0..stage.agents.len() {
         stage.world.thaw(stage.agents[number]);
         if needs_restart(stage, stage.agents[number]) {
-            restart_agent(stage, number);
+            stage.restart_agent(number);
         }
         stage.world.set_answer(&format!("service{number}:3000"), Answer::Accept);
         stage.world.peer_mut::<HttpService>(stage.services[number]).health = Health::Up;
@@ -101,7 +100,7 @@ fn restore(stage: &mut Stage) {
     stage.world.run_for(Duration::from_secs(40));
     for number in 0..stage.agents.len() {
         if needs_restart(stage, stage.agents[number]) {
-            restart_agent(stage, number);
+            stage.restart_agent(number);
         }
     }
 }

@@ -18,9 +18,9 @@ use crate::stage::{HOST, Plan, Stage, census};
 const RECHECK: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(300);
 /// How long a proof is good for.
-const LIFETIME: Duration = Duration::from_secs(3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
-fn rule(role: &str, hosts: &[&str]) -> Rule {
+pub(crate) fn rule(role: &str, hosts: &[&str]) -> Rule {
     let arn = format!("arn:aws:iam::123456789012:role/{role}");
     Rule {
         who: Who::Arn(ArnPattern::parse(&arn).unwrap()),
@@ -42,7 +42,7 @@ fn policy(rules: Vec<Rule>) -> Policy {
 }
 
 /// A plan whose ingress measures by these rules.
-fn plan(mut plan: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Plan {
+pub(crate) fn plan(mut plan: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Plan {
     plan.ingress.admission = Admission::Policy(Box::new(policy(rules)));
     plan.ingress.identity = IdentityChecks {
         server_ids: vec!["ingress".to_owned()],
@@ -56,7 +56,7 @@ fn plan(mut plan: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Plan {
     plan
 }
 
-fn fast() -> Cloud {
+pub(crate) fn fast() -> Cloud {
     Cloud::new(Duration::from_millis(30))
 }
 

@@ -53,8 +53,7 @@ fn agents_restart_one_after_the_other_without_a_failed_request() {
             stage.world.drain(agent);
             let gone = move |world: &World| world.life(agent) == Life::Exited;
             stage.world.expect("the agent leaves", gone, Duration::from_secs(31));
-            let successor = stage.agent(number);
-            stage.world.restart(agent, successor);
+            stage.restart_agent(number);
             stage.expect_ready(RECONNECTED);
         }
         stage.expect_answers(Duration::from_secs(600));

@@ -16,6 +16,7 @@ mod ask;
 mod chaos;
 mod cheats;
 mod cloud;
+mod cores;
 mod deadlines;
 mod fairness;
 mod far;

@@ -67,6 +67,15 @@ impl Act {
 /// An agent for `host` that claims to be healthy and does `act` for each frame it gets.
 pub(crate) fn puppet(
     host: &'static str,
+    act: impl FnMut(&Frame, &mut Act) + 'static,
+) -> RawPeer<Puppet> {
+    puppet_of("", host, act)
+}
+
+/// The same with these members more in its HELLO.
+pub(crate) fn puppet_of(
+    more: &'static str,
+    host: &'static str,
     mut act: impl FnMut(&Frame, &mut Act) + 'static,
 ) -> RawPeer<Puppet> {
     let mut offered = false;
@@ -80,7 +89,7 @@ pub(crate) fn puppet(
             );
             turn.wake_in = Some(Duration::from_millis(1));
         }
-        if !puppet.is_upgraded && !upgrade(puppet, turn, host) {
+        if !puppet.is_upgraded && !upgrade(puppet, turn, more, host) {
             return;
         }
         while let Some(payload) = take_message(turn.rx) {
@@ -101,7 +110,7 @@ pub(crate) fn puppet(
 }
 
 /// Takes the answer to the upgrade, and says hello.
-fn upgrade(puppet: &mut Puppet, turn: &mut RawTurn<'_>, host: &str) -> bool {
+fn upgrade(puppet: &mut Puppet, turn: &mut RawTurn<'_>, more: &str, host: &str) -> bool {
     let Some(end) = turn.rx.windows(4).position(|window| window == b"\r\n\r\n") else {
         return false;
     };
@@ -109,7 +118,7 @@ fn upgrade(puppet: &mut Puppet, turn: &mut RawTurn<'_>, host: &str) -> bool {
     turn.rx.drain(..end + 4);
     puppet.is_upgraded = true;
     let hello = format!(
-        r#"{{"version":"0","hosts":["{host}"],"window":262144,"streams":100,"healthy":true}}"#
+        r#"{{"version":"0","hosts":["{host}"],"window":262144,"streams":100,"healthy":true{more}}}"#
     );
     turn.tx.extend(message(0x82, &frame(HELLO, 0, 0, hello.as_bytes())));
     true

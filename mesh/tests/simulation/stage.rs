@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) agents: usize,
     /// Workers of the ingress; without it, the seed says how many.
     pub(crate) workers: Option<u8>,
+    /// Workers of each agent.
+    pub(crate) agent_workers: u8,
     /// Each agent also has a host of its own: [`own_host`].
     pub(crate) own_hosts: bool,
     pub(crate) ingress: mesh_ingress::Config,
@@ -90,6 +92,7 @@ impl Plan {
         Self {
             agents: 1,
             workers: None,
+            agent_workers: 1,
             own_hosts: false,
             ingress,
             agent,
@@ -113,9 +116,24 @@ impl Plan {
         self
     }
 
+    /// So many workers of each agent, and so many tunnels.
+    pub(crate) const fn with_agent_workers(mut self, workers: u8, tunnels: usize) -> Self {
+        self.agent_workers = workers;
+        self.agent.limits.tunnels_per_ingress = tunnels;
+        self
+    }
+
     /// One in half of all histories, else two or three.
     fn workers_at(&self, seed: u64) -> u8 {
         self.workers.unwrap_or([1, 2, 1, 3][(seed % 4) as usize])
+    }
+
+    /// Who does the jobs of a worker of an agent.
+    fn agent_jobs(&self, number: usize) -> Box<JobWorker<Agent>> {
+        match &self.cloud {
+            Some(cloud) => Box::new(cloud.agent(number)),
+            None => Box::new(|_, _| panic!("there is nobody for jobs")),
+        }
     }
 
     /// Who does the jobs of a worker of the ingress.
@@ -146,6 +164,13 @@ pub(crate) fn own_host(number: usize) -> String {
 pub(crate) fn census(world: &World, ingress: NodeId) -> Census {
     let workers = world.workers_of(ingress).into_iter();
     workers.map(|id| world.app::<Ingress>(id).census()).fold(Census::default(), Census::plus)
+}
+
+/// What all workers of an agent have.
+pub(crate) fn agent_census(world: &World, agent: NodeId) -> mesh_agent::invariants::Census {
+    let workers = world.workers_of(agent).into_iter();
+    let each = workers.map(|id| world.app::<Agent>(id).census());
+    each.fold(<_>::default(), mesh_agent::invariants::Census::plus)
 }
 
 impl Stage {
@@ -186,13 +211,13 @@ impl Stage {
     /// One more agent with a service of its own.
     pub(crate) fn add_agent(&mut self) -> NodeId {
         let number = self.agents.len();
-        let app = self.agent(number);
-        let name = format!("agent{number}");
-        let agent = match &self.plan.cloud {
-            Some(cloud) => self.world.add_app_with(&name, app, &[], cloud.agent(number)),
-            None => self.world.add_app(&name, app, &[]),
-        };
-        watch::agent(&mut self.world, agent, &self.plan.agent);
+        let apps = self.agent_apps(number);
+        let (name, plan) = (format!("agent{number}"), &self.plan);
+        let workers = self.world.add_workers(&name, apps, &[], || plan.agent_jobs(number));
+        for worker in &workers {
+            watch::agent(&mut self.world, *worker, &self.plan.agent);
+        }
+        let agent = workers[0];
         let address = format!("service{number}:3000");
         let name = format!("service{number}");
         let service = self.world.add_peer(&name, HttpService::new(), &[&address]);
@@ -203,25 +228,34 @@ impl Stage {
         agent
     }
 
-    /// The application of an agent that begins now.
-    pub(crate) fn agent(&self, number: usize) -> Agent {
+    /// Another process takes the place of an agent.
+    pub(crate) fn restart_agent(&mut self, number: usize) {
+        let (workers, apps) = (self.world.workers_of(self.agents[number]), self.agent_apps(number));
+        let plan = &self.plan;
+        self.world.restart_workers(&workers, apps, || plan.agent_jobs(number));
+    }
+
+    /// The workers of an agent that begins now.
+    fn agent_apps(&self, number: usize) -> Vec<Agent> {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
         config.task = task_arn(number);
         if self.plan.own_hosts {
             config.hosts.push(own_host(number));
         }
-        Agent::new(config, self.world.now(), format!("agent{number}"))
+        let (now, workers) = (self.world.now(), self.plan.agent_workers);
+        Agent::workers(&config, now, &format!("agent{number}"), workers)
     }
 
     /// Runs until every running agent is registered and its service known to be healthy.
     pub(crate) fn expect_ready(&mut self, limit: Duration) {
         let (ingress, agents) = (self.ingress, self.agents.clone());
+        let tunnels = self.plan.agent.limits.all_tunnels();
         let ready = move |world: &World| {
             let running = |id: &&NodeId| world.life(**id) == Life::Running;
-            let agents = agents.iter().filter(running).count();
+            let wanted = agents.iter().filter(running).count() * tunnels;
             let census = census(world, ingress);
-            agents > 0 && census.healthy == agents && census.tunnels == agents
+            wanted > 0 && census.healthy == wanted && census.tunnels == wanted
         };
         self.world.expect("every agent is registered and healthy", ready, limit);
     }
@@ -363,7 +397,7 @@ impl Stage {
             if self.world.life(agent) != Life::Running {
                 continue;
             }
-            let census = self.world.app::<Agent>(agent).census();
+            let census = agent_census(&self.world, agent);
             assert_eq!((census.streams, census.busy, census.idle), (0, 0, 0), "{census:?}");
             self.world.drain(agent);
             let gone = move |world: &World| world.life(agent) == Life::Exited;

@@ -103,8 +103,7 @@ fn a_tunnel_may_be_lost_while_callers_are_on_their_way_to_it() {
             stage.world.kill(agent, Death::Reset);
             let wait = stage.below(2_000);
             stage.world.run_for(Duration::from_millis(wait));
-            let successor = stage.agent(number);
-            stage.world.restart(agent, successor);
+            stage.restart_agent(number);
         }
         stage.expect_answers(LONG);
         stage.judge(Weather::Foul);

@@ -25,14 +25,16 @@ impl Network {
             return;
         };
         let (to, id, answer) = (listener.node, listener.id, listener.answer);
-        let rules = self.rules(from, to);
+        let process = self.process(from);
+        let rules = self.rules(process, to);
         let config = rules.config.unwrap_or_else(|| LinkConfig::draw(&mut self.rng));
         let plan = FaultPlan::draw(rules.faults, &mut self.rng);
         let link = u32::try_from(self.links.len()).expect("a history has fewer links");
-        let ends = [
-            End::new(from, self.socket_address(from), token),
+        let mut ends = [
+            End::new(process, self.socket_address(process), token),
             End::new(to, self.socket_address(to), Token::Unclaimed),
         ];
+        ends[0].holder = from;
         let pipes =
             [Side::Dialer, Side::Listener].map(|side| Pipe::new(&config, side, &plan, self.now));
         self.links.push(Some(Box::new(Link { config, listener: id, ends, pipes })));
@@ -80,9 +82,9 @@ impl Network {
             return;
         };
         if dialler.open {
-            let (node, token) = (dialler.node, dialler.token);
+            let (holder, token) = (dialler.holder, dialler.token);
             let end = EndId { link, side: Side::Dialer };
-            self.hand(node, Arrival::Connected { end, token });
+            self.hand(holder, Arrival::Connected { end, token });
         }
     }
 
@@ -90,7 +92,7 @@ impl Network {
         let Some(dialler) = self.link(link).map(|link| &link.ends[0]) else {
             return;
         };
-        let (from, token, open) = (dialler.node, dialler.token, dialler.open);
+        let (from, token, open) = (dialler.holder, dialler.token, dialler.open);
         self.links[link as usize] = None;
         if open {
             let why = "connection refused";

@@ -1,7 +1,7 @@
 use super::{HostPattern, service_label};
 use crate::routes::{self, Candidate, Place};
-use crate::tunnel::Serial;
 use crate::tunnel::tests::tunnel_id;
+use crate::tunnel::{AgentId, Serial};
 
 fn pattern(text: &str) -> HostPattern {
     HostPattern::parse(text).unwrap()
@@ -45,7 +45,11 @@ fn what_is_covered_is_never_more_than_the_rule() {
     let claims = ["*", "*.x", "*.a.x", "*.y", "x", "a.x", "b.a.x", "10.0.0.1", "*.0.0.1"];
     let served = |pattern: &str, name: &str| {
         let mut routes = routes::Routes::default();
-        let candidate = Candidate { serial: Serial(0), place: Place::Here(tunnel_id(0)) };
+        let candidate = Candidate {
+            serial: Serial(0),
+            agent: AgentId(Serial(0)),
+            place: Place::Here(tunnel_id(0)),
+        };
         routes.add(pattern, "", candidate);
         routes.lookup(name).is_some()
     };

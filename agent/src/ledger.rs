@@ -1,0 +1,140 @@
+//! The first worker's account of all tunnels, at whatever worker they are.
+//!
+//! A tunnel is entered when it is dialled, by a number that it keeps wherever it goes, and leaves
+//! when it has ended. What goes through it is the business of the worker that has it.
+
+use std::time::Instant;
+
+use mesh_protocol::WorkerId;
+
+/// Names a tunnel in all workers, and never another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Serial(u64);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// In the order in which they were dialled. They are few.
+    tunnels: Vec<Entry>,
+    /// How many there were so far.
+    opened: u64,
+}
+
+/// What is known of a tunnel.
+#[derive(Debug)]
+struct Entry {
+    serial: Serial,
+    worker: WorkerId,
+    /// Which ingress process it leads to, once that has answered and if it said so.
+    ingress: Vec<u8>,
+    /// Which of the tunnels to that process it is, once it has got there.
+    lane: Option<u32>,
+    /// When it was begun.
+    since: Instant,
+    /// When it was welcomed.
+    welcomed: Option<Instant>,
+    /// Whether the ingress asked for another one in its place.
+    is_moving: bool,
+}
+
+impl Ledger {
+    /// One more tunnel is dialled.
+    pub(crate) fn open(&mut self, now: Instant) -> Serial {
+        self.opened += 1;
+        let serial = Serial(self.opened);
+        self.tunnels.push(Entry {
+            serial,
+            worker: WorkerId::FIRST,
+            ingress: Vec::new(),
+            lane: None,
+            since: now,
+            welcomed: None,
+            is_moving: false,
+        });
+        serial
+    }
+
+    /// It has reached this ingress: which of the tunnels to it it is. One that was lost, or is
+    /// moving, leaves its place to the next.
+    pub(crate) fn arrived(&mut self, serial: Serial, ingress: Vec<u8>) -> u32 {
+        let is_free = |lane: &u32| self.lasting_to(&ingress).all(|taken| taken != *lane);
+        let lane = (0..).find(is_free).unwrap_or_default();
+        if let Some(entry) = self.get_mut(serial) {
+            (entry.ingress, entry.lane) = (ingress, Some(lane));
+        }
+        lane
+    }
+
+    /// The lanes of the tunnels to this ingress that are there to stay. One that asked us to move
+    /// may well be where we are to go: with a fresh tunnel.
+    pub(crate) fn lasting_to(&self, ingress: &[u8]) -> impl Iterator<Item = u32> {
+        let lasting = self.tunnels.iter().filter(|entry| !entry.is_moving);
+        lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
+    }
+
+    /// It is welcome, and goes to this worker: the one with the fewest tunnels to the same ingress,
+    /// and of those the one with the fewest of all.
+    pub(crate) fn welcome(&mut self, serial: Serial, workers: u8, now: Instant) -> WorkerId {
+        let mut tunnels = vec![(0_usize, 0_usize); workers.into()];
+        let own = self.tunnels.iter().find(|entry| entry.serial == serial);
+        let ingress = own.map(|entry| &entry.ingress);
+        let lasting = self.tunnels.iter().filter(|one| one.welcomed.is_some() && !one.is_moving);
+        for entry in lasting {
+            if let Some((to_same, all)) = tunnels.get_mut(entry.worker.index()) {
+                *to_same += usize::from(Some(&entry.ingress) == ingress);
+                *all += 1;
+            }
+        }
+        let fewest = (0..).zip(tunnels).min_by_key(|(number, counts)| (*counts, *number));
+        let worker = fewest.map_or(WorkerId::FIRST, |(number, _)| WorkerId(number));
+        if let Some(entry) = self.get_mut(serial) {
+            (entry.worker, entry.welcomed) = (worker, Some(now));
+        }
+        worker
+    }
+
+    /// There is to be another one in its place. Since when it has been there.
+    pub(crate) fn moves(&mut self, serial: Serial) -> Option<Instant> {
+        let entry = self.get_mut(serial)?;
+        entry.is_moving = true;
+        Some(entry.since)
+    }
+
+    /// It has ended. When it was welcomed, if it was.
+    pub(crate) fn close(&mut self, serial: Serial) -> Option<Instant> {
+        let index = self.tunnels.iter().position(|entry| entry.serial == serial)?;
+        self.tunnels.remove(index).welcomed
+    }
+
+    /// How many serve. Beside each one that moves there is to be another one.
+    pub(crate) fn serving(&self) -> usize {
+        let serving = |entry: &&Entry| entry.welcomed.is_some() && !entry.is_moving;
+        self.tunnels.iter().filter(serving).count()
+    }
+
+    /// Whether one is there through which requests come, moving or not.
+    pub(crate) fn has_welcome(&self) -> bool {
+        self.tunnels.iter().any(|entry| entry.welcomed.is_some())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tunnels.is_empty()
+    }
+
+    pub(crate) fn has(&self, serial: Serial) -> bool {
+        self.tunnels.iter().any(|entry| entry.serial == serial)
+    }
+
+    /// Those at one worker.
+    pub(crate) fn at(&self, worker: WorkerId) -> Vec<Serial> {
+        let there = self.tunnels.iter().filter(|entry| entry.worker == worker);
+        there.map(|entry| entry.serial).collect()
+    }
+
+    fn get_mut(&mut self, serial: Serial) -> Option<&mut Entry> {
+        self.tunnels.iter_mut().find(|entry| entry.serial == serial)
+    }
+}
+
+#[cfg(test)]
+mod tests;

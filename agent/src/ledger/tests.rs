@@ -1,0 +1,69 @@
+use std::time::{Duration, Instant};
+
+use mesh_protocol::WorkerId;
+
+use super::{Ledger, Serial};
+
+#[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+/// A tunnel that has got to this ingress.
+fn arrived(ledger: &mut Ledger, ingress: &[u8], now: Instant) -> (Serial, u32) {
+    let serial = ledger.open(now);
+    let lane = ledger.arrived(serial, ingress.to_vec());
+    (serial, lane)
+}
+
+#[test]
+fn tunnels_to_one_ingress_are_numbered_and_leave_their_place_to_the_next() {
+    let now = origin();
+    let mut ledger = Ledger::default();
+    ledger.open(now);
+    let (first, lane) = arrived(&mut ledger, b"a", now);
+    assert_eq!(lane, 0);
+    let (second, lane) = arrived(&mut ledger, b"a", now);
+    assert_eq!(lane, 1);
+    assert_eq!(arrived(&mut ledger, b"b", now).1, 0, "another process");
+    assert_eq!(ledger.lasting_to(b"a").count(), 2);
+    ledger.close(first);
+    let (third, lane) = arrived(&mut ledger, b"a", now);
+    assert_eq!(lane, 0);
+    assert_eq!(ledger.moves(second), Some(now));
+    assert_eq!(ledger.lasting_to(b"a").collect::<Vec<_>>(), [0]);
+    assert_eq!(arrived(&mut ledger, b"a", now).1, 1);
+    assert!(ledger.has(third) && ledger.has(second) && !ledger.has(first));
+}
+
+#[test]
+fn tunnels_to_one_ingress_go_to_different_workers() {
+    let now = origin();
+    let mut ledger = Ledger::default();
+    let mut placed = Vec::new();
+    for ingress in [b"a", b"b", b"a", b"b", b"a"] {
+        let (serial, _) = arrived(&mut ledger, ingress, now);
+        placed.push((serial, ledger.welcome(serial, 3, now)));
+    }
+    let workers: Vec<_> = placed.iter().map(|(_, worker)| worker.0).collect();
+    assert_eq!(workers, [0, 1, 2, 0, 1]);
+    // The one that comes for another goes where that is.
+    ledger.moves(placed[2].0);
+    let (serial, lane) = arrived(&mut ledger, b"a", now);
+    assert_eq!((ledger.welcome(serial, 3, now), lane), (WorkerId(2), 1));
+    assert_eq!(ledger.serving(), 5);
+    assert_eq!(ledger.at(WorkerId(2)).len(), 2);
+}
+
+#[test]
+fn a_tunnel_that_ended_is_forgotten() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let serial = ledger.open(now);
+    let later = now + Duration::from_secs(1);
+    assert_eq!(ledger.serving(), 0);
+    assert_eq!(ledger.welcome(serial, 1, later), WorkerId::FIRST);
+    assert_eq!(ledger.serving(), 1);
+    assert_eq!(ledger.close(serial), Some(later));
+    assert_eq!(ledger.close(serial), None);
+    assert!(ledger.is_empty());
+}

@@ -1,0 +1,139 @@
+//! Several workers in one process: who has which tunnel, and what they tell each other.
+//!
+//! ```text
+//!                  worker 0                                  worker n
+//!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
+//!               probes the service -------- Health ---------> | upstream connections of its own
+//!               dials anew <--------------- Moves, Ended ------'
+//! ```
+//!
+//! The first worker gets all tunnels, proves who the agent is, and looks after the service. Once a
+//! tunnel is welcome, and before its first stream opens, it goes to the worker with the fewest. From
+//! then on a request is that worker's alone, from the tunnel to the service and back. What is sent is
+//! bounded: some messages for each tunnel, one for each request that cannot reach the service, and one
+//! for each change of its health.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use mesh_protocol::control::Health;
+use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+
+use crate::agent::{Agent, Conn};
+use crate::config::Config;
+use crate::ledger::Serial;
+use crate::pool::Pool;
+
+/// What one worker tells another.
+#[derive(Debug)]
+pub enum Message {
+    /// To the first one: this tunnel's ingress asks for another one in its place.
+    Moves(Serial),
+    /// To the first one: this tunnel has ended; why is half a sentence.
+    Ended(Serial, String),
+    /// To the first one: a request could not reach the service.
+    Suspect,
+    /// From the first one: how the service is from now on.
+    Health(Health),
+    /// From the first one: SIGTERM came.
+    Drain,
+}
+
+/// This worker among the others.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) own: WorkerId,
+    /// How many there are, this one included.
+    count: u8,
+}
+
+/// What waits for the shell to be sent.
+pub(crate) type Outbox = VecDeque<(WorkerId, Outgoing<Message>)>;
+
+impl Workers {
+    pub(crate) const fn alone() -> Self {
+        Self { own: WorkerId::FIRST, count: 1 }
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.own == WorkerId::FIRST
+    }
+
+    /// Which one this is, for the log, where there are others.
+    pub(crate) fn name(&self) -> String {
+        match self.count {
+            0 | 1 => String::new(),
+            2.. => format!(" (worker {})", self.own.0),
+        }
+    }
+}
+
+impl Agent {
+    /// The workers of one process. Unused connections to the service are shared out among them.
+    #[must_use]
+    pub fn workers(config: &Config, now: Instant, instance: &str, count: u8) -> Vec<Self> {
+        let count = count.max(1);
+        let idle = config.limits.idle_upstreams;
+        let worker = |number: u8| {
+            let agent = Self::new(config.clone(), now, instance.to_owned());
+            let more = usize::from(usize::from(number) < idle % usize::from(count));
+            Self {
+                workers: Workers { own: WorkerId(number), count },
+                pool: Pool::new(idle / usize::from(count) + more),
+                slots: if number == 0 { agent.slots } else { Vec::new() },
+                ..agent
+            }
+        };
+        (0..count).map(worker).collect()
+    }
+
+    /// Says something to all other workers.
+    pub(crate) fn tell_others(&mut self, message: impl Fn() -> Message) {
+        for number in (0..self.workers.count).filter(|number| *number != self.workers.own.0) {
+            self.outgoing.push_back((WorkerId(number), Outgoing::Message(message())));
+        }
+    }
+
+    /// Says something to the first worker.
+    pub(crate) fn tell_first(&mut self, message: Message) {
+        self.outgoing.push_back((WorkerId::FIRST, Outgoing::Message(message)));
+    }
+
+    /// Another worker has something to say.
+    pub(crate) fn take_message(&mut self, message: Message, cx: &mut Context<'_>) {
+        match message {
+            Message::Moves(serial) => self.tunnel_moves(serial, cx),
+            Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
+            Message::Suspect => self.suspect_service(cx.now),
+            Message::Health(health) => self.report_health(&health),
+            Message::Drain => self.start_draining(cx),
+        }
+    }
+
+    /// A tunnel that is welcome goes to its worker.
+    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, now: Instant) {
+        let to = self.ledger.welcome(serial, self.workers.count, now);
+        if to == self.workers.own {
+            return;
+        }
+        let Some(tunnel) = self.tunnels.remove(&conn) else { return };
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.state = Conn::Moving(tunnel);
+            self.outgoing.push_back((to, Outgoing::Connection(conn)));
+        }
+    }
+
+    /// A tunnel came from the worker that got it.
+    pub(crate) fn adopt_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let state = std::mem::replace(&mut connection.state, Conn::Tunnel);
+        let Conn::Moving(tunnel) = state else {
+            connection.state = state;
+            return;
+        };
+        self.tunnels.insert(conn, tunnel);
+        self.conns.touch(conn);
+        // Frames may have followed at once.
+        self.advance_tunnel(conn, cx);
+    }
+}
