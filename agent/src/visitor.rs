@@ -5,17 +5,32 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_protocol::http1::{Page, RequestHead, ServerConn, Storage, path_of};
+use mesh_protocol::http1::scan::{HeadScan, Kind};
+use mesh_protocol::http1::{Page, RequestHead, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::agent::{Agent, Conn};
 
 /// A connection to the health port.
 #[derive(Debug)]
 pub struct Visitor {
-    http: ServerConn,
+    scan: HeadScan,
     pub(crate) since: Instant,
+}
+
+/// What `/health` says.
+#[derive(Serialize)]
+struct Health<'a> {
+    hosts: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    service: &'static str,
+    status: &'static str,
+    tunnels: usize,
+    tunnels_wanted: usize,
+    uptime_seconds: u64,
+    version: &'static str,
 }
 
 /// How long a visit may take.
@@ -35,7 +50,7 @@ impl Agent {
         if visitors >= VISITORS_MAX {
             return None;
         }
-        let visitor = Visitor { http: ServerConn::new(HEAD_BYTES_MAX), since: cx.now };
+        let visitor = Visitor { scan: HeadScan::new(Kind::Request, HEAD_BYTES_MAX), since: cx.now };
         Some(self.conns.insert(Duplex::new(HEAD_BYTES_MAX), Conn::Visitor(visitor)))
     }
 
@@ -47,23 +62,23 @@ impl Agent {
         };
         let rx = std::mem::take(&mut io.rx);
         let mut storage = Storage::new();
-        let asked = match visitor.http.poll_head(rx.as_slice()) {
+        let asked = match visitor.scan.poll(rx.as_slice()) {
             Ok(None) if !io.rx_eof => {
                 io.rx = rx;
                 return;
             }
             Ok(None) => return io.close(Closing::AfterFlush),
-            Ok(Some(range)) => RequestHead::parse(&rx.as_slice()[range], &mut storage)
-                .and_then(|head| visitor.http.begin(&head).map(|_| head)),
+            Ok(Some(length)) => {
+                RequestHead::parse_forwarded(&rx.as_slice()[..length], &mut storage)
+            }
             Err(error) => Err(error),
         };
-        let page = match &asked {
-            Ok(head) => self.page(head),
-            Err(_) => Page::text(400, "This is no request.\n"),
+        let (method, page) = match &asked {
+            Ok(head) => (head.method, self.page(head)),
+            Err(_) => ("", Page::text(400, "This is no request.\n")),
         };
-        if let Some(Connection { io, state: Conn::Visitor(visitor) }) = self.conns.get_mut(conn) {
-            visitor.http.close_after();
-            page.write(&mut visitor.http, &mut io.tx);
+        if let Some(Connection { io, .. }) = self.conns.get_mut(conn) {
+            page.as_reply().write_last(method, &mut io.tx);
             io.close(Closing::AfterFlush);
         }
     }
@@ -85,20 +100,19 @@ impl Agent {
 
     fn health_page(&self) -> Page {
         let reason = self.uselessness();
-        let mut page = json!({
-            "status": if reason.is_none() { "healthy" } else { "unhealthy" },
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
-            "tunnels": self.ledger.serving(),
-            "tunnels_wanted": self.slots.len(),
-            "hosts": self.config.hosts,
-            "service": if self.health.is_healthy() { "healthy" } else { "unhealthy" },
-        });
-        let status = if reason.is_none() { 200 } else { 503 };
-        if let Some(reason) = reason {
-            page["reason"] = reason.chars().take(REASON_CHARS_MAX).collect::<String>().into();
-        }
-        Page::json(status, &page)
+        let is_well = reason.is_none();
+        let word = |is_well| if is_well { "healthy" } else { "unhealthy" };
+        let page = Health {
+            hosts: &self.config.hosts,
+            reason: reason.map(shorten),
+            service: word(self.health.is_healthy()),
+            status: word(is_well),
+            tunnels: self.ledger.serving(),
+            tunnels_wanted: self.slots.len(),
+            uptime_seconds: self.now.saturating_duration_since(self.started).as_secs(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        Page::json(if is_well { 200 } else { 503 }, &page)
     }
 
     /// Why nothing new comes through this agent.
@@ -118,4 +132,9 @@ impl Agent {
             (complaint, _) => complaint,
         })
     }
+}
+
+fn shorten(reason: &str) -> &str {
+    let end = reason.char_indices().nth(REASON_CHARS_MAX).map_or(reason.len(), |(at, _)| at);
+    &reason[..end]
 }

@@ -8,7 +8,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -90,20 +90,24 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn status_within(url: Url, timeout: Duration) -> Result<u16, String> {
-    let (sender, receiver) = mpsc::channel();
-    // Nobody may be there any more to take the answer.
-    let ask = move || drop(sender.send(status(&url)));
+    let answer = Arc::new((Mutex::new(None), Condvar::new()));
+    let asked = Arc::clone(&answer);
+    let ask = move || {
+        let status = status(&url);
+        *asked.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        asked.1.notify_one();
+    };
     Builder::new()
         .name("health".to_owned())
         .spawn(ask)
         .map_err(|error| format!("cannot start a thread: {}", reason(&error)))?;
-    match receiver.recv_timeout(timeout) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout) => {
-            Err(format!("no answer within {} seconds", value::show_seconds(&timeout)))
-        }
-        Err(RecvTimeoutError::Disconnected) => Err("the question was lost".to_owned()),
-    }
+    let (status, comes) = &*answer;
+    let status = status.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = comes.wait_timeout_while(status, timeout, |status| status.is_none());
+    let (mut status, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    status.take().unwrap_or_else(|| {
+        Err(format!("no answer within {} seconds", value::show_seconds(&timeout)))
+    })
 }
 
 /// The status of the answer to one GET.

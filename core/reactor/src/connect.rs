@@ -1,6 +1,6 @@
 //! Connections that are being made: one address of a target after the other.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -19,8 +19,8 @@ pub(crate) struct Connector {
     tls: ClientTls,
     resolver: Resolver,
     attempts: HashMap<ConnId, Attempt>,
-    /// When to look at which attempt again; entries of finished attempts pass silently.
-    due: BTreeSet<(Instant, ConnId)>,
+    /// When to look at which attempt again, in order; entries of finished attempts pass silently.
+    due: VecDeque<(Instant, ConnId)>,
 }
 
 struct Attempt {
@@ -65,7 +65,7 @@ impl Connector {
             tls,
             resolver: Resolver::new(mailbox),
             attempts: HashMap::new(),
-            due: BTreeSet::new(),
+            due: VecDeque::new(),
         }
     }
 
@@ -138,8 +138,8 @@ impl Connector {
 
     /// An attempt that has waited its time: the next address, if there is one.
     pub(crate) fn poll_expired(&mut self, now: Instant) -> Option<ConnId> {
-        while self.due.first().is_some_and(|(due, _)| *due <= now) {
-            let (due, conn) = self.due.pop_first()?;
+        while self.due.front().is_some_and(|(due, _)| *due <= now) {
+            let (due, conn) = self.due.pop_front()?;
             let attempt = self.attempts.get(&conn);
             if attempt.is_some_and(|attempt| attempt.due == due && attempt.stream.is_some()) {
                 return Some(conn);
@@ -164,7 +164,7 @@ impl Connector {
             return self.next(conn, &silence, registry, now);
         }
         attempt.due = now + ADDRESS_TIMEOUT;
-        self.due.insert((attempt.due, conn));
+        plan(&mut self.due, attempt.due, conn);
         if let Trust::Remembered = attempt.trust {
             // Should that fail, the attempt goes on as it is.
             let _ = self.doubt(conn, silence, now);
@@ -179,12 +179,12 @@ impl Connector {
 
     /// When to call [`Self::poll_expired`] again.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        while let Some((due, conn)) = self.due.first() {
+        while let Some((due, conn)) = self.due.front() {
             let attempt = self.attempts.get(conn);
             if attempt.is_some_and(|attempt| attempt.due == *due) {
                 return Some(*due);
             }
-            self.due.pop_first();
+            self.due.pop_front();
         }
         None
     }
@@ -256,7 +256,7 @@ impl Connector {
                 Ok(stream) => {
                     attempt.stream = Some(stream);
                     attempt.due = now + attempt.trust.patience();
-                    self.due.insert((attempt.due, conn));
+                    plan(&mut self.due, attempt.due, conn);
                     return Outcome::Pending;
                 }
                 Err(error) => refused = Some(error),
@@ -324,6 +324,12 @@ impl Trust {
             Self::Remembered => REMEMBERED_TIMEOUT,
         }
     }
+}
+
+/// Enters a look. There are two lengths of waits, so its place is near the end.
+fn plan(looks: &mut VecDeque<(Instant, ConnId)>, due: Instant, conn: ConnId) {
+    let later = looks.iter().rev().take_while(|(other, _)| *other > due).count();
+    looks.insert(looks.len() - later, (due, conn));
 }
 
 fn begin(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<TcpStream> {

@@ -1,5 +1,7 @@
 //! Pages that the mesh answers itself: about its health, and what it knows.
 
+use serde::Serialize;
+
 use super::{Reply, ServerConn};
 use crate::Buf;
 
@@ -23,19 +25,27 @@ impl Page {
 
     /// A page of JSON.
     #[must_use]
-    pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self { status, content_type: "application/json", body: format!("{body}\n") }
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        // Only maps with keys that are no text cannot be written.
+        let mut body = serde_json::to_string(body).unwrap_or_default();
+        body.push('\n');
+        Self { status, content_type: "application/json", body }
     }
 
     /// Answers the request that was begun.
     pub fn write(&self, http: &mut ServerConn, tx: &mut Buf) {
-        let reply = Reply {
+        http.reply(&self.as_reply(), tx);
+    }
+
+    /// The page as an answer.
+    #[must_use]
+    pub const fn as_reply(&self) -> Reply<'_> {
+        Reply {
             status: self.status,
             fields: &[("Cache-Control", "no-store")],
             content_type: self.content_type,
             body: self.body.as_bytes(),
-        };
-        http.reply(&reply, tx);
+        }
     }
 }
 

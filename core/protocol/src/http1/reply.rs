@@ -18,6 +18,18 @@ pub struct Reply<'r> {
     pub body: &'r [u8],
 }
 
+impl Reply<'_> {
+    /// Writes the whole answer to a request of this method, as the last thing on its connection:
+    /// for those who answer one request and have no [`super::ServerConn`].
+    pub fn write_last(&self, method: &str, tx: &mut Buf) {
+        write_head(self, tx);
+        tx.extend(b"Connection: close\r\n\r\n");
+        if method != "HEAD" {
+            tx.extend(self.body);
+        }
+    }
+}
+
 /// Writes the head up to its connection fields and blank line, which are the connection's to say.
 pub(super) fn write_head(reply: &Reply<'_>, tx: &mut Buf) {
     // Writing to a queue cannot fail.
