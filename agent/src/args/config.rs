@@ -92,8 +92,8 @@ fn health_check(settings: &mut Settings) -> Result<HealthCheck, Error> {
     let HealthCheck { path, interval, timeout, rise, fall } = HealthCheck::default();
     Ok(HealthCheck {
         path: settings.parsed("health-check-path", path, value::path, String::clone)?,
-        interval: settings.seconds("health-check-interval", interval, 0.1..=3600.0)?,
-        timeout: settings.seconds("health-check-timeout", timeout, 0.1..=300.0)?,
+        interval: settings.seconds("health-check-interval", interval, 100..=3_600_000)?,
+        timeout: settings.seconds("health-check-timeout", timeout, 100..=300_000)?,
         rise: settings.number("health-check-rise", rise, 1..=100)?,
         fall: settings.number("health-check-fall", fall, 1..=100)?,
     })
@@ -122,19 +122,19 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
         drain,
     } = Timeouts::default();
     let timeouts = Timeouts {
-        connect: settings.seconds("connect-timeout", connect, 0.1..=300.0)?,
+        connect: settings.seconds("connect-timeout", connect, 100..=300_000)?,
         upstream_connect: settings.seconds(
             "upstream-connect-timeout",
             upstream_connect,
-            0.1..=300.0,
+            100..=300_000,
         )?,
-        upstream_idle: settings.seconds("upstream-idle-timeout", upstream_idle, 0.1..=3600.0)?,
-        stream_idle: settings.seconds("stream-idle-timeout", stream_idle, 0.1..=86_400.0)?,
-        echo: settings.seconds("echo-interval", echo, 0.05..=20.0)?,
-        backoff_min: settings.seconds("reconnect-min", backoff_min, 0.05..=300.0)?,
-        backoff_max: settings.seconds("reconnect-max", backoff_max, 0.05..=3600.0)?,
-        stable: settings.seconds("reconnect-reset", stable, 0.1..=86_400.0)?,
-        drain: settings.seconds("drain-timeout", drain, 0.1..=3600.0)?,
+        upstream_idle: settings.seconds("upstream-idle-timeout", upstream_idle, 100..=3_600_000)?,
+        stream_idle: settings.seconds("stream-idle-timeout", stream_idle, 100..=86_400_000)?,
+        echo: settings.seconds("echo-interval", echo, 50..=20_000)?,
+        backoff_min: settings.seconds("reconnect-min", backoff_min, 50..=300_000)?,
+        backoff_max: settings.seconds("reconnect-max", backoff_max, 50..=3_600_000)?,
+        stable: settings.seconds("reconnect-reset", stable, 100..=86_400_000)?,
+        drain: settings.seconds("drain-timeout", drain, 100..=3_600_000)?,
     };
     if timeouts.backoff_min > timeouts.backoff_max {
         return Err(settings.clash(

@@ -34,7 +34,7 @@ impl Settings {
         Ok(Self { warnings: layers.unknown_variables(), layers, effective: Vec::new() })
     }
 
-    /// A duration within bounds.
+    /// A duration within bounds, which are in milliseconds. Zero is none, unless it is the lower one.
     ///
     /// # Errors
     /// It is none, or out of bounds.
@@ -42,18 +42,17 @@ impl Settings {
         &mut self,
         name: &'static str,
         default: Duration,
-        bounds: RangeInclusive<f64>,
+        bounds: RangeInclusive<u64>,
     ) -> Result<Duration, Error> {
+        let (min, max) = bounds.into_inner();
+        let [min, max] = [min, max].map(Duration::from_millis);
         let parse = |text: &str| {
-            // Zero is no time, except where a setting can do without any.
-            if *bounds.start() <= 0.0 && text.parse() == Ok(0.0) {
-                return Ok(Duration::ZERO);
-            }
-            let duration = value::seconds(text)?;
-            if bounds.contains(&duration.as_secs_f64()) {
+            let read = if min.is_zero() { value::duration } else { value::seconds };
+            let duration = read(text)?;
+            if (min..=max).contains(&duration) {
                 return Ok(duration);
             }
-            let (min, max) = (bounds.start(), bounds.end());
+            let [min, max] = [min, max].map(|bound| value::show_seconds(&bound));
             Err(format!("{text:?} is out of bounds; give {min} to {max} seconds"))
         };
         self.value(name, default, parse, value::show_seconds)

@@ -8,7 +8,7 @@ mod url;
 
 pub use host::host_pattern;
 pub use number::{number, show_size, size};
-pub use time::{seconds, show_seconds};
+pub use time::{duration, seconds, show_seconds};
 pub use url::{Url, url};
 
 use std::net::IpAddr;

@@ -166,23 +166,23 @@ pub(crate) const ACCESS_LOG_FILE: &str = "access-log-file";
 fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
     let default = Timeouts::default();
     let timeouts = Timeouts {
-        request: settings.seconds("request-timeout", default.request, 0.1..=4000.0)?,
-        head: settings.seconds("head-timeout", default.head, 0.1..=300.0)?,
-        idle: settings.seconds("idle-timeout", default.idle, 0.1..=7200.0)?,
+        request: settings.seconds("request-timeout", default.request, 100..=4_000_000)?,
+        head: settings.seconds("head-timeout", default.head, 100..=300_000)?,
+        idle: settings.seconds("idle-timeout", default.idle, 100..=7_200_000)?,
         stream_idle: settings.seconds(
             "stream-idle-timeout",
             default.stream_idle,
-            0.1..=86_400.0,
+            100..=86_400_000,
         )?,
-        send: settings.seconds("send-timeout", default.send, 0.1..=3600.0)?,
+        send: settings.seconds("send-timeout", default.send, 100..=3_600_000)?,
         registration: settings.seconds(
             "registration-timeout",
             default.registration,
-            0.1..=300.0,
+            100..=300_000,
         )?,
-        echo: settings.seconds("echo-interval", default.echo, 0.05..=20.0)?,
-        warm_up: settings.seconds("warm-up", default.warm_up, 0.0..=3600.0)?,
-        drain: settings.seconds("drain-timeout", default.drain, 0.1..=3600.0)?,
+        echo: settings.seconds("echo-interval", default.echo, 50..=20_000)?,
+        warm_up: settings.seconds("warm-up", default.warm_up, 0..=3_600_000)?,
+        drain: settings.seconds("drain-timeout", default.drain, 100..=3_600_000)?,
     };
     for warning in strange(&timeouts, settings) {
         settings.warn(warning);

@@ -67,14 +67,14 @@ impl Identity {
             ecs_recheck: settings.seconds(
                 "ecs-recheck-interval",
                 Duration::from_secs(60),
-                1.0..=86_400.0,
+                1_000..=86_400_000,
             )?,
             lifetime: settings.seconds(
                 "identity-lifetime",
                 Duration::from_secs(12 * 3600),
-                60.0..=2_592_000.0,
+                60_000..=2_592_000_000,
             )?,
-            ecs_grace: settings.seconds("ecs-grace", Duration::from_secs(900), 0.0..=86_400.0)?,
+            ecs_grace: settings.seconds("ecs-grace", Duration::from_secs(900), 0..=86_400_000)?,
         })
     }
 

@@ -59,7 +59,11 @@ impl<A: App, T: Transport> Driver<A, T> {
                 socket.patience = connection.io.patience;
                 transport.set_patience(socket.patience);
             }
-            let is_last = connection.io.closing.is_some();
+            // A reset would overtake what the kernel keeps for an end.
+            let is_last = matches!(
+                connection.io.closing,
+                Some(Closing::Write | Closing::AfterFlush | Closing::Agreed)
+            );
             let tx = &mut connection.io.tx;
             if tx.is_empty() && !transport.has_pending() {
                 return moved;

@@ -621,6 +621,18 @@ fn an_abort_is_a_reset_at_once() {
 }
 
 #[test]
+fn what_is_there_before_an_abort_does_not_wait_for_an_end() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.connection(conn).io.tx.extend(b"a part");
+    world.connection(conn).io.close(Closing::Abort);
+    world.driver.latch(conn, BOTH);
+    world.driver.settle();
+    let expected = [Act::Wrote(1, b"a part".to_vec()), Act::Reset(1), Act::Dropped(1)];
+    assert_eq!(world.acts(), expected);
+}
+
+#[test]
 fn half_a_close_leaves_the_other_half_open() {
     let mut world = World::new();
     let conn = world.accept(Rule::Swallow);

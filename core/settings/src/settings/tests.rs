@@ -19,12 +19,12 @@ fn typed(name: &'static str, text: &str) -> Settings {
 fn a_bad_value_is_one_sentence_with_the_culprit_first() {
     let cases = [
         (
-            typed("timeout", "abc").seconds("timeout", SECOND, 0.1..=300.0).map(drop),
+            typed("timeout", "abc").seconds("timeout", SECOND, 100..=300_000).map(drop),
             "--timeout: \"abc\" is not a number of seconds; give for example 30 or 2.5, or a unit \
              as in 500ms, 5m or 1h",
         ),
         (
-            typed("timeout", "0.01").seconds("timeout", SECOND, 0.1..=300.0).map(drop),
+            typed("timeout", "0.01").seconds("timeout", SECOND, 100..=300_000).map(drop),
             "--timeout: \"0.01\" is out of bounds; give 0.1 to 300 seconds",
         ),
         (
@@ -68,7 +68,7 @@ fn the_report_is_a_file_that_sets_the_same() {
         .many("host", vec!["*".to_owned(), "a.example,A.example".to_owned()])
         .switch("skip", true);
     let mut settings = settings(flags, &[("MESH_WINDOW", "65536")]);
-    settings.seconds("timeout", SECOND, 0.1..=300.0).unwrap();
+    settings.seconds("timeout", SECOND, 100..=300_000).unwrap();
     settings.size("window", 16_384_u32, 0..=1 << 20).unwrap();
     settings.parsed("name", String::new(), value::label, String::clone).unwrap();
     settings.optional("ca-file", value::label).unwrap();

@@ -32,6 +32,8 @@ fn durations_are_positive_seconds_or_have_a_unit() {
             ("500ms", ms(500)),
             ("30s", ms(30_000)),
             ("30 s", ms(30_000)),
+            ("30.", ms(30_000)),
+            ("0.0015h", ms(5_400)),
             ("5m", ms(300_000)),
             ("1.5h", ms(5_400_000)),
             ("0", Err("must be more than 0")),
@@ -79,8 +81,8 @@ fn sizes_are_bytes_or_have_a_binary_unit() {
 
 #[test]
 fn what_is_shown_is_read_back() {
-    for ms in [1, 50, 500, 1_000, 2_500, 30_000, 3_600_000] {
-        let duration = Duration::from_millis(ms);
+    for us in [1, 1_000, 50_000, 500_000, 1_000_000, 2_500_000, 30_000_000, 3_600_000_000] {
+        let duration = Duration::from_micros(us);
         assert_eq!(seconds(&show_seconds(&duration)), Ok(duration));
     }
     for bytes in [0, 1, 1000, 1024, 65_536, 65_537, 1 << 20, 3 << 30] {

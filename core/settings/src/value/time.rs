@@ -2,40 +2,64 @@
 
 use std::time::Duration;
 
-/// The units that may stand behind a number, and their seconds.
-const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+/// The units that may stand behind a number, and their nanoseconds.
+const UNITS: [(&str, u64); 4] = [
+    ("ms", 1_000_000),
+    ("s", NANOS_PER_SECOND),
+    ("m", 60 * NANOS_PER_SECOND),
+    ("h", 3600 * NANOS_PER_SECOND),
+];
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A positive number of seconds such as `30` or `2.5`, or one with a unit such as `500ms` or `5m`.
 ///
 /// # Errors
 /// It is no number, not positive, or longer than any clock runs.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} must be more than 0 seconds")),
+        duration => Ok(duration),
+    }
+}
+
+/// The same, or 0.
+///
+/// # Errors
+/// It is no number, negative, or longer than any clock runs.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, *nanos)))
+        .unwrap_or((text, NANOS_PER_SECOND));
+    let (whole, fraction) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), ""));
+    let is_plain = !whole.is_empty() && [whole, fraction].iter().all(|part| is_digits(part));
+    let nanos = if is_plain { nanos(whole, fraction, unit) } else { None };
+    nanos.map(Duration::from_nanos).ok_or_else(|| {
         format!(
             "{text:?} is not a number of seconds; give for example 30 or 2.5, or a unit as in \
              500ms, 5m or 1h"
         )
-    };
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
-        .unwrap_or((text, 1.0));
-    let number = number.trim_end();
-    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        && number.starts_with(|c: char| c.is_ascii_digit());
-    if !plain {
-        return Err(wrong());
+    })
+}
+
+/// Without floating point: what is said is what is meant, and a small program stays small.
+fn nanos(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
+    let mut nanos = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    let mut place = unit;
+    for digit in fraction.bytes() {
+        place /= 10;
+        nanos = nanos.checked_add(u64::from(digit - b'0') * place)?;
     }
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())?;
-    if duration.is_zero() {
-        return Err(format!("{text:?} must be more than 0 seconds"));
-    }
-    Ok(duration)
+    Some(nanos)
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The duration as [`seconds`] reads it.
 #[must_use]
 pub fn show_seconds(duration: &Duration) -> String {
-    duration.as_secs_f64().to_string()
+    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
