@@ -10,6 +10,7 @@ pub mod admission;
 mod audit;
 pub mod balance;
 pub mod callers;
+mod choice;
 pub mod config;
 pub mod downstream;
 mod drain;

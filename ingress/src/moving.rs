@@ -18,13 +18,14 @@ use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
 use crate::balance::Scope;
+use crate::choice::Choice;
 use crate::downstream::State;
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::Gauge;
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
-use crate::requests::{Choice, recycle};
+use crate::requests::recycle;
 use crate::routes::{Place, RouteId};
 
 /// A request on its way to another worker.

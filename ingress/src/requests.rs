@@ -11,7 +11,8 @@ use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
 
 use crate::access_log::Head;
-use crate::balance::{self, Scope, Tried, Unavailable, View};
+use crate::balance::{Scope, Tried};
+use crate::choice::Choice;
 use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
@@ -20,12 +21,6 @@ use crate::moving::Moving;
 use crate::replies::{self, Format, Reason};
 use crate::routes::{Place, RouteId};
 use crate::tunnel::TunnelId;
-
-/// Where a request goes.
-pub(crate) struct Choice {
-    pub(crate) route: RouteId,
-    pub(crate) tunnel: TunnelId,
-}
 
 impl Ingress {
     /// Goes on with a caller's connection on which something moved.
@@ -113,48 +108,6 @@ impl Ingress {
             Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
         }
         Ok(())
-    }
-
-    /// The agent that gets a request for this host.
-    fn choose(
-        &self,
-        conn: ConnId,
-        host: &str,
-        cx: &mut Context<'_>,
-    ) -> Result<(RouteId, Place), Reason> {
-        let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
-        let place = self.choose_from(conn, route, (Scope::Everywhere, None), cx)?;
-        Ok((route, place))
-    }
-
-    /// The agent of a route that gets a caller's request, not the one that had it already.
-    pub(crate) fn choose_from(
-        &self,
-        conn: ConnId,
-        route: RouteId,
-        (scope, tried): (Scope, Option<Tried>),
-        cx: &mut Context<'_>,
-    ) -> Result<Place, Reason> {
-        let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
-        let home = match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Downstream(downstream)) => downstream.home,
-            Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
-            | None => None,
-        };
-        let view = View {
-            tunnels: &self.tunnels,
-            own: self.workers.own,
-            homes: &self.workers.homes,
-            streams_max: self.config.limits.streams_per_tunnel as usize,
-            home,
-            scope,
-            now: cx.now,
-        };
-        let picked = balance::pick(candidates, &view, tried, cx.rng);
-        picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
-            Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
-            Unavailable::Overloaded => Reason::Overloaded,
-        })
     }
 
     fn open(

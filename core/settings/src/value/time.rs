@@ -31,7 +31,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .iter()
         .find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, *nanos)))
         .unwrap_or((text, NANOS_PER_SECOND));
-    let (whole, fraction) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), ""));
+    let number = number.trim_end();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_plain = !whole.is_empty() && [whole, fraction].iter().all(|part| is_digits(part));
     let nanos = if is_plain { nanos(whole, fraction, unit) } else { None };
     nanos.map(Duration::from_nanos).ok_or_else(|| {

@@ -1,0 +1,59 @@
+//! Where a request goes: its host has a route, the route has agents, and one of them gets it.
+
+use mesh_protocol::{ConnId, Context};
+
+use crate::balance::{self, Scope, Tried, Unavailable, View};
+use crate::ingress::{Conn, Ingress};
+use crate::replies::Reason;
+use crate::routes::{Place, RouteId};
+use crate::tunnel::TunnelId;
+
+/// Where a request goes.
+pub(crate) struct Choice {
+    pub(crate) route: RouteId,
+    pub(crate) tunnel: TunnelId,
+}
+
+impl Ingress {
+    /// The agent that gets a request for this host.
+    pub(crate) fn choose(
+        &self,
+        conn: ConnId,
+        host: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<(RouteId, Place), Reason> {
+        let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
+        let place = self.choose_from(conn, route, (Scope::Everywhere, None), cx)?;
+        Ok((route, place))
+    }
+
+    /// The agent of a route that gets a caller's request, not the one that had it already.
+    pub(crate) fn choose_from(
+        &self,
+        conn: ConnId,
+        route: RouteId,
+        (scope, tried): (Scope, Option<Tried>),
+        cx: &mut Context<'_>,
+    ) -> Result<Place, Reason> {
+        let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
+        let home = match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(downstream)) => downstream.home,
+            Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
+            | None => None,
+        };
+        let view = View {
+            tunnels: &self.tunnels,
+            own: self.workers.own,
+            homes: &self.workers.homes,
+            streams_max: self.config.limits.streams_per_tunnel as usize,
+            home,
+            scope,
+            now: cx.now,
+        };
+        let picked = balance::pick(candidates, &view, tried, cx.rng);
+        picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
+            Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
+            Unavailable::Overloaded => Reason::Overloaded,
+        })
+    }
+}
