@@ -108,6 +108,8 @@ fn a_tenant_can_end_or_silence_nobody_but_itself() {
     for (kind, payload) in [(HEALTH, &names[..]), (DRAIN, &names[..]), (DRAIN, b"")] {
         let mut agent = tenant(&fortress);
         agent.send(kind, 0, 0, payload);
+        // Until then it may be given requests, which it never answers.
+        agent.settle();
         wait_until("its own host is not served any more", || {
             ask(fortress.server.traffic, &request).verdict() == (503, "no_healthy_agent")
         });

@@ -74,6 +74,14 @@ impl RawAgent {
         panic!("the tunnel ended before a frame {kind:#x}");
     }
 
+    /// Waits until the ingress has taken in everything that was sent: an echo is answered after
+    /// what came before it.
+    pub(crate) fn settle(&mut self) {
+        const NUMBER: [u8; 8] = *b"settled?";
+        self.send(ECHO, 0, 0, &NUMBER);
+        assert_eq!(self.expect(ECHO_REPLY).payload, NUMBER);
+    }
+
     /// The reason in the REFUSED that has to come.
     pub(crate) fn expect_refusal(&mut self) -> String {
         String::from_utf8(self.expect(REFUSED).payload).unwrap()
