@@ -49,6 +49,8 @@ impl Fortress {
         let variables = [("MESH_TOKEN", ONE)];
         let honest = start_agent(MESH, server.tunnels, &service, &variables, &dialling);
         server.wait_available(1);
+        // The ingress may know it before the agent's own line is here.
+        honest.wait_log("registered ");
         Self { server, honest, service, _folder: folder }
     }
 
