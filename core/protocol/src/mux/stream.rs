@@ -40,7 +40,7 @@ pub(super) struct Recv {
     pub(super) unreturned: u32,
     /// Bytes that may be on their way or wait here; it only grows.
     pub(super) window: u32,
-    /// When credit was last returned.
+    /// When credit was last returned, or else when the first bytes were released.
     returned_at: Option<Instant>,
     pub(super) ended: bool,
 }
@@ -86,11 +86,14 @@ impl Recv {
     /// Bytes left for their destination; the credit to return now, once it is worth a frame.
     /// Half a window keeps the sender going while costing one small frame per half window.
     ///
-    /// A sender that the window holds back uses up half of it in half a round trip. It doubles, as
-    /// far as `growth` allows, until that takes two: measured round trips are those of small frames
-    /// on a path at rest, and a window that just fits leaves no room for the path's whims.
+    /// A sender that the window holds back uses up half of it in half a round trip, or less where it
+    /// comes in bursts. It grows, as far as `growth` allows, until that takes two: measured round
+    /// trips are those of small frames on a path at rest, and a window that just fits leaves no room
+    /// for the path's whims.
     pub(super) fn release(&mut self, count: u32, now: Instant, growth: &mut Growth) -> Option<u32> {
         self.unreturned += count;
+        let before = self.returned_at;
+        self.returned_at.get_or_insert(now);
         debug_assert!(
             self.allowed + self.unreturned <= self.window,
             "more released than delivered"
@@ -98,7 +101,7 @@ impl Recv {
         if self.ended || self.unreturned < (self.window / 2).max(1) {
             return None;
         }
-        let before = self.returned_at.replace(now);
+        self.returned_at = Some(now);
         let half_a_window_took = before.map(|before| now.saturating_duration_since(before));
         let more = growth.take(self.window, half_a_window_took);
         self.window += more;
@@ -119,12 +122,16 @@ pub(super) struct Growth {
 
 impl Growth {
     /// By how much a window grows of which half was used up in that time.
+    ///
+    /// It doubles, and becomes four times as large where even that would be used up in bursts: what
+    /// came so fast is what the path can carry, and each step takes a round trip.
     fn take(&mut self, window: u32, half_took: Option<Duration>) -> u32 {
         let (Some(took), Some(round_trip)) = (half_took, self.round_trip) else { return 0 };
         if took > 2 * round_trip {
             return 0;
         }
-        let more = window.min(self.left);
+        let times = if 4 * took < round_trip { 3 } else { 1 };
+        let more = window.saturating_mul(times).min(self.left);
         self.left -= more;
         more
     }

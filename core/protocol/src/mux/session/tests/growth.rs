@@ -36,21 +36,33 @@ fn a_window_of_which_half_is_used_up_within_two_round_trips_doubles() {
     assert_eq!(pass(&mut session, 1, 500, at(0)), 500, "nothing is known yet");
     assert_eq!(pass(&mut session, 1, 500, at(101)), 500, "slow enough for this window");
     assert_eq!(pass(&mut session, 1, 500, at(201)), 500 + 1000);
-    assert_eq!(pass(&mut session, 1, 999, at(211)), 0, "half of the new window is more");
-    assert_eq!(pass(&mut session, 1, 1, at(212)), 1000 + 2000);
-    assert_eq!(pass(&mut session, 1, 2000, at(213)), 2000 + 2000, "as far as growth goes");
-    assert_eq!(pass(&mut session, 1, 3000, at(214)), 3000, "and no further");
+    assert_eq!(pass(&mut session, 1, 999, at(231)), 0, "half of the new window is more");
+    assert_eq!(pass(&mut session, 1, 1, at(232)), 1000 + 2000);
+    assert_eq!(pass(&mut session, 1, 2000, at(263)), 2000 + 2000, "as far as growth goes");
+    assert_eq!(pass(&mut session, 1, 3000, at(294)), 3000, "and no further");
+}
+
+#[test]
+fn a_window_of_which_half_comes_in_a_burst_becomes_four_times_as_large() {
+    let begin = now();
+    let at = |millis| begin + Duration::from_millis(millis);
+    let mut session = growing(1, 100_000, 50);
+    assert_eq!(pass(&mut session, 1, 100, at(0)), 0);
+    assert_eq!(pass(&mut session, 1, 400, at(12)), 500 + 3000, "from the first bytes on");
+    assert_eq!(pass(&mut session, 1, 2000, at(25)), 2000 + 4000, "a quarter of a round trip");
 }
 
 #[test]
 fn streams_share_what_windows_may_grow_by_and_give_it_back() {
     let begin = now();
     let mut session = growing(3, 1500, 100);
-    for (stream, credit) in [(1, 500), (1, 1500), (3, 500), (3, 1000), (5, 500), (5, 500)] {
-        assert_eq!(pass(&mut session, stream, 500, begin), credit, "stream {stream}");
+    let at = |turn: u64| begin + Duration::from_millis(40 * turn);
+    let passes = [(1, 500), (1, 1500), (3, 500), (3, 1000), (5, 500), (5, 500)];
+    for (turn, (stream, credit)) in (0..).zip(passes) {
+        assert_eq!(pass(&mut session, stream, 500, at(turn)), credit, "stream {stream}");
     }
     session.forget(StreamId(1));
-    assert_eq!(pass(&mut session, 5, 500, begin), 500 + 1000, "what a finished one had is free");
+    assert_eq!(pass(&mut session, 5, 500, at(6)), 500 + 1000, "what a finished one had is free");
 }
 
 #[test]
