@@ -8,7 +8,7 @@ use mesh_protocol::http1::{
     self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
 };
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Security};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Security};
 
 use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
@@ -215,8 +215,7 @@ impl Ingress {
         let is_upgraded = exchange.phase == Phase::Upgraded;
         exchange.moved = cx.now;
         let has_ended = !is_upgraded && downstream.http.has_request_ended();
-        if io.rx_eof && io.rx.is_empty() && !has_ended && !is_upgraded {
-            // The caller left in the middle of its request.
+        if has_left(&downstream.http, exchange, io) {
             io.close(Closing::AfterFlush);
             return self.abandon(conn, cx);
         }
@@ -241,7 +240,7 @@ impl Ingress {
         }
         let Some(connection) = self.conns.get_served(id.conn()) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
-        let mut failures = Vec::new();
+        let (mut failures, mut leavers) = (Vec::new(), Vec::new());
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let conns = &mut self.conns;
         tunnel.link.transmit(&mut tx, cx.rng, |session, _, owner, out| {
@@ -252,10 +251,14 @@ impl Ingress {
             let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
                 return Turn::Over;
             };
-            exchange.pump(http, io, session, out, cx.now).unwrap_or_else(|error| {
+            let turn = exchange.pump(http, io, session, out, cx.now).unwrap_or_else(|error| {
                 failures.push((owner, error));
                 Turn::Over
-            })
+            });
+            if has_left(http, exchange, io) {
+                leavers.push(owner);
+            }
+            turn
         });
         if let Some(tunnel) = self.tunnels.get(id) {
             tunnel.publish();
@@ -265,6 +268,10 @@ impl Ingress {
         }
         for (owner, error) in failures {
             self.refuse_body(owner, error, cx);
+        }
+        // Their end came while bytes before it still waited, and no event comes after it.
+        for owner in leavers {
+            self.advance_exchange(owner, cx);
         }
     }
 
@@ -346,6 +353,12 @@ impl Ingress {
             io.close(if is_last { Closing::Agreed } else { Closing::AfterFlush });
         }
     }
+}
+
+/// Whether the caller left in the middle of its request, and all that it sent has gone on.
+fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
+    let is_upgraded = exchange.phase == Phase::Upgraded;
+    io.rx_eof && io.rx.is_empty() && !is_upgraded && !http.has_request_ended()
 }
 
 /// The address as people write it: IPv4 callers on an IPv6 socket are IPv4 callers.

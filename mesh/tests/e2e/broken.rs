@@ -1,9 +1,14 @@
 //! Services that break off, or answer what is no answer: callers can tell.
 
+use std::time::Instant;
+
 use crate::harness::answer::{Answer, Body, expect, take_head};
 use crate::harness::mesh::Mesh;
-use crate::peers::process::Process;
-use crate::peers::wire::{End, wait_until};
+use crate::peers::caller::HOST;
+use crate::peers::frames::{DATA, RESET, WINDOW};
+use crate::peers::process::{Process, Server};
+use crate::peers::raw_agent::RawAgent;
+use crate::peers::wire::{AT_ONCE, End, Wire, wait_until};
 
 /// How one side leaves in the midst of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,4 +244,33 @@ fn a_request_that_is_sent_again_is_the_one_that_was_asked() {
     assert!(again.text().starts_with("GET /fourth "), "{}", again.text());
     again.approve();
     assert_eq!(Answer::read(&mut caller).status, 200);
+}
+
+#[test]
+fn a_caller_that_leaves_while_its_upload_waits_for_credit_is_noticed() {
+    const WINDOW_BYTES: usize = 65_536;
+    const MORE: usize = 30_000;
+    let server = Server::start(&[]);
+    let mut agent = RawAgent::register(server.tunnels);
+    let mut caller = Wire::connect(server.traffic);
+    caller.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n"));
+    caller.send(vec![b'x'; WINDOW_BYTES + MORE]);
+    caller.finish();
+    let stream = agent.expect_request();
+    let take = |agent: &mut RawAgent, wanted: usize| {
+        let mut got = 0;
+        while got < wanted {
+            got += agent.expect(DATA).payload.len();
+        }
+        assert_eq!(got, wanted);
+    };
+    take(&mut agent, WINDOW_BYTES);
+    // By now the ingress has read the rest, which waits for credit, and the end after it.
+    agent.settle();
+    agent.settle();
+    let due = Instant::now() + AT_ONCE;
+    agent.send(WINDOW, 0, stream, &100_000_u32.to_be_bytes());
+    take(&mut agent, MORE);
+    assert_eq!(agent.expect(RESET).stream, stream);
+    assert!(Instant::now() < due, "only when its time was over");
 }
