@@ -312,7 +312,7 @@ podman network rm mesh >/dev/null
 container() { podman ps --all --filter "label=com.docker.compose.service=$1" --format '{{.Names}}'; }
 compose() { "$IMAGES_APART" -m podman_compose -f "$root/test-app/docker-compose.yml" "$@"; }
 # A podman that waits for health waits for the checks.
-{ while :; do for name in ingress test-app; do is_healthy "$(container "$name")" || sleep 1; done; done; } \
+{ while :; do for name in ingress test-app agent-a agent-b; do is_healthy "$(container "$name")" || sleep 1; done; done; } \
     >/dev/null 2>&1 &
 clock=$!
 compose up -d --no-build >"$work/log" 2>&1 || fail "compose does not start: $(tail -n 5 "$work/log")"
@@ -320,7 +320,7 @@ complete agent-a agent-b
 serves || fail "through the port of compose comes: $(cat "$work/log" "$work/answer")"
 kill "$clock"
 wait "$clock" 2>/dev/null || :
-for name in ingress test-app; do
+for name in ingress test-app agent-a agent-b; do
     within 20 is_healthy "$(container "$name")" || fail "$name of compose is not healthy"
 done
 for name in ingress test-app agent-a agent-b; do check_confined "$(container "$name")"; done
