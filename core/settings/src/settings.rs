@@ -71,7 +71,12 @@ impl Settings {
     where
         T: Display + PartialOrd + TryFrom<u64>,
     {
-        let parse = |text: &str| within(value::number(text)?, text, &bounds, T::to_string);
+        let parse = |text: &str| {
+            let (min, max) = (bounds.start(), bounds.end());
+            let number = value::number(text)
+                .map_err(|_| format!("{text:?} is not a whole number; give {min} to {max}"))?;
+            within(number, text, &bounds, T::to_string)
+        };
         self.value(name, default, parse, T::to_string)
     }
 

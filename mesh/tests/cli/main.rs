@@ -74,7 +74,7 @@ fn a_wrong_command_line_ends_with_one_sentence_at_once() {
         (&["server", "--alb-port"], "mesh: --alb-port needs a value; see mesh server --help"),
         (
             &["server", "--alb-port=http"],
-            "mesh: --alb-port: \"http\" is not a whole number; give for example 8080",
+            "mesh: --alb-port: \"http\" is not a whole number; give 0 to 65535",
         ),
         (
             &["server", "--request-timeout", "abc"],

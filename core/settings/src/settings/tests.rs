@@ -33,7 +33,7 @@ fn a_bad_value_is_one_sentence_with_the_culprit_first() {
         ),
         (
             typed("port", "http").number("port", 80_u16, 0..=65_535).map(drop),
-            "--port: \"http\" is not a whole number; give for example 8080",
+            "--port: \"http\" is not a whole number; give 0 to 65535",
         ),
         (
             typed("window", "1KiB").size("window", 65_536_u32, 16_384..=16 << 20).map(drop),
