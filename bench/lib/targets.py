@@ -75,7 +75,7 @@ def all_targets(results):
     yield "narrow: p99 of small GET, ms", r.value("narrow", "p99_ms"), 40, False
     for name in ("far-down-100", "far-up-100"):
         yield f"{name}: MiB/s / direct", r.ratio(name, "mib_s", base="direct"), 0.9, True
-    yield ("cross: CPU of the ingress, every request crosses / one worker",
+    yield ("cross: CPU of an ingress of 3 workers, all requests cross / none does",
            r.value("cross", "times"), 1.15, False)
     yield "bytes for an idle connection", r.value("idle", "bytes_each"), 1024, False
     yield "bytes for an idle tunnel", r.value("tunnels", "bytes_each"), 32 << 10, False

@@ -61,12 +61,6 @@ mesh_moves_total_more 100
         self.assertEqual(measure.counted(self.PAGE, "mesh_requests_total"), 7)
 
 
-class Crossing(unittest.TestCase):
-    def test_two_moves_are_one_request_that_crossed(self):
-        self.assertAlmostEqual(measure.if_all_crossed(1.12, 1.5), 1.16)
-        self.assertAlmostEqual(measure.if_all_crossed(1.12, 2), 1.12)
-
-
 class Growth(unittest.TestCase):
     def test_each_is_what_all_programs_of_the_chain_grew_by(self):
         before = {"rss_kib.a": 1000, "peak_kib.a": 5000, "rss_kib.b": 500, "peak_kib.b": 500}

@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     #[argh(option, default = "0")]
     hosts: usize,
     /// whose turn it is: of all connections together, or of each for itself, so that no connection
-    /// asks for the same host twice in a row; or each connection keeps to one host
+    /// asks for the same host twice in a row; or each connection keeps to one host; or it asks for
+    /// that once, and then for the next two by turns
     #[argh(option, default = "Turns::Together")]
     turns: Turns,
 }
@@ -45,6 +46,7 @@ enum Turns {
     Together,
     Each,
     Never,
+    Away,
 }
 
 impl FromArgValue for Turns {
@@ -53,7 +55,8 @@ impl FromArgValue for Turns {
             "together" => Ok(Self::Together),
             "each" => Ok(Self::Each),
             "never" => Ok(Self::Never),
-            other => Err(format!("\"{other}\" is none of together, each and never")),
+            "away" => Ok(Self::Away),
+            other => Err(format!("\"{other}\" is none of together, each, never and away")),
         }
     }
 }
@@ -169,6 +172,8 @@ impl Getter<'_> {
             Turns::Together => self.sent * 7919,
             Turns::Each => id + self.sent_by[id],
             Turns::Never => id,
+            Turns::Away if self.sent_by[id] == 0 => id,
+            Turns::Away => id + 1 + self.sent_by[id] % 2,
         }
     }
 }
