@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
+use mesh_protocol::http1::forward::Forwarded;
 use mesh_protocol::http1::{self, ServerConn};
 use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
@@ -28,6 +29,8 @@ use crate::moving::Moving;
 pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
+    /// What services are told about it.
+    pub(crate) via: Forwarded,
     /// The worker among whose callers it counts.
     pub(crate) home: Option<WorkerId>,
     /// The worker that lent the connection for the present exchange, unless it is kept.
@@ -94,10 +97,15 @@ pub(crate) enum Expired {
 }
 
 impl Downstream {
-    pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
+    pub(crate) const fn new(
+        peer: SocketAddr,
+        via: Forwarded,
+        head_bytes: usize,
+        now: Instant,
+    ) -> Self {
         let http = ServerConn::new(head_bytes);
         let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, state, home: None, lender: None, last }
+        Self { http, peer, via, state, home: None, lender: None, last }
     }
 
     /// The connection belongs to this worker from now on.

@@ -1,14 +1,13 @@
 //! From a caller's connection to an agent's tunnel.
 
-use std::net::IpAddr;
 use std::ops::Range;
 
-use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
+use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
 use mesh_protocol::http1::{
     self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
 };
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Security};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
@@ -119,16 +118,11 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let own = self.workers.own;
+        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
         let Some((downstream, _)) = self.downstream(conn) else { return };
         if let Place::Here(_) = place {
             downstream.note_worker(own);
         }
-        let peer = canonical(downstream.peer.ip());
-        let proto = match self.config.traffic_security {
-            Security::Plain => Proto::Http,
-            Security::Tls => Proto::Https,
-        };
-        let via = Forwarded { peer, proto, port: self.config.traffic_port };
         let body = match request.body {
             BodyLength::Empty => BodyKind::Empty,
             BodyLength::Sized(_) => BodyKind::Sized,
@@ -138,8 +132,7 @@ impl Ingress {
         // Whoever is asked to upgrade may decline (RFC 9110 7.8); with a body on its way we do.
         let upgrades = request.is_upgrade && has_no_body;
         let upgrade = if upgrades { Upgrade::Asked } else { Upgrade::No };
-        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
-        forward::request(head, body, upgrade, &via, &mut rewritten);
+        forward::request(head, body, upgrade, &downstream.via, &mut rewritten);
         let flags = Flags::NONE
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
@@ -359,11 +352,6 @@ impl Ingress {
 fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
     let is_upgraded = exchange.phase == Phase::Upgraded;
     io.rx_eof && io.rx.is_empty() && !is_upgraded && !http.has_request_ended()
-}
-
-/// The address as people write it: IPv4 callers on an IPv6 socket are IPv4 callers.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 /// Keeps the memory of a finished request for another one.

@@ -1,7 +1,7 @@
 //! Heads: read, judged and written anew.
 
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_protocol::Buf;
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
@@ -13,11 +13,7 @@ use crate::stage::{HOST, answer, request};
 use crate::{Fields, Shape};
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-const VIA: Forwarded = Forwarded {
-    peer: std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
-    proto: Proto::Http,
-    port: 8080,
-};
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 /// What the ingress does with each request head: finds its end, reads it, judges it, and writes it
 /// for the service.
@@ -26,6 +22,7 @@ const VIA: Forwarded = Forwarded {
 /// When a head is refused, or written without what the service must know.
 pub fn requests(fields: Fields, count: usize) {
     let bytes = request(Shape { fields, up: 0, down: 0 });
+    let via = Forwarded::new(PEER, Proto::Http, 8080);
     let mut out = Buf::new();
     for _ in 0..count {
         let rx = black_box(&bytes[..]);
@@ -35,7 +32,7 @@ pub fn requests(fields: Fields, count: usize) {
         let head = RequestHead::parse(&rx[range], &mut storage).expect("it is a head");
         let request = conn.begin(&head).expect("nothing is ambiguous");
         assert_eq!((request.host, request.body), (HOST, BodyLength::Empty));
-        forward::request(&head, BodyKind::Empty, Upgrade::No, &VIA, &mut out);
+        forward::request(&head, BodyKind::Empty, Upgrade::No, &via, &mut out);
         assert!(out.len() > bytes.len(), "the service is not told who asks");
         black_box(out.as_slice());
         out.clear();

@@ -7,7 +7,7 @@
 //! ```
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
-use super::framing::{BodyLength, CloseReason, Framing};
+use super::framing::{BodyLength, CloseReason};
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead};
 use crate::Buf;
@@ -65,17 +65,16 @@ impl ClientConn {
     /// When the exchange before has not been left with [`Self::next`].
     pub fn send(&mut self, head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
         assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
-        let framing = Framing::new(head.fields);
-        let request = Encoder::new(framing.request_body(head.version)?);
+        let request = Encoder::new(head.framing.request_body(head.version)?);
         tx.extend(head.bytes);
         let question = if head.method == "HEAD" {
             Question::Head
-        } else if framing.is_upgrade(head.version) {
+        } else if head.framing.is_upgrade(head.version) {
             Question::Upgrade
         } else {
             Question::Other
         };
-        if framing.close_reason(head.version).is_some() {
+        if head.framing.close_reason(head.version).is_some() {
             self.close.get_or_insert(CloseReason::Draining);
         }
         self.state = State::Asked { request, question };
@@ -138,7 +137,6 @@ impl ClientConn {
         let State::Asked { request, question } = &self.state else {
             return Err(Error::BadStatus);
         };
-        let framing = Framing::new(head.fields);
         match (head.status, question) {
             // Request bytes after the switch would be read as the other protocol.
             (101, Question::Upgrade) if request.has_ended() => {
@@ -154,13 +152,13 @@ impl ClientConn {
             (200..=599, _) => {}
             _ => return Err(Error::BadStatus),
         }
-        let announced = framing.response_body(head.version)?;
+        let announced = head.framing.response_body(head.version)?;
         let length = match (head.status, question) {
             (204 | 304, _) | (_, Question::Head) => BodyLength::Empty,
             (_, Question::Upgrade | Question::Other) => announced,
         };
         let until_close = (length == BodyLength::UntilClose).then_some(CloseReason::UntilClose);
-        let refusal = framing.close_reason(head.version);
+        let refusal = head.framing.close_reason(head.version);
         self.close = self.close.or(refusal).or(until_close);
         self.state = State::Answered { request: *request, response: Decoder::new(length) };
         Ok(Received::Final(length))

@@ -7,6 +7,7 @@ pub(super) const CRLF: &[u8] = b"\r\n";
 
 /// A field's name, as far as it matters for forwarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Name {
     Connection,
     ContentLength,
@@ -26,8 +27,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// Each name of a head is looked at several times on its way, and most are told apart by their
-    /// length alone.
+    /// Most are told apart by their length alone.
     #[inline]
     pub(super) fn new(name: &str) -> Self {
         let name = name.as_bytes();
@@ -49,6 +49,26 @@ impl Name {
             _ => Self::Other,
         }
     }
+
+    /// Whether that field speaks of one hop only: see [`is_hop_by_hop`].
+    pub(super) const fn is_hop_by_hop(self) -> bool {
+        match self {
+            Self::Connection
+            | Self::HopByHop
+            | Self::Te
+            | Self::TransferEncoding
+            | Self::Upgrade => true,
+            Self::ContentLength
+            | Self::Expect
+            | Self::Host
+            | Self::Trailer
+            | Self::XForwardedFor
+            | Self::XForwardedHost
+            | Self::XForwardedPort
+            | Self::XForwardedProto
+            | Self::Other => false,
+        }
+    }
 }
 
 /// Whether a name is this one, in whatever case. The length is part of the type, so that all bytes
@@ -65,20 +85,7 @@ fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> bool {
 /// end to end as long as the trailers are.
 #[must_use]
 pub fn is_hop_by_hop(name: &str) -> bool {
-    match Name::new(name) {
-        Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade => {
-            true
-        }
-        Name::ContentLength
-        | Name::Expect
-        | Name::Host
-        | Name::Trailer
-        | Name::XForwardedFor
-        | Name::XForwardedHost
-        | Name::XForwardedPort
-        | Name::XForwardedProto
-        | Name::Other => false,
-    }
+    Name::new(name).is_hop_by_hop()
 }
 
 /// Whether a field stays even when `Connection` lists it. Those are end to end, and a caller that
@@ -121,17 +128,6 @@ pub fn is_trailer_allowed(name: &str) -> bool {
     ];
     const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];
     !(is_hop_by_hop(name) || has_name(&NAMES, name) || has_prefix(&PREFIXES, name))
-}
-
-/// The elements of a list over all fields of that name, in order (RFC 9110 5.3).
-pub fn tokens<'f, 'b>(
-    fields: &'f [httparse::Header<'b>],
-    name: &'f str,
-) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
-    fields
-        .iter()
-        .filter(move |field| field.name.eq_ignore_ascii_case(name))
-        .flat_map(|field| elements(field.value))
 }
 
 /// The elements of one comma-separated list, empty ones left out (RFC 9110 5.6.1).

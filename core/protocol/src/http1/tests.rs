@@ -468,11 +468,8 @@ fn through_the_mesh(request: &str, response: &str) -> (Option<super::CloseReason
     let mut storage = Storage::new();
     let head = RequestHead::parse(request.as_bytes(), &mut storage).unwrap();
     server.begin(&head).unwrap();
-    let via = super::forward::Forwarded {
-        peer: std::net::Ipv4Addr::LOCALHOST.into(),
-        proto: super::forward::Proto::Https,
-        port: 443,
-    };
+    let peer = std::net::Ipv4Addr::LOCALHOST.into();
+    let via = super::forward::Forwarded::new(peer, super::forward::Proto::Https, 443);
     let (mut tunnel, mut service, mut caller) = (Buf::new(), Buf::new(), Buf::new());
     let (none, no) = (super::forward::BodyKind::Empty, super::forward::Upgrade::No);
     super::forward::request(&head, none, no, &via, &mut tunnel);

@@ -1,4 +1,4 @@
-use super::{is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed, tokens};
+use super::{elements, is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed};
 
 #[test]
 fn names_are_known_in_any_case() {
@@ -46,16 +46,12 @@ fn protected_names_and_trailers() {
 }
 
 #[test]
-fn tokens_come_from_all_fields_of_a_name() {
-    let field = |name, value| httparse::Header { name, value };
-    let fields = [
-        field("Connection", b"a, B".as_slice()),
-        field("Other", b"x"),
-        field("CONNECTION", b""),
-        field("connection", b",,\tc d , ,e"),
-    ];
-    let found: Vec<&[u8]> = tokens(&fields, "connection").collect();
-    assert_eq!(found, [&b"a"[..], b"B", b"c d", b"e"]);
+fn elements_are_what_stands_between_commas() {
+    for (value, expected) in
+        [(&b"a, B"[..], &[&b"a"[..], b"B"][..]), (b"", &[]), (b",,\tc d , ,e", &[b"c d", b"e"])]
+    {
+        assert_eq!(elements(value).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
