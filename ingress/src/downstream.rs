@@ -12,11 +12,10 @@
 //! pipelines and does not read would earn a fresh window with each request.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::time::Instant;
 
+use mesh_protocol::http1::ServerConn;
 use mesh_protocol::http1::forward::Forwarded;
-use mesh_protocol::http1::{self, ServerConn};
 use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
@@ -69,12 +68,10 @@ pub(crate) enum State {
 pub(crate) enum Step {
     /// Nothing now.
     Wait,
-    /// A request head lies at this place in `rx`.
-    Request(Range<usize>),
+    /// What is in `rx` is a request head, or becomes one.
+    Head,
     /// The exchange may go on.
     Exchange,
-    /// The head is none.
-    Refuse(http1::Error),
     /// The caller has left between requests.
     Close,
 }
@@ -171,12 +168,7 @@ impl Downstream {
         if let State::Idle { .. } = self.state {
             self.state = State::Head { since: now };
         }
-        match self.http.poll_head(io.rx.as_slice()) {
-            Ok(Some(range)) => Step::Request(range),
-            Ok(None) if io.rx_eof => Step::Close,
-            Ok(None) => Step::Wait,
-            Err(error) => Step::Refuse(error),
-        }
+        Step::Head
     }
 
     /// When the connection has waited long enough, and for what.

@@ -1,7 +1,5 @@
 //! From a caller's connection to an agent's tunnel.
 
-use std::ops::Range;
-
 use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
 use mesh_protocol::http1::{
     self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
@@ -24,8 +22,7 @@ use crate::tunnel::TunnelId;
 impl Ingress {
     /// Goes on with a caller's connection on which something moved.
     pub(crate) fn advance_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        loop {
-            let Some((downstream, io)) = self.downstream(conn) else { return };
+        while let Some((downstream, io)) = self.downstream(conn) {
             match downstream.advance(io, cx.now) {
                 Step::Wait => {
                     if let Some(home) = downstream.poll_lender(io) {
@@ -34,8 +31,11 @@ impl Ingress {
                     return;
                 }
                 Step::Exchange => return self.advance_exchange(conn, cx),
-                Step::Request(range) => self.begin(conn, range, cx),
-                Step::Refuse(error) => return self.refuse(conn, error),
+                Step::Head => match self.begin(conn, cx) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => return self.refuse(conn, error),
+                },
                 Step::Close => return io.close(Closing::AfterFlush),
             }
         }
@@ -67,46 +67,47 @@ impl Ingress {
         }
     }
 
-    /// Reads a request head and sends it on its way.
-    fn begin(&mut self, conn: ConnId, range: Range<usize>, cx: &mut Context<'_>) {
-        let Some((_, io)) = self.downstream(conn) else { return };
+    /// Reads a request head and sends it on its way; false when it is not complete.
+    fn begin(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<bool, http1::Error> {
+        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
         let mut rx = std::mem::take(&mut io.rx);
-        let outcome = self.route(conn, &rx.as_slice()[range.clone()], cx);
-        rx.consume(range.end);
-        let Some((_, io)) = self.downstream(conn) else { return };
+        let outcome = self.route(conn, rx.as_slice(), cx);
+        rx.consume(outcome.unwrap_or_default());
+        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
         io.rx = rx;
-        if let Err(error) = outcome {
-            self.refuse(conn, error);
-        } else {
-            self.advance_exchange(conn, cx);
+        let has_begun = outcome? > 0;
+        if !has_begun && io.rx_eof {
+            io.close(Closing::AfterFlush);
         }
+        Ok(has_begun)
     }
 
-    /// Finds the agent for a request head and opens a stream to it, or answers.
+    /// Finds the agent for a request head and opens a stream to it, or answers. Says where the head
+    /// ends; 0 when it is not complete.
     fn route(
         &mut self,
         conn: ConnId,
-        bytes: &[u8],
+        rx: &[u8],
         cx: &mut Context<'_>,
-    ) -> Result<(), http1::Error> {
-        let mut storage = Storage::new();
-        let head = RequestHead::parse(bytes, &mut storage)?;
+    ) -> Result<usize, http1::Error> {
         let is_draining = self.drain.is_draining();
-        let Some((downstream, _)) = self.downstream(conn) else { return Ok(()) };
+        let mut storage = Storage::new();
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(0) };
+        let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
         let peer = downstream.peer.ip();
         let request = downstream.http.begin(&head)?;
         if is_draining {
             downstream.http.close_after();
         }
         if self.answer_built_in(conn, &head, &request, peer) {
-            return Ok(());
+            return Ok(end);
         }
         match self.choose(conn, request.host, cx) {
             Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
-            Err(Reason::NoRoute) => self.decline_host(conn, request.host, bytes),
-            Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
+            Err(Reason::NoRoute) => self.decline_host(conn, request.host, head.bytes),
+            Err(reason) => self.decline(conn, reason, Head::Received(head.bytes)),
         }
-        Ok(())
+        Ok(end)
     }
 
     fn open(

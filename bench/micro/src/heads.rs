@@ -27,9 +27,9 @@ pub fn requests(fields: Fields, count: usize) {
     for _ in 0..count {
         let rx = black_box(&bytes[..]);
         let mut conn = ServerConn::new(HEAD_BYTES_MAX);
-        let range = conn.poll_head(rx).expect("it is a head").expect("it is complete");
         let mut storage = Storage::new();
-        let head = RequestHead::parse(&rx[range], &mut storage).expect("it is a head");
+        let head = conn.read_head(rx, &mut storage).expect("it is a head");
+        let (head, _) = head.expect("it is complete");
         let request = conn.begin(&head).expect("nothing is ambiguous");
         assert_eq!((request.host, request.body), (HOST, BodyLength::Empty));
         forward::request(&head, BodyKind::Empty, Upgrade::No, &via, &mut out);
@@ -55,9 +55,10 @@ pub fn responses_at_agent(count: usize) {
         conn.send(black_box(&asked), &mut out).expect("nothing is ambiguous");
         out.clear();
         let rx = black_box(&answered[..]);
-        let length = conn.poll_head(rx).expect("it is a head").expect("it is complete");
         let mut storage = Storage::new();
-        let head = ResponseHead::parse(&rx[..length], &mut storage).expect("it is a head");
+        let head = conn.read_head(rx, &mut storage).expect("it is a head");
+        let head = head.expect("it is complete");
+        let length = head.bytes.len();
         let received = conn.receive(&head).expect("nothing is ambiguous");
         assert_eq!(received, Received::Final(BodyLength::Sized(60)));
         forward::response(&head, &mut out);

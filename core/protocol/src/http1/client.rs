@@ -9,7 +9,7 @@
 use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::framing::{BodyLength, CloseReason};
 use super::scan::{self, HeadScan};
-use super::{Error, RequestHead, ResponseHead};
+use super::{Error, RequestHead, ResponseHead, Storage};
 use crate::Buf;
 
 /// What a response head means.
@@ -115,13 +115,17 @@ impl ClientConn {
         }
     }
 
-    /// The length of the response head that `rx` begins with, once it is complete.
+    /// The response head that `rx` begins with, once it is complete.
     ///
     /// # Errors
-    /// It cannot become a head. The connection is lost.
-    pub fn poll_head(&mut self, rx: &[u8]) -> Result<Option<usize>, Error> {
-        let found = self.scan.poll(rx);
-        self.judge(found)
+    /// It is none, or cannot become one. The connection is lost.
+    pub fn read_head<'s, 'b>(
+        &mut self,
+        rx: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Option<ResponseHead<'s, 'b>>, Error> {
+        let head = self.scan.read(rx, |bytes| ResponseHead::parse_front(bytes, storage));
+        self.judge(head)
     }
 
     /// Takes a response head, and sets how its body is read.
@@ -216,7 +220,7 @@ impl ClientConn {
         self.state = State::Idle;
     }
 
-    const fn judge<T: Copy>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }

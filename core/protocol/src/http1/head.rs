@@ -97,11 +97,27 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         Ok(head)
     }
 
+    /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    pub(super) fn parse_front(
+        bytes: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Self, Error> {
+        let head = Self::read(bytes, storage)?;
+        check_count(head.fields)?;
+        Ok(head)
+    }
+
     /// Reads exactly one whole head that has its fields of the mesh already.
     ///
     /// # Errors
     /// It is none.
     pub fn parse_forwarded(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let head = Self::read(bytes, storage)?;
+        check_whole(bytes, head.bytes)?;
+        Ok(head)
+    }
+
+    fn read(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(bytes, &mut storage.fields);
         check_request_line(request.method, request.path)?;
@@ -110,7 +126,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         else {
             return Err(Error::MalformedHead);
         };
-        check_ends(bytes, length)?;
+        let bytes = check_ends(bytes, length)?;
         let fields: &'s [httparse::Header<'b>] = request.headers;
         let framing = read_fields(bytes, fields, &mut storage.names)?;
         Ok(Self { method, target, version: Version::new(version), fields, bytes, framing })
@@ -142,6 +158,16 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     /// # Errors
     /// It is none.
     pub fn parse(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let head = Self::parse_front(bytes, storage)?;
+        check_whole(bytes, head.bytes)?;
+        Ok(head)
+    }
+
+    /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    pub(super) fn parse_front(
+        bytes: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Self, Error> {
         let mut response = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut response,
@@ -154,7 +180,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         else {
             return Err(Error::MalformedHead);
         };
-        check_ends(bytes, length)?;
+        let bytes = check_ends(bytes, length)?;
         let fields: &'s [httparse::Header<'b>] = response.headers;
         let framing = read_fields(bytes, fields, &mut storage.names)?;
         check_count(fields)?;
@@ -238,14 +264,19 @@ fn check_status(status: Option<u16>) -> Result<(), Error> {
     }
 }
 
+fn check_whole(bytes: &[u8], head: &[u8]) -> Result<(), Error> {
+    if head.len() == bytes.len() { Ok(()) } else { Err(Error::MalformedHead) }
+}
+
 /// Closes `httparse`'s leniencies about where a head begins and ends: it skips empty lines in front
 /// and takes a bare line feed for a line end, where RFC 9112 2.2 lets another reader do otherwise. A
 /// carriage return without line feed it refuses itself.
-fn check_ends(bytes: &[u8], length: usize) -> Result<(), Error> {
-    if length != bytes.len() || matches!(bytes.first(), Some(b'\r' | b'\n')) {
+fn check_ends(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
+    let head = bytes.get(..length).ok_or(Error::MalformedHead)?;
+    if matches!(head.first(), Some(b'\r' | b'\n')) {
         return Err(Error::MalformedHead);
     }
-    if bytes.ends_with(b"\r\n\r\n") { Ok(()) } else { Err(Error::BareLineFeed) }
+    if head.ends_with(b"\r\n\r\n") { Ok(head) } else { Err(Error::BareLineFeed) }
 }
 
 /// The one pass over the fields: the same about the line above each of them, and what they are.

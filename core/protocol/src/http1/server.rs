@@ -10,8 +10,6 @@
 //! Responses come out of a tunnel, and whoever is behind it may be hostile: what they say about
 //! this hop is removed, and said anew from what is known here.
 
-use std::ops::Range;
-
 use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::fields::{CRLF, Name};
 use super::framing::{BodyLength, CloseReason};
@@ -19,7 +17,7 @@ use super::lines;
 use super::reply::{self, Reply};
 use super::request::Request;
 use super::scan::{self, HeadScan};
-use super::{Error, RequestHead, ResponseHead, Version};
+use super::{Error, RequestHead, ResponseHead, Storage, Version};
 use crate::Buf;
 
 /// One connection of a caller.
@@ -66,19 +64,28 @@ impl ServerConn {
         }
     }
 
-    /// The place in `rx` of the next request head, once it is complete. What is before it, one
-    /// tolerated empty line (RFC 9112 2.2), is to be skipped. Nothing inside of an exchange.
+    /// The next request head, once it is complete, and where it ends in `rx`. Before it there may
+    /// be an empty line, which is tolerated (RFC 9112 2.2). Nothing inside of an exchange.
     ///
     /// # Errors
-    /// It cannot become a head: send a [`Reply`] and close.
-    pub fn poll_head(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Error> {
+    /// It is none, or cannot become one: send a [`Reply`] and close.
+    pub fn read_head<'s, 'b>(
+        &mut self,
+        rx: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Option<(RequestHead<'s, 'b>, usize)>, Error> {
         let is_lost = self.close == Some(CloseReason::ProtocolError);
         if !matches!(self.state, State::Idle) || is_lost {
             return Ok(None);
         }
         let begin = scan::leading_empty_line(rx);
-        let found = self.scan.poll(rx.get(begin..).unwrap_or_default());
-        Ok(self.judge(found)?.map(|length| begin..begin + length))
+        let rest = rx.get(begin..).unwrap_or_default();
+        let head = self.scan.read(rest, |bytes| RequestHead::parse_front(bytes, storage));
+        let head = self.judge(head)?;
+        Ok(head.map(|head| {
+            let end = begin + head.bytes.len();
+            (head, end)
+        }))
     }
 
     /// Takes a request head, and sets how its body is read and how it is answered.
@@ -320,7 +327,7 @@ impl ServerConn {
         self.caller = Caller::UNKNOWN;
     }
 
-    const fn judge<T: Copy>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }
