@@ -28,7 +28,7 @@ pub(super) enum Name {
 
 impl Name {
     /// Most are told apart by their length alone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(name: &str) -> Self {
         let name = name.as_bytes();
         match name.len() {
@@ -158,9 +158,9 @@ pub fn is_host(bytes: &[u8]) -> bool {
             (is_ipv6(address), port)
         }
         None => {
-            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
+            let end = bytes.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(bytes.len());
             let (name, port) = bytes.split_at_checked(end).unwrap_or_default();
-            (!name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)), port)
+            (!name.is_empty(), port)
         }
     };
     is_name && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))

@@ -246,8 +246,9 @@ fn check_request_line(method: Option<&str>, target: Option<&str>) -> Result<(), 
         return Err(Error::MalformedHead);
     }
     // Bytes beyond ASCII are to be percent-encoded, and a fragment is never sent (RFC 9112 3.2).
-    let is_target_byte = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if target.is_some_and(|target| !target.bytes().all(is_target_byte)) {
+    let is_good =
+        |target: &str| target.is_ascii() && memchr::memchr(b'#', target.as_bytes()).is_none();
+    if target.is_some_and(|target| !is_good(target)) {
         return Err(Error::BadTarget);
     }
     Ok(())
@@ -292,7 +293,9 @@ fn read_fields<'s, 'b>(
             return Err(Error::BareLineFeed);
         }
         *name = Name::new(field.name);
-        noted.note(*name, field.value);
+        if *name != Name::Other {
+            noted.note(*name, field.value);
+        }
         if *name == Name::Connection {
             options += 1 + memchr::memchr_iter(b',', field.value).count();
         }
