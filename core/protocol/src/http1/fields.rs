@@ -71,14 +71,24 @@ impl Name {
     }
 }
 
-/// Whether a name is this one, in whatever case. The length is part of the type, so that all bytes
-/// are compared at once. Setting the bit that tells cases apart changes no other byte that a name
-/// may have into one of a known name.
-#[inline]
+/// Whether a name is this one, in whatever case. The length is part of the type, so that both are
+/// compared by the word.
+#[inline(always)]
 fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> bool {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
-    let differences = name.iter().zip(known).map(|(byte, known)| (byte | 0x20) ^ known);
-    differences.fold(0, |all, difference| all | difference) == 0
+    let ([a, b, c], [x, y, z]) = (words(name), words(known));
+    (a ^ x) | (b ^ y) | (c ^ z) == 0
+}
+
+/// A name in words, with the bit set in all bytes that tells cases apart. That changes no other byte
+/// that a name may have into one of a known name.
+#[inline(always)]
+fn words<const LENGTH: usize>(name: &[u8; LENGTH]) -> [u64; 3] {
+    const { assert!(LENGTH <= 24, "a longer name needs more words") };
+    let mut bytes = [0; 24];
+    bytes[..LENGTH].copy_from_slice(name);
+    let [first, second, third] = *bytes.as_chunks().0 else { return [0; 3] };
+    [first, second, third].map(|word| u64::from_ne_bytes(word) | 0x2020_2020_2020_2020)
 }
 
 /// Whether a field speaks of one hop only (RFC 9110 7.6.1). `Trailer` is not among them: it is

@@ -98,6 +98,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     }
 
     /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    #[inline]
     pub(super) fn parse_front(
         bytes: &'b [u8],
         storage: &'s mut Storage<'b>,
@@ -117,6 +118,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         Ok(head)
     }
 
+    #[inline]
     fn read(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(bytes, &mut storage.fields);
@@ -164,6 +166,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     }
 
     /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    #[inline]
     pub(super) fn parse_front(
         bytes: &'b [u8],
         storage: &'s mut Storage<'b>,

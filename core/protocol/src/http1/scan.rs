@@ -49,6 +49,7 @@ impl HeadScan {
     ///
     /// Mostly a head arrives in one piece, and then whoever reads it finds its end as well. What is
     /// not whole, or at fault, is for the scan to judge.
+    #[inline]
     pub(super) fn read<'b, H>(
         &mut self,
         rx: &'b [u8],

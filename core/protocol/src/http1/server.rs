@@ -80,12 +80,14 @@ impl ServerConn {
         }
         let begin = scan::leading_empty_line(rx);
         let rest = rx.get(begin..).unwrap_or_default();
-        let head = self.scan.read(rest, |bytes| RequestHead::parse_front(bytes, storage));
-        let head = self.judge(head)?;
-        Ok(head.map(|head| {
-            let end = begin + head.bytes.len();
-            (head, end)
-        }))
+        match self.scan.read(rest, |bytes| RequestHead::parse_front(bytes, storage)) {
+            Ok(None) => Ok(None),
+            Ok(Some(head)) => {
+                let end = begin + head.bytes.len();
+                Ok(Some((head, end)))
+            }
+            Err(error) => self.judge(Err(error)),
+        }
     }
 
     /// Takes a request head, and sets how its body is read and how it is answered.
