@@ -1,4 +1,6 @@
-use super::{elements, is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed};
+use super::{
+    Name, elements, is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed,
+};
 
 #[test]
 fn names_are_known_in_any_case() {
@@ -130,4 +132,37 @@ fn hosts() {
         assert!(!is_host(host.as_bytes()), "{host}");
     }
     assert!(!is_host(b"\xff") && !is_host(b"[\xff]"));
+}
+
+#[test]
+fn names_are_known_in_whatever_case_and_no_others_are() {
+    for known in [
+        "te",
+        "host",
+        "expect",
+        "trailer",
+        "upgrade",
+        "connection",
+        "keep-alive",
+        "content-length",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-host",
+        "proxy-connection",
+        "x-forwarded-proto",
+        "transfer-encoding",
+    ] {
+        let name = Name::new(known);
+        assert_ne!(name, Name::Other, "{known}");
+        assert_eq!(Name::new(&known.to_ascii_uppercase()), name);
+        for at in 0..known.len() {
+            for byte in (0..=127).filter(|&byte| is_token_byte(byte)) {
+                let mut other = known.as_bytes().to_vec();
+                other[at] = byte;
+                let is_same = other.eq_ignore_ascii_case(known.as_bytes());
+                let other = std::str::from_utf8(&other).unwrap();
+                assert_eq!(Name::new(other) == name, is_same, "{other}");
+            }
+        }
+    }
 }
