@@ -252,7 +252,8 @@ impl App for Agent {
     }
 
     fn has_output(&self, conn: ConnId) -> bool {
-        self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.has_output())
+        matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. }))
+            && self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.has_output())
     }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {

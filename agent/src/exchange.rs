@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mesh_protocol::http1::forward;
-use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, ResponseHead, Storage};
+use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, Storage};
 use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, ConnId, Duplex};
 
@@ -95,11 +95,10 @@ impl Exchange {
         sender: &mut Sender<'_>,
         out: &mut Outbound<'_>,
     ) -> Result<bool, http1::Error> {
-        let Some(length) = http.poll_head(io.rx.as_slice())? else {
+        let mut storage = Storage::new();
+        let Some(head) = http.read_head(io.rx.as_slice(), &mut storage)? else {
             return if io.rx_eof { Err(http1::Error::Truncated) } else { Ok(false) };
         };
-        let mut storage = Storage::new();
-        let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage)?;
         let flags = match http.receive(&head)? {
             Received::Interim => Flags::INTERIM,
             Received::Upgraded => {
@@ -113,6 +112,7 @@ impl Exchange {
             }
         };
         sender.head(flags, out, |out| forward::response(&head, out));
+        let length = head.bytes.len();
         io.rx.consume(length);
         self.is_answered = true;
         Ok(true)

@@ -237,6 +237,7 @@ impl Agent {
         }
     }
 
+    #[inline]
     fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
         let spent = State::Spent { since: self.now };
         let (upstream, _) = self.upstream(conn)?;

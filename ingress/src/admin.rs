@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use mesh_protocol::http1::{Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
+use mesh_protocol::http1::{self, Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
 use serde_json::json;
 
@@ -82,21 +82,19 @@ impl Ingress {
                 admin.is_delivered = false;
                 admin.since = cx.now;
             }
-            match admin.http.poll_head(io.rx.as_slice()) {
-                Ok(Some(range)) => {
-                    let mut rx = std::mem::take(&mut io.rx);
-                    self.answer_admin(conn, &rx.as_slice()[range.clone()]);
-                    rx.consume(range.end);
-                    if let Some(connection) = self.conns.get_mut(conn) {
-                        connection.io.rx = rx;
-                    }
-                }
-                Ok(None) if io.rx_eof => return io.close(Closing::AfterFlush),
-                Ok(None) => return,
-                Err(_) => {
+            let mut rx = std::mem::take(&mut io.rx);
+            let answered = self.answer_admin(conn, rx.as_slice());
+            rx.consume(answered.unwrap_or_default());
+            let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
+            io.rx = rx;
+            match (answered, state) {
+                (Ok(0), _) if io.rx_eof => return io.close(Closing::AfterFlush),
+                (Ok(0), _) => return,
+                (Err(_), Conn::Admin(admin)) => {
                     replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
                     return io.close(Closing::AfterFlush);
                 }
+                (Ok(_) | Err(_), _) => {}
             }
         }
     }
@@ -125,12 +123,12 @@ impl Ingress {
         request: &Request<'_>,
         peer: IpAddr,
     ) -> bool {
-        let is_ours = match path_of(head.target) {
-            "/health" => self.routes.lookup(request.host).is_none(),
-            "/debug/services" => {
-                peer.to_canonical().is_loopback() && head.field("x-forwarded-for").is_none()
-            }
-            _ => false,
+        let is_ours = if is_at(head.target, "/health") {
+            self.routes.lookup(request.host).is_none()
+        } else {
+            is_at(head.target, "/debug/services")
+                && peer.to_canonical().is_loopback()
+                && head.field("x-forwarded-for").is_none()
         };
         if !is_ours {
             return false;
@@ -148,26 +146,25 @@ impl Ingress {
         true
     }
 
-    fn answer_admin(&mut self, conn: ConnId, bytes: &[u8]) {
-        let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn) else {
-            return;
+    /// Answers the request that `rx` begins with. Says where its head ends; 0 when it is not
+    /// complete.
+    fn answer_admin(&mut self, conn: ConnId, rx: &[u8]) -> Result<usize, http1::Error> {
+        let Some(Connection { state: Conn::Admin(admin), .. }) = self.conns.get_mut(conn) else {
+            return Ok(0);
         };
         let mut storage = Storage::new();
-        let head = RequestHead::parse(bytes, &mut storage);
-        let Ok((head, _)) =
-            head.and_then(|head| admin.http.begin(&head).map(|begun| (head, begun)))
-        else {
-            replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
-            return io.close(Closing::AfterFlush);
-        };
+        let Some((head, end)) = admin.http.read_head(rx, &mut storage)? else { return Ok(0) };
+        admin.http.begin(&head)?;
         let (listener, peer) = (admin.listener, admin.peer);
         if listener == TUNNEL && path_of(head.target) != "/health" {
-            return self.answer_agent(conn, &head, peer);
+            self.answer_agent(conn, &head, peer);
+            return Ok(end);
         }
         match self.page(conn, head.method, path_of(head.target)) {
             Some(page) => self.reply_page(conn, &page),
             None => self.await_page(conn),
         }
+        Ok(end)
     }
 
     fn await_page(&mut self, conn: ConnId) {
@@ -321,4 +318,9 @@ impl Ingress {
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
+}
+
+/// Whether a target has this path, with or without a query.
+fn is_at(target: &str, path: &str) -> bool {
+    target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
 }

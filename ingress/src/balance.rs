@@ -130,6 +130,12 @@ fn pick_where<'c>(
 ) -> Result<&'c Candidate, Unavailable> {
     let agents = || routes::agents(candidates);
     let is_usable = |one: &Candidate| is_wanted(one) && view.is_usable(one);
+    if let [only] = candidates
+        && is_usable(only)
+        && view.has_room(only)
+    {
+        return Ok(only);
+    }
     let usable = |agent: &&[Candidate]| agent.iter().any(is_usable);
     let calm = |agent: &&[Candidate]| !agent.iter().any(|one| view.is_ejected(one));
     // An ejected agent is better than none: everything failing is no reason to fail everything.

@@ -12,10 +12,10 @@
 //! pipelines and does not read would earn a fresh window with each request.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::time::Instant;
 
-use mesh_protocol::http1::{self, ServerConn};
+use mesh_protocol::http1::ServerConn;
+use mesh_protocol::http1::forward::Forwarded;
 use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
@@ -28,6 +28,8 @@ use crate::moving::Moving;
 pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
+    /// What services are told about it.
+    pub(crate) via: Forwarded,
     /// The worker among whose callers it counts.
     pub(crate) home: Option<WorkerId>,
     /// The worker that lent the connection for the present exchange, unless it is kept.
@@ -66,12 +68,10 @@ pub(crate) enum State {
 pub(crate) enum Step {
     /// Nothing now.
     Wait,
-    /// A request head lies at this place in `rx`.
-    Request(Range<usize>),
+    /// What is in `rx` is a request head, or becomes one.
+    Head,
     /// The exchange may go on.
     Exchange,
-    /// The head is none.
-    Refuse(http1::Error),
     /// The caller has left between requests.
     Close,
 }
@@ -94,10 +94,15 @@ pub(crate) enum Expired {
 }
 
 impl Downstream {
-    pub(crate) const fn new(peer: SocketAddr, head_bytes: usize, now: Instant) -> Self {
+    pub(crate) const fn new(
+        peer: SocketAddr,
+        via: Forwarded,
+        head_bytes: usize,
+        now: Instant,
+    ) -> Self {
         let http = ServerConn::new(head_bytes);
         let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, state, home: None, lender: None, last }
+        Self { http, peer, via, state, home: None, lender: None, last }
     }
 
     /// The connection belongs to this worker from now on.
@@ -163,12 +168,7 @@ impl Downstream {
         if let State::Idle { .. } = self.state {
             self.state = State::Head { since: now };
         }
-        match self.http.poll_head(io.rx.as_slice()) {
-            Ok(Some(range)) => Step::Request(range),
-            Ok(None) if io.rx_eof => Step::Close,
-            Ok(None) => Step::Wait,
-            Err(error) => Step::Refuse(error),
-        }
+        Step::Head
     }
 
     /// When the connection has waited long enough, and for what.

@@ -25,7 +25,7 @@ impl Ingress {
         self.cancel_stream(&exchange);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
-        self.spare(exchange);
+        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
     }
 
     /// The caller is gone: nobody wants the rest of its exchange.
@@ -36,7 +36,7 @@ impl Ingress {
             self.metrics.caller_aborts += 1;
         }
         self.finish(conn, &exchange, cx);
-        self.spare(exchange);
+        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
     }
 
     /// A caller's connection is over.
@@ -151,6 +151,7 @@ impl Ingress {
     }
 
     /// Takes the exchange off its connection.
+    #[inline]
     pub(crate) fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
         let since = self.now;
         let (downstream, _) = self.downstream(conn)?;
@@ -201,9 +202,5 @@ impl Ingress {
             exchange.response_bytes,
         );
         self.log_exchange(conn, exchange, duration);
-    }
-
-    fn spare(&mut self, exchange: Exchange) {
-        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
     }
 }

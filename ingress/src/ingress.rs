@@ -6,9 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::{
     Alive, App, Buf, CloseReason, ConnId, Conns, Context, Duplex, Event, ListenerId, Outgoing,
-    WorkerId, link,
+    Security, WorkerId, link,
 };
 
 use crate::admin::Admin;
@@ -132,7 +133,12 @@ impl Ingress {
         let head_bytes = self.config.limits.head_bytes;
         let admission = self.callers.arrived(peer.ip(), &self.config.limits);
         let io = Duplex::new(DOWNSTREAM_RX_MAX.max(head_bytes));
-        let downstream = Downstream::new(peer, head_bytes, self.now);
+        let proto = match self.config.traffic_security {
+            Security::Plain => Proto::Http,
+            Security::Tls => Proto::Https,
+        };
+        let via = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
+        let downstream = Downstream::new(peer, via, head_bytes, self.now);
         match admission {
             crate::callers::Arrival::Admitted => {
                 self.metrics.connections += 1;

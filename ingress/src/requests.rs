@@ -1,14 +1,11 @@
 //! From a caller's connection to an agent's tunnel.
 
-use std::net::IpAddr;
-use std::ops::Range;
-
-use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
+use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
 use mesh_protocol::http1::{
     self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
 };
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Security};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
@@ -25,8 +22,7 @@ use crate::tunnel::TunnelId;
 impl Ingress {
     /// Goes on with a caller's connection on which something moved.
     pub(crate) fn advance_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        loop {
-            let Some((downstream, io)) = self.downstream(conn) else { return };
+        while let Some((downstream, io)) = self.downstream(conn) {
             match downstream.advance(io, cx.now) {
                 Step::Wait => {
                     if let Some(home) = downstream.poll_lender(io) {
@@ -35,8 +31,11 @@ impl Ingress {
                     return;
                 }
                 Step::Exchange => return self.advance_exchange(conn, cx),
-                Step::Request(range) => self.begin(conn, range, cx),
-                Step::Refuse(error) => return self.refuse(conn, error),
+                Step::Head => match self.begin(conn, cx) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => return self.refuse(conn, error),
+                },
                 Step::Close => return io.close(Closing::AfterFlush),
             }
         }
@@ -68,46 +67,47 @@ impl Ingress {
         }
     }
 
-    /// Reads a request head and sends it on its way.
-    fn begin(&mut self, conn: ConnId, range: Range<usize>, cx: &mut Context<'_>) {
-        let Some((_, io)) = self.downstream(conn) else { return };
+    /// Reads a request head and sends it on its way; false when it is not complete.
+    fn begin(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<bool, http1::Error> {
+        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
         let mut rx = std::mem::take(&mut io.rx);
-        let outcome = self.route(conn, &rx.as_slice()[range.clone()], cx);
-        rx.consume(range.end);
-        let Some((_, io)) = self.downstream(conn) else { return };
+        let outcome = self.route(conn, rx.as_slice(), cx);
+        rx.consume(outcome.unwrap_or_default());
+        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
         io.rx = rx;
-        if let Err(error) = outcome {
-            self.refuse(conn, error);
-        } else {
-            self.advance_exchange(conn, cx);
+        let has_begun = outcome? > 0;
+        if !has_begun && io.rx_eof {
+            io.close(Closing::AfterFlush);
         }
+        Ok(has_begun)
     }
 
-    /// Finds the agent for a request head and opens a stream to it, or answers.
+    /// Finds the agent for a request head and opens a stream to it, or answers. Says where the head
+    /// ends; 0 when it is not complete.
     fn route(
         &mut self,
         conn: ConnId,
-        bytes: &[u8],
+        rx: &[u8],
         cx: &mut Context<'_>,
-    ) -> Result<(), http1::Error> {
-        let mut storage = Storage::new();
-        let head = RequestHead::parse(bytes, &mut storage)?;
+    ) -> Result<usize, http1::Error> {
         let is_draining = self.drain.is_draining();
-        let Some((downstream, _)) = self.downstream(conn) else { return Ok(()) };
+        let mut storage = Storage::new();
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(0) };
+        let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
         let peer = downstream.peer.ip();
         let request = downstream.http.begin(&head)?;
         if is_draining {
             downstream.http.close_after();
         }
         if self.answer_built_in(conn, &head, &request, peer) {
-            return Ok(());
+            return Ok(end);
         }
         match self.choose(conn, request.host, cx) {
             Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
-            Err(Reason::NoRoute) => self.decline_host(conn, request.host, bytes),
-            Err(reason) => self.decline(conn, reason, Head::Received(bytes)),
+            Err(Reason::NoRoute) => self.decline_host(conn, request.host, head.bytes),
+            Err(reason) => self.decline(conn, reason, Head::Received(head.bytes)),
         }
-        Ok(())
+        Ok(end)
     }
 
     fn open(
@@ -119,16 +119,11 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let own = self.workers.own;
+        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
         let Some((downstream, _)) = self.downstream(conn) else { return };
         if let Place::Here(_) = place {
             downstream.note_worker(own);
         }
-        let peer = canonical(downstream.peer.ip());
-        let proto = match self.config.traffic_security {
-            Security::Plain => Proto::Http,
-            Security::Tls => Proto::Https,
-        };
-        let via = Forwarded { peer, proto, port: self.config.traffic_port };
         let body = match request.body {
             BodyLength::Empty => BodyKind::Empty,
             BodyLength::Sized(_) => BodyKind::Sized,
@@ -138,8 +133,7 @@ impl Ingress {
         // Whoever is asked to upgrade may decline (RFC 9110 7.8); with a body on its way we do.
         let upgrades = request.is_upgrade && has_no_body;
         let upgrade = if upgrades { Upgrade::Asked } else { Upgrade::No };
-        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
-        forward::request(head, body, upgrade, &via, &mut rewritten);
+        forward::request(head, body, upgrade, &downstream.via, &mut rewritten);
         let flags = Flags::NONE
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
@@ -359,11 +353,6 @@ impl Ingress {
 fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
     let is_upgraded = exchange.phase == Phase::Upgraded;
     io.rx_eof && io.rx.is_empty() && !is_upgraded && !http.has_request_ended()
-}
-
-/// The address as people write it: IPv4 callers on an IPv6 socket are IPv4 callers.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 /// Keeps the memory of a finished request for another one.

@@ -188,11 +188,15 @@ fn patterns(name: &str) -> impl Iterator<Item = Pattern<'_>> {
     std::iter::once(Pattern::Exact(name)).chain(wild)
 }
 
-/// The host of a request without its port, in lower case, without the trailing dot.
-fn name_of<'b>(host: &str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'b str> {
+/// The host of a request without its port, in lower case, which it mostly is, without the trailing
+/// dot.
+fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'b str> {
     let name = without_port(host);
     let name = name.strip_suffix('.').unwrap_or(name);
     let lower = buffer.get_mut(..name.len())?;
+    if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(name);
+    }
     lower.copy_from_slice(name.as_bytes());
     lower.make_ascii_lowercase();
     std::str::from_utf8(lower).ok()
@@ -202,7 +206,8 @@ fn without_port(host: &str) -> &str {
     if host.starts_with('[') {
         return host.split_inclusive(']').next().unwrap_or(host);
     }
-    host.split(':').next().unwrap_or(host)
+    let port = host.bytes().position(|byte| byte == b':');
+    port.and_then(|port| host.get(..port)).unwrap_or(host)
 }
 
 /// The canonical form of a pattern that an agent wants to register; `None` if it is none.

@@ -1,7 +1,7 @@
 //! Heads: read, judged and written anew.
 
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_protocol::Buf;
 use mesh_protocol::http1::forward::{self, BodyKind, Forwarded, Proto, Upgrade};
@@ -13,11 +13,7 @@ use crate::stage::{HOST, answer, request};
 use crate::{Fields, Shape};
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-const VIA: Forwarded = Forwarded {
-    peer: std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
-    proto: Proto::Http,
-    port: 8080,
-};
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 /// What the ingress does with each request head: finds its end, reads it, judges it, and writes it
 /// for the service.
@@ -26,16 +22,17 @@ const VIA: Forwarded = Forwarded {
 /// When a head is refused, or written without what the service must know.
 pub fn requests(fields: Fields, count: usize) {
     let bytes = request(Shape { fields, up: 0, down: 0 });
+    let via = Forwarded::new(PEER, Proto::Http, 8080);
     let mut out = Buf::new();
     for _ in 0..count {
         let rx = black_box(&bytes[..]);
         let mut conn = ServerConn::new(HEAD_BYTES_MAX);
-        let range = conn.poll_head(rx).expect("it is a head").expect("it is complete");
         let mut storage = Storage::new();
-        let head = RequestHead::parse(&rx[range], &mut storage).expect("it is a head");
+        let head = conn.read_head(rx, &mut storage).expect("it is a head");
+        let (head, _) = head.expect("it is complete");
         let request = conn.begin(&head).expect("nothing is ambiguous");
         assert_eq!((request.host, request.body), (HOST, BodyLength::Empty));
-        forward::request(&head, BodyKind::Empty, Upgrade::No, &VIA, &mut out);
+        forward::request(&head, BodyKind::Empty, Upgrade::No, &via, &mut out);
         assert!(out.len() > bytes.len(), "the service is not told who asks");
         black_box(out.as_slice());
         out.clear();
@@ -58,9 +55,10 @@ pub fn responses_at_agent(count: usize) {
         conn.send(black_box(&asked), &mut out).expect("nothing is ambiguous");
         out.clear();
         let rx = black_box(&answered[..]);
-        let length = conn.poll_head(rx).expect("it is a head").expect("it is complete");
         let mut storage = Storage::new();
-        let head = ResponseHead::parse(&rx[..length], &mut storage).expect("it is a head");
+        let head = conn.read_head(rx, &mut storage).expect("it is a head");
+        let head = head.expect("it is complete");
+        let length = head.bytes.len();
         let received = conn.receive(&head).expect("nothing is ambiguous");
         assert_eq!(received, Received::Final(BodyLength::Sized(60)));
         forward::response(&head, &mut out);

@@ -160,6 +160,7 @@ impl Buf {
     }
 
     /// Takes the memory of an empty queue back.
+    #[inline]
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
         (self.is_empty() && !self.memory.is_empty()).then(|| std::mem::take(&mut self.memory))
     }

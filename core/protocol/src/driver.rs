@@ -104,8 +104,8 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket.ready.closed |= readiness.closed;
         if let Tenure::Lent { .. } = socket.tenure {
             self.note_news(conn);
-        } else {
-            self.enqueue(conn);
+        } else if !std::mem::replace(&mut socket.queued, true) {
+            self.queue.push_back(conn);
         }
     }
 

@@ -49,8 +49,14 @@ impl Spare {
     }
 
     /// Takes back the memory of a queue that is empty.
+    #[inline]
     pub(crate) fn take_back(&mut self, queue: &mut Buf) {
-        let Some(piece) = queue.reclaim() else { return };
+        if let Some(piece) = queue.reclaim() {
+            self.keep(piece);
+        }
+    }
+
+    fn keep(&mut self, piece: Vec<u8>) {
         if piece.len() <= SMALL_BYTES {
             if self.small.len() < SMALL_MAX {
                 self.small.push(piece);

@@ -24,16 +24,20 @@ impl Timers {
 
     /// Makes sure that `conn` is asked at `deadline` or before. A deadline that moved later, as it
     /// does with each byte on an idle connection, costs nothing.
+    #[inline]
     pub fn update(&mut self, conn: ConnId, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return };
+        let live = self.live.get(conn.index()).copied().flatten();
+        if live.is_none_or(|(due, owner)| owner != conn || due > deadline) {
+            self.set(conn, deadline);
+        }
+    }
+
+    fn set(&mut self, conn: ConnId, deadline: Instant) {
         if conn.index() >= self.live.len() {
             self.live.resize(conn.index() + 1, None);
         }
-        let live = &mut self.live[conn.index()];
-        if live.is_some_and(|(due, owner)| owner == conn && due <= deadline) {
-            return;
-        }
-        *live = Some((deadline, conn));
+        self.live[conn.index()] = Some((deadline, conn));
         self.heap.push(Reverse((deadline, conn)));
         if self.heap.len() > 4 * self.live.len() + 64 {
             self.heap = self.live.iter().flatten().map(|&entry| Reverse(entry)).collect();

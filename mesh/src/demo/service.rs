@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::http1::{Reply, RequestHead, ResponseHead, ServerConn, Storage};
+use mesh_protocol::http1::{Reply, ResponseHead, ServerConn, Storage};
 use mesh_protocol::{App, Closing, ConnId, Conns, Context, Duplex, Event, ListenerId};
 
 use super::answer::{self, Answer};
@@ -136,8 +136,9 @@ impl Caller {
     }
 
     fn take_head(&mut self, io: &mut Duplex) -> Flow {
-        let range = match self.http.poll_head(io.rx.as_slice()) {
-            Ok(Some(range)) => range,
+        let mut storage = Storage::new();
+        let (head, end) = match self.http.read_head(io.rx.as_slice(), &mut storage) {
+            Ok(Some(found)) => found,
             Ok(None) if io.rx_eof => {
                 io.close(Closing::AfterFlush);
                 return Flow::Wait;
@@ -145,15 +146,10 @@ impl Caller {
             Ok(None) => return Flow::Wait,
             Err(_) => return self.refuse(io),
         };
-        let end = range.end;
-        let mut storage = Storage::new();
-        let begun = RequestHead::parse(&io.rx.as_slice()[range], &mut storage).and_then(|head| {
-            let request = self.http.begin(&head)?;
-            Ok((request.expects_continue, answer::answer(&head)))
-        });
-        let Ok((expects_continue, answer)) = begun else {
+        let Ok(request) = self.http.begin(&head) else {
             return self.refuse(io);
         };
+        let (expects_continue, answer) = (request.expects_continue, answer::answer(&head));
         io.rx.consume(end);
         self.state = State::Body(answer);
         if expects_continue {

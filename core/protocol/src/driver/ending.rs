@@ -34,7 +34,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             if ends {
                 return self.close(conn, CloseReason::Aborted);
             }
-            let deadline = self.deadline_of(conn);
+            let deadline = self.app.conn_deadline(conn);
             return self.timers.update(conn, deadline);
         };
         if io.closing == Some(Closing::Abort) {
@@ -64,7 +64,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         if socket.finished_at.is_some() && socket.eof && (ends || io.rx.is_empty()) {
             return self.close(conn, CloseReason::Finished);
         }
-        let deadline = self.deadline_of(conn);
+        let deadline = if ends { self.end_of(conn) } else { self.app.conn_deadline(conn) };
         self.timers.update(conn, deadline);
     }
 
@@ -114,9 +114,11 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     fn deadline_of(&mut self, conn: ConnId) -> Option<Instant> {
-        if !self.is_ending(conn) {
-            return self.app.conn_deadline(conn);
-        }
+        if self.is_ending(conn) { self.end_of(conn) } else { self.app.conn_deadline(conn) }
+    }
+
+    /// When an ending connection is given up.
+    fn end_of(&mut self, conn: ConnId) -> Option<Instant> {
         let now = self.now;
         let socket = self.socket(conn)?;
         Some(match socket.finished_at {

@@ -7,9 +7,9 @@
 //! ```
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
-use super::framing::{BodyLength, CloseReason, Framing};
+use super::framing::{BodyLength, CloseReason};
 use super::scan::{self, HeadScan};
-use super::{Error, RequestHead, ResponseHead};
+use super::{Error, RequestHead, ResponseHead, Storage};
 use crate::Buf;
 
 /// What a response head means.
@@ -65,17 +65,16 @@ impl ClientConn {
     /// When the exchange before has not been left with [`Self::next`].
     pub fn send(&mut self, head: &RequestHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
         assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
-        let framing = Framing::new(head.fields);
-        let request = Encoder::new(framing.request_body(head.version)?);
+        let request = Encoder::new(head.framing.request_body(head.version)?);
         tx.extend(head.bytes);
         let question = if head.method == "HEAD" {
             Question::Head
-        } else if framing.is_upgrade(head.version) {
+        } else if head.framing.is_upgrade(head.version) {
             Question::Upgrade
         } else {
             Question::Other
         };
-        if framing.close_reason(head.version).is_some() {
+        if head.framing.close_reason(head.version).is_some() {
             self.close.get_or_insert(CloseReason::Draining);
         }
         self.state = State::Asked { request, question };
@@ -116,13 +115,17 @@ impl ClientConn {
         }
     }
 
-    /// The length of the response head that `rx` begins with, once it is complete.
+    /// The response head that `rx` begins with, once it is complete.
     ///
     /// # Errors
-    /// It cannot become a head. The connection is lost.
-    pub fn poll_head(&mut self, rx: &[u8]) -> Result<Option<usize>, Error> {
-        let found = self.scan.poll(rx);
-        self.judge(found)
+    /// It is none, or cannot become one. The connection is lost.
+    pub fn read_head<'s, 'b>(
+        &mut self,
+        rx: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Option<ResponseHead<'s, 'b>>, Error> {
+        let head = self.scan.read(rx, |bytes| ResponseHead::parse_front(bytes, storage));
+        self.judge(head)
     }
 
     /// Takes a response head, and sets how its body is read.
@@ -138,7 +141,6 @@ impl ClientConn {
         let State::Asked { request, question } = &self.state else {
             return Err(Error::BadStatus);
         };
-        let framing = Framing::new(head.fields);
         match (head.status, question) {
             // Request bytes after the switch would be read as the other protocol.
             (101, Question::Upgrade) if request.has_ended() => {
@@ -154,13 +156,13 @@ impl ClientConn {
             (200..=599, _) => {}
             _ => return Err(Error::BadStatus),
         }
-        let announced = framing.response_body(head.version)?;
+        let announced = head.framing.response_body(head.version)?;
         let length = match (head.status, question) {
             (204 | 304, _) | (_, Question::Head) => BodyLength::Empty,
             (_, Question::Upgrade | Question::Other) => announced,
         };
         let until_close = (length == BodyLength::UntilClose).then_some(CloseReason::UntilClose);
-        let refusal = framing.close_reason(head.version);
+        let refusal = head.framing.close_reason(head.version);
         self.close = self.close.or(refusal).or(until_close);
         self.state = State::Answered { request: *request, response: Decoder::new(length) };
         Ok(Received::Final(length))
@@ -218,7 +220,7 @@ impl ClientConn {
         self.state = State::Idle;
     }
 
-    const fn judge<T: Copy>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }

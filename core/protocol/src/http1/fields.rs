@@ -7,6 +7,7 @@ pub(super) const CRLF: &[u8] = b"\r\n";
 
 /// A field's name, as far as it matters for forwarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Name {
     Connection,
     ContentLength,
@@ -26,9 +27,8 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// Each name of a head is looked at several times on its way, and most are told apart by their
-    /// length alone.
-    #[inline]
+    /// Most are told apart by their length alone.
+    #[inline(always)]
     pub(super) fn new(name: &str) -> Self {
         let name = name.as_bytes();
         match name.len() {
@@ -49,36 +49,53 @@ impl Name {
             _ => Self::Other,
         }
     }
+
+    /// Whether that field speaks of one hop only: see [`is_hop_by_hop`].
+    pub(super) const fn is_hop_by_hop(self) -> bool {
+        match self {
+            Self::Connection
+            | Self::HopByHop
+            | Self::Te
+            | Self::TransferEncoding
+            | Self::Upgrade => true,
+            Self::ContentLength
+            | Self::Expect
+            | Self::Host
+            | Self::Trailer
+            | Self::XForwardedFor
+            | Self::XForwardedHost
+            | Self::XForwardedPort
+            | Self::XForwardedProto
+            | Self::Other => false,
+        }
+    }
 }
 
-/// Whether a name is this one, in whatever case. The length is part of the type, so that all bytes
-/// are compared at once. Setting the bit that tells cases apart changes no other byte that a name
-/// may have into one of a known name.
-#[inline]
+/// Whether a name is this one, in whatever case. The length is part of the type, so that both are
+/// compared by the word.
+#[inline(always)]
 fn is<const LENGTH: usize>(name: &[u8], known: &[u8; LENGTH]) -> bool {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
-    let differences = name.iter().zip(known).map(|(byte, known)| (byte | 0x20) ^ known);
-    differences.fold(0, |all, difference| all | difference) == 0
+    let ([a, b, c], [x, y, z]) = (words(name), words(known));
+    (a ^ x) | (b ^ y) | (c ^ z) == 0
+}
+
+/// A name in words, with the bit set in all bytes that tells cases apart. That changes no other byte
+/// that a name may have into one of a known name.
+#[inline(always)]
+fn words<const LENGTH: usize>(name: &[u8; LENGTH]) -> [u64; 3] {
+    const { assert!(LENGTH <= 24, "a longer name needs more words") };
+    let mut bytes = [0; 24];
+    bytes[..LENGTH].copy_from_slice(name);
+    let [first, second, third] = *bytes.as_chunks().0 else { return [0; 3] };
+    [first, second, third].map(|word| u64::from_ne_bytes(word) | 0x2020_2020_2020_2020)
 }
 
 /// Whether a field speaks of one hop only (RFC 9110 7.6.1). `Trailer` is not among them: it is
 /// end to end as long as the trailers are.
 #[must_use]
 pub fn is_hop_by_hop(name: &str) -> bool {
-    match Name::new(name) {
-        Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade => {
-            true
-        }
-        Name::ContentLength
-        | Name::Expect
-        | Name::Host
-        | Name::Trailer
-        | Name::XForwardedFor
-        | Name::XForwardedHost
-        | Name::XForwardedPort
-        | Name::XForwardedProto
-        | Name::Other => false,
-    }
+    Name::new(name).is_hop_by_hop()
 }
 
 /// Whether a field stays even when `Connection` lists it. Those are end to end, and a caller that
@@ -123,17 +140,6 @@ pub fn is_trailer_allowed(name: &str) -> bool {
     !(is_hop_by_hop(name) || has_name(&NAMES, name) || has_prefix(&PREFIXES, name))
 }
 
-/// The elements of a list over all fields of that name, in order (RFC 9110 5.3).
-pub fn tokens<'f, 'b>(
-    fields: &'f [httparse::Header<'b>],
-    name: &'f str,
-) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
-    fields
-        .iter()
-        .filter(move |field| field.name.eq_ignore_ascii_case(name))
-        .flat_map(|field| elements(field.value))
-}
-
 /// The elements of one comma-separated list, empty ones left out (RFC 9110 5.6.1).
 pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
@@ -162,17 +168,27 @@ pub fn is_host(bytes: &[u8]) -> bool {
             (is_ipv6(address), port)
         }
         None => {
-            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
+            let end = bytes.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(bytes.len());
             let (name, port) = bytes.split_at_checked(end).unwrap_or_default();
-            (!name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)), port)
+            (!name.is_empty(), port)
         }
     };
     is_name && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
 }
 
 const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
+    NAME_BYTES[byte as usize]
 }
+
+const NAME_BYTES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
+        byte += 1;
+    }
+    table
+};
 
 fn is_ipv6(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())

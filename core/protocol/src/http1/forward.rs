@@ -4,13 +4,13 @@
 //! with its order, case, white space and duplicates. Lines about this hop are cut out of it, and
 //! the few lines that a proxy adds stand at the end.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
-use super::fields::{self, Name};
+use super::fields::{self, CRLF, Name};
+use super::lines::{self, Lines, write_line};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
-
-use super::lines::{self, Lines, write_address, write_line, write_number};
 
 /// How a request's body goes on to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +41,64 @@ pub enum Proto {
     Https,
 }
 
-/// What the service is told about the connection on which a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the service is told about the connection on which a request came: as it stands in each head
+/// that comes on it, written once.
+#[derive(Debug, Clone, Copy)]
 pub struct Forwarded {
-    /// The address at the other end.
-    pub peer: IpAddr,
-    /// The scheme of that connection.
-    pub proto: Proto,
-    /// The port at this end.
-    pub port: u16,
+    text: [u8; FORWARDED_BYTES_MAX],
+    /// Where each line ends: for whom, by which scheme, at which port.
+    ends: [u8; 3],
+}
+
+/// Bytes before an address.
+const FORWARDED_FOR: &str = "X-Forwarded-For: ";
+
+/// The longest lines, with an IPv6 address.
+const FORWARDED_BYTES_MAX: usize = FORWARDED_FOR.len()
+    + "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\r\n".len()
+    + "X-Forwarded-Proto: https\r\n".len()
+    + "X-Forwarded-Port: 65535\r\n".len();
+
+impl Forwarded {
+    /// The address at the other end, the scheme of the connection, and the port at this end. IPv4
+    /// callers on an IPv6 socket are IPv4 callers.
+    #[must_use]
+    pub fn new(peer: IpAddr, proto: Proto, port: u16) -> Self {
+        let mut text = [0; FORWARDED_BYTES_MAX];
+        let peer = peer.to_canonical();
+        let proto = match proto {
+            Proto::Http => "http",
+            Proto::Https => "https",
+        };
+        let lines = [
+            format_args!("{FORWARDED_FOR}{peer}\r\n"),
+            format_args!("X-Forwarded-Proto: {proto}\r\n"),
+            format_args!("X-Forwarded-Port: {port}\r\n"),
+        ];
+        let mut rest = &mut text[..];
+        let ends = lines.map(|line| {
+            rest.write_fmt(line).expect("there is room for the longest lines");
+            u8::try_from(FORWARDED_BYTES_MAX - rest.len()).expect("they are not that long")
+        });
+        Self { text, ends }
+    }
+
+    /// All lines.
+    fn lines(&self) -> &[u8] {
+        self.text.get(..self.ends[2].into()).unwrap_or_default()
+    }
+
+    /// One line.
+    fn line(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text.get(start.into()..self.ends[index].into()).unwrap_or_default()
+    }
+
+    /// The address alone, as people write it.
+    fn peer(&self) -> &[u8] {
+        let line = self.line(0);
+        line.get(FORWARDED_FOR.len()..line.len() - CRLF.len()).unwrap_or_default()
+    }
 }
 
 /// The host and port that a request is for, by which it is routed (RFC 9112 3.3).
@@ -61,16 +110,12 @@ pub fn authority<'b>(head: &RequestHead<'_, 'b>) -> Result<&'b str, Error> {
     if head.method == "CONNECT" {
         return Err(Error::UnsupportedMethod);
     }
-    let mut hosts = head.fields.iter().filter(|field| Name::new(field.name) == Name::Host);
-    let host = hosts.next().ok_or(Error::MissingHost)?;
-    if hosts.next().is_some() {
-        return Err(Error::DuplicateHost);
-    }
-    if !fields::is_host(host.value) {
+    let host = head.framing.host()?;
+    if !fields::is_host(host) {
         return Err(Error::BadHost);
     }
     match Target::new(head) {
-        Some(Target::Origin) => std::str::from_utf8(host.value).map_err(|_| Error::BadHost),
+        Some(Target::Origin) => std::str::from_utf8(host).map_err(|_| Error::BadHost),
         Some(Target::Absolute { authority, .. }) => Ok(authority),
         None => Err(Error::BadTarget),
     }
@@ -85,14 +130,16 @@ pub fn request(
     via: &Forwarded,
     out: &mut Buf,
 ) {
-    let seen = Seen::new(head.fields);
+    let framing = &head.framing;
     let target = Target::new(head).unwrap_or(Target::Origin);
     let mut lines = Lines::new(head.bytes, head.fields);
     if let Some((prefix, rest)) = target.rewritten(head) {
         lines.write_request_line(head.method, prefix, rest, out);
     }
-    for (index, field) in head.fields.iter().enumerate() {
-        match seen.request_field(index, field, head.version, body, upgrade) {
+    let nearest = framing.last(Name::XForwardedFor);
+    for (index, name, field) in framing.fields() {
+        match fate(head, name, field.name, body, upgrade) {
+            Fate::Kept if nearest == Some(index) => lines.append_peer(index, via.peer(), out),
             Fate::Kept => {}
             Fate::Dropped => lines.drop(index, out),
             Fate::Authority => {
@@ -101,12 +148,11 @@ pub fn request(
                     write_line(out, b"Host: ", authority.as_bytes());
                 }
             }
-            Fate::Peer => lines.append_peer(index, via.peer, out),
         }
     }
     lines.write_rest(out);
-    seen.write_forwarded(target, via, out);
-    if seen.te_trailers {
+    write_forwarded(head, target, via, out);
+    if framing.values(Name::Te).flat_map(fields::elements).any(is_trailers) {
         out.extend(b"TE: trailers\r\n");
     }
     if upgrade == Upgrade::Asked {
@@ -115,15 +161,30 @@ pub fn request(
     if body == BodyKind::Chunked {
         out.extend(b"Transfer-Encoding: chunked\r\n");
     }
-    out.extend(b"\r\n");
+    out.extend(CRLF);
 }
 
 /// Appends the head with which a response leaves the service. How its body ends is for the next
 /// hop to say, and so is `Connection`.
 pub fn response(head: &ResponseHead<'_, '_>, out: &mut Buf) {
-    let seen = Seen::new(head.fields);
-    lines::copy_response(head, |field| seen.is_response_field_kept(field, head.status), out);
-    out.extend(b"\r\n");
+    let framing = &head.framing;
+    let has_coding = framing.has(Name::TransferEncoding);
+    let is_kept = |name, text: &str| match name {
+        Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding => false,
+        Name::Upgrade => head.status == 101,
+        // The coding is what counts when both are there (RFC 9112 6.3).
+        Name::ContentLength => !has_coding,
+        Name::Trailer => has_coding && !framing.is_of_hop(name, text),
+        Name::Expect
+        | Name::Host
+        | Name::XForwardedFor
+        | Name::XForwardedHost
+        | Name::XForwardedPort
+        | Name::XForwardedProto
+        | Name::Other => !framing.is_of_hop(name, text),
+    };
+    lines::copy_response(head, is_kept, out);
+    out.extend(CRLF);
 }
 
 /// A request target that is forwarded (RFC 9112 3.2).
@@ -183,146 +244,52 @@ enum Fate {
     Dropped,
     /// It names the authority.
     Authority,
-    /// It gets the peer's address.
-    Peer,
 }
 
-/// What must be known about all fields before the first one is copied.
-#[derive(Debug)]
-struct Seen<'s, 'b> {
-    fields: &'s [httparse::Header<'b>],
-    /// Whether `Connection` lists more than is dropped anyway.
-    lists_others: bool,
-    te_trailers: bool,
-    transfer_encoding: bool,
-    /// The last `X-Forwarded-For`, which nearer proxies wrote.
-    forwarded_for: Option<usize>,
-    host: Option<&'b [u8]>,
-    forwarded_host: bool,
-    forwarded_port: bool,
-    forwarded_proto: bool,
+fn fate(
+    head: &RequestHead<'_, '_>,
+    name: Name,
+    text: &str,
+    body: BodyKind,
+    upgrade: Upgrade,
+) -> Fate {
+    let is_of_hop = || head.framing.is_of_hop(name, text);
+    let is_kept = match name {
+        Name::Host => return Fate::Authority,
+        Name::XForwardedFor
+        | Name::XForwardedHost
+        | Name::XForwardedPort
+        | Name::XForwardedProto => true,
+        Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding => false,
+        Name::Upgrade => upgrade == Upgrade::Asked,
+        Name::ContentLength => body != BodyKind::Chunked,
+        Name::Trailer => body == BodyKind::Chunked && !is_of_hop(),
+        Name::Expect => head.version == Version::Http11 && !is_of_hop(),
+        Name::Other => !is_of_hop(),
+    };
+    if is_kept { Fate::Kept } else { Fate::Dropped }
 }
 
-impl<'s, 'b> Seen<'s, 'b> {
-    fn new(fields: &'s [httparse::Header<'b>]) -> Self {
-        let mut seen = Self {
-            fields,
-            lists_others: false,
-            te_trailers: false,
-            transfer_encoding: false,
-            forwarded_for: None,
-            host: None,
-            forwarded_host: false,
-            forwarded_port: false,
-            forwarded_proto: false,
+/// Writes the lines about the caller that no nearer proxy wrote.
+fn write_forwarded(head: &RequestHead<'_, '_>, target: Target<'_>, via: &Forwarded, out: &mut Buf) {
+    const NAMES: [Name; 3] = [Name::XForwardedFor, Name::XForwardedProto, Name::XForwardedPort];
+    let framing = &head.framing;
+    if NAMES.iter().any(|&name| framing.has(name)) {
+        for (index, &name) in NAMES.iter().enumerate() {
+            if !framing.has(name) {
+                out.extend(via.line(index));
+            }
+        }
+    } else {
+        out.extend(via.lines());
+    }
+    if !framing.has(Name::XForwardedHost) {
+        let host = match target {
+            Target::Origin => framing.host().unwrap_or_default(),
+            Target::Absolute { authority, .. } => authority.as_bytes(),
         };
-        for (index, field) in fields.iter().enumerate() {
-            seen.note(index, field);
-        }
-        seen
+        write_line(out, b"X-Forwarded-Host: ", host);
     }
-
-    fn note(&mut self, index: usize, field: &httparse::Header<'b>) {
-        match Name::new(field.name) {
-            Name::Connection => self.lists_others |= fields::elements(field.value).any(is_other),
-            Name::Te => self.te_trailers |= fields::elements(field.value).any(is_trailers),
-            Name::TransferEncoding => self.transfer_encoding = true,
-            Name::XForwardedFor => self.forwarded_for = Some(index),
-            Name::Host => self.host = Some(field.value),
-            Name::XForwardedHost => self.forwarded_host = true,
-            Name::XForwardedPort => self.forwarded_port = true,
-            Name::XForwardedProto => self.forwarded_proto = true,
-            Name::ContentLength
-            | Name::Expect
-            | Name::HopByHop
-            | Name::Trailer
-            | Name::Upgrade
-            | Name::Other => {}
-        }
-    }
-
-    fn request_field(
-        &self,
-        index: usize,
-        field: &httparse::Header<'_>,
-        version: Version,
-        body: BodyKind,
-        upgrade: Upgrade,
-    ) -> Fate {
-        let is_kept = match Name::new(field.name) {
-            Name::Host => return Fate::Authority,
-            Name::XForwardedFor if self.forwarded_for == Some(index) => return Fate::Peer,
-            Name::XForwardedFor
-            | Name::XForwardedHost
-            | Name::XForwardedPort
-            | Name::XForwardedProto => true,
-            Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding => false,
-            Name::Upgrade => upgrade == Upgrade::Asked,
-            Name::ContentLength => body != BodyKind::Chunked,
-            Name::Trailer => body == BodyKind::Chunked && !self.is_listed(field.name),
-            Name::Expect => version == Version::Http11 && !self.is_listed(field.name),
-            Name::Other => !self.is_listed(field.name),
-        };
-        if is_kept { Fate::Kept } else { Fate::Dropped }
-    }
-
-    fn is_response_field_kept(&self, field: &httparse::Header<'_>, status: u16) -> bool {
-        match Name::new(field.name) {
-            Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding => false,
-            Name::Upgrade => status == 101,
-            // The coding is what counts when both are there (RFC 9112 6.3).
-            Name::ContentLength => !self.transfer_encoding,
-            Name::Trailer => self.transfer_encoding && !self.is_listed(field.name),
-            Name::Expect
-            | Name::Host
-            | Name::XForwardedFor
-            | Name::XForwardedHost
-            | Name::XForwardedPort
-            | Name::XForwardedProto
-            | Name::Other => !self.is_listed(field.name),
-        }
-    }
-
-    /// Whether `Connection` makes that field a matter of this hop (RFC 9110 7.6.1).
-    fn is_listed(&self, name: &str) -> bool {
-        self.lists_others
-            && fields::tokens(self.fields, "connection")
-                .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-            && !fields::is_protected(name)
-    }
-
-    fn write_forwarded(&self, target: Target<'_>, via: &Forwarded, out: &mut Buf) {
-        if self.forwarded_for.is_none() {
-            out.extend(b"X-Forwarded-For: ");
-            write_address(out, via.peer);
-            out.extend(b"\r\n");
-        }
-        if !self.forwarded_proto {
-            let proto: &[u8] = match via.proto {
-                Proto::Http => b"http",
-                Proto::Https => b"https",
-            };
-            write_line(out, b"X-Forwarded-Proto: ", proto);
-        }
-        if !self.forwarded_port {
-            out.extend(b"X-Forwarded-Port: ");
-            write_number(out, via.port);
-            out.extend(b"\r\n");
-        }
-        if !self.forwarded_host {
-            let host = match target {
-                Target::Origin => self.host.unwrap_or_default(),
-                Target::Absolute { authority, .. } => authority.as_bytes(),
-            };
-            write_line(out, b"X-Forwarded-Host: ", host);
-        }
-    }
-}
-
-/// Options about this hop that need no look at the other fields.
-fn is_other(option: &[u8]) -> bool {
-    const KNOWN: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
-    !KNOWN.iter().any(|known| option.eq_ignore_ascii_case(known))
 }
 
 fn is_trailers(element: &[u8]) -> bool {

@@ -43,81 +43,141 @@ pub enum CloseReason {
     Upgraded,
 }
 
-/// The framing and connection fields of one head, gathered in one pass.
-#[derive(Debug, Default)]
+/// The fields of one head with what they are, noted while the head was read. Nothing is judged yet.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Framing<'s, 'b> {
     fields: &'s [httparse::Header<'b>],
-    length: Seen<'b>,
-    coding: Seen<'b>,
+    /// As many as there are fields.
+    names: &'s [Name],
+    noted: Noted,
+}
+
+/// What is noted of the fields one by one.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Noted {
+    /// A bit for each name that is there.
+    seen: u16,
+    /// A bit for each name that is there more than once.
+    repeated: u16,
     asks_close: bool,
     asks_keep_alive: bool,
     lists_upgrade: bool,
-    /// Whether `Connection` lists more than these.
+    /// Whether `Connection` lists fields that are not of this hop by their names.
     lists_others: bool,
-    has_upgrade: bool,
     expects_continue: bool,
 }
 
 /// A field that may be there once.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Seen<'b> {
-    #[default]
     Never,
     Once(&'b [u8]),
     Repeatedly,
 }
 
-impl<'s, 'b> Framing<'s, 'b> {
-    /// Gathers; nothing is judged yet.
-    pub(super) fn new(fields: &'s [httparse::Header<'b>]) -> Self {
-        let mut framing = Self { fields, ..Self::default() };
-        for field in fields {
-            framing.read(field);
-        }
-        framing
-    }
-
-    fn read(&mut self, field: &httparse::Header<'b>) {
-        match Name::new(field.name) {
-            Name::ContentLength => self.length = self.length.and(field.value),
-            Name::TransferEncoding => self.coding = self.coding.and(field.value),
-            Name::Connection => fields::elements(field.value).for_each(|option| self.note(option)),
-            Name::Upgrade => self.has_upgrade = true,
-            Name::Expect => {
-                self.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
-            }
-            Name::Host
+impl Noted {
+    /// Takes down a field.
+    #[inline]
+    pub(super) fn note(&mut self, name: Name, value: &[u8]) {
+        match name {
+            Name::Connection => fields::elements(value).for_each(|option| self.note_option(option)),
+            Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Name::ContentLength
+            | Name::Host
             | Name::HopByHop
             | Name::Te
             | Name::Trailer
+            | Name::TransferEncoding
+            | Name::Upgrade
             | Name::XForwardedFor
             | Name::XForwardedHost
             | Name::XForwardedPort
             | Name::XForwardedProto
             | Name::Other => {}
         }
+        self.repeated |= self.seen & bit(name);
+        self.seen |= bit(name);
     }
 
-    fn note(&mut self, option: &[u8]) {
+    fn note_option(&mut self, option: &[u8]) {
         if option.eq_ignore_ascii_case(b"close") {
             self.asks_close = true;
         } else if option.eq_ignore_ascii_case(b"keep-alive") {
             self.asks_keep_alive = true;
         } else if option.eq_ignore_ascii_case(b"upgrade") {
             self.lists_upgrade = true;
-        } else {
+        } else if !option.eq_ignore_ascii_case(b"te") {
             self.lists_others = true;
         }
+    }
+}
+
+/// A bit for a name.
+const fn bit(name: Name) -> u16 {
+    1 << name as u8
+}
+
+impl<'s, 'b> Framing<'s, 'b> {
+    pub(super) const fn new(
+        fields: &'s [httparse::Header<'b>],
+        names: &'s [Name],
+        noted: Noted,
+    ) -> Self {
+        Self { fields, names, noted }
+    }
+
+    /// The fields with their names and places.
+    pub(super) fn fields(
+        &self,
+    ) -> impl Iterator<Item = (usize, Name, &'s httparse::Header<'b>)> + use<'s, 'b> {
+        let named = self.names.iter().zip(self.fields).enumerate();
+        named.map(|(index, (&name, field))| (index, name, field))
+    }
+
+    /// Whether such a field is there.
+    pub(super) const fn has(&self, name: Name) -> bool {
+        self.noted.seen & bit(name) != 0
+    }
+
+    /// The place of the last such field.
+    pub(super) fn last(&self, name: Name) -> Option<usize> {
+        if self.has(name) { self.names.iter().rposition(|&other| other == name) } else { None }
+    }
+
+    /// The values of all such fields, in order.
+    pub(super) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
+        let named = self.names.iter().zip(self.fields);
+        named.filter(move |&(&other, _)| other == name).map(|(_, field)| field.value)
+    }
+
+    /// The host that the message is for (RFC 9112 3.2).
+    pub(super) fn host(&self) -> Result<&'b [u8], Error> {
+        match self.seen(Name::Host) {
+            Seen::Never => Err(Error::MissingHost),
+            Seen::Once(host) => Ok(host),
+            Seen::Repeatedly => Err(Error::DuplicateHost),
+        }
+    }
+
+    fn seen(&self, name: Name) -> Seen<'b> {
+        if self.noted.repeated & bit(name) != 0 {
+            return Seen::Repeatedly;
+        }
+        let value = if self.has(name) { self.values(name).next() } else { None };
+        value.map_or(Seen::Never, Seen::Once)
     }
 
     /// Whether a field of this head is a matter of this hop: by its name, or because `Connection`
     /// lists it (RFC 9110 7.6.1).
-    pub(super) fn is_of_hop(&self, name: &str) -> bool {
-        fields::is_hop_by_hop(name)
-            || self.lists_others
-                && fields::tokens(self.fields, "connection")
-                    .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-                && !fields::is_protected(name)
+    pub(super) fn is_of_hop(&self, name: Name, text: &str) -> bool {
+        name.is_hop_by_hop() || self.noted.lists_others && self.is_listed(text)
+    }
+
+    #[cold]
+    fn is_listed(&self, name: &str) -> bool {
+        let options = self.values(Name::Connection).flat_map(fields::elements);
+        let is_listed = |option: &[u8]| option.eq_ignore_ascii_case(name.as_bytes());
+        { options }.any(is_listed) && !fields::is_protected(name)
     }
 
     /// The length of a request's body: without a field that says so there is none.
@@ -132,15 +192,16 @@ impl<'s, 'b> Framing<'s, 'b> {
 
     /// The length of a response's body whose transfer coding was removed before the tunnel.
     pub(super) fn tunnelled_body(&self) -> Result<Option<u64>, Error> {
-        match self.coding {
-            Seen::Never => self.length.number(),
+        match self.seen(Name::TransferEncoding) {
+            Seen::Never => self.seen(Name::ContentLength).number(),
             Seen::Once(_) | Seen::Repeatedly => Err(Error::BadTransferCoding),
         }
     }
 
     fn announced(&self, version: Version) -> Result<Option<BodyLength>, Error> {
-        match (self.length, self.coding, version) {
-            (_, Seen::Never, _) => Ok(self.length.number()?.map(BodyLength::Sized)),
+        let (length, coding) = (self.seen(Name::ContentLength), self.seen(Name::TransferEncoding));
+        match (length, coding, version) {
+            (_, Seen::Never, _) => Ok(length.number()?.map(BodyLength::Sized)),
             (Seen::Once(_) | Seen::Repeatedly, _, _) => Err(Error::ConflictingLengths),
             (Seen::Never, Seen::Once(coding), Version::Http11)
                 if coding.eq_ignore_ascii_case(b"chunked") =>
@@ -155,34 +216,27 @@ impl<'s, 'b> Framing<'s, 'b> {
 
     /// Why the sender of this head takes no further message on the connection (RFC 9112 9.3).
     pub(super) const fn close_reason(&self, version: Version) -> Option<CloseReason> {
-        if self.asks_close {
+        if self.noted.asks_close {
             return Some(CloseReason::PeerAskedClose);
         }
         match version {
-            Version::Http10 if !self.asks_keep_alive => Some(CloseReason::Http10),
+            Version::Http10 if !self.noted.asks_keep_alive => Some(CloseReason::Http10),
             Version::Http10 | Version::Http11 => None,
         }
     }
 
     /// Whether another protocol is asked for (RFC 9110 7.8); HTTP/1.0 cannot ask.
     pub(super) const fn is_upgrade(&self, version: Version) -> bool {
-        matches!(version, Version::Http11) && self.lists_upgrade && self.has_upgrade
+        matches!(version, Version::Http11) && self.noted.lists_upgrade && self.has(Name::Upgrade)
     }
 
     /// Whether the body waits for a 100 (RFC 9110 10.1.1); HTTP/1.0 does not know of it.
     pub(super) const fn expects_continue(&self, version: Version) -> bool {
-        matches!(version, Version::Http11) && self.expects_continue
+        matches!(version, Version::Http11) && self.noted.expects_continue
     }
 }
 
-impl<'b> Seen<'b> {
-    const fn and(self, value: &'b [u8]) -> Self {
-        match self {
-            Self::Never => Self::Once(value),
-            Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
-        }
-    }
-
+impl Seen<'_> {
     /// The number of a `Content-Length`: digits only, once (RFC 9112 6.3 allows to refuse more).
     fn number(self) -> Result<Option<u64>, Error> {
         let digits = match self {

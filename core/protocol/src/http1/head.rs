@@ -6,6 +6,8 @@
 use std::mem::MaybeUninit;
 
 use super::Error;
+use super::fields::Name;
+use super::framing::{Framing, Noted};
 
 /// Fields that a head may have.
 pub const FIELDS_MAX: usize = 256;
@@ -30,15 +32,21 @@ pub enum Version {
     Http11,
 }
 
-/// Room for the fields of one head, on the caller's stack and not initialised.
+/// Fields that there is room for.
+const ROOM: usize = FIELDS_MAX + FIELDS_ADDED_MAX;
+
+/// Room for the fields of one head, on the caller's stack and mostly not initialised.
 #[derive(Debug)]
-pub struct Storage<'b>([MaybeUninit<httparse::Header<'b>>; FIELDS_MAX + FIELDS_ADDED_MAX]);
+pub struct Storage<'b> {
+    fields: [MaybeUninit<httparse::Header<'b>>; ROOM],
+    names: [Name; ROOM],
+}
 
 impl Storage<'_> {
     /// Room for the fields of any head, before and after the mesh has added its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self([const { MaybeUninit::uninit() }; FIELDS_MAX + FIELDS_ADDED_MAX])
+        Self { fields: [const { MaybeUninit::uninit() }; ROOM], names: [Name::Other; ROOM] }
     }
 }
 
@@ -61,6 +69,7 @@ pub struct RequestHead<'s, 'b> {
     pub fields: &'s [httparse::Header<'b>],
     /// The whole head, its blank line included.
     pub bytes: &'b [u8],
+    pub(super) framing: Framing<'s, 'b>,
 }
 
 /// A response head, read in place.
@@ -74,6 +83,7 @@ pub struct ResponseHead<'s, 'b> {
     pub fields: &'s [httparse::Header<'b>],
     /// The whole head, its blank line included.
     pub bytes: &'b [u8],
+    pub(super) framing: Framing<'s, 'b>,
 }
 
 impl<'s, 'b> RequestHead<'s, 'b> {
@@ -87,29 +97,48 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         Ok(head)
     }
 
+    /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    #[inline]
+    pub(super) fn parse_front(
+        bytes: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Self, Error> {
+        let head = Self::read(bytes, storage)?;
+        check_count(head.fields)?;
+        Ok(head)
+    }
+
     /// Reads exactly one whole head that has its fields of the mesh already.
     ///
     /// # Errors
     /// It is none.
     pub fn parse_forwarded(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let head = Self::read(bytes, storage)?;
+        check_whole(bytes, head.bytes)?;
+        Ok(head)
+    }
+
+    #[inline]
+    fn read(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
         let mut request = httparse::Request::new(&mut []);
-        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.0);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.fields);
         check_request_line(request.method, request.path)?;
         let (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) =
             (parsed?, request.method, request.path, request.version)
         else {
             return Err(Error::MalformedHead);
         };
+        let bytes = check_ends(bytes, length)?;
         let fields: &'s [httparse::Header<'b>] = request.headers;
-        check_lines(bytes, length, fields)?;
-        Ok(Self { method, target, version: Version::new(version), fields, bytes })
+        let framing = read_fields(bytes, fields, &mut storage.names)?;
+        Ok(Self { method, target, version: Version::new(version), fields, bytes, framing })
     }
 
     /// Refuses what can never become a head, however it goes on.
     pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Error> {
         let mut storage = Storage::new();
         let mut request = httparse::Request::new(&mut []);
-        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.0);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut storage.fields);
         check_request_line(request.method, request.path)?;
         if request.method.is_none() && bytes.len() > METHOD_BYTES_MAX {
             return Err(Error::MalformedHead);
@@ -131,11 +160,22 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     /// # Errors
     /// It is none.
     pub fn parse(bytes: &'b [u8], storage: &'s mut Storage<'b>) -> Result<Self, Error> {
+        let head = Self::parse_front(bytes, storage)?;
+        check_whole(bytes, head.bytes)?;
+        Ok(head)
+    }
+
+    /// Reads the head that the bytes begin with, if it is one that [`Self::parse`] would read.
+    #[inline]
+    pub(super) fn parse_front(
+        bytes: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Self, Error> {
         let mut response = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut response,
             bytes,
-            &mut storage.0,
+            &mut storage.fields,
         );
         check_status(response.code)?;
         let (httparse::Status::Complete(length), Some(status), Some(version)) =
@@ -143,10 +183,11 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         else {
             return Err(Error::MalformedHead);
         };
+        let bytes = check_ends(bytes, length)?;
         let fields: &'s [httparse::Header<'b>] = response.headers;
-        check_lines(bytes, length, fields)?;
+        let framing = read_fields(bytes, fields, &mut storage.names)?;
         check_count(fields)?;
-        Ok(Self { status, version: Version::new(version), fields, bytes })
+        Ok(Self { status, version: Version::new(version), fields, bytes, framing })
     }
 
     /// Refuses what can never become a head, however it goes on.
@@ -156,7 +197,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut response,
             bytes,
-            &mut storage.0,
+            &mut storage.fields,
         );
         check_status(response.code)?;
         parsed?;
@@ -208,8 +249,9 @@ fn check_request_line(method: Option<&str>, target: Option<&str>) -> Result<(), 
         return Err(Error::MalformedHead);
     }
     // Bytes beyond ASCII are to be percent-encoded, and a fragment is never sent (RFC 9112 3.2).
-    let is_target_byte = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if target.is_some_and(|target| !target.bytes().all(is_target_byte)) {
+    let is_good =
+        |target: &str| target.is_ascii() && memchr::memchr(b'#', target.as_bytes()).is_none();
+    if target.is_some_and(|target| !is_good(target)) {
         return Err(Error::BadTarget);
     }
     Ok(())
@@ -226,27 +268,46 @@ fn check_status(status: Option<u16>) -> Result<(), Error> {
     }
 }
 
-/// Closes `httparse`'s leniencies about lines: it skips empty lines in front and takes a bare
-/// line feed for a line end, where RFC 9112 2.2 lets another reader do otherwise. A carriage
-/// return without line feed it refuses itself.
-fn check_lines(bytes: &[u8], length: usize, fields: &[httparse::Header<'_>]) -> Result<(), Error> {
-    if length != bytes.len() || matches!(bytes.first(), Some(b'\r' | b'\n')) {
+fn check_whole(bytes: &[u8], head: &[u8]) -> Result<(), Error> {
+    if head.len() == bytes.len() { Ok(()) } else { Err(Error::MalformedHead) }
+}
+
+/// Closes `httparse`'s leniencies about where a head begins and ends: it skips empty lines in front
+/// and takes a bare line feed for a line end, where RFC 9112 2.2 lets another reader do otherwise. A
+/// carriage return without line feed it refuses itself.
+fn check_ends(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
+    let head = bytes.get(..length).ok_or(Error::MalformedHead)?;
+    if matches!(head.first(), Some(b'\r' | b'\n')) {
         return Err(Error::MalformedHead);
     }
-    if !bytes.ends_with(b"\r\n\r\n") {
-        return Err(Error::BareLineFeed);
-    }
-    let mut options = 0;
-    for field in fields {
+    if head.ends_with(b"\r\n\r\n") { Ok(head) } else { Err(Error::BareLineFeed) }
+}
+
+/// The one pass over the fields: the same about the line above each of them, and what they are.
+fn read_fields<'s, 'b>(
+    bytes: &'b [u8],
+    fields: &'s [httparse::Header<'b>],
+    names: &'s mut [Name; ROOM],
+) -> Result<Framing<'s, 'b>, Error> {
+    let (mut noted, mut options) = (Noted::default(), 0);
+    for (field, name) in fields.iter().zip(names.iter_mut()) {
         let above = bytes.get(..line_start(bytes, field)).unwrap_or_default();
         if !above.ends_with(b"\r\n") {
             return Err(Error::BareLineFeed);
         }
-        if field.name.eq_ignore_ascii_case("connection") {
+        *name = Name::new(field.name);
+        if *name != Name::Other {
+            noted.note(*name, field.value);
+        }
+        if *name == Name::Connection {
             options += 1 + memchr::memchr_iter(b',', field.value).count();
         }
     }
-    if options > OPTIONS_MAX { Err(Error::TooManyFields) } else { Ok(()) }
+    if options > OPTIONS_MAX {
+        return Err(Error::TooManyFields);
+    }
+    let names = names.get(..fields.len()).unwrap_or_default();
+    Ok(Framing::new(fields, names, noted))
 }
 
 fn field<'b>(fields: &[httparse::Header<'b>], name: &str) -> Option<&'b [u8]> {

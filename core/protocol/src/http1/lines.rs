@@ -1,8 +1,6 @@
 //! The raw lines of one head, copied in runs.
 
-use std::io::Write as _;
-use std::net::IpAddr;
-
+use super::fields::Name;
 use super::head::{line_start, value_end};
 use super::{ResponseHead, Version};
 use crate::Buf;
@@ -11,13 +9,13 @@ use crate::Buf;
 /// and without the blank line. The reason phrase stays as it is.
 pub(super) fn copy_response(
     head: &ResponseHead<'_, '_>,
-    is_kept: impl Fn(&httparse::Header<'_>) -> bool,
+    is_kept: impl Fn(Name, &str) -> bool,
     out: &mut Buf,
 ) {
     let mut lines = Lines::new(head.bytes, head.fields);
     lines.write_status_line(head.version, out);
-    for (index, field) in head.fields.iter().enumerate() {
-        if !is_kept(field) {
+    for (index, name, field) in head.framing.fields() {
+        if !is_kept(name, field.name) {
             lines.drop(index, out);
         }
     }
@@ -77,13 +75,13 @@ impl<'s, 'b> Lines<'s, 'b> {
     }
 
     /// Adds the peer to the list that a line holds.
-    pub(super) fn append_peer(&mut self, index: usize, peer: IpAddr, out: &mut Buf) {
+    pub(super) fn append_peer(&mut self, index: usize, peer: &[u8], out: &mut Buf) {
         let Some(field) = self.fields.get(index) else {
             return;
         };
         self.write_to(value_end(self.bytes, field), out);
         out.extend(if field.value.is_empty() { b" " } else { b", " });
-        write_address(out, peer);
+        out.extend(peer);
         out.extend(b"\r\n");
         self.run = self.start_of(index + 1);
     }
@@ -111,35 +109,4 @@ pub(super) fn write_line(out: &mut Buf, name: &[u8], value: &[u8]) {
     out.extend(name);
     out.extend(value);
     out.extend(b"\r\n");
-}
-
-/// Writes an address as people do: IPv4 callers on an IPv6 socket are IPv4 callers.
-pub(super) fn write_address(out: &mut Buf, address: IpAddr) {
-    match address.to_canonical() {
-        // Nearly every caller, in every request: the formatting machinery costs ten times as much.
-        IpAddr::V4(address) => {
-            for (index, octet) in address.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.extend(b".");
-                }
-                write_number(out, octet.into());
-            }
-        }
-        IpAddr::V6(address) => write!(out, "{address}").expect("a Buf takes everything"),
-    }
-}
-
-/// Writes a number in decimal digits.
-pub(super) fn write_number(out: &mut Buf, mut number: u16) {
-    let mut digits = [0; 5];
-    let mut first = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).expect("a digit");
-        number /= 10;
-        first -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(&digits[first..]);
 }

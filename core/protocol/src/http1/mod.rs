@@ -12,7 +12,7 @@
 //!  ServerConn                                          ClientConn
 //!
 //!    Idle ◀───────────────────────┐                      Idle ◀───────────────────────┐
-//!     │ poll_head, begin          │                       │ send                      │
+//!     │ read_head, begin          │                       │ send                      │
 //!     ▼                           │                       ▼                           │
 //!    Asked ─ interim ─▶ Asked     │ next                 Asked ─ receive: Interim ─┐  │ next
 //!     │ decode … end              │                       │ write … finish   ▲     │  │
@@ -31,7 +31,7 @@
 //!
 //! ```
 //! use mesh_protocol::Buf;
-//! use mesh_protocol::http1::{BodyLength, RequestHead, ResponseHead, ServerConn, Storage};
+//! use mesh_protocol::http1::{BodyLength, ResponseHead, ServerConn, Storage};
 //!
 //! let mut rx = Buf::new();
 //! rx.extend(b"POST /sum HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -40,12 +40,11 @@
 //! let mut conn = ServerConn::new(64 * 1024);
 //!
 //! // The head.
-//! let range = conn.poll_head(rx.as_slice())?.expect("it is complete");
 //! let mut storage = Storage::new();
-//! let head = RequestHead::parse(&rx.as_slice()[range.clone()], &mut storage)?;
+//! let (head, end) = conn.read_head(rx.as_slice(), &mut storage)?.expect("it is complete");
 //! let request = conn.begin(&head)?;
 //! assert_eq!((request.host, request.body), ("a.example", BodyLength::Chunked));
-//! rx.consume(range.end);
+//! rx.consume(end);
 //!
 //! // The body: each step says how much of the input it used up.
 //! let mut body = Vec::new();

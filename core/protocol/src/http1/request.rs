@@ -1,6 +1,6 @@
 //! What is read from a request head beside the fields that are only passed on.
 
-use super::framing::{BodyLength, Framing};
+use super::framing::BodyLength;
 use super::{Error, RequestHead, forward};
 
 /// What the mesh must know of a request; all rules of refusal applied.
@@ -22,10 +22,8 @@ pub struct Request<'b> {
 
 impl<'b> Request<'b> {
     /// Judges a head by all rules at once.
-    pub(super) fn new(
-        head: &RequestHead<'_, 'b>,
-        framing: &Framing<'_, '_>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(head: &RequestHead<'_, 'b>) -> Result<Self, Error> {
+        let framing = &head.framing;
         Ok(Self {
             host: forward::authority(head)?,
             body: framing.request_body(head.version)?,

@@ -44,6 +44,30 @@ impl HeadScan {
         Self { kind, max, progress: Progress::NONE }
     }
 
+    /// The head that `rx` begins with, once it is there. `parse` reads one from the front of what it
+    /// is given, and refuses all that [`Self::poll`] does.
+    ///
+    /// Mostly a head arrives in one piece, and then whoever reads it finds its end as well. What is
+    /// not whole, or at fault, is for the scan to judge.
+    #[inline]
+    pub(super) fn read<'b, H>(
+        &mut self,
+        rx: &'b [u8],
+        parse: impl FnOnce(&'b [u8]) -> Result<H, Error>,
+    ) -> Result<Option<H>, Error> {
+        if !self.progress.is_none() {
+            let length = self.poll(rx)?;
+            return length.map(|length| parse(rx.get(..length).unwrap_or(rx))).transpose();
+        }
+        match parse(rx.get(..self.max).unwrap_or(rx)) {
+            Ok(head) => Ok(Some(head)),
+            Err(error) => match self.poll(rx)? {
+                Some(_) => Err(error),
+                None => Ok(None),
+            },
+        }
+    }
+
     /// The length of the head that `rx` begins with, its blank line included, once that is there.
     /// Until then `rx` must only grow; afterwards the scan is ready for the next head.
     ///
@@ -99,6 +123,11 @@ impl Kind {
 
 impl Progress {
     const NONE: Self = Self { line: 0, scanned: 0, try_at: 1 };
+
+    /// Whether nothing was looked at.
+    const fn is_none(self) -> bool {
+        self.scanned == 0
+    }
 
     /// Goes on from line end to line end until the empty line or the end of `window`.
     fn find_end(&mut self, window: &[u8]) -> Result<Option<usize>, Error> {

@@ -10,16 +10,14 @@
 //! Responses come out of a tunnel, and whoever is behind it may be hostile: what they say about
 //! this hop is removed, and said anew from what is known here.
 
-use std::ops::Range;
-
 use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::fields::{CRLF, Name};
-use super::framing::{BodyLength, CloseReason, Framing};
+use super::framing::{BodyLength, CloseReason};
 use super::lines;
 use super::reply::{self, Reply};
 use super::request::Request;
 use super::scan::{self, HeadScan};
-use super::{Error, RequestHead, ResponseHead, Version};
+use super::{Error, RequestHead, ResponseHead, Storage, Version};
 use crate::Buf;
 
 /// One connection of a caller.
@@ -66,19 +64,30 @@ impl ServerConn {
         }
     }
 
-    /// The place in `rx` of the next request head, once it is complete. What is before it, one
-    /// tolerated empty line (RFC 9112 2.2), is to be skipped. Nothing inside of an exchange.
+    /// The next request head, once it is complete, and where it ends in `rx`. Before it there may
+    /// be an empty line, which is tolerated (RFC 9112 2.2). Nothing inside of an exchange.
     ///
     /// # Errors
-    /// It cannot become a head: send a [`Reply`] and close.
-    pub fn poll_head(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Error> {
+    /// It is none, or cannot become one: send a [`Reply`] and close.
+    pub fn read_head<'s, 'b>(
+        &mut self,
+        rx: &'b [u8],
+        storage: &'s mut Storage<'b>,
+    ) -> Result<Option<(RequestHead<'s, 'b>, usize)>, Error> {
         let is_lost = self.close == Some(CloseReason::ProtocolError);
         if !matches!(self.state, State::Idle) || is_lost {
             return Ok(None);
         }
         let begin = scan::leading_empty_line(rx);
-        let found = self.scan.poll(rx.get(begin..).unwrap_or_default());
-        Ok(self.judge(found)?.map(|length| begin..begin + length))
+        let rest = rx.get(begin..).unwrap_or_default();
+        match self.scan.read(rest, |bytes| RequestHead::parse_front(bytes, storage)) {
+            Ok(None) => Ok(None),
+            Ok(Some(head)) => {
+                let end = begin + head.bytes.len();
+                Ok(Some((head, end)))
+            }
+            Err(error) => self.judge(Err(error)),
+        }
     }
 
     /// Takes a request head, and sets how its body is read and how it is answered.
@@ -90,11 +99,10 @@ impl ServerConn {
     /// When the exchange before has not been left with [`Self::next`].
     pub fn begin<'b>(&mut self, head: &RequestHead<'_, 'b>) -> Result<Request<'b>, Error> {
         assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
-        let framing = Framing::new(head.fields);
-        self.caller = Caller::new(head, &framing);
-        let refusal = framing.close_reason(head.version);
+        self.caller = Caller::new(head);
+        let refusal = head.framing.close_reason(head.version);
         self.close = self.close.or(refusal);
-        let request = Request::new(head, &framing);
+        let request = Request::new(head);
         let request = self.judge(request)?;
         self.state = State::Asked { request: Decoder::new(request.body) };
         Ok(request)
@@ -147,9 +155,8 @@ impl ServerConn {
         if !is_interim || !is_due || self.caller.version == Version::Http10 {
             return;
         }
-        let framing = Framing::new(head.fields);
-        let is_kept = |name: &str| !is_framing(name) && !framing.is_of_hop(name);
-        lines::copy_response(head, |field| is_kept(field.name), tx);
+        let is_kept = |name, text: &str| !is_framing(name) && !head.framing.is_of_hop(name, text);
+        lines::copy_response(head, is_kept, tx);
         tx.extend(CRLF);
     }
 
@@ -169,8 +176,7 @@ impl ServerConn {
         if !matches!(head.status, 200..=599) {
             return Err(Error::BadStatus);
         }
-        let framing = Framing::new(head.fields);
-        let announced = framing.tunnelled_body()?;
+        let announced = head.framing.tunnelled_body()?;
         let is_withheld =
             matches!(head.status, 204 | 304) || self.caller.question == Question::Head;
         let length = match (announced, self.caller.version) {
@@ -179,7 +185,7 @@ impl ServerConn {
             (None, Version::Http11) => BodyLength::Chunked,
             (None, Version::Http10) => BodyLength::UntilClose,
         };
-        let is_kept = |name: &str| match Name::new(name) {
+        let is_kept = |name, text: &str| match name {
             Name::ContentLength => head.status != 204,
             Name::Trailer if length != BodyLength::Chunked => false,
             Name::Trailer
@@ -194,9 +200,9 @@ impl ServerConn {
             | Name::XForwardedHost
             | Name::XForwardedPort
             | Name::XForwardedProto
-            | Name::Other => !framing.is_of_hop(name),
+            | Name::Other => !head.framing.is_of_hop(name, text),
         };
-        lines::copy_response(head, |field| is_kept(field.name), tx);
+        lines::copy_response(head, is_kept, tx);
         if length == BodyLength::UntilClose {
             self.close.get_or_insert(CloseReason::UntilClose);
         }
@@ -225,12 +231,10 @@ impl ServerConn {
         if head.status != 101 || self.caller.question != Question::Upgrade || !is_due {
             return Err(Error::BadStatus);
         }
-        let framing = Framing::new(head.fields);
-        let is_kept = |name: &str| {
-            let is_upgrade = name.eq_ignore_ascii_case("upgrade");
-            is_upgrade || !is_framing(name) && !framing.is_of_hop(name)
+        let is_kept = |name, text: &str| {
+            name == Name::Upgrade || !is_framing(name) && !head.framing.is_of_hop(name, text)
         };
-        lines::copy_response(head, |field| is_kept(field.name), tx);
+        lines::copy_response(head, is_kept, tx);
         tx.extend(b"Connection: Upgrade\r\n\r\n");
         self.close = Some(CloseReason::Upgraded);
         self.state = State::Upgraded {
@@ -325,7 +329,7 @@ impl ServerConn {
         self.caller = Caller::UNKNOWN;
     }
 
-    const fn judge<T: Copy>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }
@@ -337,10 +341,10 @@ impl Caller {
     /// Nothing was read: the answer is one that anybody understands.
     const UNKNOWN: Self = Self { version: Version::Http11, question: Question::Other };
 
-    fn new(head: &RequestHead<'_, '_>, framing: &Framing<'_, '_>) -> Self {
+    fn new(head: &RequestHead<'_, '_>) -> Self {
         let question = if head.method == "HEAD" {
             Question::Head
-        } else if framing.is_upgrade(head.version) {
+        } else if head.framing.is_upgrade(head.version) {
             Question::Upgrade
         } else {
             Question::Other
@@ -350,8 +354,8 @@ impl Caller {
 }
 
 /// Whether a 1xx must not have that field (RFC 9110 8.6, RFC 9112 6.1).
-fn is_framing(name: &str) -> bool {
-    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("trailer")
+const fn is_framing(name: Name) -> bool {
+    matches!(name, Name::ContentLength | Name::Trailer)
 }
 
 #[cfg(test)]

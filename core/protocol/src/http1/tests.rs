@@ -64,14 +64,13 @@ fn serve_step(
     understood: &mut Understood,
 ) -> Result<bool, Error> {
     if !conn.has_request_ended() && understood.messages.last().is_none_or(|m| m.2.is_some()) {
-        let Some(range) = conn.poll_head(rx.as_slice())? else {
+        let mut storage = Storage::new();
+        let Some((head, end)) = conn.read_head(rx.as_slice(), &mut storage)? else {
             return Ok(false);
         };
-        let mut storage = Storage::new();
-        let head = RequestHead::parse(&rx.as_slice()[range.clone()], &mut storage)?;
         conn.begin(&head)?;
         understood.begin(head.bytes);
-        rx.consume(range.end);
+        rx.consume(end);
     }
     let decoded = conn.decode(rx.as_slice(), max)?;
     let (goes_on, used) = (understood.take(decoded), decoded.used);
@@ -123,11 +122,11 @@ fn receive_step(
     understood: &mut Understood,
 ) -> Result<bool, Error> {
     if !*is_final {
-        let Some(length) = conn.poll_head(rx.as_slice())? else {
+        let mut storage = Storage::new();
+        let Some(head) = conn.read_head(rx.as_slice(), &mut storage)? else {
             return Ok(false);
         };
-        let mut storage = Storage::new();
-        let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage)?;
+        let length = head.bytes.len();
         *is_final = conn.receive(&head)? != Received::Interim;
         understood.begin(head.bytes);
         rx.consume(length);
@@ -468,11 +467,8 @@ fn through_the_mesh(request: &str, response: &str) -> (Option<super::CloseReason
     let mut storage = Storage::new();
     let head = RequestHead::parse(request.as_bytes(), &mut storage).unwrap();
     server.begin(&head).unwrap();
-    let via = super::forward::Forwarded {
-        peer: std::net::Ipv4Addr::LOCALHOST.into(),
-        proto: super::forward::Proto::Https,
-        port: 443,
-    };
+    let peer = std::net::Ipv4Addr::LOCALHOST.into();
+    let via = super::forward::Forwarded::new(peer, super::forward::Proto::Https, 443);
     let (mut tunnel, mut service, mut caller) = (Buf::new(), Buf::new(), Buf::new());
     let (none, no) = (super::forward::BodyKind::Empty, super::forward::Upgrade::No);
     super::forward::request(&head, none, no, &via, &mut tunnel);
@@ -480,9 +476,9 @@ fn through_the_mesh(request: &str, response: &str) -> (Option<super::CloseReason
     let head = RequestHead::parse(tunnel.as_slice(), &mut storage).unwrap();
     client.send(&head, &mut service).unwrap();
 
-    let length = client.poll_head(response.as_bytes()).unwrap().unwrap();
     let mut storage = Storage::new();
-    let head = ResponseHead::parse(&response.as_bytes()[..length], &mut storage).unwrap();
+    let head = client.read_head(response.as_bytes(), &mut storage).unwrap().unwrap();
+    let length = head.bytes.len();
     client.receive(&head).unwrap();
     let mut tunnel = Buf::new();
     super::forward::response(&head, &mut tunnel);

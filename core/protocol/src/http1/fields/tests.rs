@@ -1,4 +1,6 @@
-use super::{is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed, tokens};
+use super::{
+    Name, elements, is_hop_by_hop, is_host, is_protected, is_token_byte, is_trailer_allowed,
+};
 
 #[test]
 fn names_are_known_in_any_case() {
@@ -46,16 +48,12 @@ fn protected_names_and_trailers() {
 }
 
 #[test]
-fn tokens_come_from_all_fields_of_a_name() {
-    let field = |name, value| httparse::Header { name, value };
-    let fields = [
-        field("Connection", b"a, B".as_slice()),
-        field("Other", b"x"),
-        field("CONNECTION", b""),
-        field("connection", b",,\tc d , ,e"),
-    ];
-    let found: Vec<&[u8]> = tokens(&fields, "connection").collect();
-    assert_eq!(found, [&b"a"[..], b"B", b"c d", b"e"]);
+fn elements_are_what_stands_between_commas() {
+    for (value, expected) in
+        [(&b"a, B"[..], &[&b"a"[..], b"B"][..]), (b"", &[]), (b",,\tc d , ,e", &[b"c d", b"e"])]
+    {
+        assert_eq!(elements(value).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
@@ -134,4 +132,37 @@ fn hosts() {
         assert!(!is_host(host.as_bytes()), "{host}");
     }
     assert!(!is_host(b"\xff") && !is_host(b"[\xff]"));
+}
+
+#[test]
+fn names_are_known_in_whatever_case_and_no_others_are() {
+    for known in [
+        "te",
+        "host",
+        "expect",
+        "trailer",
+        "upgrade",
+        "connection",
+        "keep-alive",
+        "content-length",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-host",
+        "proxy-connection",
+        "x-forwarded-proto",
+        "transfer-encoding",
+    ] {
+        let name = Name::new(known);
+        assert_ne!(name, Name::Other, "{known}");
+        assert_eq!(Name::new(&known.to_ascii_uppercase()), name);
+        for at in 0..known.len() {
+            for byte in (0..=127).filter(|&byte| is_token_byte(byte)) {
+                let mut other = known.as_bytes().to_vec();
+                other[at] = byte;
+                let is_same = other.eq_ignore_ascii_case(known.as_bytes());
+                let other = std::str::from_utf8(&other).unwrap();
+                assert_eq!(Name::new(other) == name, is_same, "{other}");
+            }
+        }
+    }
 }

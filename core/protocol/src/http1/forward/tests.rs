@@ -8,7 +8,7 @@ use crate::{Buf, Rng};
 use BodyKind::{Chunked, Empty, Sized};
 
 fn via(peer: &str) -> Forwarded {
-    Forwarded { peer: peer.parse::<IpAddr>().unwrap(), proto: Proto::Https, port: 8443 }
+    Forwarded::new(peer.parse::<IpAddr>().unwrap(), Proto::Https, 8443)
 }
 
 fn forward(bytes: &[u8], body: BodyKind, upgrade: Upgrade, peer: &str) -> Vec<u8> {

@@ -1,5 +1,5 @@
 use super::super::{Error, RequestHead, ResponseHead, Storage};
-use super::{FIELDS_MAX, METHOD_BYTES_MAX, OPTIONS_MAX, Version};
+use super::{FIELDS_MAX, METHOD_BYTES_MAX, Name, OPTIONS_MAX, Version};
 
 fn request(bytes: &[u8]) -> Result<Version, Error> {
     RequestHead::parse(bytes, &mut Storage::new()).map(|head| head.version)
@@ -157,4 +157,16 @@ fn what_is_read_stands_in_the_head() {
         assert!(line.starts_with(field.name.as_bytes()));
         assert!(bytes[..super::value_end(bytes, field)].ends_with(field.value));
     }
+}
+
+#[test]
+fn values_come_from_all_fields_of_a_name() {
+    let bytes =
+        b"GET / HTTP/1.1\r\nConnection: a\r\nOther: x\r\nCONNECTION:\r\nconnection: b, c\r\n\r\n";
+    let mut storage = Storage::new();
+    let head = RequestHead::parse(bytes, &mut storage).unwrap();
+    let found: Vec<&[u8]> = head.framing.values(Name::Connection).collect();
+    assert_eq!(found, [&b"a"[..], b"", b"b, c"]);
+    assert_eq!((head.framing.last(Name::Connection), head.framing.last(Name::Te)), (Some(3), None));
+    assert!(head.framing.is_of_hop(Name::Other, "c") && !head.framing.is_of_hop(Name::Other, "x"));
 }

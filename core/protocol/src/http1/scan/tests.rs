@@ -3,8 +3,35 @@ use crate::http1::{Error, RequestHead, ResponseHead, Storage};
 
 const MAX: usize = 64 * 1024;
 
-/// Reads the first head of `stream`, which arrives in pieces that end at `cuts`.
+/// Reads the first head of `stream`, which arrives in pieces that end at `cuts`: in one step as well
+/// as in two.
 fn read(kind: Kind, stream: &[u8], cuts: &[usize]) -> Result<Option<usize>, Error> {
+    let found = read_in_two(kind, stream, cuts);
+    assert_eq!(read_in_one(kind, stream, cuts), found, "{}", stream.escape_ascii());
+    found
+}
+
+fn read_in_one(kind: Kind, stream: &[u8], cuts: &[usize]) -> Result<Option<usize>, Error> {
+    let mut scan = HeadScan::new(kind, MAX);
+    let mut found = None;
+    for &cut in cuts.iter().chain(&[stream.len()]) {
+        let (rx, mut storage) = (&stream[..cut], Storage::new());
+        found = match kind {
+            Kind::Request => scan
+                .read(rx, |bytes| RequestHead::parse_front(bytes, &mut storage))?
+                .map(|head| head.bytes.len()),
+            Kind::Response => scan
+                .read(rx, |bytes| ResponseHead::parse_front(bytes, &mut storage))?
+                .map(|head| head.bytes.len()),
+        };
+        if found.is_some() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn read_in_two(kind: Kind, stream: &[u8], cuts: &[usize]) -> Result<Option<usize>, Error> {
     let mut scan = HeadScan::new(kind, MAX);
     for &cut in cuts.iter().chain(&[stream.len()]) {
         let Some(length) = scan.poll(&stream[..cut])? else {
@@ -95,6 +122,25 @@ fn cuts_change_nothing() {
             }
             let all: Vec<usize> = (0..stream.len()).collect();
             assert_eq!(read(kind, stream, &all), *expected, "bytewise: {name}");
+        }
+    }
+}
+
+#[test]
+fn one_step_reads_what_two_read() {
+    for (kind, head) in [
+        (Kind::Request, &b"GET /a HTTP/1.1\r\nHost: a\r\nB:c \r\n\r\nGET / HTTP/1.1\r\n\r\n"[..]),
+        (Kind::Response, b"HTTP/1.1 200 OK\r\nA: b\r\nB:c \r\n\r\nbody\r\n\r\n"),
+    ] {
+        for at in 0..head.len() {
+            for new in [&b"\r"[..], b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b"a", b"\x80", b""] {
+                for taken in 0..=2.min(head.len() - at) {
+                    let stream = [&head[..at], new, &head[at + taken..]].concat();
+                    // That it is the same is looked at inside.
+                    let _ = read(kind, &stream, &[]);
+                    let _ = read(kind, &stream, &[stream.len() / 2]);
+                }
+            }
         }
     }
 }
