@@ -211,8 +211,7 @@ impl Socket {
             let address = socket.local_addr()?;
             Ok(Self { name, socket, address })
         });
-        opened
-            .map_err(|error| Error::new(format!("listen on {wanted} ({flag}): {}", reason(&error))))
+        opened.map_err(|error| Error::cannot_listen(wanted, flag, &error))
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {
