@@ -104,6 +104,7 @@ take() {
 
 do_install() {
     get_new
+    check_units
     was_there=no
     [ ! -e "$binary" ] || was_there=yes
     put_program
@@ -309,10 +310,9 @@ put_program() {
     say "installed: $version as $binary"
 }
 
-put_units() {
-    if ! has_systemd && [ ! -d "$unit_folder" ]; then
-        return
-    fi
+# Before anything is touched: a program whose unit is missing would be there and not run.
+check_units() {
+    takes_units || return 0
     if [ ! -f "$units/$unit.service" ]; then
         [ -f "$unit_file" ] ||
             fail "there is no $unit.service in $units; give its folder with --units"
@@ -323,6 +323,13 @@ put_units() {
         [ -f "$units/$unit.service.d/$name.conf" ] ||
             fail "--drop-in: there is no $name.conf in $units/$unit.service.d"
     done
+}
+
+takes_units() { has_systemd || [ -d "$unit_folder" ]; }
+
+put_units() {
+    takes_units || return 0
+    [ -f "$units/$unit.service" ] || return 0
     if [ "$(systemd_version)" -ge 254 ]; then
         drop_ins="$drop_ins backoff"
     fi

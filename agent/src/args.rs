@@ -30,7 +30,8 @@ use mesh_settings::Flags;
     note = "Every option can also be set by a variable (--connect-timeout: MESH_CONNECT_TIMEOUT)",
     note = "or by a line of the file given with --config (connect-timeout: 10). An option comes",
     note = "before a variable, a variable before the file, and the file before the default.",
-    note = "Seconds may have a unit (500ms, 5m, 1h), and so may bytes (64KiB, 1MiB)."
+    note = "Seconds may have a unit (500ms, 5m, 1h), and so may bytes (64KiB, 1MiB).",
+    note = "An agent with a --health-port is asked how it is by mesh health, or mesh-agent health."
 )]
 pub struct ClientArgs {
     /// where the ingress takes agents, ws:// or wss:// [default: ws://localhost:8082]

@@ -215,8 +215,7 @@ impl Ingress {
                     "requests": tunnel.requests,
                     "connected_seconds":
                         self.now.saturating_duration_since(tunnel.since).as_secs(),
-                    "round_trip_ms":
-                        tunnel.link.round_trip().map(|time| time.as_secs_f64() * 1000.0),
+                    "round_trip_ms": tunnel.link.round_trip().map(milliseconds),
                 })
             })
             .collect()
@@ -229,5 +228,24 @@ impl Ingress {
             .map(|route| json!({ "host": route.pattern, "agents": route.agents().count() }))
             .collect();
         Page::json(200, &json!({ "services": services, "hosts": hosts }))
+    }
+}
+
+/// With three decimals: a float of nanoseconds would show digits that mean nothing.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a round trip are few")]
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_has_three_decimals_at_most() {
+        let shown = |nanos| json!(milliseconds(Duration::from_nanos(nanos))).to_string();
+        assert_eq!(shown(44_429), "0.044");
+        assert_eq!(shown(300_000_000), "300.0");
+        assert_eq!(shown(12_034_999), "12.034");
     }
 }

@@ -51,7 +51,9 @@ impl Mesh {
     /// The command, with the flags before it as if they were typed behind it. Those behind it win.
     pub(crate) fn with_shared_flags(self) -> Result<Command, Error> {
         let mut command = self.command.ok_or_else(|| {
-            Error::new("a command is missing; give server, client, demo or health; see mesh --help")
+            Error::misuse(
+                "a command is missing; give server, client, demo or health; see mesh --help",
+            )
         })?;
         let (level, verbose) = match &mut command {
             Command::Server(args) => (&mut args.log_level, &mut args.verbose),

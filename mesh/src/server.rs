@@ -77,7 +77,11 @@ fn open_access_log(
     opened.map(Some)
 }
 
-fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result<(), Error> {
+fn run(
+    start: Start,
+    tls: Option<Tls>,
+    rules: (PolicySource, Option<Watched>),
+) -> Result<(), Error> {
     let Start { listen, config, workers, identity, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
@@ -90,6 +94,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         ..config
     };
     let admission = config.admission.clone();
+    let proofs = accepted_proofs(&admission, tls.as_ref());
     let on_traffic = tls.as_ref().and_then(|tls| tls.traffic.clone());
     let on_tunnels = tls.as_ref().and_then(|tls| tls.tunnels.clone());
     let heard = [(&traffic, &on_traffic), (&tunnels, &on_tunnels), (&health, &None)].map(
@@ -114,8 +119,8 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
-    if let Admission::Policy(_) = admission {
-        watched.push(identity_config::reloading(rules, identity, reactor.mailbox()));
+    if let (Admission::Policy(_), (source, Some(files))) = (&admission, rules) {
+        watched.push(identity_config::reloading((source, files), identity, reactor.mailbox()));
     }
     let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
     let _watch = watch
@@ -127,7 +132,7 @@ fn run(start: Start, tls: Option<Tls>, rules: (PolicySource, Watched)) -> Result
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
-    tell_of(&admission);
+    tell_of(&admission, &proofs);
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
@@ -174,7 +179,17 @@ pub(crate) fn unasked(job: Job) -> Answer {
     }
 }
 
-fn tell_of(admission: &Admission) {
+/// The ways to prove an identity that can lead to anything here.
+fn accepted_proofs(admission: &Admission, tls: Option<&Tls>) -> Vec<&'static str> {
+    let methods = match admission {
+        Admission::Policy(policy) => policy.methods(),
+        Admission::Loopback | Admission::Anyone => Vec::new(),
+    };
+    let certificate = tls.is_some_and(|tls| tls.asks_agents).then_some("certificate");
+    methods.iter().map(|way| way.as_str()).chain(certificate).collect()
+}
+
+fn tell_of(admission: &Admission, proofs: &[&str]) {
     match admission {
         Admission::Loopback => warn!(
             target: LOG,
@@ -186,14 +201,11 @@ fn tell_of(admission: &Admission) {
             "agents are accepted from everywhere without authentication (--skip-iam-validation): \
              whoever reaches the WebSocket port can take over any host"
         ),
-        Admission::Policy(policy) => {
-            let methods: Vec<&str> = policy.methods().iter().map(|way| way.as_str()).collect();
-            info!(
-                target: LOG,
-                "agents must prove who they are; accepted proofs: {}",
-                if methods.is_empty() { "none".to_owned() } else { methods.join(", ") }
-            );
-        }
+        Admission::Policy(_) => info!(
+            target: LOG,
+            "agents must prove who they are; accepted proofs: {}",
+            if proofs.is_empty() { "none".to_owned() } else { proofs.join(", ") }
+        ),
     }
 }
 
@@ -211,8 +223,7 @@ impl Socket {
             let address = socket.local_addr()?;
             Ok(Self { name, socket, address })
         });
-        opened
-            .map_err(|error| Error::new(format!("listen on {wanted} ({flag}): {}", reason(&error))))
+        opened.map_err(|error| Error::cannot_listen(wanted, flag, &error))
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {

@@ -183,8 +183,10 @@ has_version mesh-agent 1.0.0
 grep -q '# of the archive' "$root/$unit" || blame 'the unit is another one'
 is_there "$unit.d/ssm-credentials.conf"
 is_gone "$unit.d/backoff.conf"
-run 1 install "${agent1[@]}" --drop-in nonsense
+run 1 upgrade "${agent2[@]}" --drop-in nonsense
 says 'there is no nonsense.conf'
+has_version mesh-agent 1.0.0
+is_gone usr/local/bin/mesh-agent.previous
 
 fresh 'a systemd that knows growing waits gets them'
 SYSTEMD=257 run 0 install "${agent1[@]}"

@@ -64,6 +64,15 @@ impl TokenSource {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!("{culprit} holds no token: that is one word of printable ASCII"));
         }
+        // The ingress knows no others, so it could only be refused.
+        if !(proof::TOKEN_BYTES_MIN..=proof::TOKEN_BYTES_MAX).contains(&token.len()) {
+            return Err(format!(
+                "{culprit} holds no token: its word has {} characters, and tokens have {} to {}",
+                token.len(),
+                proof::TOKEN_BYTES_MIN,
+                proof::TOKEN_BYTES_MAX
+            ));
+        }
         Ok(token.to_owned())
     }
 }

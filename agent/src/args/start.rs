@@ -107,9 +107,7 @@ fn listen(wanted: SocketAddr) -> Result<Listen, Error> {
         output::say(&format!("listening health {address}"));
         Ok(Listen { id: ListenerId(0), socket, traffic: Traffic::Single, tls: None })
     });
-    opened.map_err(|error| {
-        Error::new(format!("listen on {wanted} (--health-port): {}", reason(&error)))
-    })
+    opened.map_err(|error| Error::cannot_listen(wanted, "--health-port", &error))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]

@@ -1,7 +1,7 @@
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
-use super::{ClientArgs, Start};
+use super::{ClientArgs, Start, TokenSource};
 use crate::Identity;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
@@ -253,4 +253,18 @@ fn tunnels_to_one_ingress_share_the_requests() {
     let words = ["--host", "a", "--tunnels", "2", "--tunnels-per-ingress", "3"];
     let limits = read(&words).unwrap().config.limits;
     assert_eq!((limits.all_tunnels(), limits.streams_per_tunnel()), (6, 341));
+}
+
+#[test]
+fn a_token_that_no_ingress_knows_is_refused_without_being_shown() {
+    let token = |word: &str| TokenSource::Variable(word.to_owned()).token();
+    for word in
+        [String::new(), "a".repeat(15), "a".repeat(1025), format!("edge {}", "a".repeat(16))]
+    {
+        let sentence = token(&word).unwrap_err();
+        assert!(sentence.starts_with("MESH_TOKEN holds no token: "), "{sentence}");
+        assert!(!sentence.contains("aaa"), "{sentence}");
+    }
+    assert_eq!(token(&format!(" {}\n", "a".repeat(16))), Ok("a".repeat(16)));
+    assert_eq!(token(&"a".repeat(1024)), Ok("a".repeat(1024)));
 }

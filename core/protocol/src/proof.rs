@@ -47,6 +47,11 @@ pub const IAM: &str = "iam";
 /// The method of CHALLENGE and PROOF for tokens.
 pub const TOKEN: &str = "token";
 
+/// Tokens with fewer characters can be guessed; `openssl rand -hex 32` gives 64.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Nobody needs longer ones, and a file that is no token file is noticed.
+pub const TOKEN_BYTES_MAX: usize = 1024;
+
 /// What a proof is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding<'a> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
 
+use crate::error::Fault;
 use crate::logging::journal;
 use crate::{Error, nearest, output};
 
@@ -24,7 +25,7 @@ pub fn run<T: FromArgs>(program: &str, body: impl FnOnce(T) -> Result<(), Error>
     match T::from_args(&[program], &words) {
         Ok(args) => match body(args) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(program, &error.to_string(), FAILED),
+            Err(error) => fail(program, &error.to_string(), code(&error)),
         },
         Err(EarlyExit { output, status: Ok(()) }) => {
             output::say(&wrapped(&output));
@@ -33,6 +34,13 @@ pub fn run<T: FromArgs>(program: &str, body: impl FnOnce(T) -> Result<(), Error>
         Err(EarlyExit { output, status: Err(()) }) => {
             fail(program, &mistake::<T>(program, &words, &output), MISUSED)
         }
+    }
+}
+
+const fn code(error: &Error) -> u8 {
+    match error.fault() {
+        Fault::Misuse => MISUSED,
+        Fault::Failure => FAILED,
     }
 }
 

@@ -2,21 +2,52 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 /// One sentence: the culprit, what was found, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(String);
+pub struct Error {
+    sentence: String,
+    fault: Fault,
+}
+
+/// What an error is about, which decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The command line makes no sense, whatever the world around it is like.
+    Misuse,
+    /// The program cannot start or go on as things are.
+    Failure,
+}
 
 impl Error {
     /// An error that reads like this.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
+        Self { sentence: sentence.into(), fault: Fault::Failure }
+    }
+
+    /// A command line that makes no sense.
+    pub fn misuse(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), fault: Fault::Misuse }
+    }
+
+    /// A socket that cannot be had; `flag` is what sets its port.
+    #[must_use]
+    pub fn cannot_listen(wanted: SocketAddr, flag: &str, error: &io::Error) -> Self {
+        // Of an address that this machine does not have, no other port can be had either.
+        let is_foreign = error.kind() == io::ErrorKind::AddrNotAvailable;
+        let culprit = if is_foreign { "--bind" } else { flag };
+        Self::new(format!("listen on {wanted} ({culprit}): {}", reason(error)))
+    }
+
+    pub(crate) const fn fault(&self) -> Fault {
+        self.fault
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
@@ -30,4 +61,21 @@ pub fn reason(error: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_cannot_be_had_names_what_has_to_change() {
+        let wanted = SocketAddr::from(([192, 0, 2, 1], 8080));
+        let sentence = |kind: io::ErrorKind| {
+            Error::cannot_listen(wanted, "--alb-port", &io::Error::from(kind)).to_string()
+        };
+        let in_use = sentence(io::ErrorKind::AddrInUse);
+        assert!(in_use.starts_with("listen on 192.0.2.1:8080 (--alb-port): "), "{in_use}");
+        let foreign = sentence(io::ErrorKind::AddrNotAvailable);
+        assert!(foreign.starts_with("listen on 192.0.2.1:8080 (--bind): "), "{foreign}");
+    }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use mesh_protocol::control::TokenProof;
-use mesh_protocol::proof::{Binding, token_id};
+use mesh_protocol::proof::{Binding, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, token_id};
 use ring::hmac;
 
 use super::host::HostPattern;
@@ -46,12 +46,6 @@ pub enum Separators {
 
 /// Enough for a fleet, and few enough to be read within a blink.
 pub const TOKENS_MAX: usize = 10_000;
-
-/// Fewer characters can be guessed; `openssl rand -hex 32` gives 64.
-const TOKEN_BYTES_MIN: usize = 16;
-
-/// Nobody needs more, and a file that is no token file is noticed.
-const TOKEN_BYTES_MAX: usize = 1024;
 
 const NAME_BYTES_MAX: usize = 64;
 

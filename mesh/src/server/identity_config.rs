@@ -267,14 +267,17 @@ impl PolicySource {
         Ok(policy.unwrap_or_else(nobody))
     }
 
-    /// The files that the policy is made of, as they are now.
+    /// The files that the policy is made of, as they are now, if there are any.
     ///
     /// # Errors
     /// The configuration file cannot be used.
-    pub(crate) fn watched(&self) -> Result<Watched, Error> {
+    pub(crate) fn watched(&self) -> Result<Option<Watched>, Error> {
         let files = self.files()?;
+        if files.is_empty() {
+            return Ok(None);
+        }
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        Ok(Watched::new(format!("the rules from {}", names.join(", ")), files))
+        Ok(Some(Watched::new(format!("the policy from {}", names.join(", ")), files)))
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, Error> {

@@ -34,6 +34,8 @@ pub(crate) enum TlsPorts {
 pub(crate) struct Tls {
     pub(crate) traffic: Option<ServerTls>,
     pub(crate) tunnels: Option<ServerTls>,
+    /// Whether agents have to show certificates.
+    pub(crate) asks_agents: bool,
     /// What replaces both when the files change.
     pub(crate) watched: Watched,
 }
@@ -131,7 +133,7 @@ impl Tls {
         let watched = Watched::new(what, all().map(PathBuf::from).collect());
         let Loaded { traffic, tunnels, warning } = files.load()?;
         let used = (traffic.clone(), tunnels.clone());
-        let ports = files.ports;
+        let (ports, asks_agents) = (files.ports, files.client_ca.is_some());
         let watched = watched.reloading(move || {
             let loaded = files.load().map_err(|error| error.to_string())?;
             used.0.replace(&loaded.traffic);
@@ -141,6 +143,6 @@ impl Tls {
         });
         let traffic = ports.have_traffic().then_some(traffic);
         let tunnels = ports.have_tunnels().then_some(tunnels);
-        Ok((Self { traffic, tunnels, watched }, warning))
+        Ok((Self { traffic, tunnels, asks_agents, watched }, warning))
     }
 }

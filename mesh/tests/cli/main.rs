@@ -59,6 +59,18 @@ fn check(cases: &[(&[&str], &str)]) {
 }
 
 #[test]
+fn a_command_line_without_sense_has_a_code_of_its_own() {
+    let senseless: [&[&str]; 4] = [&[], &["--verbose"], &["serve"], &["server", "--alb-prot", "1"]];
+    for words in senseless {
+        assert_eq!(run(words).status.code(), Some(2), "{words:?}");
+    }
+    let impossible: [&[&str]; 2] = [&["server", "--alb-port", "70000"], &["client"]];
+    for words in impossible {
+        assert_eq!(run(words).status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_one_sentence_at_once() {
     check(&[
         (&[], "mesh: a command is missing; give server, client, demo or health; see mesh --help"),

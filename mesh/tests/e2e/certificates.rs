@@ -191,6 +191,27 @@ fn an_agent_whose_certificate_is_not_enough_may_prove_itself_with_a_token() {
 }
 
 #[test]
+fn a_server_with_nothing_but_authorities_says_that_it_takes_certificates() {
+    let folder = Folder::new(own_ip());
+    let (servers, agents) = (Authority::new("servers"), Authority::new("agents"));
+    let papers = servers.issue(&[&own_ip().to_string()]);
+    let [certificate, key, ca] = [
+        ("server.pem", &papers.certificate),
+        ("server.key", &papers.key),
+        ("agents.pem", &agents.pem),
+    ]
+    .map(|(name, text)| folder.put(name, text));
+    let words = ["--tls-cert", &certificate, "--tls-key", &key, "--client-ca-file", &ca];
+    let server = Server::start(&words);
+    server.process.wait_log("accepted proofs: certificate");
+    // There are no files of rules, and nothing to say of them.
+    server.process.signal("HUP");
+    server.process.wait_log("agents.pem was read anew");
+    assert_eq!(server.process.log_count("was read anew"), 1);
+    assert_eq!(server.process.log_count("new rules"), 0);
+}
+
+#[test]
 fn new_authorities_count_for_new_connections_and_new_rules_for_all() {
     let gate = Gate::start("rules:\n  - certificate: a.test\n    hosts: [a.test]\n");
     let _old = gate.agent(&["a.test"], &["a.test"]);
