@@ -115,12 +115,16 @@ impl Agent {
         loop {
             let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
             let Some(link) = tunnel.link() else { return Ok(()) };
+            if let Some(run) = link.poll_run(rx, cx.now).map_err(Failure::Link)? {
+                self.handle_data(run.owner, run.pieces(), None, cx);
+                continue;
+            }
             let event = link.poll_event(rx, cx.now).map_err(Failure::Link)?;
             let Some(event) = event else { return Ok(()) };
             match event {
                 Event::Handled | Event::Response { .. } => {}
                 Event::Opened { stream, head } => self.handle_request(conn, stream, head, cx),
-                Event::Data { owner, bytes, end } => self.handle_data(owner, bytes, end, cx),
+                Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
                 Event::Reset { owner, code, text } => self.handle_reset(owner, code, text),
                 Event::Connection { kind, payload } => self.handle_notice(conn, kind, payload, cx),
             }

@@ -129,26 +129,29 @@ impl Agent {
     pub(crate) fn handle_data(
         &mut self,
         owner: ConnId,
-        bytes: &[u8],
+        pieces: &[&[u8]],
         end: Option<&[u8]>,
         cx: &mut Context<'_>,
     ) {
         let Some((upstream, io)) = self.upstream(owner) else { return };
         let State::Busy(exchange) = &mut upstream.state else { return };
         exchange.moved = cx.now;
-        exchange.unreleased += bytes.len();
+        exchange.unreleased += pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if exchange.phase == Phase::Upgraded {
-            io.tx.extend(bytes);
+            cx.send(owner, &mut io.tx, pieces);
             if end.is_some() {
                 io.close(Closing::Write);
             }
             return;
         }
-        let written = upstream.http.write(bytes, &mut io.tx);
-        let ended = written.and_then(|()| match end {
-            Some(trailers) => upstream.http.finish(trailers, &mut io.tx),
-            None => Ok(()),
-        });
+        let http = &mut upstream.http;
+        let ended = match end {
+            None => http.pass(pieces, |pieces| cx.send(owner, &mut io.tx, pieces)),
+            Some(trailers) => pieces
+                .iter()
+                .try_for_each(|piece| http.write(piece, &mut io.tx))
+                .and_then(|()| http.finish(trailers, &mut io.tx)),
+        };
         if let Err(error) = ended {
             log::debug!("a request body that came through the tunnel: {error}");
             self.fail(owner, ResetCode::Protocol, "malformed request body", cx.now);

@@ -176,7 +176,7 @@ pub(crate) enum Reached {
 }
 
 impl Exchange {
-    /// Sends at most one DATA frame of the request: a turn of the tunnel's round robin. The bytes
+    /// Sends some DATA of the request: a turn of the tunnel's round robin. The bytes
     /// go from the caller's `rx` straight into the tunnel's `tx`.
     pub(crate) fn pump(
         &mut self,
@@ -192,7 +192,7 @@ impl Exchange {
         }
         let before = (io.rx.len(), self.replay.resent);
         if self.phase == Phase::Upgraded {
-            let count = io.rx.len().min(sender.room());
+            let count = io.rx.len().min(sender.run(out));
             if count > 0 {
                 sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
                 io.rx.consume(count);
@@ -207,14 +207,14 @@ impl Exchange {
             return Ok(Turn::Over);
         } else if self.replay.has_unsent() {
             let unsent = self.replay.unsent();
-            let count = unsent.len().min(sender.room());
+            let count = unsent.len().min(sender.run(out));
             if count == 0 {
                 return Ok(Turn::Over);
             }
             sender.data(&unsent[..count], Flags::NONE, out);
             self.replay.resent += count;
         } else {
-            let decoded = http.decode(io.rx.as_slice(), sender.room())?;
+            let decoded = http.decode(io.rx.as_slice(), sender.run(out))?;
             if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
                 trailers.clone_into(&mut self.replay.trailers);
             }

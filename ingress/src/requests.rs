@@ -236,8 +236,8 @@ impl Ingress {
         let mut tx = std::mem::take(&mut connection.io.tx);
         let (mut failures, mut leavers) = (Vec::new(), Vec::new());
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        let conns = &mut self.conns;
-        tunnel.link.transmit(&mut tx, cx.rng, |session, _, owner, out| {
+        let (conns, now) = (&mut self.conns, cx.now);
+        tunnel.link.transmit_to(id.conn(), &mut tx, cx, |session, _, owner, out| {
             let Some(Connection { io, state: Conn::Downstream(downstream) }) = conns.get_mut(owner)
             else {
                 return Turn::Over;
@@ -245,7 +245,7 @@ impl Ingress {
             let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
                 return Turn::Over;
             };
-            let turn = exchange.pump(http, io, session, out, cx.now).unwrap_or_else(|error| {
+            let turn = exchange.pump(http, io, session, out, now).unwrap_or_else(|error| {
                 failures.push((owner, error));
                 Turn::Over
             });

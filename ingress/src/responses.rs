@@ -44,11 +44,15 @@ impl Ingress {
     ) -> Result<(), link::Error> {
         loop {
             let Some(tunnel) = self.tunnels.get_mut(id) else { return Ok(()) };
+            if let Some(run) = tunnel.link.poll_run(rx, cx.now)? {
+                self.handle_data(run.owner, run.pieces(), None, cx);
+                continue;
+            }
             let Some(event) = tunnel.link.poll_event(rx, cx.now)? else { return Ok(()) };
             match event {
                 Event::Handled | Event::Opened { .. } => {}
                 Event::Response { owner, head } => self.handle_response(owner, id, head, cx),
-                Event::Data { owner, bytes, end } => self.handle_data(owner, bytes, end, cx),
+                Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
                 Event::Reset { owner, code, text } => self.handle_reset(owner, id, code, text, cx),
                 Event::Connection { kind, payload } => self.handle_notice(id, kind, payload)?,
             }
@@ -176,24 +180,30 @@ impl Ingress {
     fn handle_data(
         &mut self,
         owner: ConnId,
-        bytes: &[u8],
+        pieces: &[&[u8]],
         end: Option<&[u8]>,
         cx: &mut Context<'_>,
     ) {
         let Some((downstream, io)) = self.downstream(owner) else { return };
         let Downstream { http, state: State::Busy(exchange), .. } = downstream else { return };
         exchange.moved = cx.now;
-        exchange.response_bytes += bytes.len() as u64;
-        exchange.unreleased += bytes.len();
+        let count: usize = pieces.iter().map(|piece| piece.len()).sum();
+        exchange.response_bytes += count as u64;
+        exchange.unreleased += count;
         if exchange.phase == Phase::Upgraded {
-            io.tx.extend(bytes);
+            cx.send(owner, &mut io.tx, pieces);
             if end.is_some() {
                 // The exchange is over when its connection is.
                 io.close(Closing::Write);
             }
             return;
         }
-        if let Err(error) = http.write(bytes, &mut io.tx) {
+        let written = match end {
+            None => http.pass(pieces, |pieces| cx.send(owner, &mut io.tx, pieces)),
+            // The last bytes wait for the end, to leave with it.
+            Some(_) => pieces.iter().try_for_each(|piece| http.write(piece, &mut io.tx)),
+        };
+        if let Err(error) = written {
             log::debug!("a response body: {error}");
             return self.fail(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
         }

@@ -64,6 +64,16 @@ impl Transport for Pipe {
         Ok(Flushed::All(count))
     }
 
+    fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        let Flushed::All(queued) = self.flush(tx)? else { return Ok(Flushed::Blocked(0)) };
+        let mut way = self.outbound.borrow_mut();
+        let before = way.len();
+        pieces.iter().for_each(|piece| way.extend_from_slice(piece));
+        let passed = way.len() - before;
+        tx.pass(passed);
+        Ok(Flushed::All(queued + passed))
+    }
+
     fn has_pending(&self) -> bool {
         false
     }

@@ -10,7 +10,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{ConnId, Conns, Rng};
+use crate::outlet::{Outlet, Outlets};
+use crate::{Buf, ConnId, Conns, Rng};
 
 /// An application: a state machine over connections.
 pub trait App {
@@ -238,12 +239,19 @@ pub struct Context<'a> {
     /// The application's randomness.
     pub rng: &'a mut Rng,
     pub(crate) commands: &'a mut VecDeque<Command>,
+    pub(crate) outlets: &'a mut dyn Outlets,
 }
 
 impl Context<'_> {
     /// Opens the connection in this slot; the answer is `Connected` or `Closed`.
     pub fn connect(&mut self, conn: ConnId, target: Target) {
         self.commands.push_back(Command::Connect { conn, target });
+    }
+
+    /// Sends bytes behind what is in the connection's `tx`: many of them to its socket at once as far
+    /// as that takes them, which saves copying them, and by way of `tx` the rest.
+    pub fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]) {
+        Outlet::new(conn, self.outlets).send(tx, pieces);
     }
 
     /// Ends the process's event loop.

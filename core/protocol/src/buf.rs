@@ -88,6 +88,12 @@ impl Buf {
         }
     }
 
+    /// Counts bytes as consumed that went past the queue, while it was empty.
+    pub fn pass(&mut self, count: usize) {
+        assert!(self.is_empty(), "passed by what came before");
+        self.taken += count as u64;
+    }
+
     /// Drops everything that is queued.
     pub fn clear(&mut self) {
         self.consume(self.len());

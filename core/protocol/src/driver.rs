@@ -25,12 +25,14 @@ use crate::{
 
 mod ending;
 mod moving;
+mod passing;
 mod service;
 mod transport;
 
 pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
+use crate::outlet::Outlets;
 use moving::Tenure;
 use service::FILL_BYTES_MAX;
 
@@ -62,6 +64,8 @@ struct Socket<T> {
     transport: Option<T>,
     ready: Readiness,
     queued: bool,
+    /// Whether bytes left past `tx` of which the application has not heard yet.
+    passed: bool,
     /// Writing failed with this; what the peer still said is read before the connection ends.
     broken: Option<io::Error>,
     eof: bool,
@@ -116,7 +120,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         peer: SocketAddr,
         mut transport: T,
     ) -> Option<ConnId> {
-        let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+        let mut cx = context(&mut self.rng, &mut self.commands, &mut self.sockets, self.now);
         let Some(conn) = self.app.accept(listener, peer, &mut cx) else {
             transport.reset();
             return None;
@@ -197,7 +201,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// A job is done.
     pub fn handle_answer(&mut self, answer: A::Answer) {
-        let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+        let mut cx = context(&mut self.rng, &mut self.commands, &mut self.sockets, self.now);
         self.app.handle_answer(answer, &mut cx);
         self.collect();
     }
@@ -224,7 +228,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     fn tell(&mut self, event: Event) {
-        let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+        let mut cx = context(&mut self.rng, &mut self.commands, &mut self.sockets, self.now);
         self.app.handle(event, &mut cx);
     }
 
@@ -279,6 +283,7 @@ impl<T> Socket<T> {
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false },
             queued: false,
+            passed: false,
             broken: None,
             eof: false,
             patience: Patience::Long,
@@ -292,8 +297,13 @@ fn socket_of<T>(sockets: &mut [Option<Socket<T>>], conn: ConnId) -> Option<&mut 
     sockets.get_mut(conn.index())?.as_mut().filter(|socket| socket.owner == conn)
 }
 
-fn context<'a>(rng: &'a mut Rng, commands: &'a mut VecDeque<Command>, now: Instant) -> Context<'a> {
-    Context { now, rng, commands }
+fn context<'a>(
+    rng: &'a mut Rng,
+    commands: &'a mut VecDeque<Command>,
+    outlets: &'a mut dyn Outlets,
+    now: Instant,
+) -> Context<'a> {
+    Context { now, rng, commands, outlets }
 }
 
 #[cfg(test)]

@@ -4,13 +4,18 @@
 //! sends one every interval, which also keeps load balancers from cutting a silent tunnel, and
 //! takes any whole frame as a sign of life. Two silent intervals mean the peer is gone.
 
+mod run;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::mux::{self, Event, FrameKind, Outbound, Session, StreamId, Turn, Turns, frame};
 use crate::ws::{self, Role};
-use crate::{Buf, ConnId, Rng};
+
+use crate::outlet::Outlet;
+use crate::{Buf, ConnId, Context, Rng};
+pub use run::Run;
 
 /// One end of a tunnel, from the upgrade on.
 #[derive(Debug)]
@@ -126,8 +131,7 @@ impl Link {
         let (used, frame) = frame::parse(message).map_err(Error::Session)?;
         self.used = used;
         self.message_left -= used;
-        self.echo.heard_at = now;
-        self.echo.unheard_since = None;
+        self.heard(now);
         let Some(frame) = frame else { return Ok(Some(Event::Handled)) };
         let is_echo = matches!(frame.kind, FrameKind::Echo | FrameKind::EchoReply);
         if !is_echo || frame.stream != StreamId::CONNECTION {
@@ -143,6 +147,11 @@ impl Link {
             }
         }
         Ok(Some(Event::Handled))
+    }
+
+    const fn heard(&mut self, now: Instant) {
+        self.echo.heard_at = now;
+        self.echo.unheard_since = None;
     }
 
     /// Whether [`Self::transmit`] is worth calling.
@@ -164,6 +173,28 @@ impl Link {
         &mut self,
         tx: &mut Buf,
         rng: &mut Rng,
+        turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
+    ) {
+        self.write(tx, rng, None, turn);
+    }
+
+    /// The same, with the way past `tx` that leads to the tunnel's own connection.
+    pub fn transmit_to(
+        &mut self,
+        conn: ConnId,
+        tx: &mut Buf,
+        cx: &mut Context<'_>,
+        turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
+    ) {
+        let outlet = Outlet::new(conn, cx.outlets);
+        self.write(tx, cx.rng, Some(outlet), turn);
+    }
+
+    fn write(
+        &mut self,
+        tx: &mut Buf,
+        rng: &mut Rng,
+        mut outlet: Option<Outlet<'_>>,
         mut turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
     ) {
         if let Some(payload) = self.pong.take() {
@@ -178,7 +209,8 @@ impl Link {
         if has_room && self.session.has_pending() {
             self.note_batch(tx);
         }
-        let mut out = Outbound::new(self.role, tx, rng);
+        let mut out =
+            Outbound::new(self.role, tx, rng).by_way_of(outlet.as_mut().map(Outlet::reborrow));
         if has_room {
             self.session.transmit(&mut out);
         }

@@ -1,5 +1,7 @@
 //! TCP with and without TLS, as the driver needs it.
 
+mod passing;
+
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
@@ -141,6 +143,13 @@ impl Transport for Socket {
         match self {
             Self::Plain(plain) => plain.flush(tx, Then::More),
             Self::Tls(tls) => tls.flush(tx, Then::More),
+        }
+    }
+
+    fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        match self {
+            Self::Plain(plain) => plain.flush_with(tx, pieces),
+            Self::Tls(tls) => tls.flush_with(tx, pieces),
         }
     }
 
@@ -344,24 +353,21 @@ impl Tls {
 
 /// How many bytes were read, 0 at the end; `None` when reading would block.
 fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<Option<usize>> {
-    loop {
-        match stream.read(bytes) {
-            Ok(count) => return Ok(Some(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    retry(|| stream.read(bytes))
 }
 
 /// How many bytes were written; `None` when writing would block.
 fn write(stream: &mut TcpStream, bytes: &[u8], then: Then) -> io::Result<Option<usize>> {
+    retry(|| match then {
+        Then::More => stream.write(bytes),
+        Then::End => SockRef::from(&*stream).send_with_flags(bytes, MSG_MORE),
+    })
+}
+
+/// What a call brought; `None` when it would block.
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
-        let written = match then {
-            Then::More => stream.write(bytes),
-            Then::End => SockRef::from(&*stream).send_with_flags(bytes, MSG_MORE),
-        };
-        match written {
+        match call() {
             Ok(count) => return Ok(Some(count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

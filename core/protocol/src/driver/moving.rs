@@ -127,7 +127,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Another worker has something to say.
     pub fn handle_message(&mut self, from: WorkerId, message: A::Message) {
-        let mut cx = context(&mut self.rng, &mut self.commands, self.now);
+        let mut cx = context(&mut self.rng, &mut self.commands, &mut self.sockets, self.now);
         self.app.handle_message(from, message, &mut cx);
         self.collect();
     }

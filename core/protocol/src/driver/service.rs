@@ -1,8 +1,8 @@
 //! One connection's turn: what the application has leaves, what the peer sent arrives, and the
 //! application hears of it when something moved.
 
-use super::{Driver, Filled, Flushed, Transport, context, socket_of};
-use crate::{App, Closing, ConnId, Event};
+use super::{Driver, Filled, Flushed, Socket, Transport, context, socket_of};
+use crate::{App, Closing, ConnId, Event, Patience};
 
 /// Bytes read from one connection before the next one has its turn.
 pub(super) const FILL_BYTES_MAX: usize = 64 * 1024;
@@ -16,8 +16,9 @@ impl<A: App, T: Transport> Driver<A, T> {
             return;
         };
         socket.queued = false;
+        let has_passed = std::mem::take(&mut socket.passed);
         if socket.transport.is_some() {
-            let flushed = self.flush(conn);
+            let flushed = self.flush(conn) | has_passed;
             let filled = self.fill(conn);
             self.answer(conn);
             self.watch_ending(conn, flushed);
@@ -34,7 +35,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn flush(&mut self, conn: ConnId) -> bool {
         let mut moved = false;
         for _ in 0..FLUSH_ROUNDS_MAX {
-            let Some(socket) = socket_of(&mut self.sockets, conn) else {
+            let Some(mut socket) = socket_of(&mut self.sockets, conn) else {
                 return moved;
             };
             if !socket.ready.writable || socket.finished_at.is_some() {
@@ -44,29 +45,34 @@ impl<A: App, T: Transport> Driver<A, T> {
                 // Asking for more would never end while the peer's last bytes have no room.
                 return moved | self.discard(conn);
             }
+            let mut has_passed = false;
             if self.app.has_output(conn) {
-                self.app.conns().prepare(conn);
-                let mut cx = context(&mut self.rng, &mut self.commands, self.now);
-                self.app.transmit(conn, &mut cx);
+                self.transmit(conn);
+                let Some(again) = socket_of(&mut self.sockets, conn) else {
+                    return moved;
+                };
+                socket = again;
+                has_passed = std::mem::take(&mut socket.passed);
+                moved |= has_passed;
+                if !socket.ready.writable || socket.broken.is_some() {
+                    return moved;
+                }
             }
             let Some(connection) = self.app.conns().serve(conn) else {
                 return moved;
             };
+            socket.tell_patience(connection.io.patience);
             let Some(transport) = socket.transport.as_mut() else {
                 return moved;
             };
-            if socket.patience != connection.io.patience {
-                socket.patience = connection.io.patience;
-                transport.set_patience(socket.patience);
-            }
             // A reset would overtake what the kernel keeps for an end.
-            let is_last = matches!(
-                connection.io.closing,
-                Some(Closing::Write | Closing::AfterFlush | Closing::Agreed)
-            );
+            let is_last = connection.io.closing.is_some_and(|closing| closing < Closing::Abort);
             let tx = &mut connection.io.tx;
             if tx.is_empty() && !transport.has_pending() {
-                return moved;
+                match has_passed {
+                    true => continue,
+                    false => return moved,
+                }
             }
             let flushed = if is_last { transport.flush_last(tx) } else { transport.flush(tx) };
             match flushed {
@@ -82,15 +88,21 @@ impl<A: App, T: Transport> Driver<A, T> {
                 }
                 Err(error) => {
                     tx.discard();
-                    socket.broken = Some(error);
-                    socket.ready.readable = true;
-                    socket.ready.closed = true;
+                    socket.fail(error);
                     return true;
                 }
             }
         }
         self.enqueue(conn);
         moved
+    }
+
+    /// Has the application add what it has.
+    fn transmit(&mut self, conn: ConnId) {
+        self.app.conns().prepare(conn);
+        let (rng, commands) = (&mut self.rng, &mut self.commands);
+        let mut cx = context(rng, commands, &mut self.sockets, self.now);
+        self.app.transmit(conn, &mut cx);
     }
 
     /// Drops what can no longer be sent; whether there was something. Room in `tx` is movement:
@@ -197,7 +209,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         };
         let has_input = socket.ready.readable && !socket.eof && has_room;
         let can_send = socket.ready.writable && has_output;
-        if ends || has_input || can_send || socket.broken.is_some() {
+        if ends || has_input || can_send || socket.broken.is_some() || socket.passed {
             self.enqueue(conn);
         }
     }
@@ -207,6 +219,18 @@ impl<A: App, T: Transport> Driver<A, T> {
         let closing = self.app.conns().get(conn).and_then(|connection| connection.io.closing);
         if closing < Some(Closing::AfterFlush) {
             self.tell(Event::Progress { conn });
+        }
+    }
+}
+
+impl<T: Transport> Socket<T> {
+    /// Lets the transport know how patient to be, if that is new.
+    fn tell_patience(&mut self, patience: Patience) {
+        if self.patience != patience
+            && let Some(transport) = self.transport.as_mut()
+        {
+            self.patience = patience;
+            transport.set_patience(patience);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod lending;
+mod passing;
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
@@ -32,6 +33,8 @@ enum Incoming {
 #[derive(Debug, PartialEq, Eq)]
 enum Act {
     Wrote(u16, Vec<u8>),
+    /// The same from where the bytes lay.
+    Passed(u16, Vec<u8>),
     /// The same, with the end to follow at once.
     WroteLast(u16, Vec<u8>),
     Finished(u16),
@@ -87,6 +90,11 @@ impl Transport for Scripted {
 
     fn flush_last(&mut self, tx: &mut Buf) -> io::Result<Flushed> {
         self.write(tx, Act::WroteLast)
+    }
+
+    fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        pieces.iter().for_each(|piece| tx.extend(piece));
+        self.write(tx, Act::Passed)
     }
 
     fn has_pending(&self) -> bool {
@@ -178,6 +186,8 @@ struct Recorder {
     got: HashMap<u16, Vec<u8>>,
     ended: Vec<u16>,
     outgoing: VecDeque<(WorkerId, Outgoing<u32>)>,
+    /// What is sent past the queue of whoever is served, piece by piece.
+    passing: VecDeque<Vec<u8>>,
 }
 
 impl App for Recorder {
@@ -196,11 +206,11 @@ impl App for Recorder {
         Some(conn)
     }
 
-    fn handle(&mut self, event: Event, _: &mut Context<'_>) {
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
         let heard = match event {
             Event::Connected { conn } => Heard::Connected(self.names[&conn]),
             Event::Progress { conn } => {
-                self.advance(conn);
+                self.advance(conn, cx);
                 Heard::Progress(self.names[&conn])
             }
             Event::Deadline { conn } => {
@@ -215,7 +225,7 @@ impl App for Recorder {
                 // A name of the test's own, by which the peer is known here.
                 let name = self.names.get(&conn).copied().unwrap_or_default();
                 self.names.insert(conn, name);
-                self.advance(conn);
+                self.advance(conn, cx);
                 Heard::Adopted(name)
             }
             Event::Tick => {
@@ -235,7 +245,12 @@ impl App for Recorder {
         self.heard.push(Heard::Message(message));
     }
 
-    fn transmit(&mut self, _: ConnId, _: &mut Context<'_>) {}
+    fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let Some(piece) = self.passing.pop_front() else { return };
+        if let Some(connection) = self.conns.get_served(conn) {
+            cx.send(conn, &mut connection.io.tx, &[&piece]);
+        }
+    }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
         self.deadlines.get(&conn).copied()
@@ -247,7 +262,7 @@ impl App for Recorder {
 }
 
 impl Recorder {
-    fn advance(&mut self, conn: ConnId) {
+    fn advance(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let connection = self.conns.get_mut(conn).unwrap();
         let (rule, name) = (connection.state, self.names[&conn]);
         if connection.io.rx_eof && !self.ended.contains(&name) {
@@ -262,14 +277,14 @@ impl Recorder {
         match rule {
             Rule::Keep | Rule::Swallow => {}
             Rule::Echo => {
-                connection.io.tx.extend(&bytes);
+                cx.send(conn, &mut connection.io.tx, &[&bytes]);
                 if connection.io.rx_eof {
                     connection.io.close(Closing::Write);
                 }
             }
             Rule::Forward(to) => {
-                if let Some(to) = self.conns.get_mut(to) {
-                    to.io.tx.extend(&bytes);
+                if let Some(connection) = self.conns.get_mut(to) {
+                    cx.send(to, &mut connection.io.tx, &[&bytes]);
                 }
             }
             Rule::AnswerAndClose => {
@@ -310,6 +325,7 @@ impl World {
             got: HashMap::new(),
             ended: Vec::new(),
             outgoing: VecDeque::new(),
+            passing: VecDeque::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -797,7 +813,9 @@ fn reading_may_give_the_transport_something_to_say() {
 fn commands_come_out_in_order() {
     let mut world = World::new();
     let conn = world.dial();
-    let mut cx = super::context(&mut world.driver.rng, &mut world.driver.commands, world.now);
+    let driver = &mut world.driver;
+    let mut cx =
+        super::context(&mut driver.rng, &mut driver.commands, &mut driver.sockets, world.now);
     cx.connect(conn, target());
     cx.exit();
     let connect = Command::Connect { conn, target: target() };

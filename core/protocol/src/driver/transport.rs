@@ -27,6 +27,15 @@ pub trait Transport {
         self.flush(tx)
     }
 
+    /// Writes `tx` and then the pieces, which lie elsewhere. What does not go is in `tx` then.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        pieces.iter().for_each(|piece| tx.extend(piece));
+        self.flush(tx)
+    }
+
     /// Whether there is something to write besides `tx`, such as a TLS handshake.
     fn has_pending(&self) -> bool;
 

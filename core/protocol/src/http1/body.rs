@@ -7,8 +7,9 @@
 //!           UntilClose ── end of stream ───────▶ Ended
 //! ```
 
+use super::fields::CRLF;
 use super::{BodyLength, Error, chunked};
-use crate::Buf;
+use crate::{Buf, PIECES_MAX};
 
 /// What one step of decoding found at the front of the input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,9 @@ impl Decoder {
     }
 }
 
+/// Pieces of a body that are framed at once, at the most.
+pub const BODY_PIECES_MAX: usize = PIECES_MAX - 3;
+
 /// Puts a body into its framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoder(Encoding);
@@ -174,6 +178,38 @@ impl Encoder {
             Encoding::UntilClose => tx.extend(data),
             Encoding::Withheld => {}
             Encoding::Ended if data.is_empty() => {}
+            Encoding::Ended => return Err(Error::BodyOverflow),
+        }
+        Ok(())
+    }
+
+    /// The same for bytes in several pieces that `send` sends, with what frames them around them.
+    /// It is called at most once.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    ///
+    /// # Panics
+    /// With more than [`BODY_PIECES_MAX`] pieces.
+    pub fn pass(&mut self, pieces: &[&[u8]], send: impl FnOnce(&[&[u8]])) -> Result<(), Error> {
+        let count: usize = pieces.iter().map(|piece| piece.len()).sum();
+        match &mut self.0 {
+            Encoding::Sized { left } => {
+                *left = left.checked_sub(count as u64).ok_or(Error::BodyOverflow)?;
+                send(pieces);
+            }
+            Encoding::Chunked if count == 0 => {}
+            Encoding::Chunked => {
+                let size = chunked::Size::new(count);
+                let mut framed = [&[][..]; PIECES_MAX];
+                (framed[0], framed[1]) = (size.as_slice(), CRLF);
+                framed[2..][..pieces.len()].copy_from_slice(pieces);
+                framed[pieces.len() + 2] = CRLF;
+                send(&framed[..pieces.len() + 3]);
+            }
+            Encoding::UntilClose => send(pieces),
+            Encoding::Withheld => {}
+            Encoding::Ended if count == 0 => {}
             Encoding::Ended => return Err(Error::BodyOverflow),
         }
         Ok(())

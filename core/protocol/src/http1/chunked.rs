@@ -169,20 +169,44 @@ pub(super) fn write(data: &[u8], tx: &mut Buf) {
         return;
     }
     let mut line = [0; SIZE_DIGITS_MAX];
-    let mut digits = 0;
-    let mut rest = data.len();
+    let begin = write_size(data.len(), &mut line);
+    tx.extend(&line[begin..]);
+    tx.extend(CRLF);
+    tx.extend(data);
+    tx.extend(CRLF);
+}
+
+/// Writes a size so that it ends where `line` ends; where it begins.
+fn write_size(size: usize, line: &mut [u8; SIZE_DIGITS_MAX]) -> usize {
+    let mut begin = SIZE_DIGITS_MAX;
+    let mut rest = size;
     for place in line.iter_mut().rev() {
         *place = b"0123456789abcdef"[rest & 15];
         rest >>= 4;
-        digits += 1;
+        begin -= 1;
         if rest == 0 {
             break;
         }
     }
-    tx.extend(&line[SIZE_DIGITS_MAX - digits..]);
-    tx.extend(CRLF);
-    tx.extend(data);
-    tx.extend(CRLF);
+    begin
+}
+
+/// The size in front of a chunk's data, without the end of its line.
+pub(super) struct Size {
+    digits: [u8; SIZE_DIGITS_MAX],
+    begin: usize,
+}
+
+impl Size {
+    pub(super) fn new(size: usize) -> Self {
+        let mut digits = [0; SIZE_DIGITS_MAX];
+        let begin = write_size(size, &mut digits);
+        Self { digits, begin }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.digits[self.begin..]
+    }
 }
 
 /// Writes the last chunk and the trailer section; nothing when the section is malformed.

@@ -90,7 +90,7 @@ pub mod scan;
 pub mod server;
 mod trailers;
 
-pub use body::{Decoded, Decoder, Encoder, Eof};
+pub use body::{BODY_PIECES_MAX, Decoded, Decoder, Encoder, Eof};
 pub use client::{ClientConn, Received};
 pub use error::Error;
 pub use framing::{BodyLength, CloseReason};

@@ -253,6 +253,14 @@ impl ServerConn {
         self.encoder().ok_or(Error::BodyOverflow)?.write(data, tx)
     }
 
+    /// The same for bytes in several pieces that `send` sends, with what frames them around them.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn pass(&mut self, pieces: &[&[u8]], send: impl FnOnce(&[&[u8]])) -> Result<(), Error> {
+        self.encoder().ok_or(Error::BodyOverflow)?.pass(pieces, send)
+    }
+
     /// Ends the response body with its trailer fields (raw lines; only when chunked).
     ///
     /// # Errors

@@ -161,10 +161,26 @@ pub fn write<R>(
     out.extend(&[0, 0, 0, kind.number(), flags.0, a, b, c, d]);
     let result = payload(out);
     let length = out.len() - start - HEADER_BYTES;
-    assert!(length < 1 << 24, "a payload of {length} bytes");
-    let length = u32::try_from(length).expect("checked above").to_be_bytes();
-    out.as_mut_slice()[start..start + 3].copy_from_slice(&length[1..]);
+    out.as_mut_slice()[start..start + 3].copy_from_slice(&length_bytes(length));
     result
+}
+
+/// The header of a frame.
+pub(super) fn header(
+    kind: FrameKind,
+    flags: Flags,
+    stream: StreamId,
+    length: usize,
+) -> [u8; HEADER_BYTES] {
+    let [a, b, c] = length_bytes(length);
+    let [d, e, f, g] = stream.0.to_be_bytes();
+    [a, b, c, kind.number(), flags.0, d, e, f, g]
+}
+
+fn length_bytes(length: usize) -> [u8; 3] {
+    assert!(length < 1 << 24, "a payload of {length} bytes");
+    let [_, bytes @ ..] = u32::try_from(length).expect("checked above").to_be_bytes();
+    bytes
 }
 
 #[cfg(test)]

@@ -53,8 +53,9 @@
 //!
 //! # Order and fairness
 //!
-//! Frames about streams and the connection go first, then DATA by turns of 16 KiB, and streams
-//! that have sent little go before those that have sent much ([`session::Session::poll_ready`]).
+//! Frames about streams and the connection go first, then DATA by turns of one frame, or of two
+//! where hardly anything is queued, and streams that have sent little go before those that have
+//! sent much ([`session::Session::poll_ready`]).
 
 pub mod error;
 pub mod frame;

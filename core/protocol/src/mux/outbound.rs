@@ -1,7 +1,8 @@
 //! The messages of one flush, built in place on the tunnel's `tx`.
 
 use super::frame::{self, DATA_BYTES_MAX, Flags, FrameKind, HEADER_BYTES, StreamId};
-use crate::ws::{Role, Writer};
+use crate::outlet::{Outlet, PASSING_BYTES_MIN};
+use crate::ws::{self, Role, Writer};
 use crate::{Buf, Rng};
 
 /// Packs frames into WebSocket messages. Dropping it without [`Self::finish`] would leave an
@@ -13,22 +14,85 @@ pub struct Outbound<'t> {
     tx: &'t mut Buf,
     rng: &'t mut Rng,
     message: Option<Writer>,
+    /// The way past `tx`, for a role that does not mask.
+    outlet: Option<Outlet<'t>>,
+    /// Bytes that went that way.
+    passed: usize,
 }
 
 /// A message is finished when its payload reaches this: one full DATA frame. The receiver acts on
 /// whole messages, so longer ones would only delay their beginnings.
 const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_MAX + HEADER_BYTES;
+/// Frames of DATA that one turn may bring when hardly anything is queued.
+const RUN_FRAMES_MAX: usize = 2;
+/// What is in front of DATA in a message of its own.
+const HEAD_BYTES_MAX: usize = ws::frame::SERVER_HEADER_BYTES + HEADER_BYTES;
 
 impl<'t> Outbound<'t> {
     /// Begins to write at the back of `tx`.
     pub const fn new(role: Role, tx: &'t mut Buf, rng: &'t mut Rng) -> Self {
-        Self { role, tx, rng, message: None }
+        Self { role, tx, rng, message: None, outlet: None, passed: 0 }
     }
 
-    /// Bytes that wait in `tx`.
+    /// The same with a way past `tx` for much DATA.
+    pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>) -> Self {
+        self.outlet = outlet.filter(|_| self.role == Role::Server);
+        self
+    }
+
+    /// Bytes that wait in `tx`, or would.
     #[must_use]
     pub const fn queued(&self) -> usize {
-        self.tx.len()
+        self.tx.len() + self.passed
+    }
+
+    /// DATA that one turn may bring.
+    pub(super) const fn run_max(&self) -> usize {
+        if self.queued() < DATA_BYTES_MAX {
+            RUN_FRAMES_MAX * DATA_BYTES_MAX
+        } else {
+            DATA_BYTES_MAX
+        }
+    }
+
+    /// Appends DATA, of which the flags are said with the last byte.
+    #[inline]
+    pub(super) fn data(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
+        if bytes.len() < PASSING_BYTES_MIN {
+            return self.frame(FrameKind::Data, flags, stream, |tx| tx.extend(bytes));
+        }
+        self.much_data(flags, stream, bytes);
+    }
+
+    fn much_data(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
+        if self.outlet.is_some() {
+            return self.pass(flags, stream, bytes);
+        }
+        let (frames, last) = split(bytes);
+        for frame in frames {
+            self.frame(FrameKind::Data, Flags::NONE, stream, |tx| tx.extend(frame));
+        }
+        self.frame(FrameKind::Data, flags, stream, |tx| tx.extend(last));
+    }
+
+    /// The same past `tx`.
+    fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
+        self.finish_message();
+        let (frames, last) = split(bytes);
+        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
+        let mut pieces = [&[][..]; 2 * RUN_FRAMES_MAX];
+        let flagged = frames.map(|frame| (frame, Flags::NONE)).chain([(last, flags)]);
+        let mut used = 0;
+        for ((payload, flags), head) in flagged.zip(&mut heads) {
+            pieces[used] = head_of(flags, stream, payload.len(), head);
+            pieces[used + 1] = payload;
+            used += 2;
+        }
+        let Some(outlet) = &mut self.outlet else { return };
+        let before = self.tx.len();
+        outlet.send(self.tx, &pieces[..used]);
+        let count: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.passed += before + count - self.tx.len();
     }
 
     /// Appends one frame, its payload written by `payload`.
@@ -79,4 +143,24 @@ impl<'t> Outbound<'t> {
             message.finish(self.tx, self.rng);
         }
     }
+}
+
+/// Cuts DATA into frames: the full ones in front, and the last one.
+fn split(bytes: &[u8]) -> (std::slice::ChunksExact<'_, u8>, &[u8]) {
+    let full = bytes.len().saturating_sub(1) / DATA_BYTES_MAX * DATA_BYTES_MAX;
+    let (full, last) = bytes.split_at(full);
+    (full.chunks_exact(DATA_BYTES_MAX), last)
+}
+
+/// The headers of a message that is one frame of DATA.
+fn head_of(
+    flags: Flags,
+    stream: StreamId,
+    length: usize,
+    head: &mut [u8; HEAD_BYTES_MAX],
+) -> &[u8] {
+    let frame = frame::header(FrameKind::Data, flags, stream, length);
+    let begin = ws::frame::write_server_header(HEADER_BYTES + length, head);
+    head[ws::frame::SERVER_HEADER_BYTES..].copy_from_slice(&frame);
+    &head[begin..]
 }

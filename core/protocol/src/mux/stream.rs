@@ -151,6 +151,12 @@ impl Sender<'_> {
         (self.stream.send.credit as usize).min(DATA_BYTES_MAX)
     }
 
+    /// DATA bytes that may go in one turn: a frame or, where little is queued, two.
+    #[must_use]
+    pub fn run(&self, out: &Outbound<'_>) -> usize {
+        (self.stream.send.credit as usize).min(out.run_max())
+    }
+
     /// Whether this direction has ended.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
@@ -169,14 +175,14 @@ impl Sender<'_> {
         out.frame(FrameKind::Response, flags, self.id, head)
     }
 
-    /// Sends body bytes, at most [`Self::room`] of them; with [`Flags::END`] they are the last.
+    /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.
     pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
         let length = u32::try_from(bytes.len()).expect("at most the room");
-        assert!(bytes.len() <= self.room() && !self.stream.send.ended, "beyond room or end");
+        assert!(bytes.len() <= self.run(out) && !self.stream.send.ended, "beyond room or end");
         self.stream.send.credit -= length;
         self.stream.send.sent += u64::from(length);
         self.stream.send.ended |= flags.has(Flags::END);
-        out.frame(FrameKind::Data, flags, self.id, |tx| tx.extend(bytes));
+        out.data(flags, self.id, bytes);
     }
 
     /// Ends this direction, with trailers unless they are empty.

@@ -46,6 +46,9 @@ pub enum Kind {
     Close,
 }
 
+/// How a whole binary message begins.
+pub(crate) const BINARY: u8 = 0x82;
+
 /// Looks for one whole message at the front of `rx`. Call it once for each message: a found
 /// message is unmasked in place.
 ///
@@ -136,6 +139,19 @@ impl Writer {
         let start = tx.len() - self.payload_len(tx) - reserved(self.role);
         seal(self.role, Kind::Binary, tx, start, rng);
     }
+}
+
+/// Bytes before the payload of a message that a server sends, unless it is longer than 64 KiB.
+pub(crate) const SERVER_HEADER_BYTES: usize = reserved(Role::Server);
+
+/// Writes the header of a binary message from a server so that it ends at
+/// [`SERVER_HEADER_BYTES`]; where it begins.
+pub(crate) fn write_server_header(length: usize, out: &mut [u8]) -> usize {
+    let opcode = OpCode::Data(Data::Binary);
+    let header = FrameHeader { opcode, mask: None, ..FrameHeader::default() };
+    let begin = SERVER_HEADER_BYTES - header.len(length as u64);
+    header.format(length as u64, &mut &mut out[begin..]).expect("there is room");
+    begin
 }
 
 /// The longest header: two bytes, a 64-bit length and a mask.

@@ -2,7 +2,7 @@
 //! panics and no two readers disagree.
 
 use super::super::tests::{receive, serve};
-use super::{BodyLength, Decoder, Encoder, Eof, Error};
+use super::{BODY_PIECES_MAX, BodyLength, Decoder, Encoder, Eof, Error};
 use crate::{Buf, Rng};
 
 const TRAILERS: &[u8] = b"X-Sum: 1\r\nz:\r\n";
@@ -76,6 +76,40 @@ fn what_goes_in_comes_out() {
     }
     let nothing = decode(&mut rng, b"GET", BodyLength::Empty);
     assert_eq!(nothing, (Vec::new(), Vec::new(), b"GET".to_vec()));
+}
+
+#[test]
+fn what_passes_is_framed_like_what_is_written() {
+    let pieces: [&[u8]; BODY_PIECES_MAX] = [b"one ", b"", b"two"];
+    let encoders = [
+        Encoder::new(BodyLength::Sized(20)),
+        Encoder::new(BodyLength::Chunked),
+        Encoder::new(BodyLength::UntilClose),
+        Encoder::withheld(),
+    ];
+    for encoder in encoders {
+        let (mut written, mut passed) = ((encoder, Buf::new()), (encoder, Buf::new()));
+        for count in 0..=pieces.len() {
+            let pieces = &pieces[..count];
+            written.0.write(&pieces.concat(), &mut written.1).unwrap();
+            let mut calls = 0;
+            let pass = |framed: &[&[u8]]| {
+                calls += 1;
+                framed.iter().for_each(|piece| passed.1.extend(piece));
+            };
+            passed.0.pass(pieces, pass).unwrap();
+            assert!(calls <= 1);
+        }
+        assert_eq!(passed.0, written.0);
+        assert_eq!(passed.1.as_slice(), written.1.as_slice());
+    }
+    let mut full = Encoder::new(BodyLength::Sized(6));
+    assert_eq!(full.pass(&pieces, |_| panic!("too much")), Err(Error::BodyOverflow));
+    full.pass(&pieces[..2], |_| {}).unwrap();
+    assert_eq!(full.write(b"abc", &mut Buf::new()), Err(Error::BodyOverflow), "two are left");
+    let mut ended = Encoder::new(BodyLength::Chunked);
+    ended.finish(&[], &mut Buf::new()).unwrap();
+    assert_eq!(ended.pass(&pieces, |_| panic!("after the end")), Err(Error::BodyOverflow));
 }
 
 #[test]

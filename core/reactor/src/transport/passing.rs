@@ -1,0 +1,56 @@
+//! Writing bytes from where they lie, without a copy in the queue.
+
+use std::io::{self, IoSlice, Write};
+
+use mesh_protocol::{Buf, Flushed, PIECES_MAX};
+
+use super::{Plain, Then, Tls, retry};
+
+impl Plain {
+    /// One write of everything. What does not go is queued, and the queue flushed: only when the
+    /// kernel says "would block" is it certain that it will report free space.
+    pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX + 1];
+        slices[0] = IoSlice::new(tx.as_slice());
+        for (slice, piece) in slices[1..].iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let slices = &slices[..=pieces.len()];
+        let Some(count) = retry(|| self.stream.write_vectored(slices))? else {
+            settle(0, tx, pieces);
+            return Ok(Flushed::Blocked(0));
+        };
+        settle(count, tx, pieces);
+        Ok(match self.flush(tx, Then::More)? {
+            Flushed::All(more) => Flushed::All(count + more),
+            Flushed::Blocked(more) => Flushed::Blocked(count + more),
+        })
+    }
+}
+
+impl Tls {
+    /// What is sealed is copied anyway, record by record.
+    pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
+        pieces.iter().for_each(|piece| tx.extend(piece));
+        self.flush(tx, Then::More)
+    }
+}
+
+/// Takes account of so many bytes that were written of `tx` and then the pieces: the rest is in `tx`
+/// after that.
+fn settle(written: usize, tx: &mut Buf, pieces: &[&[u8]]) {
+    let queued = written.min(tx.len());
+    tx.consume(queued);
+    let mut passed = written - queued;
+    for piece in pieces {
+        let (gone, rest) = piece.split_at(passed.min(piece.len()));
+        passed -= gone.len();
+        if !gone.is_empty() {
+            tx.pass(gone.len());
+        }
+        tx.extend(rest);
+    }
+}
+
+#[cfg(test)]
+mod tests;
