@@ -32,7 +32,7 @@ fn short(commit: &str) -> Option<String> {
 /// The commit that is checked out, if this is our repository: sources may also lie unpacked within
 /// somebody else's.
 fn of_git() -> Option<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
+    let root = manifest_dir()?.join("../..").canonicalize().ok()?;
     let found = git(&["rev-parse", "--show-toplevel"])?;
     if Path::new(&found).canonicalize().ok()? != root {
         return None;
@@ -52,9 +52,14 @@ fn of_git() -> Option<String> {
 fn git(words: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .args(words)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(manifest_dir()?)
         .output()
         .ok()
         .filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+/// Where this file is now: it may have been compiled elsewhere.
+fn manifest_dir() -> Option<PathBuf> {
+    env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from)
 }
