@@ -13,6 +13,8 @@ import { tasksAtOnce, type Params, type TestWorkload as Workload } from './param
 import { allowPulling, taskRole } from './roles';
 
 const SERVICE_PORT = 3000;
+/** Requests that an agent of 512 MiB carries at once, over all its tunnels. */
+const STREAMS_MAX = 768;
 
 export interface TestWorkloadProps {
   readonly params: Params;
@@ -111,6 +113,8 @@ export class TestWorkload extends Construct {
         MESH_HEALTH_PORT: String(PORTS.health),
         // As many as there may be ingress tasks while a deployment replaces them.
         MESH_TUNNELS: String(tasksAtOnce(params)),
+        // So many in all that their buffers fit its memory (docs/operations.md has the formula).
+        MESH_MAX_STREAMS: String(Math.floor(STREAMS_MAX / tasksAtOnce(params))),
       },
       // ECS replaces a task whose agent has had no tunnel for five minutes. Sooner would only have
       // all of them restarted while there is no ingress.
