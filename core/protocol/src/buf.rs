@@ -28,6 +28,9 @@ pub struct Buf {
 
 /// The first memory of a queue that was lent none.
 const FIRST_BYTES: usize = 64;
+/// A queue of more bytes than this gets a quarter more memory than it has bytes, and not twice as
+/// much.
+const DOUBLED_BYTES_MAX: usize = 32 * 1024;
 
 impl Buf {
     /// An empty queue that owns no memory.
@@ -172,14 +175,20 @@ impl Buf {
     }
 
     /// Sees to it that so many bytes fit at the back: by moving the queue to the front of its
-    /// memory when that suffices, else by growing.
+    /// memory when that is cheap and suffices, else by growing. So a long queue whose bytes come as
+    /// fast as they go is moved once for each quarter of it that went, and not for each piece.
     #[cold]
     fn make_room(&mut self, count: usize) {
+        let wanted = self.len() + count;
+        let is_enough = wanted <= self.memory.len() && self.start >= self.len() / 4;
         self.move_to_front();
-        let wanted = self.end + count;
-        if wanted > self.memory.len() {
-            let doubled = (2 * self.memory.len()).max(FIRST_BYTES);
-            self.memory.resize(wanted.max(doubled), 0);
+        if !is_enough {
+            let size = if wanted <= DOUBLED_BYTES_MAX {
+                wanted.max(2 * self.memory.len()).max(FIRST_BYTES)
+            } else {
+                wanted + wanted / 4
+            };
+            self.memory.resize(size, 0);
         }
     }
 

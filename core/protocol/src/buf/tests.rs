@@ -45,6 +45,28 @@ fn memory_does_not_grow_with_what_passed_through() {
 }
 
 #[test]
+fn a_long_queue_owns_a_quarter_more_than_it_holds_and_is_rarely_moved() {
+    const PIECE: usize = 16 * 1024;
+    let mut buf = Buf::new();
+    let mut longest = 0;
+    while longest < 1 << 20 {
+        buf.extend(&[1; PIECE]);
+        longest = buf.len();
+        assert!(buf.capacity() <= longest * 5 / 4 + PIECE, "{} for {longest}", buf.capacity());
+    }
+    let mut moved = 0;
+    for _ in 0..1_000 {
+        buf.consume(PIECE);
+        let before = buf.start;
+        buf.extend(&[1; PIECE]);
+        moved += usize::from(buf.start < before);
+    }
+    assert!(buf.capacity() <= longest * 5 / 4 + PIECE, "{} for {longest}", buf.capacity());
+    // A quarter is 16 pieces.
+    assert!(moved <= 1_000 / 15, "moved {moved} times for 1000 pieces");
+}
+
+#[test]
 fn an_empty_queue_gives_its_memory_back_and_keeps_its_counters() {
     let mut buf = Buf::new();
     buf.extend(b"hello");
