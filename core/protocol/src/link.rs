@@ -51,6 +51,8 @@ struct Echo {
     asked: Option<(u64, Instant)>,
     count: u64,
     round_trip: Option<Duration>,
+    /// The same without what queues on the way add to it.
+    path: Option<Duration>,
 }
 
 /// Why a tunnel cannot go on.
@@ -108,6 +110,7 @@ impl Link {
                 asked: None,
                 count: 0,
                 round_trip: None,
+                path: None,
             },
         }
     }
@@ -142,8 +145,8 @@ impl Link {
             self.echo_reply = Some(number);
         } else {
             self.echo.answered(number, now);
-            if let Some(round_trip) = self.echo.round_trip {
-                self.session.note_round_trip(round_trip);
+            if let Some(path) = self.echo.path {
+                self.session.note_round_trip(path);
             }
         }
         Ok(Some(Event::Handled))
@@ -338,7 +341,12 @@ impl Echo {
     fn answered(&mut self, number: [u8; 8], now: Instant) {
         if let Some((_, asked_at)) = self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)
         {
-            self.round_trip = Some(now.saturating_duration_since(asked_at));
+            let round_trip = now.saturating_duration_since(asked_at);
+            self.round_trip = Some(round_trip);
+            // The least is the path's own. One that has become longer is believed little by little:
+            // windows that grow by what their own queues add would grow without end.
+            let at_most = self.path.map_or(round_trip, |path| path + path / 8);
+            self.path = Some(round_trip.min(at_most));
         }
     }
 }

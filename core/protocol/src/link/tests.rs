@@ -297,6 +297,27 @@ fn only_the_answer_to_the_last_echo_measures_the_round_trip() {
 }
 
 #[test]
+fn what_queues_add_to_a_round_trip_is_believed_an_eighth_at_a_time() {
+    let start = origin();
+    let mut link = link(Side::Acceptor, start);
+    let mut now = start;
+    let mut measure = |millis| {
+        link.ask(now);
+        now += Duration::from_millis(millis);
+        let number = link.echo.count.to_be_bytes();
+        let mut rx = Buf::new();
+        message(&[(FrameKind::EchoReply, 0, &number)], &mut rx);
+        assert_eq!(receive(&mut link, &mut rx, now).1, None);
+        assert_eq!(link.round_trip(), Some(Duration::from_millis(millis)));
+        link.echo.path.map(|path| path.as_millis())
+    };
+    let paths = [(40, 40), (900, 45), (900, 50), (52, 52), (8, 8), (9, 9), (8, 8)];
+    for (measured, believed) in paths {
+        assert_eq!(measure(measured), Some(believed), "after {measured} ms");
+    }
+}
+
+#[test]
 fn a_close_frame_ends_the_tunnel_with_its_code() {
     let cases: &[(&[u8], Option<u16>)] =
         &[(b"", None), (b"\x03", None), (b"\x03\xe9", Some(1001)), (b"\x03\xe8bye", Some(1000))];
