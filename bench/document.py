@@ -8,6 +8,7 @@ later file has measured too is taken from the first. --check fails if the docume
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -56,11 +57,18 @@ def table_of(scenario, results, base="nginx"):
 
 def said_of(name, facts):
     machine = facts["machine"]
-    versions = ", ".join(sorted({str(text) for text in facts["versions"].values()}))
     return (f"[{name}](performance/{name}): {facts['date']}, {machine['cores']} cores of "
             f"{machine['cpu']}, Linux {machine['kernel']}, load average {machine['load_average']} "
             f"at the start; commit {facts['commit']}; medians of {facts['rounds']} rounds of "
-            f"{facts['seconds']} s with the least and the most. {versions}.")
+            f"{facts['seconds']} s with the least and the most.")
+
+
+def versions_of(runs):
+    """The programs with the numbers that they say of themselves, as far as they do."""
+    said = {name: str(text) for _, run in runs for name, text in run["versions"].items()}
+    numbers = {name: re.search(r"\d+\.\d+[\w.+-]*", text) for name, text in sorted(said.items())}
+    known = ", ".join(f"{name} {number[0]}" for name, number in numbers.items() if number)
+    return f"Versions, as the programs tell them: {known}."
 
 
 def results_of(runs):
@@ -71,6 +79,7 @@ def results_of(runs):
     lines = [""]
     for name, run in runs:
         lines += [said_of(name, run), ""]
+    lines += [versions_of(runs), ""]
     lines += ["### Targets", "", *table_of_targets(scenarios), "", "### Figures", ""]
     for name, scenario in BY_NAME.items():
         if name in scenarios and scenario.columns:
