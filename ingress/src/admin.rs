@@ -123,12 +123,12 @@ impl Ingress {
         request: &Request<'_>,
         peer: IpAddr,
     ) -> bool {
-        let is_ours = if is_at(head.target, "/health") {
-            self.routes.lookup(request.host).is_none()
-        } else {
-            is_at(head.target, "/debug/services")
-                && peer.to_canonical().is_loopback()
-                && head.field("x-forwarded-for").is_none()
+        let is_ours = match path_of(head.target) {
+            "/health" => self.routes.lookup(request.host).is_none(),
+            "/debug/services" => {
+                peer.to_canonical().is_loopback() && head.field("x-forwarded-for").is_none()
+            }
+            _ => false,
         };
         if !is_ours {
             return false;
@@ -318,9 +318,4 @@ impl Ingress {
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
-}
-
-/// Whether a target has this path, with or without a query.
-fn is_at(target: &str, path: &str) -> bool {
-    target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
 }

@@ -69,10 +69,10 @@ impl<A: App, T: Transport> Driver<A, T> {
             let is_last = connection.io.closing.is_some_and(|closing| closing < Closing::Abort);
             let tx = &mut connection.io.tx;
             if tx.is_empty() && !transport.has_pending() {
-                match has_passed {
-                    true => continue,
-                    false => return moved,
+                if has_passed {
+                    continue;
                 }
+                return moved;
             }
             let flushed = if is_last { transport.flush_last(tx) } else { transport.flush(tx) };
             match flushed {

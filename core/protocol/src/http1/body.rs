@@ -169,18 +169,12 @@ impl Encoder {
     /// # Errors
     /// [`Error::BodyOverflow`]: more than announced, or after the end; nothing is written.
     pub fn write(&mut self, data: &[u8], tx: &mut Buf) -> Result<(), Error> {
-        match &mut self.0 {
-            Encoding::Sized { left } => {
-                *left = left.checked_sub(data.len() as u64).ok_or(Error::BodyOverflow)?;
-                tx.extend(data);
-            }
-            Encoding::Chunked => chunked::write(data, tx),
-            Encoding::UntilClose => tx.extend(data),
-            Encoding::Withheld => {}
-            Encoding::Ended if data.is_empty() => {}
-            Encoding::Ended => return Err(Error::BodyOverflow),
+        if self.0 == Encoding::Chunked {
+            // Small chunks come in great numbers, and copies of a known length cost less.
+            chunked::write(data, tx);
+            return Ok(());
         }
-        Ok(())
+        self.pass(&[data], |pieces| pieces.iter().for_each(|piece| tx.extend(piece)))
     }
 
     /// The same for bytes in several pieces that `send` sends, with what frames them around them.

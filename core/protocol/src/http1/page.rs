@@ -52,5 +52,6 @@ impl Page {
 /// The path of a request target, without its query.
 #[must_use]
 pub fn path_of(target: &str) -> &str {
-    target.split('?').next().unwrap_or(target)
+    let end = memchr::memchr(b'?', target.as_bytes());
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
