@@ -5,6 +5,8 @@ const MIB = 1024 * KIB;
 
 const HEAD = 64 * KIB;
 const TUNNEL_BUFFER = 256 * KIB;
+/** A long queue owns so much more memory than is in it. */
+const OWNED_OF_QUEUED = 1.25;
 
 export interface IngressLimits {
   readonly maxConnections: number;
@@ -24,8 +26,8 @@ export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 64 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
   const tunnel = 336 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
-  const fixed = 18 * MIB + workers(limits.cpu) * 4 * MIB;
-  const bytes = limits.maxConnections * connection + limits.maxTunnels * tunnel + fixed;
+  const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
+  const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * 4 * MIB;
   return Math.ceil(bytes / MIB);
 }
 
