@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   socket --- handle_ciphertext ---> rx
-//!   socket <--- outgoing <--- seal --- tx
+//!   socket <--- write_to <--- seal --- tx
 //! ```
 //!
-//! The session's own output (handshake, tickets, key updates, alerts) appears in `outgoing` as
-//! well, so whoever reads also has to look whether there is something to write. Nothing is taken
-//! from `tx` before the handshake is over: until then the bytes have not left in any sense.
+//! The session's own output (handshake, tickets, key updates, alerts) goes the same way, so whoever
+//! reads also has to look whether there is something to write. Nothing is sealed before the
+//! handshake is over: until then the bytes have not left in any sense.
 
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 
 use rustls::{Connection, Error};
 
@@ -19,30 +19,20 @@ use crate::Buf;
 #[derive(Debug)]
 pub struct TlsFilter {
     session: Connection,
-    /// Ciphertext that the peer is to get.
-    outgoing: Buf,
     ended: bool,
 }
 
 /// Plaintext bytes sealed at once: four full records, one write. What is sealed can no longer be
 /// overtaken, so a tunnel's urgent frames wait behind this much at the most.
 const SEAL_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that the session itself may hold back in either form.
-const SESSION_BYTES_MAX: usize = 256 * 1024;
-/// Memory for output that a session with nothing to say keeps: one record's worth, so that small
-/// requests allocate none.
-const IDLE_BYTES_MAX: usize = 20 * 1024;
-const _: () = assert!(SEAL_BYTES_MAX < SESSION_BYTES_MAX);
 
 impl TlsFilter {
     /// A filter for a new client or server session.
     #[must_use]
     pub fn new(session: impl Into<Connection>) -> Self {
         let mut session = session.into();
-        session.set_buffer_limit(Some(SESSION_BYTES_MAX));
-        let mut filter = Self { session, outgoing: Buf::new(), ended: false };
-        filter.collect();
-        filter
+        session.set_buffer_limit(Some(SEAL_BYTES_MAX));
+        Self { session, ended: false }
     }
 
     /// Takes what the peer sent and appends the plaintext in it to `rx`; how many bytes that were.
@@ -51,7 +41,7 @@ impl TlsFilter {
     /// before. What follows the peer's `close_notify` is ignored.
     ///
     /// # Errors
-    /// The session is over. An alert that tells the peer why may be in `outgoing`, and what came
+    /// The session is over. An alert that tells the peer why may wait to be written, and what came
     /// before the mistake is in `rx`.
     pub fn handle_ciphertext(&mut self, mut bytes: &[u8], rx: &mut Buf) -> Result<usize, Error> {
         let before = rx.len();
@@ -67,45 +57,36 @@ impl TlsFilter {
             };
             self.drain(rx);
         }
-        self.collect();
         outcome.map(|()| rx.len() - before)
     }
 
-    /// Encrypts up to 64 KiB from the front of `tx`; how many bytes were taken.
+    /// Encrypts up to 64 KiB from the front of these slices; how many bytes were taken.
     ///
     /// Nothing is taken during the handshake, nor while as much ciphertext is still waiting.
-    pub fn seal(&mut self, tx: &mut Buf) -> usize {
-        if self.session.is_handshaking() || self.outgoing.len() >= SEAL_BYTES_MAX {
+    pub fn seal(&mut self, slices: &[IoSlice<'_>]) -> usize {
+        if self.session.is_handshaking() {
             return 0;
         }
-        let batch = &tx.as_slice()[..tx.len().min(SEAL_BYTES_MAX)];
-        let count = self.session.writer().write(batch).unwrap_or(0);
-        tx.consume(count);
-        self.collect();
-        count
+        self.session.writer().write_vectored(slices).unwrap_or(0)
     }
 
     /// Tells the peer that nothing follows (`close_notify`). Repeating it changes nothing.
     pub fn finish(&mut self) {
         self.session.send_close_notify();
-        self.collect();
     }
 
-    /// Drops ciphertext from the front of `outgoing` that was written to the peer.
-    ///
-    /// # Panics
-    /// When that is more than there was: a mistake of the caller.
-    pub fn handle_written(&mut self, count: usize) {
-        self.outgoing.consume(count);
-        if self.outgoing.is_empty() && self.outgoing.capacity() > IDLE_BYTES_MAX {
-            self.outgoing.reclaim();
-        }
-    }
-
-    /// Ciphertext to be written to the peer.
+    /// Whether there is ciphertext for the peer.
     #[must_use]
-    pub fn outgoing(&self) -> &[u8] {
-        self.outgoing.as_slice()
+    pub fn has_outgoing(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Writes ciphertext, by one call; how many bytes went.
+    ///
+    /// # Errors
+    /// The writer's; nothing is lost by them.
+    pub fn write_to(&mut self, peer: &mut dyn Write) -> io::Result<usize> {
+        self.session.write_tls(peer)
     }
 
     /// Whether the peer said that nothing follows. An end of the connection without this is a
@@ -144,11 +125,6 @@ impl TlsFilter {
             rx.extend(chunk);
             reader.consume(count);
         }
-    }
-
-    /// Moves the session's output to `outgoing`.
-    fn collect(&mut self) {
-        while self.session.wants_write() && self.session.write_tls(&mut self.outgoing).is_ok() {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod passing;
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ impl Transport for Socket {
     fn has_pending(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(tls) => !tls.filter.outgoing().is_empty(),
+            Self::Tls(tls) => tls.filter.has_outgoing(),
         }
     }
 
@@ -332,22 +332,46 @@ impl Tls {
             if let Written::Blocked = self.write(then)? {
                 return Ok(Flushed::Blocked(total));
             }
-            match self.filter.seal(tx) {
+            match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
                 0 => return Ok(Flushed::All(total)),
-                count => total += count,
+                count => {
+                    tx.consume(count);
+                    total += count;
+                }
             }
         }
     }
 
     /// Writes ciphertext until there is none left or the kernel says "would block".
     fn write(&mut self, then: Then) -> io::Result<Written> {
-        while !self.filter.outgoing().is_empty() {
-            let Some(count) = write(&mut self.stream, self.filter.outgoing(), then)? else {
+        while self.filter.has_outgoing() {
+            let (filter, stream) = (&mut self.filter, &mut self.stream);
+            let written = retry(|| match then {
+                Then::More => filter.write_to(stream),
+                Then::End => filter.write_to(&mut Last(stream)),
+            })?;
+            if written.is_none() {
                 return Ok(Written::Blocked);
-            };
-            self.filter.handle_written(count);
+            }
         }
         Ok(Written::All)
+    }
+}
+
+/// Writes what the end follows on.
+struct Last<'a>(&'a TcpStream);
+
+impl Write for Last<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(self.0).send_with_flags(bytes, MSG_MORE)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        SockRef::from(self.0).send_vectored_with_flags(slices, MSG_MORE)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -360,7 +384,7 @@ fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<Option<usize>> {
 fn write(stream: &mut TcpStream, bytes: &[u8], then: Then) -> io::Result<Option<usize>> {
     retry(|| match then {
         Then::More => stream.write(bytes),
-        Then::End => SockRef::from(&*stream).send_with_flags(bytes, MSG_MORE),
+        Then::End => Last(stream).write(bytes),
     })
 }
 

@@ -4,17 +4,13 @@ use std::io::{self, IoSlice, Write};
 
 use mesh_protocol::{Buf, Flushed, PIECES_MAX};
 
-use super::{Plain, Then, Tls, retry};
+use super::{Plain, Then, Tls, Written, retry};
 
 impl Plain {
     /// One write of everything. What does not go is queued, and the queue flushed: only when the
     /// kernel says "would block" is it certain that it will report free space.
     pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
-        let mut slices = [IoSlice::new(&[]); PIECES_MAX + 1];
-        slices[0] = IoSlice::new(tx.as_slice());
-        for (slice, piece) in slices[1..].iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
+        let slices = slices(tx, pieces);
         let slices = &slices[..=pieces.len()];
         let Some(count) = retry(|| self.stream.write_vectored(slices))? else {
             settle(0, tx, pieces);
@@ -29,11 +25,28 @@ impl Plain {
 }
 
 impl Tls {
-    /// What is sealed is copied anyway, record by record.
+    /// Sealed from where they lie, as far as they can be at once.
     pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
-        pieces.iter().for_each(|piece| tx.extend(piece));
-        self.flush(tx, Then::More)
+        let sealed = match self.write(Then::More)? {
+            Written::All => self.filter.seal(&slices(tx, pieces)[..=pieces.len()]),
+            Written::Blocked => 0,
+        };
+        settle(sealed, tx, pieces);
+        Ok(match self.flush(tx, Then::More)? {
+            Flushed::All(more) => Flushed::All(sealed + more),
+            Flushed::Blocked(more) => Flushed::Blocked(sealed + more),
+        })
     }
+}
+
+/// The queue and the pieces, as the first of so many.
+fn slices<'a>(tx: &'a Buf, pieces: &[&'a [u8]]) -> [IoSlice<'a>; PIECES_MAX + 1] {
+    let mut slices = [IoSlice::new(&[]); PIECES_MAX + 1];
+    slices[0] = IoSlice::new(tx.as_slice());
+    for (slice, piece) in slices[1..].iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+    }
+    slices
 }
 
 /// Takes account of so many bytes that were written of `tx` and then the pieces: the rest is in `tx`
