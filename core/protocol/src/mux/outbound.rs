@@ -1,7 +1,7 @@
 //! The messages of one flush, built in place on the tunnel's `tx`.
 
 use super::frame::{self, DATA_BYTES_MAX, Flags, FrameKind, HEADER_BYTES, StreamId};
-use crate::outlet::{Outlet, PASSING_BYTES_MIN};
+use crate::outlet::{Outlet, PASSING_BYTES_MIN, PIECES_MAX};
 use crate::ws::{self, Role, Writer};
 use crate::{Buf, Rng};
 
@@ -23,8 +23,11 @@ pub struct Outbound<'t> {
 /// A message is finished when its payload reaches this: one full DATA frame. The receiver acts on
 /// whole messages, so longer ones would only delay their beginnings.
 const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_MAX + HEADER_BYTES;
-/// Frames of DATA that one turn may bring when hardly anything is queued.
-const RUN_FRAMES_MAX: usize = 2;
+/// Frames of DATA that one turn may bring by way of `tx` when hardly anything is queued.
+const QUEUED_FRAMES_MAX: usize = 2;
+/// The same past `tx`, in one write: below the 64 KiB that the kernel handles as one packet.
+const PASSED_FRAMES_MAX: usize = 3;
+const _: () = assert!(2 * PASSED_FRAMES_MAX <= PIECES_MAX);
 /// What is in front of DATA in a message of its own.
 const HEAD_BYTES_MAX: usize = ws::frame::SERVER_HEADER_BYTES + HEADER_BYTES;
 
@@ -48,11 +51,12 @@ impl<'t> Outbound<'t> {
 
     /// DATA that one turn may bring.
     pub(super) const fn run_max(&self) -> usize {
-        if self.queued() < DATA_BYTES_MAX {
-            RUN_FRAMES_MAX * DATA_BYTES_MAX
-        } else {
-            DATA_BYTES_MAX
-        }
+        let frames = match &self.outlet {
+            _ if self.queued() >= DATA_BYTES_MAX => 1,
+            Some(_) => PASSED_FRAMES_MAX,
+            None => QUEUED_FRAMES_MAX,
+        };
+        frames * DATA_BYTES_MAX
     }
 
     /// Appends DATA, of which the flags are said with the last byte.
@@ -79,8 +83,8 @@ impl<'t> Outbound<'t> {
     fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
         self.finish_message();
         let (frames, last) = split(bytes);
-        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
-        let mut pieces = [&[][..]; 2 * RUN_FRAMES_MAX];
+        let mut heads = [[0; HEAD_BYTES_MAX]; PASSED_FRAMES_MAX];
+        let mut pieces = [&[][..]; 2 * PASSED_FRAMES_MAX];
         let flagged = frames.map(|frame| (frame, Flags::NONE)).chain([(last, flags)]);
         let mut used = 0;
         for ((payload, flags), head) in flagged.zip(&mut heads) {

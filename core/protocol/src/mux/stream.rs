@@ -151,7 +151,7 @@ impl Sender<'_> {
         (self.stream.send.credit as usize).min(DATA_BYTES_MAX)
     }
 
-    /// DATA bytes that may go in one turn: a frame or, where little is queued, two.
+    /// DATA bytes that may go in one turn: a frame or, where little is queued, a few.
     #[must_use]
     pub fn run(&self, out: &Outbound<'_>) -> usize {
         (self.stream.send.credit as usize).min(out.run_max())

@@ -313,6 +313,19 @@ fn frames(mut wire: Vec<u8>) -> Vec<(FrameKind, Flags, u32, Vec<u8>)> {
 }
 
 #[test]
+fn a_turn_brings_three_frames_past_the_queue_and_two_by_way_of_it() {
+    let turns = [(5 * FULL, Flags::NONE)];
+    let lengths = |wire: &[u8]| {
+        let data = frames(wire.to_vec()).into_iter().filter(|frame| frame.0 == FrameKind::Data);
+        data.map(|frame| frame.3.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths(transmit(&turns, None).as_slice()), [FULL; 2]);
+    let mut sink = Sink::new(usize::MAX);
+    assert!(transmit(&turns, Some(&mut sink)).is_empty());
+    assert_eq!((lengths(&sink.taken), sink.calls), (vec![FULL; 3], 1));
+}
+
+#[test]
 fn much_data_goes_past_the_queue_as_it_would_go_through_it() {
     for length in [0, 1, PASSING_BYTES_MIN - 1, PASSING_BYTES_MIN, FULL, FULL + 1, 2 * FULL] {
         let is_much = length >= PASSING_BYTES_MIN;
