@@ -64,9 +64,7 @@ impl Drain {
         self.checked_at.is_some_and(|at| now.saturating_duration_since(at) < WATCHED)
     }
 
-    /// When the present phase ends at the latest.
-    #[must_use]
-    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+    fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         match self.phase {
             Phase::Serving => None,
             Phase::Draining { since } => Some(since + timeouts.drain),
@@ -108,8 +106,16 @@ impl Ingress {
         self.leave_if_unused(cx);
     }
 
-    /// The phase has lasted long enough.
-    pub(crate) fn drain_expired(&mut self, cx: &mut Context<'_>) {
+    /// When the present phase ends at the latest: the first worker decides when all leave.
+    pub(crate) fn drain_deadline(&self) -> Option<Instant> {
+        self.drain.deadline(&self.config.timeouts).filter(|_| self.workers.is_first())
+    }
+
+    /// Ends the phase if it has lasted long enough.
+    pub(crate) fn end_drain_if_due(&mut self, cx: &mut Context<'_>) {
+        if self.drain_deadline().is_none_or(|due| due > cx.now) {
+            return;
+        }
         match self.drain.phase {
             Phase::Serving => {}
             Phase::Draining { .. } => {

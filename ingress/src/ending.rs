@@ -88,7 +88,7 @@ impl Ingress {
         self.close_tunnel(id, code, &error.to_string(), cx);
     }
 
-    /// Ends a tunnel with this code of RFC 6455 7.4.1, after what already waits for the agent.
+    /// Ends a tunnel with this code of RFC 6455 7.4.1, after what already waits for the agent itself.
     pub(crate) fn close_tunnel(
         &mut self,
         id: TunnelId,
@@ -96,8 +96,10 @@ impl Ingress {
         why: &str,
         cx: &mut Context<'_>,
     ) {
-        if let Some(tunnel) = self.tunnels.get_mut(id) {
-            tunnel.link.close(code);
+        if let Some(tunnel) = self.tunnels.get_mut(id)
+            && let Some(connection) = self.conns.get_mut(id.conn())
+        {
+            tunnel.link.give_up(code, &mut connection.io.tx);
         }
         self.transmit_tunnel(id, cx);
         if let Some(connection) = self.conns.get_mut(id.conn()) {

@@ -271,7 +271,7 @@ impl App for Ingress {
             Event::Deadline { conn } => self.expired(conn, cx),
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
             Event::Tick => {
-                self.drain_expired(cx);
+                self.end_drain_if_due(cx);
                 self.recheck_if_due(cx);
                 self.expire_pages(cx);
             }
@@ -335,9 +335,7 @@ impl App for Ingress {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let drain = self.drain.deadline(&self.config.timeouts);
-        // The first worker decides when all leave.
-        let drain = drain.filter(|_| self.workers.is_first());
+        let drain = self.drain_deadline();
         drain.into_iter().chain(self.verifier.deadline()).chain(self.pages.deadline()).min()
     }
 

@@ -71,17 +71,7 @@ impl Ingress {
             FrameKind::Health => {
                 let health = control::decode::<control::Health>(payload)
                     .map_err(|_| link::Error::Session(mux::Error::MalformedFrame))?;
-                match (tunnel.is_healthy, health.healthy) {
-                    (false, true) => log::info!("tunnel {}: the service is healthy", tunnel.name),
-                    (true, false) => log::warn!(
-                        "tunnel {}: the service is unhealthy: {:?}",
-                        tunnel.name,
-                        health.reason,
-                    ),
-                    (true, true) | (false, false) => {}
-                }
-                tunnel.is_healthy = health.healthy;
-                tunnel.health_reason = health.reason;
+                tunnel.note_health(health, self.now);
             }
             FrameKind::Drain => {
                 if !std::mem::replace(&mut tunnel.is_draining, true) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::Hello;
+use mesh_protocol::control::{Health, Hello};
 use mesh_protocol::{ConnId, Link};
 
 use crate::admission::Standing;
@@ -54,6 +54,8 @@ pub struct Tunnel {
     pub is_healthy: bool,
     /// Why, in the agent's words.
     pub health_reason: String,
+    /// When the log was last told that it changed.
+    health_told: Option<Instant>,
     /// Whether the agent gets no new requests because it is about to leave: it said so, or ECS.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
@@ -75,6 +77,9 @@ struct Outliers {
     ejected_until: Option<Instant>,
 }
 
+/// Between two lines in the log about one service. An honest agent looks twice, a second apart,
+/// before it believes in a change, and a hostile one could fill the disk.
+const HEALTH_PAUSE: Duration = Duration::from_secs(1);
 /// How long an agent has for another proof of identity, and to finish what it is at.
 const RENEWING: Duration = Duration::from_secs(300);
 /// Failures in a row that eject an agent.
@@ -107,6 +112,7 @@ impl Tunnel {
             since: now,
             is_healthy,
             health_reason: String::new(),
+            health_told: None,
             is_draining: false,
             was_told_to_move: false,
             requests: 0,
@@ -122,6 +128,25 @@ impl Tunnel {
         self.standing.principal.as_ref()?;
         let asked_at = self.since + checks.lifetime;
         Some(if self.was_told_to_move { asked_at + RENEWING } else { asked_at })
+    }
+
+    /// The agent says how the service behind it is.
+    pub fn note_health(&mut self, health: Health, now: Instant) {
+        let has_changed = health.healthy != self.is_healthy;
+        (self.is_healthy, self.health_reason) = (health.healthy, health.reason);
+        if !has_changed {
+            return;
+        }
+        let (name, reason) = (&self.name, &self.health_reason);
+        if self.health_told.is_some_and(|at| now.saturating_duration_since(at) < HEALTH_PAUSE) {
+            return log::debug!("tunnel {name}: healthy: {}, so soon", self.is_healthy);
+        }
+        self.health_told = Some(now);
+        if self.is_healthy {
+            log::info!("tunnel {name}: the service is healthy");
+        } else {
+            log::warn!("tunnel {name}: the service is unhealthy: {reason:?}");
+        }
     }
 
     /// Whether new requests may go to it.

@@ -264,6 +264,17 @@ impl Link {
         self.close = Some(code);
     }
 
+    /// The same where all streams are given up. Requests that never left this process may now go
+    /// elsewhere, so what `tx` holds of them must not leave after all, nor what is behind it.
+    pub fn give_up(&mut self, code: u16, tx: &mut Buf) {
+        let unsent = self.batches.iter().find(|(_, position)| *position >= tx.taken());
+        if let Some((_, position)) = unsent {
+            tx.truncate(usize::try_from(position - tx.taken()).unwrap_or(usize::MAX));
+        }
+        self.session.hush();
+        self.close(code);
+    }
+
     /// When [`Self::handle_timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Instant {

@@ -104,6 +104,7 @@ impl ServiceManager {
         if self.retry.is_some_and(|retry| now < retry) {
             return;
         }
+        self.retry = None;
         let is_news = self.known != Some(phase);
         let has_words =
             self.wanted != self.status && (is_news || self.status_due.is_none_or(|due| due <= now));
@@ -134,7 +135,6 @@ impl ServiceManager {
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
             return self.failed(&error, now);
         }
-        self.retry = None;
         self.known = Some(phase);
         if has_words {
             self.status.clone_from(&self.wanted);

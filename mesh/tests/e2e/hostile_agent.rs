@@ -251,10 +251,13 @@ const GROWTH_KIB_MAX: usize = 24 * 1024;
 #[test]
 fn floods_cost_neither_memory_nor_others_their_answers_nor_the_log_its_use() {
     let health = format!(r#"{{"healthy":true,"reason":"{}"}}"#, "x".repeat(900));
-    let floods: [(&str, Vec<u8>, usize); 4] = [
+    let flip =
+        [frame(HEALTH, 0, 0, br#"{"healthy":false}"#), frame(HEALTH, 0, 0, health.as_bytes())];
+    let floods: [(&str, Vec<u8>, usize); 5] = [
         ("ECHO", frame(ECHO, 0, 0, &[7; 8]), 300_000),
         ("DRAIN", frame(DRAIN, 0, 0, b""), 100_000),
         ("HEALTH", frame(HEALTH, 0, 0, health.as_bytes()), 20_000),
+        ("HEALTH that changes", flip.concat(), 20_000),
         ("unknown frames", frame(0x80, 0, 0, &[7; 64]), 100_000),
     ];
     let stage = Stage::start(&[]);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::harness::binaries;
 use crate::peers::caller::HOST;
@@ -25,13 +26,22 @@ struct Front {
 impl Front {
     /// With a certificate for where it listens, if for no other name.
     fn start(name: Option<&str>, behind: SocketAddr) -> Self {
+        Self::speaking(rustls::DEFAULT_VERSIONS, name, behind)
+    }
+
+    /// The same with no other versions of TLS.
+    fn speaking(
+        versions: &[&'static SupportedProtocolVersion],
+        name: Option<&str>,
+        behind: SocketAddr,
+    ) -> Self {
         let listener = TcpListener::bind(own_address()).unwrap();
         let address = listener.local_addr().unwrap();
         let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed([name]).unwrap();
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-        let config = ServerConfig::builder()
+        let config = ServerConfig::builder_with_protocol_versions(versions)
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
@@ -100,12 +110,14 @@ fn is_timeout(error: &std::io::Error) -> bool {
 
 #[test]
 fn an_agent_reaches_its_ingress_through_a_tls_front_with_a_private_certificate() {
-    let (server, service) = (Server::start(&[]), Service::start("a"));
-    let front = Front::start(None, server.tunnels);
-    let ca_file = front.certificate.to_str().unwrap();
-    let _agent = front.agent(&service, &["--ca-file", ca_file]);
-    server.wait_available(1);
-    assert_eq!(server.get("/").status, 200);
+    for version in [&TLS12, &TLS13] {
+        let (server, service) = (Server::start(&[]), Service::start("a"));
+        let front = Front::speaking(&[version], None, server.tunnels);
+        let ca_file = front.certificate.to_str().unwrap();
+        let _agent = front.agent(&service, &["--ca-file", ca_file]);
+        server.wait_available(1);
+        assert_eq!(server.get("/").status, 200, "{version:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::{HttpClient, Outcome, Request, Response};
+use mesh_sim::peers::{HttpClient, Outcome, Reading, Request, Response};
 use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
@@ -20,13 +20,23 @@ const NOTICED: Duration = Duration::from_secs(31);
 /// Lets callers of an honest agent and callers of a cheat ask at the same time. The honest one's
 /// are answered right and soon, the cheat is thrown out, and its callers see what happened.
 fn check(seed: u64, act: impl FnMut(&Frame, &mut Act) + 'static) -> Vec<Response> {
+    check_with(seed, Reading::Eager, act)
+}
+
+/// The same where the cheat's caller reads like this.
+fn check_with(
+    seed: u64,
+    reading: Reading,
+    act: impl FnMut(&Frame, &mut Act) + 'static,
+) -> Vec<Response> {
     let mut stage = with_cheat(seed, act);
     let asks = |count| (0..count).map(|_| Ask::new(Request::get(HOST, "/bytes/20000")));
     for _ in 0..3 {
         stage.add_caller(asks(5).collect(), |client| client);
     }
     let script = vec![Request::get(CHEATED, "/one"), Request::get(CHEATED, "/two")];
-    let victim = stage.world.add_peer("victim", HttpClient::new(TRAFFIC_ADDRESS, script), &[]);
+    let victim = HttpClient::new(TRAFFIC_ADDRESS, script).reading(reading);
+    let victim = stage.world.add_peer("victim", victim, &[]);
     stage.expect_answers(Duration::from_secs(1));
     stage.judge(Weather::Fair);
     let ingress = stage.ingress;
@@ -91,11 +101,14 @@ fn a_silent_agent_is_noticed_within_two_echo_intervals() {
 #[test]
 fn data_beyond_the_window_ends_the_tunnel() {
     seeds(SEEDS, |seed| {
-        nothing_whole(&check(seed, |frame, act| {
+        // With one that reads at once, credit may come back as fast as the bytes arrive; and these
+        // are more than a window with all that it may grow by.
+        let slowly = Reading::Slow(4_096, Duration::from_millis(10));
+        nothing_whole(&check_with(seed, slowly, |frame, act| {
             act.be_polite(frame);
             if frame.kind == REQUEST {
                 act.send(&head(frame.stream, 0, "HTTP/1.1 200 OK\r\n\r\n"));
-                for _ in 0..64 {
+                for _ in 0..640 {
                     act.send(&self::frame(DATA, 0, frame.stream, &[7; 16 * 1024]));
                 }
             }

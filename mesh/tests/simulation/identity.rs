@@ -131,6 +131,26 @@ fn a_task_that_stops_loses_its_registration_and_nobody_else_does() {
     });
 }
 
+#[test]
+fn a_question_that_is_due_does_not_end_a_drain() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
+        plan.ingress.identity.recheck = Duration::from_secs(5);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        for _ in 0..4 {
+            let ask = Ask::new(Request::get(HOST, "/slow/15000"));
+            stage.add_caller(vec![ask], |client| client);
+        }
+        stage.world.run_for(Duration::from_millis(100));
+        stage.world.drain(stage.ingress);
+        stage.expect_answers(Duration::from_secs(16));
+        stage.judge(Weather::Fair);
+    });
+}
+
 /// Whom ECS has asked to stop finishes what it has, and gets nothing more.
 #[test]
 fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
-use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, pattern};
-use mesh_sim::{Death, FaultRates, Life, World, seeds};
+use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, Response, pattern};
+use mesh_sim::{Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
@@ -205,6 +205,47 @@ fn a_process_that_slept_long_finds_its_way_back() {
         stage.expect_endings();
         stage.judge(Weather::Foul);
         stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_process_that_wakes_gets_nothing_that_was_sent_elsewhere_meanwhile() {
+    seeds(8, |seed| {
+        let mut plan = Plan::calm().with_agents(2);
+        plan.tunnel_links = LinkRules::fixed(LinkConfig::uplink());
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let sleeper = stage.agents[0];
+        stage.world.run_for(Duration::from_millis(100));
+        stage.world.freeze(sleeper);
+        // More than the sleeper's kernel holds, and as much to do for the other one; behind it what
+        // waits in the ingress.
+        let post = |len| Ask::sending(Request::post(HOST, "/upload", &pattern(len)), pattern(len));
+        for number in 0..48 {
+            let ask = match number / 16 {
+                0 => post(1_000_000),
+                1 => Ask::new(Request::get(HOST, "/slow/20000")),
+                _ => post(1_000),
+            };
+            stage.add_caller(vec![ask], |client| client);
+            if number % 16 == 15 {
+                stage.world.run_for(Duration::from_millis(20));
+            }
+        }
+        let ingress = stage.ingress;
+        let noticed = move |world: &World| census(world, ingress).tunnels == 1;
+        stage.world.expect("the silence is noticed", noticed, NOTICED);
+        let noticed_at = Some(stage.world.now());
+        let wait = stage.below(5_000);
+        stage.world.run_for(Duration::from_millis(wait));
+        stage.world.thaw(sleeper);
+        stage.expect_ready(RECONNECTED);
+        stage.expect_answers(Duration::from_secs(60));
+        stage.judge(Weather::Foul);
+        let mut posts = stage.callers[32..].iter().flat_map(|caller| stage.responses(caller.node));
+        let is_late = |one: &Response| one.is(200) && one.ended_at >= noticed_at;
+        assert!(posts.any(is_late), "nothing waited");
         stage.expect_empty_after_drain();
     });
 }

@@ -146,6 +146,10 @@ impl<A: App, T: Transport> Driver<A, T> {
             if io.is_handshaking && !transport.is_handshaking() {
                 io.is_handshaking = false;
                 io.peer_names = transport.peer_names();
+                // What waited for this may leave, and no byte moved that would say so.
+                if !std::mem::replace(&mut socket.queued, true) {
+                    self.queue.push_back(conn);
+                }
             }
             if discard {
                 io.rx.clear();

@@ -25,6 +25,8 @@ enum Incoming {
     Bytes(Vec<u8>),
     /// Nothing for the application, but the transport itself has something to answer.
     Handshake,
+    /// Its last words are the peer's.
+    HandshakeHeard,
     Eof,
     Reset,
 }
@@ -74,6 +76,10 @@ impl Transport for Scripted {
             Some(Incoming::Handshake) => {
                 self.handshaking = false;
                 self.pending = true;
+                Ok(Filled::Blocked(0))
+            }
+            Some(Incoming::HandshakeHeard) => {
+                self.handshaking = false;
                 Ok(Filled::Blocked(0))
             }
             Some(Incoming::Eof) => {
@@ -790,6 +796,22 @@ fn the_end_of_a_handshake_and_the_names_are_there_before_the_first_byte() {
     world.receive(plain, Incoming::Bytes(b"plain".to_vec()), READABLE);
     world.driver.settle();
     assert_eq!(world.connection(plain).io.peer_names, None, "nobody is asked without a handshake");
+}
+
+#[test]
+fn what_waits_for_a_handshake_leaves_even_if_the_peer_has_its_last_word() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.connection(conn).io.tx.extend(b"request");
+    let mut transport = world.transport();
+    transport.handshaking = true;
+    world.driver.connected(conn, transport);
+    world.driver.latch(conn, WRITABLE);
+    world.driver.settle();
+    assert_eq!(world.acts(), []);
+    world.receive(conn, Incoming::HandshakeHeard, READABLE);
+    world.driver.settle();
+    assert_eq!(world.acts(), [Act::Wrote(2, b"request".to_vec())]);
 }
 
 #[test]

@@ -396,6 +396,34 @@ fn a_request_is_unsent_until_its_first_byte_leaves() {
 }
 
 #[test]
+fn requests_that_may_go_elsewhere_do_not_leave_any_more() {
+    let mut link = link(Side::Opener, origin());
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let mut conns = Conns::new();
+    let mut open = |link: &mut Link| {
+        let owner = conns.insert(Duplex::new(1), ());
+        link.session.open(owner, Flags::NONE, |out| out.extend(b"POST")).unwrap()
+    };
+    open(&mut link);
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+    let batch = tx.len();
+    tx.consume(1);
+    let (queued, waiting) = (open(&mut link), StreamId(5));
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+    assert_eq!(open(&mut link), waiting);
+    link.session.mark_ready(waiting);
+    link.session.send(FrameKind::Refused, b"{}");
+    link.give_up(1008, &mut tx);
+    link.transmit(&mut tx, &mut rng, |_, _, _, _| panic!("nobody sends DATA any more"));
+    assert!(!link.is_unsent(StreamId(1), &tx));
+    assert!(link.is_unsent(queued, &tx) && link.is_unsent(waiting, &tx));
+    tx.consume(batch - 1);
+    let refused = about_connection(FrameKind::Refused, b"{}");
+    let close = 1008_u16.to_be_bytes().to_vec();
+    assert_eq!(messages(tx, Role::Client), [(Kind::Binary, refused), (Kind::Close, close)]);
+}
+
+#[test]
 fn no_bytes_make_a_link_panic() {
     let whole = conversation();
     let now = origin();

@@ -85,7 +85,8 @@ impl<'t> Outbound<'t> {
         let (frames, last) = split(bytes);
         let mut heads = [[0; HEAD_BYTES_MAX]; PASSED_FRAMES_MAX];
         let mut pieces = [&[][..]; 2 * PASSED_FRAMES_MAX];
-        let flagged = frames.map(|frame| (frame, Flags::NONE)).chain([(last, flags)]);
+        let full = frames.iter().map(|frame| (frame.as_slice(), Flags::NONE));
+        let flagged = full.chain([(last, flags)]);
         let mut used = 0;
         for ((payload, flags), head) in flagged.zip(&mut heads) {
             pieces[used] = head_of(flags, stream, payload.len(), head);
@@ -150,10 +151,10 @@ impl<'t> Outbound<'t> {
 }
 
 /// Cuts DATA into frames: the full ones in front, and the last one.
-fn split(bytes: &[u8]) -> (std::slice::ChunksExact<'_, u8>, &[u8]) {
+fn split(bytes: &[u8]) -> (&[[u8; DATA_BYTES_MAX]], &[u8]) {
     let full = bytes.len().saturating_sub(1) / DATA_BYTES_MAX * DATA_BYTES_MAX;
     let (full, last) = bytes.split_at(full);
-    (full.chunks_exact(DATA_BYTES_MAX), last)
+    (full.as_chunks().0, last)
 }
 
 /// The headers of a message that is one frame of DATA.

@@ -245,6 +245,20 @@ impl Session {
         self.pending.clear();
     }
 
+    /// Says nothing more of any stream; what waits about the connection is still sent.
+    pub(crate) fn hush(&mut self) {
+        self.fresh.clear();
+        self.bulk.clear();
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.as_slice();
+        while let Ok((used, frame)) = frame::parse(rest) {
+            if frame.is_some_and(|frame| frame.stream == StreamId::CONNECTION) {
+                self.pending.extend(&rest[..used]);
+            }
+            rest = &rest[used..];
+        }
+    }
+
     /// Whether [`Self::transmit`] has something to write.
     #[must_use]
     pub const fn has_pending(&self) -> bool {

@@ -193,3 +193,18 @@ fn a_manager_that_is_busy_does_not_stop_the_loop() {
     tell(&mut manager, Phase::Ready, "", now);
     assert_eq!(ear.heard(), ["WATCHDOG=1\n"]);
 }
+
+#[test]
+fn what_need_not_be_sent_again_keeps_nobody_awake() {
+    let mut now = Instant::now();
+    let ear = Ear::new("changed back");
+    let mut manager = find(&ear.variables(&[]));
+    tell(&mut manager, Phase::Ready, "1 of 1", now);
+    std::fs::remove_file(&ear.path).unwrap();
+    now += STATUS_PAUSE;
+    tell(&mut manager, Phase::Ready, "0 of 1", now);
+    assert_eq!(manager.deadline(), Some(now + RETRY));
+    now += RETRY;
+    tell(&mut manager, Phase::Ready, "1 of 1", now);
+    assert_eq!(manager.deadline(), None);
+}

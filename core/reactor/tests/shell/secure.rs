@@ -10,7 +10,10 @@ use mesh_reactor::{CaError, ClientTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    DEFAULT_VERSIONS, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+};
 
 use crate::probe::{Heard, PATIENCE, Rule, Running, pattern};
 
@@ -22,6 +25,11 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::speaking(DEFAULT_VERSIONS)
+    }
+
+    /// One whose server speaks no other versions of TLS.
+    fn speaking(versions: &[&'static SupportedProtocolVersion]) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,7 +41,7 @@ impl Authority {
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(chain, key)
@@ -101,6 +109,19 @@ fn ten_megabytes_come_back_in_order() {
     assert_eq!(client.next(), Heard::Connected);
     assert!(client.received() == bytes);
     assert_eq!(client.closed(), "finished");
+}
+
+#[test]
+fn what_waits_for_the_handshake_leaves_after_it_with_either_version() {
+    for version in [&TLS12, &TLS13] {
+        let authority = Authority::speaking(&[version]);
+        let address = authority.serve(echo);
+        let (target, rule) = (secure("localhost", address), Rule::Ask(b"hello".to_vec()));
+        let client = Running::dial_trusting(target, rule, authority.trusted());
+        assert_eq!(client.next(), Heard::Connected);
+        assert_eq!(client.received(), b"hello");
+        assert_eq!(client.closed(), "finished");
+    }
 }
 
 #[test]
