@@ -77,6 +77,24 @@ fn every_link_in_a_document_leads_somewhere() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
+/// Cargo reads the manifest of every member, whatever it is to build: an image whose context lacks one
+/// cannot be built.
+#[test]
+fn the_context_of_images_has_every_member_of_the_workspace() {
+    let let_in: Vec<_> = read(".dockerignore")
+        .lines()
+        .filter_map(|line| line.strip_prefix('!').map(str::to_owned))
+        .collect();
+    let manifest = read("Cargo.toml");
+    let members = manifest.split("\nmembers = [").nth(1).and_then(|rest| rest.split(']').next());
+    let members: Vec<_> = members.unwrap().split('"').skip(1).step_by(2).collect();
+    assert!(members.contains(&"mesh"), "{members:?}");
+    let is_let_in =
+        |member: &str| let_in.iter().any(|folder| Path::new(member).starts_with(folder));
+    let lacking: Vec<_> = members.into_iter().filter(|member| !is_let_in(member)).collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
+}
+
 /// A variable that no flag has would be a warning at best.
 fn assert_documented(variable: &str, place: &str) {
     let documented = read("docs/configuration.md");
