@@ -1,6 +1,7 @@
 //! TCP with and without TLS, as the driver needs it.
 
 mod passing;
+mod tls;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -10,10 +11,10 @@ use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed, Patience, Traffic, Transport};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustls::InvalidMessage;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::identity::dns_names;
+use tls::{Tls, Written};
 
 /// One connection's socket.
 #[derive(Debug)]
@@ -27,21 +28,8 @@ pub(crate) struct Plain {
     stream: TcpStream,
 }
 
-#[derive(Debug)]
-pub(crate) struct Tls {
-    stream: TcpStream,
-    filter: TlsFilter,
-    /// Reading failed after bytes that the application is to see first.
-    failed: Option<io::Error>,
-}
-
-/// The least to read at once of ciphertext, however little room there is for plaintext: whole
-/// handshake messages and small records in one call.
-const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
 /// The least room in a queue for reading straight into it: a small head.
 const DIRECT_BYTES_MIN: usize = 2 * 1024;
-/// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
-const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 /// Linux keeps the last bytes, less than a full segment, for what is said next (send(2)): the FIN of
 /// a connection that ends after them saves a segment, which loopback and NAT pay for at both ends.
 #[cfg(any(target_os = "android", target_os = "linux"))]
@@ -61,7 +49,7 @@ impl Socket {
     }
 
     pub(crate) fn tls(stream: TcpStream, filter: TlsFilter) -> Self {
-        Self::Tls(Box::new(Tls { stream, filter, failed: None }))
+        Self::Tls(Box::new(Tls::new(stream, filter)))
     }
 
     /// Registers the socket, once and for all. When the kernel refuses, the connection is shut
@@ -262,100 +250,6 @@ enum Then {
     More,
     /// FIN, in the next call: the kernel may send it in the same segment.
     End,
-}
-
-/// What became of the ciphertext that was to be written.
-enum Written {
-    All,
-    Blocked,
-}
-
-impl Tls {
-    /// Reads until the kernel has no more or `max` bytes of plaintext arrived. One read and what
-    /// was kept of one record may overshoot that, by less than 20 KiB.
-    fn fill(&mut self, rx: &mut Buf, max: usize, scratch: &mut [u8]) -> io::Result<Filled> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let asked = max.max(CIPHERTEXT_BYTES_MIN).min(scratch.len());
-        let before = rx.len();
-        while rx.len() - before < max {
-            if self.filter.has_ended() {
-                return Ok(match rx.len() - before {
-                    0 => Filled::Eof,
-                    count => Filled::More(count),
-                });
-            }
-            match self.fill_once(rx, &mut scratch[..asked]) {
-                Ok(Some(())) => {}
-                Ok(None) => return Ok(Filled::Blocked(rx.len() - before)),
-                Err(error) if rx.len() == before => return Err(error),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
-            }
-        }
-        Ok(Filled::More(rx.len() - before))
-    }
-
-    /// One read; `None` when it would block.
-    fn fill_once(&mut self, rx: &mut Buf, scratch: &mut [u8]) -> io::Result<Option<()>> {
-        let Some(count) = read(&mut self.stream, scratch)? else {
-            return Ok(None);
-        };
-        if count == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the peer closed the connection in the middle of the TLS session",
-            ));
-        }
-        match self.filter.handle_ciphertext(&scratch[..count], rx) {
-            Ok(_) => Ok(Some(())),
-            Err(error) => {
-                // The alert tells the peer's operator what we object to.
-                let _ = self.write(Then::More);
-                if self.filter.is_handshaking() && error == NO_TLS {
-                    let text = "the peer does not speak TLS";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-                }
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
-            }
-        }
-    }
-
-    fn flush(&mut self, tx: &mut Buf, then: Then) -> io::Result<Flushed> {
-        // During the handshake the end does not follow, since `tx` has to wait.
-        let then = if self.filter.is_handshaking() { Then::More } else { then };
-        let mut total = 0;
-        loop {
-            if let Written::Blocked = self.write(then)? {
-                return Ok(Flushed::Blocked(total));
-            }
-            match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
-                0 => return Ok(Flushed::All(total)),
-                count => {
-                    tx.consume(count);
-                    total += count;
-                }
-            }
-        }
-    }
-
-    /// Writes ciphertext until there is none left or the kernel says "would block".
-    fn write(&mut self, then: Then) -> io::Result<Written> {
-        while self.filter.has_outgoing() {
-            let (filter, stream) = (&mut self.filter, &mut self.stream);
-            let written = retry(|| match then {
-                Then::More => filter.write_to(stream),
-                Then::End => filter.write_to(&mut Last(stream)),
-            })?;
-            if written.is_none() {
-                return Ok(Written::Blocked);
-            }
-        }
-        Ok(Written::All)
-    }
 }
 
 /// Writes what the end follows on.

@@ -1,0 +1,127 @@
+//! TCP with TLS: what is read is opened, and what is written was sealed.
+
+use std::io::{self, IoSlice};
+
+use mesh_protocol::tls::TlsFilter;
+use mesh_protocol::{Buf, Filled, Flushed};
+use mio::net::TcpStream;
+use rustls::InvalidMessage;
+
+use super::{Last, Then, read, retry};
+
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(super) stream: TcpStream,
+    pub(super) filter: TlsFilter,
+    /// Reading failed after bytes that the application is to see first.
+    failed: Option<io::Error>,
+}
+
+/// The least to read at once of ciphertext, however little room there is for plaintext: whole
+/// handshake messages and small records in one call.
+const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
+/// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
+const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+
+/// What became of the ciphertext that was to be written.
+pub(super) enum Written {
+    All,
+    Blocked,
+}
+
+impl Tls {
+    pub(super) const fn new(stream: TcpStream, filter: TlsFilter) -> Self {
+        Self { stream, filter, failed: None }
+    }
+
+    /// Reads until the kernel has no more or `max` bytes of plaintext arrived. One read and what
+    /// was kept of one record may overshoot that, by less than 20 KiB.
+    pub(super) fn fill(
+        &mut self,
+        rx: &mut Buf,
+        max: usize,
+        scratch: &mut [u8],
+    ) -> io::Result<Filled> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let asked = max.max(CIPHERTEXT_BYTES_MIN).min(scratch.len());
+        let before = rx.len();
+        while rx.len() - before < max {
+            if self.filter.has_ended() {
+                return Ok(match rx.len() - before {
+                    0 => Filled::Eof,
+                    count => Filled::More(count),
+                });
+            }
+            match self.fill_once(rx, &mut scratch[..asked]) {
+                Ok(Some(())) => {}
+                Ok(None) => return Ok(Filled::Blocked(rx.len() - before)),
+                Err(error) if rx.len() == before => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(Filled::More(rx.len() - before))
+    }
+
+    /// One read; `None` when it would block.
+    fn fill_once(&mut self, rx: &mut Buf, scratch: &mut [u8]) -> io::Result<Option<()>> {
+        let Some(count) = read(&mut self.stream, scratch)? else {
+            return Ok(None);
+        };
+        if count == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer closed the connection in the middle of the TLS session",
+            ));
+        }
+        match self.filter.handle_ciphertext(&scratch[..count], rx) {
+            Ok(_) => Ok(Some(())),
+            Err(error) => {
+                // The alert tells the peer's operator what we object to.
+                let _ = self.write(Then::More);
+                if self.filter.is_handshaking() && error == NO_TLS {
+                    let text = "the peer does not speak TLS";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, tx: &mut Buf, then: Then) -> io::Result<Flushed> {
+        // During the handshake the end does not follow, since `tx` has to wait.
+        let then = if self.filter.is_handshaking() { Then::More } else { then };
+        let mut total = 0;
+        loop {
+            if let Written::Blocked = self.write(then)? {
+                return Ok(Flushed::Blocked(total));
+            }
+            match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
+                0 => return Ok(Flushed::All(total)),
+                count => {
+                    tx.consume(count);
+                    total += count;
+                }
+            }
+        }
+    }
+
+    /// Writes ciphertext until there is none left or the kernel says "would block".
+    pub(super) fn write(&mut self, then: Then) -> io::Result<Written> {
+        while self.filter.has_outgoing() {
+            let (filter, stream) = (&mut self.filter, &mut self.stream);
+            let written = retry(|| match then {
+                Then::More => filter.write_to(stream),
+                Then::End => filter.write_to(&mut Last(stream)),
+            })?;
+            if written.is_none() {
+                return Ok(Written::Blocked);
+            }
+        }
+        Ok(Written::All)
+    }
+}
