@@ -55,6 +55,7 @@ pub(crate) struct Listener {
     tls: Option<ServerTls>,
     socket: TcpListener,
     state: State,
+    trouble: Trouble,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Listener {
         let mut socket = TcpListener::from_std(listen.socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
         let Listen { id, traffic, tls, .. } = listen;
-        Ok(Self { id, traffic, tls, socket, state: State::Waiting })
+        Ok(Self { id, traffic, tls, socket, state: State::Waiting, trouble: Trouble::default() })
     }
 
     /// What an accepted connection is served by; `None` when TLS cannot be had.
@@ -136,7 +137,9 @@ impl Listener {
                 Err(error) if is_about_the_peer(&error) => {}
                 Err(error) => {
                     // The application never hears of those it cannot have, and the operator must.
-                    warn!("cannot accept on listener {}: {error}", self.id.0);
+                    if self.trouble.is_to_be_told(now) {
+                        warn!("cannot accept on listener {}: {error}", self.id.0);
+                    }
                     self.state = State::Exhausted { until: now + RETRY_AFTER };
                     return None;
                 }
@@ -144,6 +147,26 @@ impl Listener {
         }
         self.state = State::Ready;
         None
+    }
+}
+
+/// What the operator is told of now and then while it lasts.
+#[derive(Debug, Default)]
+struct Trouble {
+    told_at: Option<Instant>,
+}
+
+/// Between two lines about the same trouble.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+
+impl Trouble {
+    fn is_to_be_told(&mut self, now: Instant) -> bool {
+        let is_due =
+            self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= TROUBLE_PAUSE);
+        if is_due {
+            self.told_at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -164,3 +187,6 @@ fn is_about_the_peer(error: &io::Error) -> bool {
             | io::ErrorKind::TimedOut
     )
 }
+
+#[cfg(test)]
+mod tests;
