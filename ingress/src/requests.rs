@@ -210,7 +210,9 @@ impl Ingress {
         exchange.moved = cx.now;
         let has_ended = !is_upgraded && downstream.http.has_request_ended();
         if has_left(&downstream.http, exchange, io) {
-            io.close(Closing::AfterFlush);
+            // An answer that has begun must not end as if it were whole.
+            let has_begun = exchange.phase == Phase::Responding;
+            io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
             return self.abandon(conn, cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
