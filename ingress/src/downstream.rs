@@ -191,7 +191,7 @@ impl Downstream {
                 Phase::Waiting if self.http.has_request_ended() => {
                     (exchange.moved + timeouts.request, Expired::Request)
                 }
-                Phase::Waiting if io.rx.is_empty() => {
+                Phase::Waiting if io.rx.is_empty() && !self.is_kept_waiting(exchange) => {
                     (exchange.moved + timeouts.request, Expired::Body)
                 }
                 Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),
@@ -200,5 +200,10 @@ impl Downstream {
                 }
             },
         }
+    }
+
+    /// Whether it is the service's turn: the caller sends the body once it is asked for it.
+    const fn is_kept_waiting(&self, exchange: &Exchange) -> bool {
+        self.http.awaits_continue() && exchange.request_bytes == 0
     }
 }
