@@ -46,17 +46,21 @@ impl Agent {
         let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
             return;
         };
-        let verdict = match probe.scan.poll(io.rx.as_slice()) {
-            Ok(None) if !io.rx_eof => return,
-            Ok(None) => Verdict::Bad("closed without an answer".to_owned()),
-            Err(error) => Verdict::Bad(format!("answered nonsense: {error}")),
-            Ok(Some(length)) => {
-                let mut storage = Storage::new();
-                match ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage) {
-                    Ok(head) if (200..400).contains(&head.status) => Verdict::Good,
-                    Ok(head) => Verdict::Bad(format!("answered {}", head.status)),
-                    Err(error) => Verdict::Bad(format!("answered nonsense: {error}")),
-                }
+        let verdict = loop {
+            let length = match probe.scan.poll(io.rx.as_slice()) {
+                Ok(Some(length)) => length,
+                Ok(None) if !io.rx_eof => return,
+                Ok(None) => break Verdict::Bad("closed without an answer".to_owned()),
+                Err(error) => break Verdict::Bad(format!("answered nonsense: {error}")),
+            };
+            let mut storage = Storage::new();
+            let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage);
+            match head.map(|head| head.status) {
+                // An interim response: the answer follows (RFC 9110 15.2).
+                Ok(100 | 102..=199) => io.rx.consume(length),
+                Ok(200..=399) => break Verdict::Good,
+                Ok(status) => break Verdict::Bad(format!("answered {status}")),
+                Err(error) => break Verdict::Bad(format!("answered nonsense: {error}")),
             }
         };
         // The rest of the answer is of no interest.

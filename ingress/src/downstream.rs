@@ -35,6 +35,8 @@ pub struct Downstream {
     /// The worker that lent the connection for the present exchange, unless it is kept.
     pub(crate) lender: Option<WorkerId>,
     pub(crate) state: State,
+    /// Bytes of its `tx` that had left when it was last looked at.
+    taken: u64,
     /// Where its last requests were served, and how many of them in a row.
     last: (WorkerId, u8),
 }
@@ -102,7 +104,7 @@ impl Downstream {
     ) -> Self {
         let http = ServerConn::new(head_bytes);
         let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, via, state, home: None, lender: None, last }
+        Self { http, peer, via, state, home: None, lender: None, taken: 0, last }
     }
 
     /// The connection belongs to this worker from now on.
@@ -142,10 +144,11 @@ impl Downstream {
             // It became this worker's before it left.
             self.state = State::Idle { since };
         }
-        if let State::Delivered { since } = &mut self.state {
+        if let State::Delivered { since } = self.state {
             if !io.tx.is_empty() {
-                // It reads, if slowly.
-                *since = now;
+                // What it sends meanwhile is no sign that it reads.
+                let since = if self.has_taken(&io.tx) { now } else { since };
+                self.state = State::Delivered { since };
                 return Step::Wait;
             }
             self.http.next();
@@ -159,6 +162,11 @@ impl Downstream {
             | State::Homeward { .. } => Step::Wait,
             State::Idle { .. } | State::Head { .. } => self.look_for_head(io, now),
         }
+    }
+
+    /// Whether it took some of what waits for it since this was last asked.
+    pub(crate) const fn has_taken(&mut self, tx: &Buf) -> bool {
+        std::mem::replace(&mut self.taken, tx.taken()) != tx.taken()
     }
 
     fn look_for_head(&mut self, io: &Duplex, now: Instant) -> Step {
@@ -191,7 +199,7 @@ impl Downstream {
                 Phase::Waiting if self.http.has_request_ended() => {
                     (exchange.moved + timeouts.request, Expired::Request)
                 }
-                Phase::Waiting if io.rx.is_empty() => {
+                Phase::Waiting if io.rx.is_empty() && !self.is_kept_waiting(exchange) => {
                     (exchange.moved + timeouts.request, Expired::Body)
                 }
                 Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),
@@ -200,5 +208,10 @@ impl Downstream {
                 }
             },
         }
+    }
+
+    /// Whether it is the service's turn: the caller sends the body once it is asked for it.
+    const fn is_kept_waiting(&self, exchange: &Exchange) -> bool {
+        self.http.awaits_continue() && exchange.request_bytes == 0
     }
 }

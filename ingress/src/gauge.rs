@@ -4,6 +4,7 @@
 //! Whoever it is about writes, whoever chooses reads, and nobody waits: each number stands for itself,
 //! and one that is a moment old only makes a choice a little worse.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,11 @@ pub struct Reading {
     /// Until when others are better.
     pub ejected_until: Option<Instant>,
 }
+
+/// A caller on its way to a tunnel, which counts as its load for as long as this lives: until the
+/// caller arrives or its connection ends.
+#[derive(Debug)]
+pub struct Coming(Arc<Gauge>);
 
 /// How many callers' connections each worker has, as far as they have sent a request.
 #[derive(Debug)]
@@ -78,13 +84,10 @@ impl Gauge {
     }
 
     /// A caller sets out for it.
-    pub fn expect(&self) {
+    #[must_use]
+    pub fn expect(self: Arc<Self>) -> Coming {
         self.coming.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A caller that set out for it has arrived.
-    pub fn arrived(&self) {
-        self.coming.fetch_sub(1, Ordering::Relaxed);
+        Coming(self)
     }
 
     /// Whether the tunnel has ended.
@@ -144,6 +147,12 @@ impl Gauge {
     fn millis(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch) + Duration::from_nanos(999_999);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

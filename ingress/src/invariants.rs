@@ -24,6 +24,8 @@ pub struct Census {
     pub residents: usize,
     /// Exchanges in progress.
     pub in_flight: usize,
+    /// Callers on their way to a tunnel of this worker.
+    pub coming: usize,
     /// Registered agents.
     pub tunnels: usize,
     /// Those of them that take requests.
@@ -48,6 +50,7 @@ impl Census {
             downstreams: self.downstreams + other.downstreams,
             residents: self.residents + other.residents,
             in_flight: self.in_flight + other.in_flight,
+            coming: self.coming + other.coming,
             tunnels: self.tunnels + other.tunnels,
             healthy: self.healthy + other.healthy,
             streams: self.streams + other.streams,
@@ -67,6 +70,11 @@ impl Ingress {
             callers: self.callers.total(),
             residents: self.workers.homes.at(self.workers.own),
             in_flight: self.in_flight,
+            coming: self
+                .tunnels
+                .iter()
+                .filter_map(|(_, one)| Some(one.gauge.as_ref()?.coming()))
+                .sum(),
             tunnels: self.tunnels.len(),
             healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
             candidates: self

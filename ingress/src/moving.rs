@@ -21,7 +21,7 @@ use crate::balance::Scope;
 use crate::choice::Choice;
 use crate::downstream::State;
 use crate::exchange::{Exchange, Replay};
-use crate::gauge::Gauge;
+use crate::gauge::{Coming, Gauge};
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
@@ -40,8 +40,8 @@ pub(crate) struct Moving {
     pub(crate) failed: Option<Reason>,
     /// How often it moved before.
     hops: u8,
-    /// Of the tunnel that it is for, where it counts as coming.
-    gauge: Option<Arc<Gauge>>,
+    /// It counts as coming at the tunnel that it is for.
+    coming: Option<Coming>,
 }
 
 /// How often a request may move. A tunnel may have ended when it arrives; then there is a second
@@ -51,15 +51,14 @@ const HOPS_MAX: u8 = 2;
 impl Moving {
     /// A request that no agent has had.
     pub(crate) const fn fresh(route: RouteId, replay: Replay, since: Instant) -> Self {
-        let (failed, hops, gauge) = (None, 0, None);
-        Self { route, replay, since, request_bytes: 0, failed, hops, gauge }
+        Self { route, replay, since, request_bytes: 0, failed: None, hops: 0, coming: None }
     }
 
     /// The rest of an exchange whose agent failed it.
     pub(crate) fn retry(exchange: Exchange, failed: Reason) -> Self {
         let Exchange { route, replay, since, request_bytes, .. } = exchange;
         let failed = Some(failed);
-        Self { route, replay, since, request_bytes, failed, hops: 0, gauge: None }
+        Self { route, replay, since, request_bytes, failed, hops: 0, coming: None }
     }
 }
 
@@ -72,8 +71,7 @@ impl Ingress {
         gauge: Arc<Gauge>,
         mut moving: Moving,
     ) {
-        gauge.expect();
-        moving.gauge = Some(gauge);
+        moving.coming = Some(gauge.expect());
         moving.hops += 1;
         let own = self.workers.own;
         let mut leaving = Outgoing::Connection(conn);
@@ -114,7 +112,7 @@ impl Ingress {
             downstream.http.close_after();
         }
         let idle = State::Idle { since: cx.now };
-        let moving = match std::mem::replace(&mut downstream.state, idle) {
+        let mut moving = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(moving) => moving,
             State::Homeward { memory, .. } => {
                 recycle(memory, &mut self.spare_heads);
@@ -129,9 +127,7 @@ impl Ingress {
                 return self.advance_downstream(conn, cx);
             }
         };
-        if let Some(gauge) = &moving.gauge {
-            gauge.arrived();
-        }
+        moving.coming = None;
         let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (moving.route, moving.replay.tried);
         let chosen = self

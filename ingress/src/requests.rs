@@ -205,12 +205,18 @@ impl Ingress {
     pub(crate) fn advance_exchange(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let Connection { io, state: Conn::Downstream(downstream) } = connection else { return };
+        let has_taken = downstream.has_taken(&io.tx);
         let State::Busy(exchange) = &mut downstream.state else { return };
         let is_upgraded = exchange.phase == Phase::Upgraded;
-        exchange.moved = cx.now;
         let has_ended = !is_upgraded && downstream.http.has_request_ended();
+        // What follows on a request is none of its business.
+        if has_taken || !has_ended {
+            exchange.moved = cx.now;
+        }
         if has_left(&downstream.http, exchange, io) {
-            io.close(Closing::AfterFlush);
+            // An answer that has begun must not end as if it were whole.
+            let has_begun = exchange.phase == Phase::Responding;
+            io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
             return self.abandon(conn, cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };

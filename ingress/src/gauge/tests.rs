@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_protocol::WorkerId;
@@ -37,7 +38,7 @@ fn it_says_what_was_published_last() {
 }
 
 #[test]
-fn who_sets_out_counts_until_it_arrives() {
+fn who_sets_out_counts_until_it_arrives_or_is_gone() {
     let reading = Reading {
         in_flight: 0,
         takes_requests: true,
@@ -45,11 +46,12 @@ fn who_sets_out_counts_until_it_arrives() {
         lasts: true,
         ejected_until: None,
     };
-    let gauge = Gauge::new(origin(), &reading);
-    gauge.expect();
-    gauge.expect();
-    gauge.arrived();
+    let gauge = Arc::new(Gauge::new(origin(), &reading));
+    let (first, second) = (Arc::clone(&gauge).expect(), Arc::clone(&gauge).expect());
+    drop(first);
     assert_eq!((gauge.in_flight(), gauge.coming()), (0, 1));
+    drop(second);
+    assert_eq!(gauge.coming(), 0);
 }
 
 #[test]

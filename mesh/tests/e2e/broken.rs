@@ -1,5 +1,6 @@
 //! Services that break off, or answer what is no answer: callers can tell.
 
+use std::net::Shutdown;
 use std::time::Instant;
 
 use crate::harness::answer::{Answer, Body, expect, take_head};
@@ -169,6 +170,22 @@ fn a_caller_that_leaves_ends_its_request_at_the_service() {
             let (sent, _) = call.wire.read_to_end();
             assert!(!sent.ends_with(b"0\r\n\r\n"), "a request body seems whole: {request:?}");
         }
+    }
+}
+
+#[test]
+fn an_answer_to_a_caller_that_leaves_within_its_request_never_seems_whole() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut caller = mesh.call();
+        let line = format!("POST / {version}\r\nHost: demo.local\r\n");
+        caller.send(format!("{line}Content-Length: 9\r\n\r\nhello"));
+        let mut call = origin.next();
+        call.wire.send("HTTP/1.1 200 OK\r\n\r\nhalf");
+        let mut body = Body::of(&take_head(&mut caller).unwrap());
+        assert_eq!(body.next(&mut caller).unwrap().unwrap(), b"half", "{version}");
+        caller.stream().shutdown(Shutdown::Write).unwrap();
+        assert_eq!(body.next(&mut caller), Err(End::Reset), "{version}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::mesh::client;
+use crate::harness::origin::Origin;
 use crate::peers::caller::{HOST, read_response, request};
 use crate::peers::process::{Server, mesh};
 use crate::peers::raw_agent::RawAgent;
@@ -86,6 +88,29 @@ fn a_body_that_stalls_costs_408_and_the_connection() {
     }
     assert!(service.requests().is_empty(), "the service saw no whole request");
     server.wait_metric("mesh_requests_in_flight", 0);
+}
+
+#[test]
+fn a_body_that_nobody_asks_for_costs_504_and_one_that_was_asked_for_408() {
+    let service = Origin::start();
+    let server = Server::start(&["--request-timeout", "0.5"]);
+    let _agent = client(server.tunnels, service.address, &[HOST]);
+    server.wait_available(1);
+    for (is_asked_for, verdict) in
+        [(false, (504, "request_timeout")), (true, (408, "body_timeout"))]
+    {
+        let mut wire = Wire::connect(server.traffic);
+        wire.send(format!(
+            "POST / HTTP/1.1\r\nHost: {HOST}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        ));
+        let mut call = service.next();
+        if is_asked_for {
+            call.wire.send("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let response = read_response(&mut wire).unwrap();
+        assert_eq!(response.verdict(), verdict);
+        assert!(response.is_last());
+    }
 }
 
 #[test]

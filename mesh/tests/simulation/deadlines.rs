@@ -170,6 +170,41 @@ fn a_caller_that_takes_nothing_of_its_answer_is_cut_off() {
     });
 }
 
+/// A caller that goes on with another request, one byte now and then.
+fn dribbling(path: &str, every: Duration) -> HttpClient {
+    let next = Request::get(HOST, "/bytes/1").paced(1, every);
+    HttpClient::new(TRAFFIC_ADDRESS, vec![Request::get(HOST, path), next]).pipelined()
+}
+
+#[test]
+fn what_follows_on_a_request_gives_its_service_no_more_time() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let caller = add(&mut stage, dribbling("/hang", Duration::from_secs(7)));
+        stage.world.run_for(Duration::from_secs(31));
+        let response = stage.responses(caller)[0].clone();
+        check_refused(&response, 504, "request_timeout");
+        check_exact(lasted(&response), Duration::from_secs(30));
+    });
+}
+
+#[test]
+fn what_follows_on_a_request_gives_its_caller_no_more_time_to_take_the_answer() {
+    seeds(SEEDS, |seed| {
+        // Of the first one there is more to come; the other one is complete at the ingress.
+        for path in ["/bytes/3000000", "/bytes/400000"] {
+            let mut stage = stage(seed);
+            let deaf = dribbling(path, Duration::from_secs(7)).reading(Reading::Never);
+            add(&mut stage, deaf);
+            stage.world.run_for(Duration::from_secs(1));
+            let ingress = stage.ingress;
+            let closed = move |world: &World| census(world, ingress).callers == 0;
+            stage.world.expect(path, closed, Duration::from_secs(61));
+            stage.expect_empty_after_drain();
+        }
+    });
+}
+
 #[test]
 fn a_tunnel_that_is_asked_for_and_not_used_is_closed_after_the_registration_timeout() {
     const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: ingress:8082\r\nConnection: Upgrade\r\n\

@@ -55,6 +55,17 @@ fn a_service_that_closes_idle_connections_costs_no_request_that_may_be_repeated(
 }
 
 #[test]
+fn a_service_that_hints_at_its_answer_to_a_health_check_is_healthy() {
+    seeds(16, |seed| {
+        let mut plan = Plan::calm();
+        plan.agent.health.path = "/hints".to_owned();
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
 fn a_service_that_refuses_connections_costs_nothing_while_another_one_accepts() {
     seeds(64, |seed| {
         let mut stage = Stage::new(seed, Plan::calm().with_agents(2));

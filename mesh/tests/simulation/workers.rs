@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use mesh_ingress::Ingress;
-use mesh_sim::peers::{Request, pattern};
+use mesh_sim::peers::{HttpClient, Request, Vanish, pattern};
 use mesh_sim::{Answer, Death, Fault, FaultRates, Life, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage, own_host};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, own_host};
 
 /// Longer than anything takes on the slowest links.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -109,6 +109,25 @@ fn a_tunnel_may_be_lost_while_callers_are_on_their_way_to_it() {
         stage.judge(Weather::Foul);
         stage.expect_ready(Duration::from_secs(120));
         stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn a_caller_whose_reset_comes_with_its_request_is_on_its_way_to_nobody() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, spread(seed, FaultRates::none()));
+        stage.expect_ready(Duration::from_secs(60));
+        let agents = stage.agents.len();
+        for first in 0..8 {
+            let script: Vec<_> =
+                (0..2).map(|turn| Request::get(&own_host((first + turn) % agents), "/")).collect();
+            let limit = script.iter().map(|request| request.head.len() as u64).sum();
+            let caller = HttpClient::new(TRAFFIC_ADDRESS, script)
+                .vanishing(Vanish::ResetAfterSending(limit));
+            let caller = stage.world.add_peer("caller", caller, &[]);
+            stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        }
         stage.expect_empty_after_drain();
     });
 }

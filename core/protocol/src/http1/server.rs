@@ -43,6 +43,8 @@ enum State {
 struct Caller {
     version: Version,
     question: Question,
+    /// Whether it waits for a 100 before it sends the body (RFC 9110 10.1.1), and got none.
+    awaits_continue: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +130,13 @@ impl ServerConn {
         self.caller.version
     }
 
+    /// Whether the caller said that it waits for a 100 before it sends the body, and got none. It may
+    /// send the body all the same.
+    #[must_use]
+    pub const fn awaits_continue(&self) -> bool {
+        self.caller.awaits_continue
+    }
+
     /// Whether a request is read completely.
     #[must_use]
     pub const fn has_request_ended(&self) -> bool {
@@ -158,6 +167,7 @@ impl ServerConn {
         let is_kept = |name, text: &str| !is_framing(name) && !head.framing.is_of_hop(name, text);
         lines::copy_response(head, is_kept, tx);
         tx.extend(CRLF);
+        self.caller.awaits_continue &= head.status != 100;
     }
 
     /// Writes the head of the response, and sets how its body is framed.
@@ -347,7 +357,8 @@ impl ServerConn {
 
 impl Caller {
     /// Nothing was read: the answer is one that anybody understands.
-    const UNKNOWN: Self = Self { version: Version::Http11, question: Question::Other };
+    const UNKNOWN: Self =
+        Self { version: Version::Http11, question: Question::Other, awaits_continue: false };
 
     fn new(head: &RequestHead<'_, '_>) -> Self {
         let question = if head.method == "HEAD" {
@@ -357,7 +368,8 @@ impl Caller {
         } else {
             Question::Other
         };
-        Self { version: head.version, question }
+        let awaits_continue = head.framing.expects_continue(head.version);
+        Self { version: head.version, question, awaits_continue }
     }
 }
 

@@ -274,6 +274,22 @@ fn interim_responses_reach_those_who_know_them() {
 }
 
 #[test]
+fn a_caller_waits_for_a_100_until_it_gets_one() {
+    const EXPECTING: &str =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    let mut tx = Buf::new();
+    let mut conn = asked(EXPECTING);
+    for (status, awaits) in [("103", true), ("100", false)] {
+        let head = format!("HTTP/1.1 {status} X\r\n\r\n");
+        with_response(&head, |head| conn.interim(head, &mut tx));
+        assert_eq!(conn.awaits_continue(), awaits, "{status}");
+    }
+    for request in [GET.to_owned(), EXPECTING.replace("HTTP/1.1", "HTTP/1.0")] {
+        assert!(!asked(&request).awaits_continue(), "{request:?}");
+    }
+}
+
+#[test]
 fn an_answer_before_the_end_of_the_request_announces_the_end_of_the_connection() {
     const PLAIN: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
     const EXPECTING: &str =
