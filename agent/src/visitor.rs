@@ -94,7 +94,7 @@ impl Agent {
         match (head.method, path_of(head.target)) {
             ("GET" | "HEAD", "/health") => self.health_page(),
             ("GET" | "HEAD", _) => Page::text(404, "There is /health.\n"),
-            (_, _) => Page::text(405, "Only GET is answered here.\n"),
+            (_, _) => Page::only_for_get(),
         }
     }
 

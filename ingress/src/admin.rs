@@ -206,7 +206,7 @@ impl Ingress {
             }
             Err(error) => self.reply_admin(conn, |http, io| {
                 let body = format!("This port is for agents ({error}).\n");
-                let fields = [("Upgrade", "websocket")];
+                let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
                 let content_type = "text/plain; charset=utf-8";
                 let body = body.as_bytes();
                 http.reply(&Reply { status: 426, fields: &fields, content_type, body }, &mut io.tx);
@@ -230,7 +230,7 @@ impl Ingress {
     /// The page, unless other workers have to be asked for it.
     fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
         if !matches!(method, "GET" | "HEAD") {
-            return Some(Page::text(405, "Only GET is answered here.\n"));
+            return Some(Page::only_for_get());
         }
         Some(match path {
             "/health" => {

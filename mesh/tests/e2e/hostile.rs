@@ -233,7 +233,12 @@ fn what_is_no_websocket_of_ours_gets_no_tunnel() {
         (request("GET", "/", ""), 426),
     ];
     for (bytes, status) in cases {
-        assert_eq!(offer(server.tunnels, &bytes).status, status, "{bytes}");
+        let answer = offer(server.tunnels, &bytes);
+        assert_eq!(answer.status, status, "{bytes}");
+        let wanted = (status == 426).then_some("websocket");
+        assert_eq!(answer.field("upgrade"), wanted, "{bytes}");
+        let is_said = answer.head.contains("Connection: Upgrade\r\n");
+        assert_eq!(is_said, status == 426, "{bytes}");
     }
     assert_eq!(offer(server.tunnels, &request("GET", "/health", "")).status, 200);
     server.wait_metric("mesh_tunnels", 1);

@@ -32,6 +32,12 @@ impl Page {
         Self { status, content_type: "application/json", body }
     }
 
+    /// The page for those who ask for it by another method than GET and HEAD.
+    #[must_use]
+    pub fn only_for_get() -> Self {
+        Self::text(405, "Only GET is answered here.\n")
+    }
+
     /// Answers the request that was begun.
     pub fn write(&self, http: &mut ServerConn, tx: &mut Buf) {
         http.reply(&self.as_reply(), tx);
@@ -42,7 +48,11 @@ impl Page {
     pub const fn as_reply(&self) -> Reply<'_> {
         Reply {
             status: self.status,
-            fields: &[("Cache-Control", "no-store")],
+            // RFC 9110 15.5.6 wants 405 to name what is allowed.
+            fields: match self.status {
+                405 => &[("Cache-Control", "no-store"), ("Allow", "GET, HEAD")],
+                _ => &[("Cache-Control", "no-store")],
+            },
             content_type: self.content_type,
             body: self.body.as_bytes(),
         }
