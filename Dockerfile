@@ -3,6 +3,10 @@
 #   docker buildx build --target ingress --platform linux/amd64,linux/arm64 -t mesh .
 #   docker buildx build --target agent --platform linux/amd64,linux/arm64 -t mesh-agent .
 #
+# Several platforms at once take a builder with the driver docker-container, which is made once by
+# `docker buildx create --use`; the result stays in its cache until --push or --output says where it goes.
+# buildx is a plugin of Docker: where it is missing, docker says `unknown flag: --platform`.
+#
 # The compiler runs on the builder's own processor, so that no emulation is needed.
 ARG RUST_IMAGE=rust:1.95.0-bookworm
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build

@@ -14,7 +14,8 @@ Without targets: x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unkn
   --program NAME  build only this one: mesh, mesh-agent or test-app; can be repeated
   --without-aws   leave out proofs of identity by AWS; the names then say so
   --output DIR    write here instead of dist/
-  --with-cross    use cross, which needs a container engine, and nothing else
+  --with-cross    use cross, which needs a container engine, and nothing else;
+                  cross adds or updates a toolchain of rustup on this machine
   --prepare       only get what is needed to build the targets
   --help          print this, and exit
 
