@@ -17,14 +17,14 @@ const ROUND_TRIP: Duration = Duration::from_millis(100);
 const GROWING: u32 = 10;
 
 /// How long one exchange takes.
-fn time(seed: u64, window_growth: u32, ask: Ask) -> Duration {
+fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Duration {
     let mut plan = Plan::calm();
     plan.ingress.limits.window_growth = window_growth;
     plan.agent.limits.window_growth = window_growth;
     plan.tunnel_links = LinkRules::fixed(LinkConfig {
-        latency: ROUND_TRIP / 2,
+        latency: round_trip / 2,
         bytes_per_second: Some(BYTES_PER_SECOND),
-        capacity: 6 * 1024 * 1024,
+        capacity: 8 * 1024 * 1024,
         ..LinkConfig::fast()
     });
     let mut stage = Stage::new(seed, plan);
@@ -40,10 +40,14 @@ fn time(seed: u64, window_growth: u32, ask: Ask) -> Duration {
     took
 }
 
+fn ideal(bytes: usize) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND as f64)
+}
+
 fn check(seed: u64, ask: impl Fn() -> Ask) {
-    let ideal = Duration::from_secs_f64(BYTES as f64 / BYTES_PER_SECOND as f64);
-    let grown = time(seed, 8 << 20, ask());
-    let fixed = time(seed, 0, ask());
+    let ideal = ideal(BYTES);
+    let grown = time(seed, ROUND_TRIP, 8 << 20, ask());
+    let fixed = time(seed, ROUND_TRIP, 0, ask());
     assert!(grown < ideal + GROWING * ROUND_TRIP, "{grown:?} in place of {ideal:?}");
     assert!(fixed > ideal * 5, "a window that cannot grow is no limit here: {fixed:?}");
 }
@@ -60,4 +64,18 @@ fn an_upload_over_a_long_path_gets_the_window_that_it_needs() {
         Ask::sending(Request::post(HOST, "/upload", &body), body)
     };
     seeds(2, |seed| check(seed, upload));
+}
+
+/// A window of 8 MiB is a little more than is under way there: half of it idle would take 1.8 times
+/// the ideal time and more.
+#[test]
+fn all_of_a_window_that_has_grown_is_under_way() {
+    seeds(2, |seed| {
+        let took = |bytes| {
+            let ask = Ask::new(Request::get(HOST, &format!("/bytes/{bytes}")));
+            time(seed, 3 * ROUND_TRIP, 8 << 20, ask)
+        };
+        let (more, ideal) = (took(3 * BYTES) - took(2 * BYTES), ideal(BYTES));
+        assert!(more < ideal * 7 / 4, "{more:?} in place of {ideal:?}");
+    });
 }

@@ -40,8 +40,10 @@ pub(super) struct Recv {
     pub(super) unreturned: u32,
     /// Bytes that may be on their way or wait here; it only grows.
     pub(super) window: u32,
-    /// When credit was last returned, or else when the first bytes were released.
-    returned_at: Option<Instant>,
+    /// Bytes that were released since the pace was last looked at.
+    paced: u32,
+    /// When that was, or else when the first bytes were released.
+    paced_at: Option<Instant>,
     pub(super) ended: bool,
 }
 
@@ -54,7 +56,8 @@ impl Stream {
                 allowed: recv_window,
                 unreturned: 0,
                 window: recv_window,
-                returned_at: None,
+                paced: 0,
+                paced_at: None,
                 ended: false,
             },
             responded: false,
@@ -84,7 +87,6 @@ impl Recv {
     }
 
     /// Bytes left for their destination; the credit to return now, once it is worth a frame.
-    /// Half a window keeps the sender going while costing one small frame per half window.
     ///
     /// A sender that the window holds back uses up half of it in half a round trip, or less where it
     /// comes in bursts. It grows, as far as `growth` allows, until that takes two: measured round
@@ -92,24 +94,40 @@ impl Recv {
     /// for the path's whims.
     pub(super) fn release(&mut self, count: u32, now: Instant, growth: &mut Growth) -> Option<u32> {
         self.unreturned += count;
-        let before = self.returned_at;
-        self.returned_at.get_or_insert(now);
+        self.paced = self.paced.saturating_add(count);
+        let before = self.paced_at;
+        self.paced_at.get_or_insert(now);
         debug_assert!(
             self.allowed + self.unreturned <= self.window,
             "more released than delivered"
         );
-        if self.ended || self.unreturned < (self.window / 2).max(1) {
+        if self.ended || self.unreturned < self.step().max(1) {
             return None;
         }
-        self.returned_at = Some(now);
-        let half_a_window_took = before.map(|before| now.saturating_duration_since(before));
-        let more = growth.take(self.window, half_a_window_took);
+        let mut more = 0;
+        if self.paced >= self.window / 2 {
+            let half_a_window_took = before.map(|before| now.saturating_duration_since(before));
+            more = growth.take(self.window, half_a_window_took);
+            (self.paced, self.paced_at) = (0, Some(now));
+        }
         self.window += more;
         let credit = std::mem::take(&mut self.unreturned) + more;
         self.allowed += credit;
         Some(credit)
     }
+
+    /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that
+    /// come in bursts, as they do while a window grows, would leave up to that much of it idle for a
+    /// round trip, again and again: of a large window it is less.
+    const fn step(&self) -> u32 {
+        let (half, small) = (self.window / 2, self.window / 8);
+        let small = if small < STEP_BYTES_MIN { STEP_BYTES_MIN } else { small };
+        if half < small { half } else { small }
+    }
 }
+
+/// Credit that is worth a frame for a window of any size.
+const STEP_BYTES_MIN: u32 = 128 * 1024;
 
 /// What the windows of a session may grow by, and when they do.
 #[derive(Debug, Clone, Copy)]

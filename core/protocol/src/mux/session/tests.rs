@@ -471,6 +471,28 @@ fn credit_is_returned_in_steps_of_half_a_window() {
     }
 }
 
+#[test]
+fn credit_of_a_large_window_is_returned_in_steps_of_an_eighth() {
+    const KIB: usize = 1024;
+    for (window, step) in [(256, 128), (512, 128), (1024, 128), (8192, 1024)] {
+        let window = window * KIB;
+        let mut acceptor =
+            Session::new(Side::Acceptor, 1, 0, u32::try_from(window).unwrap(), PENDING_BYTES);
+        feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+        acceptor.adopt(StreamId(1), owners(1)[0]);
+        for _ in 0..window / (16 * KIB) {
+            feed(&mut acceptor, (FrameKind::Data, Flags::NONE, 1, &BYTES[..16 * 1024])).unwrap();
+        }
+        for _ in 0..window / (step * KIB) {
+            acceptor.release(StreamId(1), step * KIB - 1, now());
+            assert_eq!(sent(&mut acceptor), []);
+            acceptor.release(StreamId(1), 1, now());
+            let credit = u32::try_from(step * KIB).unwrap().to_be_bytes().to_vec();
+            assert_eq!(sent(&mut acceptor), [(FrameKind::Window, 1, credit)]);
+        }
+    }
+}
+
 /// An opener with three streams, of which those in `bulk` have sent much.
 fn queues(bulk: &[u32]) -> Session {
     let mut opener = Session::new(Side::Opener, 3, 1 << 30, WINDOW, PENDING_BYTES);
