@@ -88,6 +88,8 @@ remapped() {
     [ -z "$with_cross" ] || flags+=(--remap-path-prefix=/project=/mesh)
     for folder in "$cargo_home"/registry/src/*/; do
         flags+=("--remap-path-prefix=${folder%/}=/cargo")
+        # Where cross mounts it.
+        [ -z "$with_cross" ] || flags+=("--remap-path-prefix=/cargo/registry/src/$(basename "$folder")=/cargo")
     done
     local IFS=$'\x1f'
     printf '%s' "${flags[*]}"
@@ -145,6 +147,9 @@ has_cross() {
 use_cross() {
     cargo=cross
     export CROSS_CONFIG=$root/cross/Cross.toml
+    # Its images have no git.
+    MESH_COMMIT=${MESH_COMMIT:-$(git rev-parse HEAD 2>/dev/null || :)}
+    export MESH_COMMIT
     say "$1: by cross"
 }
 
