@@ -148,13 +148,17 @@ check_content() {
     podman image unmount "$image" >/dev/null
 }
 
+# Docker has TARGETARCH in front of FROM unless a file names it there, which makes it blank. Debian's
+# podman has it only where it is named.
+{ echo 'ARG TARGETARCH' && cat "$root/cross/Dockerfile.dist"; } >"$work/Dockerfile"
+
 # image TARGET NAME PROGRAMS: for each platform, and that of this machine by its plain name.
 image() {
     local target=$1 name=$2 expected=$3 platform says
     for platform in "${platforms[@]}"; do
         # Docker's format: that of OCI has no health checks.
         podman build --quiet --isolation chroot --format docker --platform "linux/$platform" \
-            -f "$root/cross/Dockerfile.dist" --target "$target" -t "$name:$platform" . >/dev/null 2>"$work/log" ||
+            -f "$work/Dockerfile" --target "$target" -t "$name:$platform" . >/dev/null 2>"$work/log" ||
             fail "$name for $platform cannot be made: $(tail -n 5 "$work/log")"
         says=$(podman image inspect "$name:$platform" \
             --format '{{.Os}}/{{.Architecture}}, user {{.Config.User}}, starts {{.Config.Entrypoint}} {{.Config.Cmd}}')
