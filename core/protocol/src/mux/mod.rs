@@ -53,8 +53,8 @@
 //!
 //! # Order and fairness
 //!
-//! Frames about streams and the connection go first, then DATA by turns of one frame, or of two
-//! where hardly anything is queued, and streams that have sent little go before those that have
+//! Frames about streams and the connection go first, then DATA by turns of one frame, or of a
+//! few where hardly anything is queued, and streams that have sent little go before those that have
 //! sent much ([`session::Session::poll_ready`]).
 
 pub mod error;
