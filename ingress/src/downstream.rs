@@ -179,6 +179,21 @@ impl Downstream {
         Step::Head
     }
 
+    /// Whether it is the caller's turn. It is not while its request, all of which is here, is served.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        match &self.state {
+            State::Busy(exchange) => {
+                exchange.phase == Phase::Upgraded || !self.http.has_request_ended()
+            }
+            State::Idle { .. }
+            | State::Head { .. }
+            | State::Asked { .. }
+            | State::Delivered { .. }
+            | State::Moving(_)
+            | State::Homeward { .. } => true,
+        }
+    }
+
     /// When the connection has waited long enough, and for what.
     pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> (Instant, Expired) {
         match &self.state {

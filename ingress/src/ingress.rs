@@ -318,6 +318,14 @@ impl App for Ingress {
         }
     }
 
+    fn awaits_peer(&self, conn: ConnId) -> bool {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Downstream(downstream)) => downstream.awaits_caller(),
+            Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
+            | None => true,
+        }
+    }
+
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
         let connection = self.conns.get(conn)?;
         let timeouts = &self.config.timeouts;

@@ -68,6 +68,12 @@ pub trait App {
         true
     }
 
+    /// Whether the connection waits for something from its peer. One that does not can do with
+    /// hearing a little later that the peer left or had more to say.
+    fn awaits_peer(&self, _conn: ConnId) -> bool {
+        true
+    }
+
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
 

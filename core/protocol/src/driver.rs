@@ -28,6 +28,7 @@ mod moving;
 mod passing;
 mod service;
 mod transport;
+mod watching;
 
 pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
@@ -35,6 +36,7 @@ pub use transport::{Filled, Flushed, Readiness, Transport};
 use crate::outlet::Outlets;
 use moving::Tenure;
 use service::FILL_BYTES_MAX;
+use watching::Unwatched;
 
 /// The driver of one application over one kind of transport.
 pub struct Driver<A: App, T> {
@@ -51,6 +53,8 @@ pub struct Driver<A: App, T> {
     ///
     /// Invariant: exactly those whose tenure says so, each at the place that it says.
     guests: Vec<(WorkerId, ConnId, ConnId)>,
+    /// Connections that the kernel may not tell of yet, in the order in which they came.
+    unwatched: Vec<Unwatched>,
     rng: Rng,
     now: Instant,
     scratch: Vec<u8>,
@@ -60,6 +64,8 @@ pub struct Driver<A: App, T> {
 struct Socket<T> {
     owner: ConnId,
     tenure: Tenure,
+    /// Whether it is registered with the kernel, wherever that is.
+    is_watched: bool,
     /// `None` while the connection is being made or lent.
     transport: Option<T>,
     ready: Readiness,
@@ -92,6 +98,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             parcels: VecDeque::new(),
             stirred: Vec::new(),
             guests: Vec::new(),
+            unwatched: Vec::new(),
             rng,
             now,
             scratch: vec![0; FILL_BYTES_MAX],
@@ -113,7 +120,8 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
     }
 
-    /// Somebody connected to a listener. Whom the application does not take in is reset.
+    /// Somebody connected to a listener. Whom the application does not take in is reset. The shell
+    /// registers the transport when [`Self::take_unwatched`] says so.
     pub fn accepted(
         &mut self,
         listener: ListenerId,
@@ -126,6 +134,12 @@ impl<A: App, T: Transport> Driver<A, T> {
             return None;
         };
         self.attach(conn, transport);
+        if let Some(socket) = self.socket(conn) {
+            // Nobody has tried yet.
+            socket.ready.readable = true;
+            socket.ready.writable = true;
+        }
+        self.begin_unwatched(conn);
         Some(conn)
     }
 
@@ -186,7 +200,8 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// When [`Self::fire`] is to be called at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.next(), self.app.deadline()].into_iter().flatten().min()
+        let due = [self.timers.next(), self.app.deadline(), self.watching_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// What the application asks of the shell.
@@ -280,6 +295,7 @@ impl<T> Socket<T> {
         Self {
             owner,
             tenure: Tenure::Own,
+            is_watched: true,
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false },
             queued: false,

@@ -1,7 +1,7 @@
 //! The loop: one poll, one look at the clock and one settling of the driver per turn.
 //!
 //! ```text
-//!   settle -> tell manager -> obey commands -> poll -> now -> latch events -> fire deadlines
+//!   settle -> tell manager -> obey commands -> watch -> poll -> now -> latch events -> fire deadlines
 //!     ^                                                                              |
 //!     '------- accept <- parcels <- letters, signals <- connects <-------------------'
 //! ```
@@ -48,6 +48,8 @@ pub struct Reactor<A: App> {
     owners: Vec<Option<ConnId>>,
     /// Attempts to connect of which the kernel said something this turn.
     dialled: Vec<(ConnId, Readiness)>,
+    /// Connections that the kernel is to tell of from this turn on.
+    unwatched: Vec<ConnId>,
     /// Attempts that failed at once. They are told in the next turn: an application that connects
     /// anew whenever it fails must not keep this one from ending.
     failed: Vec<(ConnId, io::Error)>,
@@ -129,6 +131,7 @@ impl<A: App> Reactor<A> {
             letters,
             owners: Vec::new(),
             dialled: Vec::new(),
+            unwatched: Vec::new(),
             failed: Vec::new(),
             drains_asked: 0,
             manager: None,
@@ -179,6 +182,7 @@ impl<A: App> Reactor<A> {
             if self.obey() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
+            self.watch();
             self.start_jobs()?;
             let timeout = self.timeout();
             let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.lie_down(timeout));

@@ -58,13 +58,8 @@ impl<A: App> Desk<A> {
             self.network.borrow_mut().posted(1);
             match parcel {
                 Parcel::Message(message) => driver.handle_message(from, message),
-                Parcel::Connection(mut moved) => {
-                    let (end, terms) = (moved.transport_mut().id(), moved.terms());
+                Parcel::Connection(moved) => {
                     let conn = driver.adopt(from, moved);
-                    match terms {
-                        Terms::Sold | Terms::SoldOn(_) => self.hold(end, conn),
-                        Terms::Lent(_) | Terms::Returned(_) => {}
-                    }
                     driver.adopted(conn);
                 }
                 Parcel::Stirred(name) => {
@@ -99,6 +94,7 @@ impl<A: App> Desk<A> {
             let mut network = self.network.borrow_mut();
             if let Parcel::Connection(moved) = &mut parcel {
                 match moved.terms() {
+                    _ if !moved.is_watched() => {}
                     Terms::Sold | Terms::SoldOn(_) => network.release(moved.transport_mut().id()),
                     Terms::Lent(_) | Terms::Returned(_) => {}
                 }

@@ -106,13 +106,23 @@ impl<A: App> AppNode<A> {
         }
     }
 
+    /// Has the network tell of the connections that are to be watched from now on.
+    fn watch(&mut self) {
+        let mut unwatched = Vec::new();
+        self.driver.take_unwatched(&mut unwatched);
+        for conn in unwatched {
+            if let Some(endpoint) = self.driver.transport_mut(conn) {
+                let end = endpoint.id();
+                self.network.borrow_mut().hold(end, self.id, Token::Conn(conn));
+            }
+        }
+    }
+
     fn receive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Accepted { end, listener, peer } => {
                 let endpoint = Endpoint::new(end, &self.network);
-                if let Some(conn) = self.driver.accepted(listener, peer, endpoint) {
-                    self.network.borrow_mut().claim(end, Token::Conn(conn));
-                }
+                self.driver.accepted(listener, peer, endpoint);
             }
             Arrival::Connected { end, token } => {
                 let endpoint = Endpoint::new(end, &self.network);
@@ -132,7 +142,7 @@ impl<A: App> AppNode<A> {
 }
 
 impl<A: App + 'static> Node for AppNode<A> {
-    /// The turn of a shell: latch everything, tell the time, hand over, settle, obey.
+    /// The turn of a shell: latch everything, tell the time, hand over, settle, obey, watch.
     fn turn(&mut self) -> Outcome {
         let now = {
             let mut network = self.network.borrow_mut();
@@ -169,6 +179,7 @@ impl<A: App + 'static> Node for AppNode<A> {
         if let Some(desk) = &mut self.desk {
             desk.send(&mut self.driver, now);
         }
+        self.watch();
         let due = self.answers.iter().map(|(at, _)| *at);
         let due = due.chain(self.desk.as_ref().and_then(Desk::due)).min();
         if self.driver.has_work() {

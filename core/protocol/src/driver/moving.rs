@@ -57,13 +57,14 @@ pub struct Moved<C, T> {
     eof: bool,
     finished_at: Option<Instant>,
     drained_at: Option<Instant>,
+    is_watched: bool,
     terms: Terms,
 }
 
 /// On what terms a connection moves, and so where its transport is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
-    /// For good. It is registered where it comes from, and is to be where it goes.
+    /// For good. If it is registered where it comes from, that is to end.
     Sold,
     /// The same, but it is registered at this worker, which had lent it.
     SoldOn(WorkerId),
@@ -117,6 +118,12 @@ impl<C, T> Moved<C, T> {
     pub const fn terms(&self) -> Terms {
         self.terms
     }
+
+    /// Whether it is registered with the kernel.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.is_watched
+    }
 }
 
 impl<A: App, T: Transport> Driver<A, T> {
@@ -132,9 +139,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.collect();
     }
 
-    /// Takes in a connection that another worker had. On [terms](Terms) that ask for it, the shell
-    /// registers its transport and hears from the kernel how that stands now; then it calls
-    /// [`Self::adopted`].
+    /// Takes in a connection that another worker had. [`Self::adopted`] is to follow.
     pub fn adopt(&mut self, from: WorkerId, moved: Moved<A::Conn, T>) -> ConnId {
         let Moved { connection, transport, mut ready, terms, .. } = moved;
         let mut tenure = Tenure::Own;
@@ -166,6 +171,11 @@ impl<A: App, T: Transport> Driver<A, T> {
             socket.eof = moved.eof;
             socket.finished_at = moved.finished_at;
             socket.drained_at = moved.drained_at;
+        }
+        match terms {
+            // Nobody knows what came meanwhile: it may want to be registered in this very turn.
+            Terms::Sold | Terms::SoldOn(_) => self.begin_unwatched(conn),
+            Terms::Lent(_) | Terms::Returned(_) => {}
         }
         conn
     }
@@ -267,12 +277,13 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.parcels.push_back((home, Parcel::Released(name)));
     }
 
-    /// Lends a connection. Its deadline is the borrower's business, but its entry in the timers
+    /// Lends a connection; one that is registered nowhere has no home to be lent from, and is sold.
+    /// Its deadline is the borrower's business, but its entry in the timers
     /// stays: who comes back without a bell is found at the latest when that is due.
     fn lend(&mut self, conn: ConnId, to: WorkerId) {
         match self.leaving(conn) {
-            Some(Tenure::Own) => {}
-            Some(Tenure::Guest { .. }) => return self.sell(conn, to),
+            Some(Tenure::Own) if self.is_watched(conn) => {}
+            Some(Tenure::Own | Tenure::Guest { .. }) => return self.sell(conn, to),
             Some(Tenure::Lent { .. }) | None => return,
         }
         let tenure = Tenure::Lent { to, news: News::Nothing };
@@ -321,10 +332,20 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket: Socket<T>,
         terms: Terms,
     ) {
-        let Socket { transport, ready, broken, eof, finished_at, drained_at, .. } = socket;
+        let Socket { transport, ready, broken, eof, finished_at, drained_at, is_watched, .. } =
+            socket;
         let Some(transport) = transport else { return };
-        let moved =
-            Moved { connection, transport, ready, broken, eof, finished_at, drained_at, terms };
+        let moved = Moved {
+            connection,
+            transport,
+            ready,
+            broken,
+            eof,
+            finished_at,
+            drained_at,
+            is_watched,
+            terms,
+        };
         self.parcels.push_back((to, Parcel::Connection(moved)));
     }
 }

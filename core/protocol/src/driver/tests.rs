@@ -14,6 +14,7 @@ use crate::{
 
 mod lending;
 mod passing;
+mod watching;
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
@@ -194,6 +195,8 @@ struct Recorder {
     outgoing: VecDeque<(WorkerId, Outgoing<u32>)>,
     /// What is sent past the queue of whoever is served, piece by piece.
     passing: VecDeque<Vec<u8>>,
+    /// Who waits for nothing from its peer.
+    serving: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -256,6 +259,10 @@ impl App for Recorder {
         if let Some(connection) = self.conns.get_served(conn) {
             cx.send(conn, &mut connection.io.tx, &[&piece]);
         }
+    }
+
+    fn awaits_peer(&self, conn: ConnId) -> bool {
+        !self.serving.contains(&conn)
     }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
@@ -332,6 +339,7 @@ impl World {
             ended: Vec::new(),
             outgoing: VecDeque::new(),
             passing: VecDeque::new(),
+            serving: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -385,6 +393,13 @@ impl World {
     fn receive(&mut self, conn: ConnId, incoming: Incoming, readiness: Readiness) {
         self.peer(conn).incoming.push_back(incoming);
         self.driver.latch(conn, readiness);
+    }
+
+    /// Whom the kernel is to tell of from now on.
+    fn watch(&mut self) -> Vec<ConnId> {
+        let mut unwatched = Vec::new();
+        self.driver.take_unwatched(&mut unwatched);
+        unwatched
     }
 
     /// Lets time pass, deadlines fire, and everything run.

@@ -1,4 +1,5 @@
-//! Sockets that come in: accepted, and registered with the kernel under a token.
+//! Sockets that come in: accepted, and registered with the kernel under a token when the loop has to
+//! hear of them.
 
 use mesh_protocol::{App, ConnId, Readiness};
 use mio::Token;
@@ -21,14 +22,22 @@ impl<A: App> Reactor<A> {
                 transport::set_traffic_options(&stream, listener.traffic);
                 let id = listener.id;
                 let Some(socket) = listener.dress(stream) else { continue };
-                if let Some(conn) = self.driver.accepted(id, peer, socket) {
-                    self.register(conn);
-                }
+                self.driver.accepted(id, peer, socket);
             }
         }
     }
 
-    /// Registers the socket of a connection that is new here.
+    /// Registers those of which the loop would else not learn what they wait for.
+    pub(super) fn watch(&mut self) {
+        let mut unwatched = std::mem::take(&mut self.unwatched);
+        self.driver.take_unwatched(&mut unwatched);
+        for conn in unwatched.drain(..) {
+            self.register(conn);
+        }
+        self.unwatched = unwatched;
+    }
+
+    /// Registers the socket of a connection.
     pub(super) fn register(&mut self, conn: ConnId) {
         let token = self.claim(conn);
         let Some(socket) = self.driver.transport_mut(conn) else {

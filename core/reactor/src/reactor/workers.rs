@@ -146,6 +146,7 @@ impl<A: App> Reactor<A> {
         while let Some((to, mut parcel)) = self.driver.poll_parcel() {
             if let Parcel::Connection(moved) = &mut parcel {
                 match moved.terms() {
+                    _ if !moved.is_watched() => {}
                     Terms::Sold => moved.transport_mut().deregister(self.poll.registry()),
                     Terms::SoldOn(home) => moved.transport_mut().deregister(desk.registry(home)),
                     Terms::Lent(_) | Terms::Returned(_) => {}
@@ -165,12 +166,7 @@ impl<A: App> Reactor<A> {
             match parcel {
                 Parcel::Message(message) => self.driver.handle_message(from, message),
                 Parcel::Connection(moved) => {
-                    let terms = moved.terms();
                     let conn = self.driver.adopt(from, moved);
-                    match terms {
-                        Terms::Sold | Terms::SoldOn(_) => self.register(conn),
-                        Terms::Lent(_) | Terms::Returned(_) => {}
-                    }
                     self.driver.adopted(conn);
                 }
                 Parcel::Stirred(name) => self.keep(from, name),

@@ -23,6 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const RX_LIMIT: usize = 64 * 1024;
 const TX_LIMIT: usize = 64 * 1024;
 
+/// Whoever has heard it is registered with the kernel, or is about to be, and can be lent.
+pub(crate) const GREETING: &[u8] = b"?";
+
 /// What the application does on a connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
@@ -44,7 +47,8 @@ pub(crate) enum Rule {
     Abort,
     /// Goes to another worker when something comes, where another rule is for it.
     Pass(u8, Box<Self>),
-    /// Is lent to another worker when something comes, which sends that back and then returns it.
+    /// Sends [`GREETING`]. Is lent to another worker when something comes, which sends that back and
+    /// then returns it.
     Visit(u8),
 }
 
@@ -141,13 +145,13 @@ impl Probe {
                 connection.io.close(Closing::Write);
             }
             Rule::Ask(bytes) => connection.io.tx.extend(bytes),
+            Rule::Visit(_) => connection.io.tx.extend(GREETING),
             Rule::Echo
             | Rule::Swallow
             | Rule::Keep
             | Rule::Source
             | Rule::Answer(_)
             | Rule::Pass(..)
-            | Rule::Visit(_)
             | Rule::Abort => {}
         }
     }

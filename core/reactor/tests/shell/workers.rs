@@ -1,19 +1,30 @@
 //! Several workers: connections that move between them, and how they live and end together.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::thread;
 
 use mesh_reactor::ServiceManager;
 
-use crate::probe::{EXIT, HANG, Heard, PANIC, PATIENCE, Probe, Rule, Running, connect, pattern};
+use crate::probe::{
+    EXIT, GREETING, HANG, Heard, PANIC, PATIENCE, Probe, Rule, Running, connect, pattern,
+};
 
 /// From the first worker over the others back to it, and to the second in the end.
 fn round_trip(rule: Rule) -> Rule {
     let pass = |to, rule| Rule::Pass(to, Box::new(rule));
     pass(1, pass(2, pass(0, pass(1, rule))))
+}
+
+/// A connection that is no longer new to the server.
+fn greeted(address: SocketAddr) -> TcpStream {
+    let mut stream = connect(address);
+    let mut greeting = [0; GREETING.len()];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(greeting, GREETING);
+    stream
 }
 
 #[test]
@@ -69,7 +80,7 @@ fn a_connection_that_is_lent_answers_at_once_and_loses_no_wake_up() {
         .map(|number| {
             let address = server.address;
             thread::spawn(move || {
-                let mut stream = connect(address);
+                let mut stream = greeted(address);
                 let (question, mut answer) = ([number; 100], [0; 100]);
                 for _ in 0..300 {
                     stream.write_all(&question).unwrap();
@@ -107,7 +118,7 @@ fn a_connection_that_is_lent_answers_at_once_and_loses_no_wake_up() {
 fn a_connection_that_is_lent_is_kept_when_more_is_to_come_than_was_there() {
     let server = Running::three(Probe::new(Rule::Visit(2)), None, None);
     let bytes = Arc::new(pattern(3_000_000));
-    let mut stream = connect(server.address);
+    let mut stream = greeted(server.address);
     let mut reader = stream.try_clone().unwrap();
     let expected = Arc::clone(&bytes);
     let reader = thread::spawn(move || {

@@ -18,6 +18,7 @@ impl Pair {
         let conn = here.accept(Rule::Keep);
         here.receive(conn, bytes("question"), READABLE);
         here.driver.settle();
+        assert_eq!(here.watch(), [conn]);
         let mut pair = Self { here, there, conn };
         let guest = pair.lend();
         (pair, guest)
@@ -206,6 +207,7 @@ fn a_loan_that_outlasts_a_deadline_is_none_any_more() {
     let (mut here, mut there) = (World::new(), World::new());
     there.driver.app_mut().rule = Some(Rule::Keep);
     let conn = here.accept(Rule::Keep);
+    assert_eq!(here.watch(), [conn]);
     let due = here.now + Duration::from_secs(1);
     here.driver.app_mut().deadlines.insert(conn, due);
     here.connection(conn);
