@@ -131,6 +131,51 @@ fn a_body_that_comes_slowly_is_taken_however_long_it_takes() {
     });
 }
 
+/// A new connection is not registered with the kernel before somebody waits for something on it. One
+/// for which nobody said so would be heard 20 ms later.
+#[test]
+fn a_new_caller_is_heard_as_soon_as_it_goes_on() {
+    const PAUSE: Duration = Duration::from_millis(3);
+    let mut upload = Request::post(HOST, "/upload", &pattern(500));
+    upload.pace = Some((upload.head.len(), PAUSE));
+    let pieces = u32::try_from(500 / upload.head.len() + 1).unwrap();
+    let upgrade = Request::raw(
+        b"GET /upgrade HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+    );
+    let upgrade = Request { held: pattern(10), ..upgrade };
+    for (request, pauses) in [(upload, pieces), (upgrade, 0)] {
+        seeds(SEEDS, |seed| {
+            // Parcels for other workers take their time.
+            let mut stage = Stage::new(seed, Plan::calm().with_workers(1));
+            stage.expect_ready(Duration::from_secs(5));
+            let caller = add(&mut stage, client(request.clone()));
+            let response = only_response(&mut stage, caller);
+            assert!(response.is(200) || response.is(101), "{response:?}");
+            let took = lasted(&response);
+            assert!(took < pauses * PAUSE + SLACK, "{took:?} for {pauses} pauses");
+        });
+    }
+}
+
+#[test]
+fn a_new_caller_that_leaves_is_missed_soon() {
+    seeds(SEEDS, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_workers(1));
+        stage.expect_ready(Duration::from_secs(5));
+        let request = Request::get(HOST, "/hang");
+        let sent = request.head.len() as u64;
+        add(&mut stage, client(request).vanishing(Vanish::CloseAfterSending(sent)));
+        let (ingress, service) = (stage.ingress, stage.services[0]);
+        let began = move |world: &World| !world.peer::<HttpService>(service).served.is_empty();
+        stage.world.expect("the service is asked", began, Duration::from_millis(5));
+        let gone = move |world: &World| {
+            let service = world.peer::<HttpService>(service);
+            census(world, ingress).callers == 0 && service.open_connections() == 0
+        };
+        stage.world.expect("it learns that the caller left", gone, Duration::from_millis(30));
+    });
+}
+
 #[test]
 fn an_idle_connection_is_closed_after_the_idle_timeout_and_not_before() {
     seeds(SEEDS, |seed| {
