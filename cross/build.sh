@@ -112,7 +112,7 @@ build() {
 }
 
 # Each way has two functions: whether it can be had, which gets what is missing and says why not; and
-# what cargo and cc-rs have to know to go it.
+# what cargo and cc-rs have to know to go it, with the linker's option for a script, if it is LLVM's.
 has_rustup() {
     local target=$1
     command -v rustup >/dev/null || { say "$target: rustup is not installed" && return 1; }
@@ -130,10 +130,11 @@ use_rustup() {
     local target=$1 cc=musl-gcc
     if ! is_for_musl_gcc "$target"; then
         cc=$cache/bin/$target-cc
-        # rustup's targets bring the C library, and its toolchains a linker that knows them all.
-        export "CARGO_TARGET_$(in_capitals "$target")_LINKER=rust-lld" "AR_${target//-/_}=$cache/bin/ar"
+        export "AR_${target//-/_}=$cache/bin/ar"
     fi
-    export "CC_${target//-/_}=$cc"
+    # rustup's targets bring the C library, and its toolchains a linker that knows them all.
+    export "CARGO_TARGET_$(in_capitals "$target")_LINKER=rust-lld" "CC_${target//-/_}=$cc"
+    script_option=-T
     cargo=cargo
     say "$target: by rustup's target, $(rustc --version), and C by $(basename "$cc")"
 }
@@ -146,6 +147,7 @@ has_cross() {
 
 use_cross() {
     cargo=cross
+    script_option=
     export CROSS_CONFIG=$root/cross/Cross.toml
     # Its images have no git.
     MESH_COMMIT=${MESH_COMMIT:-$(git rev-parse HEAD 2>/dev/null || :)}
@@ -170,6 +172,8 @@ for target in "${targets[@]}"; do
         "$cargo" fetch --quiet --locked --target "$target"
         export CARGO_TARGET_DIR=$target_dir
         CARGO_ENCODED_RUSTFLAGS=$(remapped)
+        # Cargo links in the folder of the workspace.
+        [ -z "$script_option" ] || CARGO_ENCODED_RUSTFLAGS+=$'\x1f'-Clink-arg=${script_option}cross/no-unwind.ld
         export CARGO_ENCODED_RUSTFLAGS
         for program in "${programs[@]}"; do build "$target" "$program"; done
     )

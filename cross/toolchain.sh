@@ -132,6 +132,8 @@ use_debian() {
     unset RUSTUP_TOOLCHAIN
     # shellcheck disable=SC2034 # build.sh calls it.
     cargo=$debian_cargo
+    # shellcheck disable=SC2034
+    script_option=-Wl,-T,
     export RUSTC=$cache/bin/rustc
     export "CARGO_TARGET_$(in_capitals "$target")_LINKER=$cache/bin/$target-cc"
     export "CC_${target//-/_}=$cache/bin/$target-cc" "AR_${target//-/_}=$cache/bin/ar"
