@@ -294,7 +294,7 @@ impl App for Agent {
 /// Where to connect for an endpoint.
 pub(crate) fn target(endpoint: &Endpoint, traffic: Traffic) -> Target {
     let Endpoint { host, port, security, .. } = endpoint;
-    Target { host: host.clone(), port: *port, security: *security, traffic }
+    Target { host: host.clone(), port: *port, security: *security, traffic, via: None }
 }
 
 /// The endpoint as it stands in `Host`: without the port that its scheme implies.

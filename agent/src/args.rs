@@ -37,6 +37,10 @@ pub struct ClientArgs {
     /// where the ingress takes agents, ws:// or wss:// [default: ws://localhost:8082]
     #[argh(option)]
     pub ingress_endpoint: Option<String>,
+    /// HTTP proxy on the way there, asked to CONNECT, http://<host>:<port>; the variable
+    /// MESH_PROXY_CREDENTIALS can hold what it wants to know, user:password [default: none]
+    #[argh(option)]
+    pub proxy: Option<String>,
     /// where the local service listens, http:// [default: http://localhost:3000]
     #[argh(option)]
     pub local_endpoint: Option<String>,
@@ -179,6 +183,8 @@ impl ClientArgs {
     pub fn flags(self) -> Flags {
         Flags::new()
             .one("ingress-endpoint", self.ingress_endpoint)
+            .one("proxy", self.proxy)
+            .secret("proxy-credentials")
             .one("local-endpoint", self.local_endpoint)
             .many("host", self.host)
             .one("service-name", self.service_name)

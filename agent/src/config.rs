@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use mesh_protocol::Security;
+use mesh_protocol::{Proxy, Security};
 
 /// Everything configurable about an agent.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the ingress listens for agents.
     pub ingress: Endpoint,
+    /// The proxy on the way to the ingress.
+    pub proxy: Option<Proxy>,
     /// Where the local service listens.
     pub local: Endpoint,
     /// Host names and patterns (`*.example.com`, `*`) to register.

@@ -7,7 +7,7 @@ use mesh_protocol::mux::{Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Traffic, link, proof,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -32,7 +32,9 @@ impl Agent {
         let serial = self.ledger.open(cx.now);
         self.tunnels.insert(conn, Box::new(Tunnel::new(serial, cx.now)));
         self.slots[slot].dial = Dial::Tunnel(serial);
-        cx.connect(conn, target(&self.config.ingress, Traffic::Multiplexed));
+        let via = self.config.proxy.clone().map(Box::new);
+        let direct = target(&self.config.ingress, Traffic::Multiplexed);
+        cx.connect(conn, Target { via, ..direct });
     }
 
     /// The connection is there: offers the upgrade.

@@ -8,6 +8,7 @@ use mesh_aws::{
     Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
     Source, Statement, Sts, StsFailure,
 };
+use mesh_protocol::Proxy;
 use mesh_protocol::control::{IamProof, Proof};
 use mesh_protocol::proof::{
     HELLO_HEADER, NONCE_HEADER, SERVER_ID_HEADER, STS_BODY, STS_CONTENT_TYPE,
@@ -32,12 +33,16 @@ pub(super) struct Aws {
 }
 
 impl Aws {
-    /// Looks nowhere yet.
+    /// Looks nowhere yet. AWS is reached through the proxy, and what is on this host is not.
     ///
     /// # Errors
     /// A sentence about a setting of AWS in the environment.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(super) fn new(proxy: Option<&Proxy>) -> Result<Self, String> {
         let environment = Environment::of_process();
+        let environment = match proxy {
+            Some(proxy) => environment.through(&proxy.host, proxy.port, proxy.credentials()),
+            None => environment,
+        };
         let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
         let regions = Regions::new(&environment);
         Ok(Self { environment, chain, regions })

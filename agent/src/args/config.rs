@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use mesh_protocol::Security;
+use mesh_protocol::{Proxy, Security};
 use mesh_settings::{Error, Settings, value};
 
 use super::prover::TokenSource;
@@ -36,6 +36,7 @@ impl Start {
             ingress_endpoint,
             |endpoint| show(endpoint, ["ws", "wss"]),
         )?;
+        let proxy = proxy(settings)?;
         let local =
             settings.parsed("local-endpoint", at_localhost(3000), local_endpoint, |endpoint| {
                 show(endpoint, ["http", "https"])
@@ -68,6 +69,7 @@ impl Start {
         Ok(Self {
             config: Config {
                 ingress,
+                proxy,
                 local,
                 hosts,
                 service,
@@ -85,6 +87,41 @@ impl Start {
             tls,
             health_address,
         })
+    }
+}
+
+/// The proxy on the way to the ingress.
+fn proxy(settings: &mut Settings) -> Result<Option<Proxy>, Error> {
+    let address = settings.optional("proxy", proxy_address)?;
+    let credentials = settings.secret("proxy-credentials");
+    let is_pair = |text: &String| text.contains(':') && !text.contains(char::is_control);
+    if credentials.as_ref().is_some_and(|text| !is_pair(text)) {
+        return Err(settings.blame("proxy-credentials", "must be a user, a colon and a password"));
+    }
+    if address.is_none() && credentials.is_some() {
+        settings.warn("MESH_PROXY_CREDENTIALS is of no use without --proxy");
+    }
+    Ok(address.map(|(host, port)| Proxy::new(host, port, credentials)))
+}
+
+fn proxy_address(text: &str) -> Result<(String, u16), String> {
+    let example = "http://proxy.example.com:3128";
+    if text.contains('@') {
+        return Err(format!(
+            "a user and a password are given by the variable MESH_PROXY_CREDENTIALS, where others \
+             on this machine do not see them; give here for example {example}"
+        ));
+    }
+    if text.to_ascii_lowercase().starts_with("https://") {
+        return Err(format!(
+            "TLS to the proxy itself is not supported; give for example {example}"
+        ));
+    }
+    let url = value::url(text, &["http"], example)?;
+    match url.port {
+        Some(port) if url.path == "/" => Ok((url.host, port)),
+        Some(_) => Err(format!("{text:?} has a path; give for example {example}")),
+        None => Err(format!("{text:?} has no port; give for example {example}")),
     }
 }
 

@@ -54,7 +54,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
 /// wrong with AWS matters only once an ingress asks for it.
 #[cfg(feature = "aws")]
 fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
-    let aws = Aws::new();
+    let aws = Aws::new(start.config.proxy.as_ref());
     // Whoever gives a token or a certificate does not mean AWS.
     let by_aws = start.token.is_none()
         && start.tls.identity.is_none()
@@ -89,13 +89,14 @@ fn announce(start: &Start) {
     let config = &start.config;
     info!(
         target: LOG,
-        "agent {} serves {} from {}:{} through the ingress at {}:{}",
+        "agent {} serves {} from {}:{} through the ingress at {}:{}{}",
         mesh_settings::version(),
         config.hosts.join(", "),
         config.local.host,
         config.local.port,
         config.ingress.host,
         config.ingress.port,
+        config.proxy.as_ref().map_or_else(String::new, |proxy| format!(" and the proxy {proxy:?}")),
     );
 }
 

@@ -16,8 +16,9 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 }
 
 /// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 37] = [
+const OTHERS: [(&str, &str); 38] = [
     ("ingress-endpoint", "wss://mesh.example/agents"),
+    ("proxy", "http://proxy.example:3128"),
     ("local-endpoint", "http://[::1]:80"),
     ("host", "a.example"),
     ("service-name", "shop"),
@@ -82,7 +83,8 @@ fn every_field_of_the_configuration_has_a_setting() {
     assert_eq!(unchanged, ["security: Plain,", "path: \"/\","]);
     let names = ClientArgs::from_args(&["mesh-agent"], &[]).unwrap().flags();
     for name in names.names() {
-        let everywhere = ["config", "log-level", "verbose", "token"].contains(&name);
+        let everywhere =
+            ["config", "log-level", "verbose", "token", "proxy-credentials"].contains(&name);
         assert!(
             everywhere || OTHERS.iter().any(|(other, _)| *other == name),
             "{name} has no other value here"
@@ -98,8 +100,8 @@ fn the_help_shows_each_setting_with_its_default() {
     Start::read(&mut settings).unwrap();
     for line in settings.report().lines().filter(|line| line.ends_with("# default")) {
         let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
-        if name == "token" {
-            assert!(!help.contains("--token "), "a token is never typed");
+        if ["token", "proxy-credentials"].contains(&name) {
+            assert!(!help.contains(&format!("--{name} ")), "a secret is never typed");
             continue;
         }
         let value = value.split_whitespace().next().unwrap();
@@ -140,6 +142,26 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
         (
             &["--host", "a", "--ingress-endpoint", "wss://me:pw@mesh.example"],
             "--ingress-endpoint: a user name or password in a URL is not supported",
+        ),
+        (
+            &["--host", "a", "--proxy", "http://me:pw@proxy.example:3128"],
+            "--proxy: a user and a password are given by the variable MESH_PROXY_CREDENTIALS",
+        ),
+        (
+            &["--host", "a", "--proxy", "https://proxy.example:3128"],
+            "--proxy: TLS to the proxy itself is not supported",
+        ),
+        (
+            &["--host", "a", "--proxy", "http://proxy.example"],
+            "--proxy: \"http://proxy.example\" has no port; give for example http://proxy.example.com",
+        ),
+        (
+            &["--host", "a", "--proxy", "http://proxy.example:1/x"],
+            "--proxy: \"http://proxy.example:1/x\" has a path",
+        ),
+        (
+            &["--host", "a", "--proxy", "socks5://proxy.example:1080"],
+            "--proxy: \"socks5://proxy.example:1080\" must begin with http://",
         ),
         (
             &["--host", "a", "--ingress-endpoint", "wss://a", "--client-cert", "a.pem"],
@@ -267,4 +289,27 @@ fn a_token_that_no_ingress_knows_is_refused_without_being_shown() {
     }
     assert_eq!(token(&format!(" {}\n", "a".repeat(16))), Ok("a".repeat(16)));
     assert_eq!(token(&"a".repeat(1024)), Ok("a".repeat(1024)));
+}
+
+#[test]
+fn what_a_proxy_wants_to_know_is_a_user_and_a_password_and_never_shown() {
+    let proxy = |value: &'static str| {
+        let words = ["--host", "a", "--proxy", "http://[2001:db8::1]:3128"];
+        let mut settings = settings(&words, &[("MESH_PROXY_CREDENTIALS".to_owned(), value)]);
+        let start = Start::read(&mut settings);
+        assert!(!settings.report().contains("pass:word"), "{}", settings.report());
+        start.map(|start| start.config.proxy.unwrap()).map_err(|error| error.to_string())
+    };
+    let known = proxy("user:pass:word").unwrap();
+    assert_eq!((known.host.as_str(), known.port), ("2001:db8::1", 3128));
+    assert_eq!(known.credentials(), Some("user:pass:word"));
+    assert_eq!(proxy("user:").unwrap().credentials(), Some("user:"));
+    for wrong in ["user", "a\r\nb:c"] {
+        let complaint = "MESH_PROXY_CREDENTIALS: must be a user, a colon and a password";
+        assert_eq!(proxy(wrong).unwrap_err(), complaint);
+    }
+    let credentials = [("MESH_PROXY_CREDENTIALS".to_owned(), "user:password")];
+    let mut idle = settings(&["--host", "a"], &credentials);
+    assert_eq!(Start::read(&mut idle).unwrap().config.proxy, None);
+    assert_eq!(idle.warnings(), ["MESH_PROXY_CREDENTIALS is of no use without --proxy"]);
 }

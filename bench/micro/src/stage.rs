@@ -195,6 +195,7 @@ fn agent_config() -> mesh_agent::Config {
         path: "/".to_owned(),
     };
     mesh_agent::Config {
+        proxy: None,
         ingress: endpoint(INGRESS_PORT),
         local: endpoint(3000),
         hosts: vec![HOST.to_owned()],

@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Environment variables. An empty variable counts as absent.
+use ureq::{Proxy, ProxyProtocol};
+
+/// Environment variables, and the way from this machine to the internet. An empty variable counts as
+/// absent.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    proxy: Option<Proxy>,
+}
 
 impl Environment {
     /// Those variables of this process that AWS's tools look at: `AWS_*`, `ECS_*` and `HOME`.
@@ -23,6 +29,27 @@ impl Environment {
             .collect()
     }
 
+    /// The same where services on the internet are reached through an HTTP proxy, which is told
+    /// `user:password` if it wants to know who asks. What is on this machine is reached without it.
+    ///
+    /// # Panics
+    /// The host is no host.
+    #[must_use]
+    pub fn through(self, host: &str, port: u16, credentials: Option<&str>) -> Self {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let proxy = Proxy::builder(ProxyProtocol::Http).host(&host).port(port);
+        let proxy = match credentials.and_then(|credentials| credentials.split_once(':')) {
+            Some((user, password)) => proxy.username(user).password(password),
+            None => proxy,
+        };
+        Self { proxy: Some(proxy.build().expect("whoever read the host has checked it")), ..self }
+    }
+
+    /// The way to services on the internet.
+    pub(crate) fn proxy(&self) -> Option<Proxy> {
+        self.proxy.clone()
+    }
+
     /// The variable's value without the white space around it.
     #[must_use]
     pub fn get(&self, variable: &str) -> Option<&str> {
@@ -31,7 +58,7 @@ impl Environment {
 
     /// The variable's value to the letter.
     pub(crate) fn verbatim(&self, variable: &str) -> Option<&str> {
-        self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables.get(variable).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Whether the variable says `true`; AWS's tools take it in any case, and nothing else.
@@ -47,13 +74,14 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let pairs = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self { variables: pairs.collect(), proxy: None }
     }
 }
 
 /// Names only: among the values are secret keys.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! One request, one answer, within limits of time and size.
 //!
-//! Nothing is followed and nothing is guessed: a redirect is an answer like any other, proxies from
-//! the environment are not used (credentials would go through them), and there are no cookies. TLS
+//! Nothing is followed and nothing is guessed: a redirect is an answer like any other, the only proxy
+//! is the one that somebody named to us, on the way to the internet, and there are no cookies. TLS
 //! trusts the web's authorities, or those of `AWS_CA_BUNDLE` instead.
 
 use std::fmt;
@@ -9,9 +9,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::http::{Method, Request};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy};
 
 use crate::file::{read_text, reason};
 use crate::{Environment, SetupError};
@@ -76,20 +76,20 @@ impl Client {
             Some(roots) => tls.root_certs(roots),
             None => tls,
         };
-        Ok(Self::with_tls(tls.build(), limits))
+        Ok(Self::with_tls(tls.build(), environment.proxy(), limits))
     }
 
     /// A client for services of this machine, which are reached without TLS.
     pub(crate) fn local(limits: Limits) -> Self {
-        Self::with_tls(TlsConfig::default(), limits)
+        Self::with_tls(TlsConfig::default(), None, limits)
     }
 
-    fn with_tls(tls: TlsConfig, limits: Limits) -> Self {
+    fn with_tls(tls: TlsConfig, proxy: Option<Proxy>, limits: Limits) -> Self {
         let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
-            .proxy(None)
+            .proxy(proxy)
             .user_agent(concat!("mesh/", env!("CARGO_PKG_VERSION")))
             .max_response_header_size(HEAD_BYTES_MAX)
             .timeout_connect(Some(limits.connect))

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::outlet::{Outlet, Outlets};
-use crate::{Buf, ConnId, Conns, Rng};
+use crate::{Buf, ConnId, Conns, Proxy, Rng};
 
 /// An application: a state machine over connections.
 pub trait App {
@@ -177,6 +177,8 @@ pub struct Target {
     pub security: Security,
     /// What the connection carries.
     pub traffic: Traffic,
+    /// The proxy that it is reached through, if it is not reached directly.
+    pub via: Option<Box<Proxy>>,
 }
 
 /// Whether TLS is spoken on a connection.

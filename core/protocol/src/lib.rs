@@ -15,6 +15,7 @@ pub mod link;
 pub mod mux;
 pub mod outlet;
 pub mod proof;
+pub mod proxy;
 pub mod rng;
 mod spare;
 pub mod timers;
@@ -31,5 +32,6 @@ pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Te
 pub use duplex::{Closing, Duplex, Patience};
 pub use link::{Alive, Link};
 pub use outlet::PIECES_MAX;
+pub use proxy::Proxy;
 pub use rng::Rng;
 pub use timers::Timers;

@@ -1,11 +1,12 @@
-//! Connections that are being made: one address of a target after the other.
+//! Connections that are being made: one address of a target, or of the proxy before it, after the
+//! other.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use mesh_protocol::proxy::{Authority, Way};
 use mesh_protocol::{ConnId, Security, Target};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
@@ -13,6 +14,12 @@ use mio::{Registry, Token};
 use crate::resolve::{Found, Resolution, Resolver};
 use crate::transport::{self, Socket};
 use crate::{ClientTls, Handle};
+
+mod attempt;
+mod beyond;
+
+use attempt::{ADDRESS_TIMEOUT, Attempt, Trust};
+use beyond::Beyond;
 
 /// All attempts to connect.
 pub(crate) struct Connector {
@@ -23,41 +30,12 @@ pub(crate) struct Connector {
     due: VecDeque<(Instant, ConnId)>,
 }
 
-struct Attempt {
-    target: Target,
-    token: Token,
-    /// `None` while the name is looked up.
-    stream: Option<TcpStream>,
-    /// Still to be tried.
-    addresses: VecDeque<SocketAddr>,
-    /// The present one, and those before it.
-    tried: Vec<SocketAddr>,
-    trust: Trust,
-    due: Instant,
-}
-
-/// How far the addresses of an attempt are believed.
-enum Trust {
-    /// Nobody knows better ones.
-    Full,
-    /// They were told to an earlier attempt: what was there may have moved.
-    Remembered,
-    /// The name is being looked up once more, because of this.
-    Doubted(io::Error),
-}
-
 /// What became of an attempt, to be told to the driver.
 pub(crate) enum Outcome {
     Pending,
     Connected(Socket),
     Failed(io::Error),
 }
-
-/// How long one address has while there are others.
-const ADDRESS_TIMEOUT: Duration = Duration::from_millis(2500);
-/// How long a remembered one has until the name is looked up anew: a first packet that was lost is
-/// repeated after this long.
-const REMEMBERED_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Connector {
     pub(crate) fn new(tls: ClientTls, mailbox: Handle) -> Self {
@@ -78,14 +56,15 @@ impl Connector {
         registry: &Registry,
         now: Instant,
     ) -> Outcome {
+        let (target, beyond) = Beyond::split(target);
         let (addresses, trust) = match self.resolver.addresses(&target, conn, now) {
             Ok(Found::Fixed(addresses)) => (addresses, Trust::Full),
             Ok(Found::Remembered(addresses)) => (addresses, Trust::Remembered),
             Ok(Found::Asked) => (Vec::new(), Trust::Full),
-            Err(error) => return Outcome::Failed(name_target(&target, &error)),
+            Err(error) => return Outcome::Failed(name_target(&target, beyond.is_some(), &error)),
         };
         let is_asked = addresses.is_empty();
-        self.attempts.insert(conn, Attempt::new(target, token, trust, now));
+        self.attempts.insert(conn, Attempt::new(target, beyond, token, trust, now));
         if is_asked { Outcome::Pending } else { self.dial(conn, addresses, registry, now) }
     }
 
@@ -99,6 +78,9 @@ impl Connector {
         let (waiting, addresses) = self.resolver.handle_resolution(resolution, now);
         let mut outcomes = Vec::new();
         for conn in waiting {
+            if self.attempts.get(&conn).is_some_and(Attempt::has_arrived) {
+                continue;
+            }
             let trust = self.attempts.get_mut(&conn).map(Attempt::believe);
             let outcome = match (&addresses, trust) {
                 (addresses, Some(Trust::Doubted(doubt))) => {
@@ -130,7 +112,7 @@ impl Connector {
             Ok(Some(error)) | Err(error) => return self.next(conn, &error, registry, now),
         }
         match stream.peer_addr() {
-            Ok(_) => self.finish(conn),
+            Ok(_) => self.arrive(conn),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Outcome::Pending,
             Err(error) => self.next(conn, &error, registry, now),
         }
@@ -273,16 +255,41 @@ impl Connector {
 
     fn fail(&mut self, conn: ConnId, error: &io::Error) -> Outcome {
         match self.attempts.remove(&conn) {
-            Some(attempt) => Outcome::Failed(name_target(&attempt.target, error)),
+            Some(Attempt { target, beyond, .. }) => {
+                Outcome::Failed(name_target(&target, beyond.is_some(), error))
+            }
             None => Outcome::Pending,
+        }
+    }
+
+    /// The address answered, and is stayed with: that of the target, or that of a proxy, which may
+    /// have to be talked to some more.
+    fn arrive(&mut self, conn: ConnId) -> Outcome {
+        let way = match self.attempts.get_mut(&conn) {
+            Some(Attempt {
+                beyond: Some(beyond), stream: Some(stream), addresses, trust, ..
+            }) => {
+                addresses.clear();
+                *trust = Trust::Full;
+                beyond.talk(stream)
+            }
+            Some(_) | None => Ok(Way::Open),
+        };
+        match way {
+            Ok(Way::Open) => self.finish(conn),
+            Ok(Way::Pending) => Outcome::Pending,
+            Err(error) => self.fail(conn, &error),
         }
     }
 
     /// The connection is there.
     fn finish(&mut self, conn: ConnId) -> Outcome {
-        let Some(Attempt { target, stream: Some(stream), .. }) = self.attempts.remove(&conn) else {
+        let Some(Attempt { target, beyond, stream: Some(stream), .. }) =
+            self.attempts.remove(&conn)
+        else {
             return Outcome::Pending;
         };
+        let target = beyond.map_or(target, |beyond| beyond.target);
         transport::set_options(&stream, target.traffic);
         match target.security {
             Security::Plain => Outcome::Connected(Socket::plain(stream)),
@@ -290,38 +297,9 @@ impl Connector {
                 Ok(filter) => Outcome::Connected(Socket::tls(stream, filter)),
                 Err(error) => {
                     let error = io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
-                    Outcome::Failed(name_target(&target, &error))
+                    Outcome::Failed(name_target(&target, false, &error))
                 }
             },
-        }
-    }
-}
-
-impl Attempt {
-    const fn new(target: Target, token: Token, trust: Trust, now: Instant) -> Self {
-        Self {
-            target,
-            token,
-            stream: None,
-            addresses: VecDeque::new(),
-            tried: Vec::new(),
-            trust,
-            due: now,
-        }
-    }
-
-    /// A name server has just spoken; how it was before.
-    const fn believe(&mut self) -> Trust {
-        mem::replace(&mut self.trust, Trust::Full)
-    }
-}
-
-impl Trust {
-    /// How long an address has.
-    const fn patience(&self) -> Duration {
-        match self {
-            Self::Full | Self::Doubted(_) => ADDRESS_TIMEOUT,
-            Self::Remembered => REMEMBERED_TIMEOUT,
         }
     }
 }
@@ -346,14 +324,10 @@ fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-fn name_target(target: &Target, error: &io::Error) -> io::Error {
-    let Target { host, port, .. } = target;
-    let text = if host.contains(':') {
-        format!("[{host}]:{port}: {error}")
-    } else {
-        format!("{host}:{port}: {error}")
-    };
-    io::Error::new(error.kind(), text)
+fn name_target(target: &Target, is_proxy: bool, error: &io::Error) -> io::Error {
+    let place = if is_proxy { "the proxy " } else { "" };
+    let authority = Authority(&target.host, target.port);
+    io::Error::new(error.kind(), format!("{place}{authority}: {error}"))
 }
 
 #[cfg(test)]

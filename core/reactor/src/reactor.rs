@@ -313,8 +313,9 @@ impl<A: App> Reactor<A> {
             let made = matches!(outcome, Outcome::Connected(_));
             self.conclude(conn, outcome);
             if made {
-                // The edge that announced the connection also announced its readiness.
-                self.driver.latch(conn, readiness);
+                // The edge that announced the connection also announced its readiness; the one that
+                // ended the talk with a proxy said only that there was something to read.
+                self.driver.latch(conn, Readiness { writable: true, ..readiness });
             }
         }
         self.dialled = dialled;

@@ -134,6 +134,7 @@ impl Relay {
                 port,
                 security: Security::Plain,
                 traffic: Traffic::Single,
+                via: None,
             },
             most_buffered: 0,
         }

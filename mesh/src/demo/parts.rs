@@ -212,6 +212,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
 
 fn agent_config(addresses: &Addresses, host: &str) -> mesh_agent::Config {
     mesh_agent::Config {
+        proxy: None,
         ingress: endpoint(addresses.tunnels),
         local: endpoint(addresses.service),
         hosts: vec![host.to_owned()],

@@ -27,6 +27,7 @@ mod limits;
 mod notify;
 mod pages;
 mod peers;
+mod proxied;
 mod resilience;
 mod routing;
 mod server_tls;

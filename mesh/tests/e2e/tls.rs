@@ -18,14 +18,14 @@ use crate::peers::process::{Process, Server};
 use crate::peers::service::Service;
 
 /// A TLS front for one name, which passes plain bytes on.
-struct Front {
-    address: SocketAddr,
-    certificate: PathBuf,
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: PathBuf,
 }
 
 impl Front {
     /// With a certificate for where it listens, if for no other name.
-    fn start(name: Option<&str>, behind: SocketAddr) -> Self {
+    pub(crate) fn start(name: Option<&str>, behind: SocketAddr) -> Self {
         Self::speaking(rustls::DEFAULT_VERSIONS, name, behind)
     }
 

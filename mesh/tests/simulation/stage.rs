@@ -73,6 +73,7 @@ impl Plan {
         ingress.timeouts.request = Duration::from_secs(120);
         ingress.timeouts.stream_idle = Duration::from_secs(300);
         let agent = mesh_agent::Config {
+            proxy: None,
             ingress: endpoint("ingress", 8082),
             local: endpoint("service", 3000),
             hosts: vec![HOST.to_owned()],

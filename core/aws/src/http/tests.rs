@@ -122,3 +122,24 @@ fn whom_tls_trusts_is_in_the_bundle() {
     assert!(matches!(error, HttpError::Tls(_)), "{error:?}");
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
+
+#[test]
+fn services_on_the_internet_are_reached_through_the_proxy_and_this_machine_is_not() {
+    let proxy = Server::script(vec![Reply::Answer(403, String::new())]);
+    let (host, port) =
+        proxy.url().strip_prefix("http://").unwrap().rsplit_once(':').map_or_else(
+            || panic!("a port"),
+            |(host, port)| (host.to_owned(), port.parse().unwrap()),
+        );
+    let through = environment([]).through(&host, port, Some("user:pass:word"));
+    let client = Client::new(&through, PATIENT).unwrap();
+    assert!(client.get("https://sts.invalid/", &[]).is_err(), "the proxy refused");
+    let asked = &proxy.asked()[0];
+    assert_eq!(asked.line, "CONNECT sts.invalid:443 HTTP/1.1");
+    // user:pass:word
+    assert_eq!(asked.header("proxy-authorization"), Some("Basic dXNlcjpwYXNzOndvcmQ="));
+    let here = Server::script(vec![Reply::ok("yes")]);
+    assert_eq!(ask(&here, PATIENT), Ok((200, b"yes".to_vec())));
+    let secret = format!("{through:?}");
+    assert!(!secret.contains("word"), "{secret}");
+}

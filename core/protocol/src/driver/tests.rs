@@ -428,6 +428,7 @@ fn target() -> Target {
         port: 80,
         security: Security::Plain,
         traffic: Traffic::Single,
+        via: None,
     }
 }
 

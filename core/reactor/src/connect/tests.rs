@@ -5,7 +5,8 @@ use mesh_protocol::{ConnId, Conns, Duplex, Security, Target, Traffic};
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use super::{ADDRESS_TIMEOUT, Attempt, Connector, Outcome, REMEMBERED_TIMEOUT, Trust};
+use super::attempt::REMEMBERED_TIMEOUT;
+use super::{ADDRESS_TIMEOUT, Attempt, Connector, Outcome, Trust};
 use crate::resolve::Resolution;
 use crate::{ClientTls, Handle};
 
@@ -31,7 +32,7 @@ impl Bench {
         let mut connector = Connector::new(ClientTls::web_roots(), mailbox);
         let conn = Conns::new().insert(Duplex::new(1), ());
         let start = Instant::now();
-        connector.attempts.insert(conn, Attempt::new(target(), TOKEN, trust, start));
+        connector.attempts.insert(conn, Attempt::new(target(), None, TOKEN, trust, start));
         Self { poll, connector, conn, start }
     }
 
@@ -86,6 +87,7 @@ fn target() -> Target {
         port: 80,
         security: Security::Plain,
         traffic: Traffic::Single,
+        via: None,
     }
 }
 

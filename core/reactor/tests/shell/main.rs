@@ -9,6 +9,7 @@ mod ending;
 mod pressure;
 mod probe;
 mod process;
+mod proxied;
 mod secure;
 mod secured;
 mod turns;

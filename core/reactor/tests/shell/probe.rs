@@ -475,7 +475,8 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 }
 
 pub(crate) fn target(host: &str, port: u16) -> Target {
-    Target { host: host.to_owned(), port, security: Security::Plain, traffic: Traffic::Single }
+    let (security, traffic) = (Security::Plain, Traffic::Single);
+    Target { host: host.to_owned(), port, security, traffic, via: None }
 }
 
 /// Bytes that differ from place to place, so that lost and swapped ones show.

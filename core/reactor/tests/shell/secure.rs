@@ -75,6 +75,7 @@ fn secure(host: &str, address: SocketAddr) -> Target {
         port: address.port(),
         security: Security::Tls,
         traffic: Traffic::Multiplexed,
+        via: None,
     }
 }
 

@@ -162,6 +162,7 @@ fn two_reactors_talk() {
         port: server.address.port(),
         security: Security::Tls,
         traffic: Traffic::Multiplexed,
+        via: None,
     };
     let trust = ClientTls::with_ca_file(authority.pem.as_bytes()).unwrap();
     let client = Running::dial_trusting(target, Rule::Ask(bytes.clone()), trust);

@@ -96,7 +96,7 @@ fn is_healthy(address: SocketAddr, page: &str) -> bool {
 }
 
 /// Carries one direction of a connection, and its end.
-fn pipe(from: &TcpStream, to: &TcpStream) {
+pub(crate) fn pipe(from: &TcpStream, to: &TcpStream) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     let _ = to.set_nodelay(true);
     std::thread::spawn(move || {

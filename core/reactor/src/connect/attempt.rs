@@ -1,0 +1,86 @@
+//! One connection that is being made: where it goes, what was tried, and how far it is believed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mesh_protocol::Target;
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::beyond::Beyond;
+
+pub(super) struct Attempt {
+    /// Whom to connect to.
+    pub(super) target: Target,
+    /// If that is a proxy: what is to be reached through it.
+    pub(super) beyond: Option<Beyond>,
+    pub(super) token: Token,
+    /// `None` while the name is looked up.
+    pub(super) stream: Option<TcpStream>,
+    /// Still to be tried.
+    pub(super) addresses: VecDeque<SocketAddr>,
+    /// The present one, and those before it.
+    pub(super) tried: Vec<SocketAddr>,
+    pub(super) trust: Trust,
+    pub(super) due: Instant,
+}
+
+/// How far the addresses of an attempt are believed.
+pub(super) enum Trust {
+    /// Nobody knows better ones.
+    Full,
+    /// They were told to an earlier attempt: what was there may have moved.
+    Remembered,
+    /// The name is being looked up once more, because of this.
+    Doubted(io::Error),
+}
+
+/// How long one address has while there are others.
+pub(super) const ADDRESS_TIMEOUT: Duration = Duration::from_millis(2500);
+/// How long a remembered one has until the name is looked up anew: a first packet that was lost is
+/// repeated after this long.
+pub(super) const REMEMBERED_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Attempt {
+    pub(super) const fn new(
+        target: Target,
+        beyond: Option<Beyond>,
+        token: Token,
+        trust: Trust,
+        now: Instant,
+    ) -> Self {
+        Self {
+            target,
+            beyond,
+            token,
+            stream: None,
+            addresses: VecDeque::new(),
+            tried: Vec::new(),
+            trust,
+            due: now,
+        }
+    }
+
+    /// Whether a proxy is being talked to: no other address is wanted.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.beyond.as_ref().is_some_and(Beyond::has_begun)
+    }
+
+    /// A name server has just spoken; how it was before.
+    pub(super) const fn believe(&mut self) -> Trust {
+        mem::replace(&mut self.trust, Trust::Full)
+    }
+}
+
+impl Trust {
+    /// How long an address has.
+    pub(super) const fn patience(&self) -> Duration {
+        match self {
+            Self::Full | Self::Doubted(_) => ADDRESS_TIMEOUT,
+            Self::Remembered => REMEMBERED_TIMEOUT,
+        }
+    }
+}
