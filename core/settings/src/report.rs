@@ -80,5 +80,17 @@ pub(crate) fn quoted(text: &str) -> String {
     if safe {
         return text.to_owned();
     }
-    format!("\"{}\"", text.escape_default())
+    let mut value = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => value.extend(['\\', letter]),
+            // Of Rust's own escapes, YAML does not know those for these.
+            letter if letter.is_control() => {
+                let _ = write!(value, "\\u{:04x}", u32::from(letter));
+            }
+            letter => value.push(letter),
+        }
+    }
+    value.push('"');
+    value
 }

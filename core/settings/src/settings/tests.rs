@@ -181,3 +181,17 @@ fn records_are_reported_as_they_can_be_read_and_secrets_are_not() {
     assert_eq!(report(&first), first);
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn a_text_of_any_letters_is_reported_as_it_is_read_back() {
+    for text in ["it's Bücher", "a\"b\\c", "a\tb\u{7}", "日本", "# no comment", "a: b", "null", "-"]
+    {
+        let mut settings = settings(Flags::new().one("name", Some(text.to_owned())), &[]);
+        let parse = |text: &str| Ok(text.to_owned());
+        settings.parsed("name", String::new(), parse, String::clone).unwrap();
+        let report = settings.report();
+        let file =
+            crate::File::parse("f", &report).unwrap_or_else(|error| panic!("{error}: {report}"));
+        assert_eq!(file.entries[0].value.texts(), [text]);
+    }
+}
