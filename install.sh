@@ -395,8 +395,22 @@ exchange() {
     mv -f "$1.part" "$2"
 }
 
+# Whether the process is of a program that is not there any more: it was replaced, and not restarted.
+runs_the_former() {
+    pid=$(systemctl show --property=MainPID --value "$unit" 2>/dev/null) || return 1
+    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
+        *' (deleted)') return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
 # Returns when the old process has drained and the new one is ready, or the old one is back.
 restart() {
+    if runs_the_former; then
+        # Nothing has changed now, but with the last run, which did not come this far.
+        changed=yes
+        [ ! -e "$previous" ] || replaced=yes
+    fi
     if [ "$changed" = no ] && systemctl is-active --quiet "$unit"; then
         say "$unit runs, and nothing has changed"
         return

@@ -61,7 +61,12 @@ case $1 in
     --version) echo "systemd ${SYSTEMD:-252} (252.1)" ;;
     is-active) [ "$2" = --quiet ] || echo "${STATE:-active}"; [ "${STATE:-active}" = active ] ;;
     is-enabled) echo enabled ;;
-    show) echo 'registered, tunnels: 1 of 1, service: healthy' ;;
+    show)
+        case $2 in
+            --property=MainPID) cat "${CALLS%/calls}/pid" 2>/dev/null || echo 0 ;;
+            *) echo 'registered, tunnels: 1 of 1, service: healthy' ;;
+        esac
+        ;;
     restart | start)
         if [ -s "$BROKEN" ]; then
             sed -i 1d "$BROKEN"
@@ -147,6 +152,28 @@ run 1 upgrade "${agent2[@]}" --units "$work/units"
 says 'did not start, and mesh-agent 1.0.0 runs again'
 has_version mesh-agent 1.0.0
 cmp -s "$root/$unit" "$here/systemd/mesh-agent.service" || blame 'the newer unit is still there'
+
+fresh 'a program that was replaced, and not restarted, is restarted by the next run'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+run 0 upgrade "${agent2[@]}" --no-start
+# A process whose program was replaced, as that of version 1.0.0 now is.
+cp "$(command -v sleep)" "$work/former"
+"$work/former" 300 &
+former=$!
+echo "$former" >"$work/pid"
+rm "$work/former"
+: >"$work/calls"
+run 0 upgrade "${agent2[@]}"
+called 'restart mesh-agent'
+echo '- and gives way to the former one if it does not start'
+echo fail >"$work/broken"
+run 1 upgrade "${agent2[@]}"
+says 'did not start, and mesh-agent 1.0.0 runs again'
+has_version mesh-agent 1.0.0
+kill "$former"
+rm "$work/pid"
 
 fresh 'nothing is installed without the right checksum'
 run 2 install --from "$work/1.0.0/mesh-agent"
