@@ -32,10 +32,13 @@ pub(super) fn credentials(sources: &Sources, now: SystemTime) -> Result<Found, S
         (None, Origin::Variable) => {
             Err(format!("AWS_PROFILE names {name}, and there is no such profile"))
         }
-        (None, Origin::Default) => Ok(Found::Absent("there is no profile default".to_owned())),
+        (None, Origin::Default) => {
+            Ok(Found::AbsentIn(profiles.looks, "there is no profile default".to_owned()))
+        }
         // A profile that only names a region is none for this purpose.
         (Some(profile), _) if !has_credentials(profile) => {
-            Ok(Found::Absent(format!("the profile {name} has neither keys nor a role")))
+            let why = format!("the profile {name} has neither keys nor a role");
+            Ok(Found::AbsentIn(profiles.looks, why))
         }
         (Some(_), _) => {
             let walk = Walk { sources, profiles: &profiles, now };
@@ -147,7 +150,7 @@ impl<'a> Walk<'a> {
         };
         match self.sources.ask(source, self.now) {
             Ok(Found::Credentials(loaded)) => Ok(loaded.credentials),
-            Ok(Found::Absent(why)) => Err(format!("{place}: {why}")),
+            Ok(Found::Absent(why) | Found::AbsentIn(_, why)) => Err(format!("{place}: {why}")),
             Err(complaint) => Err(format!("{place}: {complaint}")),
         }
     }

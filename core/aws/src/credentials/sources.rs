@@ -19,7 +19,8 @@ pub(super) struct Sources {
     pub(super) instance: Instance,
 }
 
-/// Credentials, and the files that they depend on.
+/// Credentials, and the files that they depend on: those that they are from, and those that would
+/// come first if there were any in them.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) credentials: Credentials,
@@ -31,6 +32,8 @@ pub(super) enum Found {
     Credentials(Loaded),
     /// It is not configured: part of a sentence.
     Absent(String),
+    /// The same, by files that may say otherwise later, or that are just being written.
+    AbsentIn(Vec<Look>, String),
 }
 
 const ORDER: [Source; 5] = [
@@ -59,17 +62,22 @@ impl Sources {
     }
 
     pub(super) fn load(&self, now: SystemTime) -> Result<Loaded, CredentialsError> {
-        let mut absent = Vec::new();
+        let (mut absent, mut watched) = (Vec::new(), Vec::new());
         for source in ORDER {
             let found = self
                 .ask(source, now)
                 .map_err(|complaint| CredentialsError::Broken { source, complaint })?;
             match found {
-                Found::Credentials(loaded) if loaded.credentials.is_valid(now) => {
+                Found::Credentials(mut loaded) if loaded.credentials.is_valid(now) => {
+                    loaded.looks.append(&mut watched);
                     return Ok(loaded);
                 }
                 Found::Credentials(_) => return Err(CredentialsError::Expired(source)),
                 Found::Absent(why) => absent.push(why),
+                Found::AbsentIn(mut looks, why) => {
+                    watched.append(&mut looks);
+                    absent.push(why);
+                }
             }
         }
         Err(CredentialsError::NotFound(format!(

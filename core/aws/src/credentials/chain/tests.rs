@@ -125,6 +125,25 @@ fn a_file_that_is_rotated_is_read_again() {
 }
 
 #[test]
+fn a_file_that_comes_later_in_time_comes_first_all_the_same() {
+    let folder = Folder::new();
+    let server = Server::script(vec![keys("TASK", "01:00"), keys("TASK", "02:00")]);
+    let url = server.url();
+    let variables = [("HOME", folder.name()), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*url)];
+    let chain = chain(&environment(variables));
+    let text = "[default]\naws_access_key_id = FILE\naws_secret_access_key = s\n";
+    assert_eq!(id(&chain, at(0)).unwrap(), "TASK");
+    let path = folder.file(".aws/credentials", text);
+    assert_eq!(id(&chain, at(1)).unwrap(), "FILE");
+    // Caught between being emptied and being written.
+    fs::write(&path, "").unwrap();
+    assert_eq!(id(&chain, at(2)).unwrap(), "TASK");
+    fs::write(&path, text).unwrap();
+    assert_eq!(id(&chain, at(3)).unwrap(), "FILE");
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
 fn keys_in_the_environment_stay() {
     let chain = chain(&crate::tests::keys());
     assert_eq!(id(&chain, at(0)).unwrap(), "AKIDEXAMPLE");

@@ -28,7 +28,7 @@ fn relative(server: &Server) -> Result<Credentials, String> {
 fn credentials(found: Found) -> Credentials {
     match found {
         Found::Credentials(loaded) => loaded.credentials,
-        Found::Absent(why) => panic!("{why}"),
+        Found::Absent(why) | Found::AbsentIn(_, why) => panic!("{why}"),
     }
 }
 
