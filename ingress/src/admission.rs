@@ -37,6 +37,11 @@ pub(crate) struct Applicant {
 
 /// The longest name of an agent's process; ours have 32 characters.
 const PROCESS_BYTES_MAX: usize = 64;
+/// The longest name that ECS has, and that our agents take. A service's is in each line of
+/// `/metrics` about its hosts.
+const NAME_BYTES_MAX: usize = 255;
+/// As long as AWS says that an ARN can be. A cluster may be one.
+const ARN_BYTES_MAX: usize = 2048;
 /// So much of a host name that is none is repeated; the longest name has 253 characters.
 const SHOWN_CHARS_MAX: usize = 256;
 
@@ -116,8 +121,8 @@ impl Ingress {
         if hello.hosts.is_empty() {
             return Err("no host to register".to_owned());
         }
-        if hello.process.len() > PROCESS_BYTES_MAX {
-            return Err("a name of the process that is too long".to_owned());
+        if let Some(name) = too_long(hello) {
+            return Err(format!("a name of the {name} that is too long"));
         }
         if hello.hosts.len() > self.config.limits.hosts_per_tunnel {
             return Err(format!("{} hosts are too many", hello.hosts.len()));
@@ -345,6 +350,20 @@ impl Ingress {
             Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }
     }
+}
+
+/// What an agent says of itself at more length than anything is called.
+fn too_long(hello: &Hello) -> Option<&'static str> {
+    let names = [
+        ("process", &hello.process, PROCESS_BYTES_MAX),
+        ("version", &hello.version, NAME_BYTES_MAX),
+        ("service", &hello.service, NAME_BYTES_MAX),
+        ("instance", &hello.instance, NAME_BYTES_MAX),
+        ("cluster", &hello.cluster, ARN_BYTES_MAX),
+        ("task", &hello.task, ARN_BYTES_MAX),
+        ("container instance", &hello.container_instance, ARN_BYTES_MAX),
+    ];
+    names.into_iter().find(|(_, name, max)| name.len() > *max).map(|(what, ..)| what)
 }
 
 /// What ECS can be asked about an identity.

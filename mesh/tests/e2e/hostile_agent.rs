@@ -306,6 +306,10 @@ fn a_flood_of_interim_responses_to_a_caller_that_does_not_read_costs_no_memory()
 fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
     let stage = Stage::start(&["--max-hosts", "3"]);
     let with_hosts = |hosts: &str| hello(HOST).replace(r#""hostile.local""#, hosts);
+    let with = |member: &str, length: usize| {
+        let name = "n".repeat(length);
+        hello(HOST).replacen('{', &format!("{{\"{member}\":\"{name}\","), 1)
+    };
     let cases = [
         (with_hosts(""), "no host to register"),
         (with_hosts(r#""a","b","c","d""#), "4 hosts are too many"),
@@ -315,6 +319,11 @@ fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
         (with_hosts(r#""a..b""#), "is no host name"),
         (with_hosts(r#""a\r\nX: y""#), "is no host name"),
         (with_hosts(&format!("{:?}", "a.".repeat(130) + "a")), "is no host name"),
+        (with("process", 65), "a name of the process that is too long"),
+        (with("service", 256), "a name of the service that is too long"),
+        (with("instance", 256), "a name of the instance that is too long"),
+        (with("cluster", 2049), "a name of the cluster that is too long"),
+        (with("task", 2049), "a name of the task that is too long"),
         (hello(HOST).replace("65536", "0"), "a window or number of streams of 0"),
         (hello(HOST).replace("100", "0"), "a window or number of streams of 0"),
         ("{}".to_owned(), "malformed frame"),
