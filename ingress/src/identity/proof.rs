@@ -86,7 +86,7 @@ pub fn sts_request(
 
 fn check_host(proof: &IamProof, override_host: Option<&str>) -> Result<(), String> {
     let IamProof { host, region, .. } = proof;
-    if override_host == Some(host.as_str()) {
+    if override_host.is_some_and(|known| known.eq_ignore_ascii_case(host)) {
         let is_region_byte =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=32).contains(&region.len()) || !region.bytes().all(is_region_byte) {

@@ -232,7 +232,10 @@ fn endpoint(settings: &mut Settings, name: &'static str) -> Result<Option<String
         }
         let host =
             if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-        let port = url.port.map_or_else(String::new, |port| format!(":{port}"));
+        // As a `Host` field has it, and so the proofs for it.
+        let own_port = if url.scheme == "https" { 443 } else { 80 };
+        let port = url.port.filter(|port| *port != own_port);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
         Ok((format!("{}://{host}{port}", url.scheme), is_safe(&url)))
     })?;
     let Some((endpoint, is_safe)) = endpoint else {

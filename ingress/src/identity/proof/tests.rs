@@ -134,6 +134,10 @@ fn a_configured_host_is_asked_for_any_region() {
     };
     assert_eq!(ask("127.0.0.1:5055", "eu-nowhere-1").unwrap(), "127.0.0.1:5055");
     assert!(ask("sts.us-east-1.amazonaws.com", "us-east-1").is_ok());
+    // Whoever gave the agent its endpoint may have written it in capitals; that is what it signed.
+    let proof = IamProof { host: "STS.Example".to_owned(), ..proof() };
+    let request = sts_request(&proof, &BINDING, Some("sts.example")).unwrap();
+    assert_eq!(request.host, "STS.Example");
     for host in ["127.0.0.1", "127.0.0.1:5056", "127.0.0.1:5055/", ""] {
         assert!(ask(host, "eu-central-1").is_err(), "{host}");
     }

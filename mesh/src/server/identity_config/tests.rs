@@ -310,6 +310,9 @@ fn endpoints_are_a_scheme_a_host_and_a_port() {
             "vpce-1.sts.eu-central-1.vpce.amazonaws.com",
             true,
         ),
+        ("https://sts.example.com:443", "sts.example.com", true),
+        ("http://127.0.0.1:80", "127.0.0.1", true),
+        ("http://127.0.0.1:443", "127.0.0.1:443", true),
         ("http://moto:5000", "moto:5000", false),
         ("http://10.0.0.1", "10.0.0.1", false),
     ];
