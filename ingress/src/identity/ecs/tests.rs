@@ -130,9 +130,12 @@ fn a_task_must_run_and_go_on_running() {
         let expected = EcsRefusal::NotRunning { task: TASK.to_owned(), status: status.to_owned() };
         assert_eq!(error, expected);
     }
-    let task = task_with(&[("desiredStatus", "STOPPED".into())]);
-    let error = verify(Requirement::Place, &task).unwrap_err();
-    assert_eq!(error.to_string(), format!("{TASK} is about to stop"));
+    for status in ["RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"] {
+        let words = [("desiredStatus", "STOPPED".into()), ("lastStatus", status.into())];
+        let error = verify(Requirement::Place, &task_with(&words)).unwrap_err();
+        let lives = !matches!(status, "DEPROVISIONING" | "STOPPED");
+        assert_eq!(matches!(error, EcsRefusal::Stopping { .. }), lives, "{error}");
+    }
 }
 
 #[test]

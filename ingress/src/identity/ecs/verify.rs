@@ -63,13 +63,15 @@ impl EcsSubject {
         if *found.cluster_arn != *self.cluster_arn {
             return Err(EcsRefusal::OtherCluster { task, cluster: found.cluster_arn.clone() });
         }
-        if found.last_status != "RUNNING" {
-            return Err(EcsRefusal::NotRunning { task, status: found.last_status.clone() });
+        let is_to_stop = found.desired_status == "STOPPED";
+        match found.last_status.as_str() {
+            // On Fargate a task is this until its containers have had their time to finish.
+            "RUNNING" | "DEACTIVATING" | "STOPPING" if is_to_stop => {
+                Err(EcsRefusal::Stopping { task })
+            }
+            "RUNNING" => Ok(found),
+            status => Err(EcsRefusal::NotRunning { task, status: status.to_owned() }),
         }
-        if found.desired_status == "STOPPED" {
-            return Err(EcsRefusal::Stopping { task });
-        }
-        Ok(found)
     }
 }
 
