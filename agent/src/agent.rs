@@ -232,6 +232,9 @@ impl App for Agent {
         self.now = cx.now;
         match answer {
             Answer::Proved { conn, outcome } => self.proved(conn, outcome, cx),
+            // The next HELLO says it.
+            #[cfg(feature = "aws")]
+            Answer::Placed(place) => self.config.fill_in(place),
         }
     }
 

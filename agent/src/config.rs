@@ -35,6 +35,22 @@ pub struct Config {
     pub limits: Limits,
 }
 
+#[cfg(feature = "aws")]
+impl Config {
+    /// Takes over what nobody set.
+    pub fn fill_in(&mut self, place: crate::identity::Place) {
+        let fields = [
+            (&mut self.task, place.task),
+            (&mut self.container_instance, place.container_instance),
+            (&mut self.cluster, place.cluster),
+            (&mut self.service, place.service),
+        ];
+        for (field, value) in fields.into_iter().filter(|(field, _)| field.is_empty()) {
+            *field = value;
+        }
+    }
+}
+
 /// Whether an agent shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {

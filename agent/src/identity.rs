@@ -41,6 +41,23 @@ pub enum Answer {
         /// See above.
         outcome: Result<Proof, String>,
     },
+    /// Nobody asked: it became known where this agent is.
+    #[cfg(feature = "aws")]
+    Placed(Place),
+}
+
+/// Where ECS has an agent; empty is what is not known. The ingress takes none of it on trust.
+#[cfg(feature = "aws")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The ARN of the task that it is part of.
+    pub task: String,
+    /// The ARN of the container instance that it runs on, where it is part of no task.
+    pub container_instance: String,
+    /// The cluster's ARN.
+    pub cluster: String,
+    /// The task's service.
+    pub service: String,
 }
 
 /// A challenge, and the HELLO it answers.

@@ -1,6 +1,7 @@
 //! Proves the agent's identity with its AWS credentials, on a helper thread, and finds out about
 //! the ECS task that it is part of.
 
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use log::{debug, info, warn};
@@ -15,7 +16,7 @@ use mesh_protocol::proof::{
 };
 
 use crate::Config;
-use crate::identity::Question;
+use crate::identity::{Place, Question};
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
@@ -30,6 +31,8 @@ pub(super) struct Aws {
     environment: Environment,
     chain: Chain,
     regions: Regions,
+    /// Set once nothing more can be known of where this process is.
+    placed: OnceLock<()>,
 }
 
 impl Aws {
@@ -45,7 +48,7 @@ impl Aws {
         };
         let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
         let regions = Regions::new(&environment);
-        Ok(Self { environment, chain, regions })
+        Ok(Self { environment, chain, regions, placed: OnceLock::new() })
     }
 
     /// Signs a question to STS for the ingress to ask.
@@ -77,32 +80,36 @@ impl Aws {
         }))
     }
 
-    /// Fills in what nobody set and the ECS agent of this host knows: which task this process is
-    /// part of, or else which container instance it runs on. The ingress takes none of it on trust.
-    pub(super) fn fill_in(&self, config: &mut Config) {
-        let fill = |field: &mut String, value: String| {
-            if field.is_empty() {
-                *field = value;
-            }
-        };
-        match mesh_aws::task(&self.environment) {
+    /// Where this process is, the first time that the ECS agent of this host can say so: which task
+    /// it is part of, or else which container instance it runs on. An agent that starts with its
+    /// host may be there before the ECS agent is, so that this is asked more than once.
+    pub(super) fn place(&self) -> Option<Place> {
+        if self.placed.get().is_some() {
+            return None;
+        }
+        let place = match mesh_aws::task(&self.environment) {
             Some(Ok(task)) => {
                 info!(target: LOG, "this agent is part of the ECS task {}", task.task_arn);
-                fill(&mut config.task, task.task_arn);
-                fill(&mut config.cluster, task.cluster);
-                fill(&mut config.service, task.service.unwrap_or_default());
+                let (cluster, service) = (task.cluster, task.service.unwrap_or_default());
+                Place { task: task.task_arn, cluster, service, ..Place::default() }
             }
-            Some(Err(error)) => warn!(target: LOG, "{error}"),
+            Some(Err(error)) => {
+                // It was asked for long enough: who started this task is there.
+                warn!(target: LOG, "{error}");
+                Place::default()
+            }
             // On most hosts there is no ECS agent, which is nothing to talk about.
             None => {
-                if let Ok(host) = mesh_aws::container_instance(mesh_aws::INTROSPECTION) {
-                    let instance = host.container_instance;
-                    info!(target: LOG, "this agent is on the ECS container instance {instance}");
-                    fill(&mut config.container_instance, instance);
-                    fill(&mut config.cluster, host.cluster);
-                }
+                let host = mesh_aws::container_instance(mesh_aws::INTROSPECTION).ok()?;
+                let container_instance = host.container_instance;
+                info!(
+                    target: LOG,
+                    "this agent is on the ECS container instance {container_instance}"
+                );
+                Place { container_instance, cluster: host.cluster, ..Place::default() }
             }
-        }
+        };
+        self.placed.set(()).ok().map(|()| place)
     }
 
     /// Looks at the agent's own identity, and at the cluster it names, and says in one sentence

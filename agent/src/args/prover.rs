@@ -6,6 +6,8 @@ use mesh_settings::{Error, NamedFile, Settings};
 
 #[cfg(feature = "aws")]
 use super::aws::Aws;
+#[cfg(feature = "aws")]
+use crate::identity::Place;
 use crate::identity::{Answer, Job, Question};
 
 /// What this agent can prove its identity with.
@@ -85,6 +87,13 @@ impl Prover {
                 Answer::Proved { conn, outcome: self.prove(&question) }
             }
         }
+    }
+
+    /// Where this agent is, if that was not known before.
+    #[cfg(feature = "aws")]
+    pub(super) fn place(&self) -> Option<Place> {
+        // Whoever gives a token does not mean AWS.
+        self.aws.as_ref().ok().filter(|_| self.token.is_none())?.place()
     }
 
     /// A token is there because somebody wanted it to be used; AWS credentials may just be there.

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "aws")]
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use log::info;
 #[cfg(feature = "aws")]
 use log::warn;
 use mesh_protocol::{ListenerId, Traffic};
+#[cfg(feature = "aws")]
+use mesh_reactor::Mailbox;
 use mesh_reactor::{Listen, Reactor, ServiceManager, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
@@ -21,6 +25,8 @@ use super::tls::Tls;
 use crate::Agent;
 #[cfg(feature = "aws")]
 use crate::Identity;
+#[cfg(feature = "aws")]
+use crate::identity::Answer;
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
@@ -61,8 +67,9 @@ fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
         && start.config.identity == Identity::Offer;
     if let Ok(aws) = &aws
         && by_aws
+        && let Some(place) = aws.place()
     {
-        aws.fill_in(&mut start.config);
+        start.config.fill_in(place);
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws });
     if by_aws {
@@ -117,12 +124,26 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let instance = format!("{}-{}", machine(), std::process::id());
     let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
     let agent = workers.remove(0);
-    let work = move |job| prover.work(job);
+    #[cfg(feature = "aws")]
+    let mailbox = Arc::new(OnceLock::<Mailbox<Answer>>::new());
+    #[cfg(feature = "aws")]
+    let told = Arc::clone(&mailbox);
+    let work = move |job| {
+        let answer = prover.work(job);
+        // Whoever is asked for a proof will be asked where it is, too.
+        #[cfg(feature = "aws")]
+        if let (Some(place), Some(mailbox)) = (prover.place(), told.get()) {
+            mailbox.tell(Answer::Placed(place));
+        }
+        answer
+    };
     let listener = start.health_address.map(listen).transpose()?;
     let listeners = listener.into_iter().collect();
     let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
         .and_then(|reactor| reactor.with_workers(workers))
         .map_err(wrong)?;
+    #[cfg(feature = "aws")]
+    let _ = mailbox.set(reactor.mailbox());
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls

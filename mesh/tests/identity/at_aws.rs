@@ -1,12 +1,16 @@
 //! `mesh client` as in AWS and on hosts with the ECS agent: in a network where credentials and
 //! metadata are at their real addresses, and nothing is configured but what AWS configures.
 
+use serde_json::json;
+
 use crate::aws::moto::Moto;
 use crate::fakes::container::{self, TaskEndpoints};
 use crate::fakes::imds::{self, Imds};
+use crate::fakes::proxy::Proxy;
+use crate::fakes::server::{Fake, Reply};
 use crate::namespace;
 use crate::peers::service::Service;
-use crate::stage::{SERVER_ID, Variables, agent, get, services, strict};
+use crate::stage::{SERVER_ID, Variables, agent, client, get, services, strict};
 
 #[test]
 fn a_task_needs_no_settings_but_those_of_ecs() {
@@ -55,5 +59,39 @@ fn an_instance_needs_no_settings_at_all() {
         assert_eq!(services(&server)[0]["principal"], *session.arn);
         let seen = imds.fake.seen();
         assert_eq!((seen[0].method(), seen[0].path()), ("PUT", "/latest/api/token"));
+    });
+}
+
+/// After a boot of the host, the agent's unit may run before the ECS agent does.
+#[test]
+fn an_agent_that_was_there_before_the_ecs_agent_asks_it_later() {
+    namespace::inside(|| {
+        let moto = Moto::shared().expect("it was there outside");
+        let proxy = Proxy::before(moto.address);
+        let instance = &moto.seed.container_instances["production"];
+        // moto's instances are all of EC2.
+        let managed = json!({ "failures": [], "containerInstances": [{
+            "containerInstanceArn": instance,
+            "ec2InstanceId": "mi-0123456789abcdef0",
+            "status": "ACTIVE",
+        }] });
+        proxy.overrule(move |request| {
+            let is_it = request.action() == "DescribeContainerInstances";
+            is_it.then(|| Reply::json(200, &managed))
+        });
+        let rules = format!(
+            "rules:\n- principal: {}\n  cluster: production\n  hosts: ['*']\n",
+            moto.seed.roles["host"]
+        );
+        let server = strict(moto.user("ingress"), &proxy.url(), &rules, &[]);
+        let (service, session) = (Service::start("a"), moto.session("host"));
+        let hosts = ["--host", "edge.example.com"];
+        let agent = client(&proxy.url(), &server, &service, &session.variables(), &hosts);
+        agent.wait_log("ask about its ECS container instance, and it named none");
+        let told = json!({ "Cluster": "production", "ContainerInstanceArn": instance });
+        let introspection = "127.0.0.1:51678".parse().unwrap();
+        let _ecs = Fake::start_at(introspection, move |_| Reply::json(200, &told));
+        server.wait_available(1);
+        agent.wait_log(&format!("this agent is on the ECS container instance {instance}"));
     });
 }
