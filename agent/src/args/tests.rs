@@ -313,3 +313,16 @@ fn what_a_proxy_wants_to_know_is_a_user_and_a_password_and_never_shown() {
     assert_eq!(Start::read(&mut idle).unwrap().config.proxy, None);
     assert_eq!(idle.warnings(), ["MESH_PROXY_CREDENTIALS is of no use without --proxy"]);
 }
+
+#[test]
+fn the_ingress_is_to_call_itself_as_it_is_dialled() {
+    let expected = |words: &[&str]| {
+        let words = [&["--host", "a.example"], words].concat();
+        read(&words).unwrap().config.server_id
+    };
+    for url in ["wss://Mesh.Example:8082", "wss://mesh.example.:8082"] {
+        assert_eq!(expected(&["--ingress-endpoint", url]), "mesh.example");
+    }
+    assert_eq!(expected(&["--server-id", "Other.Example."]), "other.example");
+    assert_eq!(expected(&["--ingress-endpoint", "ws://[::1]:8082"]), "::1");
+}
