@@ -171,12 +171,13 @@ export const secretArn = arn(
 );
 /**
  * Names may have stars, as the ingress allows them; partition and account must be plain. STS does
- * not tell paths, so that a star alone behind one would be every role of the account.
+ * not tell paths, so that a star alone behind one would be every role of the account. A comma, which
+ * IAM allows, would end the item in the variable of the ingress.
  */
 export const roleArn = arn(
   'iam',
   '',
-  'role/(?![^:]*/[*]+$)[A-Za-z0-9+=,.@_/*-]+',
+  'role/(?![^:]*/[*]+$)([A-Za-z0-9+=.@_*-]+/)*[A-Za-z0-9+=.@_*-]+',
   'a role with more than a star behind its path',
   'arn:aws:iam::123456789012:role/mesh-agent-*',
 );

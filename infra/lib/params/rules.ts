@@ -11,6 +11,7 @@ const TUNNELS_MAX = 16;
 export function broken(params: Params): string[] {
   return [
     ...domainRules(params),
+    ...workloadRules(params),
     ...networkRules(params),
     ...admissionRules(params),
     ...timeoutRules(params),
@@ -45,6 +46,16 @@ function domainRules({ domainName, hostedZoneName }: Params): string[] {
   return [
     `domainName: ${domainName} is not in the zone ${hostedZoneName}; give a name that ends with ` +
       `.${hostedZoneName}, or the zone it is in`,
+  ];
+}
+
+/** With a load balancer of their own, agents dial a name that the wildcard would also match. */
+function workloadRules({ agentLoadBalancer, domainName, testWorkload }: Params): string[] {
+  if (agentLoadBalancer !== 'nlb' || testWorkload?.host !== 'agents') {
+    return [];
+  }
+  return [
+    `testWorkload.host: agents.${domainName} is what agents dial (agentLoadBalancer); give another`,
   ];
 }
 
