@@ -326,7 +326,8 @@ impl Ingress {
         let (principal, asked) = (principal.clone(), asked.clone());
         match decision {
             Ok(facts) => {
-                let ecs = EcsStanding { asked, facts, confirmed: self.now };
+                let confirmed = self.now;
+                let ecs = EcsStanding { asked, facts, confirmed, is_doubted: false };
                 let (principal, ecs) = (Some(principal), Some(ecs));
                 self.register(conn, Standing { principal, token: None, ecs }, cx);
             }

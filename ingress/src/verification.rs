@@ -35,6 +35,8 @@ pub(crate) struct EcsStanding {
     pub(crate) facts: EcsFacts,
     /// When ECS said so last.
     pub(crate) confirmed: Instant,
+    /// Whether ECS was asked since then and gave no answer.
+    pub(crate) is_doubted: bool,
 }
 
 /// About whom ECS is asked, and what.
@@ -128,6 +130,7 @@ impl Ingress {
         self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
         if let Err(failure) = outcome {
             self.note_silence(failure, cx.now);
+            self.doubt(conns, cx);
         }
         if self.verifier.waiting == 0 && !self.verifier.has_failed {
             self.note_answers(cx.now);
@@ -138,18 +141,30 @@ impl Ingress {
         }
     }
 
+    /// What ECS was asked in vain is kept for a while, which may be over already.
+    fn doubt(&mut self, conns: &[ConnId], cx: &mut Context<'_>) {
+        for conn in conns {
+            if let Some(tunnel) = self.tunnels.get_mut(TunnelId(*conn))
+                && let Some(ecs) = &mut tunnel.standing.ecs
+            {
+                ecs.is_doubted = true;
+            }
+        }
+        self.withdraw_unconfirmed(cx);
+    }
+
     fn confirm(&mut self, id: TunnelId, answers: &EcsAnswers, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let Some(ecs) = &mut tunnel.standing.ecs else { return };
         match ecs.asked.verify(answers) {
             Ok(facts) => {
-                (ecs.facts, ecs.confirmed) = (facts, cx.now);
+                (ecs.facts, ecs.confirmed, ecs.is_doubted) = (facts, cx.now, false);
                 self.measure(id, cx);
             }
             // It is still what it proved to be. What it has under way may be finished: ECS lets a
             // task do that before it ends it.
             Err(EcsRefusal::Stopping { task }) => {
-                ecs.confirmed = cx.now;
+                (ecs.confirmed, ecs.is_doubted) = (cx.now, false);
                 let was_draining = std::mem::replace(&mut tunnel.is_draining, true);
                 tunnel.publish();
                 if !was_draining {
@@ -205,10 +220,14 @@ impl Ingress {
         }
     }
 
-    /// Withdraws what ECS has not confirmed for too long.
+    /// Withdraws what ECS has not confirmed for too long although it was asked. Where it is asked
+    /// less often than that, what it confirmed the last time still counts.
     fn withdraw_unconfirmed(&mut self, cx: &mut Context<'_>) {
         let grace = self.config.identity.grace;
-        let is_stale = |standing: &EcsStanding| standing.confirmed + grace <= cx.now;
+        let is_awaited = self.verifier.waiting > 0;
+        let is_stale = |standing: &EcsStanding| {
+            (standing.is_doubted || is_awaited) && standing.confirmed + grace <= cx.now
+        };
         let stale: Vec<_> = self
             .tunnels
             .iter()

@@ -48,6 +48,8 @@ pub(super) const TOKENS: &str = "tokens";
 const ROLES: &str = "allowed-role-arns";
 const CLUSTERS: &str = "allowed-clusters";
 const TOKEN_FILE: &str = "token-file";
+const RECHECK: &str = "ecs-recheck-interval";
+const GRACE: &str = "ecs-grace";
 /// Read by `tls`; certificates are identities even where no rule is about them.
 const CLIENT_CA: &str = "client-ca-file";
 
@@ -60,22 +62,27 @@ pub(super) const RULE_MEMBERS: [&str; 8] =
 
 impl Identity {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
-        Ok(Self {
+        let identity = Self {
             server_ids: settings.list("server-id", server_id, String::clone)?,
             sts_endpoint: endpoint(settings, "sts-endpoint")?,
             ecs_endpoint: endpoint(settings, "ecs-endpoint")?,
-            ecs_recheck: settings.seconds(
-                "ecs-recheck-interval",
-                Duration::from_secs(60),
-                1_000..=86_400_000,
-            )?,
+            ecs_recheck: settings.seconds(RECHECK, Duration::from_secs(60), 1_000..=86_400_000)?,
             lifetime: settings.seconds(
                 "identity-lifetime",
                 Duration::from_secs(12 * 3600),
                 60_000..=2_592_000_000,
             )?,
-            ecs_grace: settings.seconds("ecs-grace", Duration::from_secs(900), 0..=86_400_000)?,
-        })
+            ecs_grace: settings.seconds(GRACE, Duration::from_secs(900), 0..=86_400_000)?,
+        };
+        if !identity.ecs_grace.is_zero() && identity.ecs_grace < identity.ecs_recheck {
+            settings.warn(format!(
+                "{}: it is less than {}, so that one question to ECS without an answer ends \
+                 registrations",
+                settings.culprit(GRACE),
+                settings.culprit(RECHECK),
+            ));
+        }
+        Ok(identity)
     }
 
     /// Whether agents can be asked for the proofs that the policy takes: they are bound to a name.

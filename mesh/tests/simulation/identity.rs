@@ -219,6 +219,26 @@ fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
     });
 }
 
+/// Whoever bears no silence has one question without an answer end registrations, and no more.
+#[test]
+fn agents_that_ecs_confirms_stay_however_little_silence_is_borne() {
+    for grace in [Duration::ZERO, RECHECK / 2] {
+        seeds(8, |seed| {
+            let cloud = fast();
+            let calm = Plan::calm().with_agents(2);
+            let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
+            plan.ingress.identity.grace = grace;
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(10));
+            stage.world.run_for(RECHECK * 5);
+            assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to register again");
+            assert_eq!(tunnels(&stage.world, &stage), 2);
+            cloud.0.borrow_mut().is_down = true;
+            expect_tunnels(&mut stage, 0, RECHECK + Duration::from_secs(1));
+        });
+    }
+}
+
 #[test]
 fn a_proof_is_given_again_after_its_lifetime_without_a_gap() {
     seeds(8, |seed| {

@@ -325,6 +325,21 @@ fn endpoints_are_a_scheme_a_host_and_a_port() {
 }
 
 #[test]
+fn a_grace_that_is_over_before_anybody_asks_is_a_warning() {
+    let warnings = |words: &[&str]| {
+        let mut settings = settings(words, &[]).unwrap();
+        Start::read(&mut settings).unwrap();
+        settings.warnings().to_vec()
+    };
+    let expected = "--ecs-grace (by default): it is less than --ecs-recheck-interval, so that one \
+                    question to ECS without an answer ends registrations";
+    assert_eq!(warnings(&["--ecs-recheck-interval", "3600"]), [expected]);
+    assert_eq!(warnings(&["--ecs-recheck-interval", "900"]), [""; 0]);
+    // Whoever bears none means it.
+    assert_eq!(warnings(&["--ecs-grace", "0"]), [""; 0]);
+}
+
+#[test]
 fn an_empty_token_file_is_a_warning() {
     let file = TempFile::new("# nobody yet\n");
     let words = ["--token-file", file.path(), ID[0], ID[1]];
