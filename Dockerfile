@@ -5,7 +5,8 @@
 #
 # Several platforms at once take a builder with the driver docker-container, which is made once by
 # `docker buildx create --use`; the result stays in its cache until --push or --output says where it goes.
-# buildx is a plugin of Docker: where it is missing, docker says `unknown flag: --platform`.
+# buildx is a plugin of Docker, and `docker build` needs it too: `docker buildx version` says whether it
+# is there. Where it is missing, docker says `failed to parse platform : ""` or `unknown flag: --target`.
 #
 # The compiler runs on the builder's own processor, so that no emulation is needed.
 ARG RUST_IMAGE=rust:1.95.0-bookworm
@@ -16,16 +17,20 @@ RUN apt-get update -qq && \
 WORKDIR /src
 COPY . .
 ARG TARGETARCH
+ARG TARGETVARIANT
 # What --version names, because .git is not here: --build-arg MESH_COMMIT="$(git rev-parse HEAD)"
 ARG MESH_COMMIT
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
-    case "$TARGETARCH" in \
-        amd64) target=x86_64-unknown-linux-musl ;; \
-        arm64) target=aarch64-unknown-linux-musl ;; \
-        arm) target=armv7-unknown-linux-musleabihf ;; \
-        *) echo "there is no target for $TARGETARCH" >&2; exit 1 ;; \
+# What is compiled stays for the next build, of whatever clone. Cargo compares times alone: without `touch`
+# it would take the files of a clone that is older than that build for those that are compiled already.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,id=mesh-target,target=/src/target,sharing=locked \
+    case "$TARGETARCH/$TARGETVARIANT" in \
+        amd64/*) target=x86_64-unknown-linux-musl ;; \
+        arm64/*) target=aarch64-unknown-linux-musl ;; \
+        arm/v7) target=armv7-unknown-linux-musleabihf ;; \
+        *) echo "there is no target for $TARGETARCH/$TARGETVARIANT" >&2; exit 1 ;; \
     esac && \
+    find . -path ./target -prune -o -type f -exec touch {} + && \
     cross/build.sh --output /out "$target" && \
     mv /out/mesh-agent-*-"$target" /out/mesh-agent && \
     mv /out/mesh-*-"$target" /out/mesh
