@@ -20,8 +20,7 @@ ARG TARGETARCH
 ARG TARGETVARIANT
 # What --version names, because .git is not here: --build-arg MESH_COMMIT="$(git rev-parse HEAD)"
 ARG MESH_COMMIT
-# What is compiled stays for the next build, of whatever clone. Cargo compares times alone: without `touch`
-# it would take the files of a clone that is older than that build for those that are compiled already.
+# What is compiled stays for the next build, of whatever clone: cross/times.sh has cargo notice what differs.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=mesh-target,target=/src/target,sharing=locked \
     case "$TARGETARCH/$TARGETVARIANT" in \
@@ -30,7 +29,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
         arm/v7) target=armv7-unknown-linux-musleabihf ;; \
         *) echo "there is no target for $TARGETARCH/$TARGETVARIANT" >&2; exit 1 ;; \
     esac && \
-    find . -path ./target -prune -o -type f -exec touch {} + && \
+    cross/times.sh && \
     cross/build.sh --output /out "$target" && \
     mv /out/mesh-agent-*-"$target" /out/mesh-agent && \
     mv /out/mesh-*-"$target" /out/mesh
