@@ -81,6 +81,8 @@ refuses() {
 # --- What is promised.
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+# Images are built without .git.
+commit=$(git rev-parse HEAD 2>/dev/null || true)
 promised='build build-amd64 build-arm64 deploy-e2e-infra dist e2e e2e-down exec-test-app lint load-test publish push test'
 listed=$("$task" --list-all --silent | sort | grep -vx default | tr '\n' ' ')
 [ "${listed% }" = "$promised" ] || {
@@ -96,15 +98,15 @@ described=$("$task" --list --silent | wc -l)
 # --- Images.
 
 makes build <<END
-docker build --target ingress --tag localhost/mesh:$version .
-docker build --target agent --tag localhost/mesh-agent:$version .
-docker build --file test-app/Dockerfile --tag localhost/test-app:$version .
+docker build --build-arg MESH_COMMIT=$commit --target ingress --tag localhost/mesh:$version .
+docker build --build-arg MESH_COMMIT=$commit --target agent --tag localhost/mesh-agent:$version .
+docker build --build-arg MESH_COMMIT=$commit --file test-app/Dockerfile --tag localhost/test-app:$version .
 END
 for arch in amd64 arm64; do
     makes "build-$arch" TAG=t <<END
-docker build --platform linux/$arch --target ingress --tag localhost/mesh:t-$arch .
-docker build --platform linux/$arch --target agent --tag localhost/mesh-agent:t-$arch .
-docker build --platform linux/$arch --file test-app/Dockerfile --tag localhost/test-app:t-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --target ingress --tag localhost/mesh:t-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --target agent --tag localhost/mesh-agent:t-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --file test-app/Dockerfile --tag localhost/test-app:t-$arch .
 END
 done
 refuses 'REGISTRY is missing; give for example' push
@@ -117,9 +119,9 @@ END
 {
     for arch in amd64 arm64; do
         cat <<END
-docker build --platform linux/$arch --target ingress --tag registry.example.com/mesh:1-$arch .
-docker build --platform linux/$arch --target agent --tag registry.example.com/mesh-agent:1-$arch .
-docker build --platform linux/$arch --file test-app/Dockerfile --tag registry.example.com/test-app:1-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --target ingress --tag registry.example.com/mesh:1-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --target agent --tag registry.example.com/mesh-agent:1-$arch .
+docker build --platform linux/$arch --build-arg MESH_COMMIT=$commit --file test-app/Dockerfile --tag registry.example.com/test-app:1-$arch .
 END
     done
     for image in mesh mesh-agent test-app; do
