@@ -37,7 +37,7 @@ pub struct ClientArgs {
     /// where the ingress takes agents, ws:// or wss:// [default: ws://localhost:8082]
     #[argh(option)]
     pub ingress_endpoint: Option<String>,
-    /// HTTP proxy on the way there, asked to CONNECT, http://<host>:<port>; the variable
+    /// HTTP proxy on the way there, asked to CONNECT, http://HOST:PORT; the variable
     /// MESH_PROXY_CREDENTIALS can hold what it wants to know, user:password [default: none]
     #[argh(option)]
     pub proxy: Option<String>,
