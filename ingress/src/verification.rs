@@ -276,14 +276,16 @@ impl Ingress {
         let standing = &tunnel.standing;
         let Some(principal) = &standing.principal else { return };
         let claim = claim(&tunnel.hello);
+        // What proves nothing any more is not measured by rules.
+        if is_withdrawn(policy, principal, standing.token.as_deref()) {
+            let reason = "this agent's token was withdrawn";
+            return self.withdraw(id, &Refusal::new(RefusalCode::Unauthenticated, reason), cx);
+        }
         let decision = match &standing.ecs {
             Some(ecs) => policy.decide_with(principal, &claim, &ecs.facts),
             None => policy.decide(principal, &claim),
         };
         let refusal = match decision {
-            Decision::Granted if is_withdrawn(policy, principal, standing.token.as_deref()) => {
-                Refusal::new(RefusalCode::Unauthenticated, "this agent's token was withdrawn")
-            }
             Decision::Granted => return,
             Decision::Denied(reason) => Refusal::new(RefusalCode::Forbidden, reason),
             Decision::NeedsEcs(_) => Refusal::new(

@@ -183,8 +183,9 @@ fn new_tokens_admit_and_removed_or_changed_ones_end_registrations_at_once() {
     gate.replace(&format!(
         "keep {ONE} keep.test\nchanged {TWO}y changed.test\nnew {TWO}z new.test\n"
     ));
-    removed.wait_log("refused (Forbidden): token removed may not register removed.test: no rule");
-    changed.wait_log("refused (Unauthenticated): this agent's token was withdrawn");
+    for agent in [&removed, &changed] {
+        agent.wait_log("refused (Unauthenticated): this agent's token was withdrawn");
+    }
     gate.server.wait_available(2);
     assert_eq!(gate.status("new.test"), 200);
     assert_eq!(gate.status("keep.test"), 200);
