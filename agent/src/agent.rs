@@ -13,6 +13,7 @@ use mesh_protocol::{
 use crate::backoff::Backoff;
 use crate::config::{Config, Endpoint};
 use crate::drain::Drain;
+use crate::faults::Faults;
 use crate::health::Health;
 use crate::identity::{Answer, Job};
 use crate::ledger::{Ledger, Serial};
@@ -42,6 +43,7 @@ pub struct Agent {
     pub(crate) outgoing: Outbox,
     pub(crate) pool: Pool,
     pub(crate) health: Health,
+    pub(crate) faults: Faults,
     pub(crate) drain: Drain,
     /// Why it was last not registered; empty since it was.
     pub(crate) complaint: String,
@@ -115,6 +117,7 @@ impl Agent {
             conns: Conns::new(),
             tunnels: BTreeMap::new(),
             health: Health::new(now),
+            faults: Faults::default(),
             drain: Drain::default(),
             complaint: String::new(),
             loss: String::new(),

@@ -2,7 +2,7 @@
 //!
 //! `registration` gets a `tunnel` and keeps one. A request comes out of the tunnel in `requests`,
 //! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
-//! back in `responses`. `probe` and `health` find out whether the service is there.
+//! back in `responses`; what is wrong with it is logged by `faults`. `probe` and `health` find out whether the service is there.
 //! `identity` answers an ingress that asks who this agent is, and `visitor` whoever asks how it is.
 //! With several `workers`, the first one gets the tunnels, and its `ledger` says where they are.
 
@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod config;
 mod drain;
 mod exchange;
+mod faults;
 pub mod health;
 pub mod identity;
 pub mod invariants;

@@ -56,6 +56,7 @@ impl Agent {
         }
         match (&upstream.state, upstream.connecting) {
             (State::Busy(_), Some(_)) => {
+                self.faults.log(&"no connection in time", cx.now);
                 self.suspect_service(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "no connection in time", cx.now);
             }
@@ -85,7 +86,7 @@ impl Agent {
         let State::Busy(exchange) = &upstream.state else { return };
         match reason {
             CloseReason::ConnectFailed(error) => {
-                log::debug!("the local service: {error}");
+                self.faults.log(&format_args!("cannot connect: {error}"), cx.now);
                 self.suspect_service(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
@@ -98,7 +99,7 @@ impl Agent {
             // Both directions of an upgraded connection ended by themselves.
             CloseReason::Finished if exchange.phase == Phase::Upgraded => self.end_upgraded(conn),
             CloseReason::Finished | CloseReason::Aborted | CloseReason::Failed(_) => {
-                log::debug!("the local service: {reason}");
+                self.faults.log(reason, cx.now);
                 self.fail(conn, ResetCode::UpstreamReset, "connection broke", cx.now);
             }
         }
@@ -185,7 +186,7 @@ impl Agent {
 
     /// The service's answer is none.
     fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
-        log::debug!("the local service: {error}");
+        self.faults.log(&error, now);
         let is_cut = error == http1::Error::Truncated;
         let code = if is_cut { ResetCode::UpstreamReset } else { ResetCode::Protocol };
         self.fail(conn, code, &error.to_string(), now);

@@ -1,0 +1,43 @@
+//! What the local service did wrong, for the log: each caller who suffers from it is told by a
+//! status alone, and whoever runs the service looks here.
+//!
+//! A service that fails each request would fill the log, so that one line stands for many.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Between two lines.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Faults of the service, and what of them was said.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Faults {
+    /// How many faults since the last line nobody heard of, if this one deserves a line.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now < said + PAUSE) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+
+    /// Logs one.
+    pub(crate) fn log(&mut self, fault: &dyn fmt::Display, now: Instant) {
+        match self.note(now) {
+            Some(0) => log::warn!("the local service failed a request: {fault}"),
+            Some(more) => log::warn!(
+                "the local service failed a request: {fault}; and {more} more since the last such line"
+            ),
+            None => log::debug!("the local service failed a request: {fault}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
