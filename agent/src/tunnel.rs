@@ -128,6 +128,9 @@ impl Tunnel {
     }
 }
 
+/// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
 ///
 /// # Errors
@@ -137,6 +140,9 @@ pub(crate) fn check_answer(
     scan: &mut HeadScan,
     rx: &mut Buf,
 ) -> Result<Option<Vec<u8>>, String> {
+    if rx.as_slice().starts_with(&TLS_ALERT) {
+        return Err("the peer speaks TLS; give its endpoint as wss://".to_owned());
+    }
     let malformed = || ws::Error::BadUpgrade.to_string();
     let length = scan.poll(rx.as_slice()).map_err(|_| malformed())?;
     let Some(length) = length else { return Ok(None) };

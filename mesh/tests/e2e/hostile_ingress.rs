@@ -35,9 +35,10 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
     let refusal = br#"{"code":"forbidden","reason":"not with\nthis identity"}"#;
     let challenge = br#"{"server_id":"s","nonce":"n","methods":["sts"]}"#;
     type Answer = fn(&[u8]) -> Vec<u8>;
-    let answers: [(Answer, &str); 11] = [
+    let answers: [(Answer, &str); 12] = [
         (|_| Vec::new(), "closed by the peer"),
         (|_| vec![7; 300], "bad WebSocket upgrade"),
+        (|_| vec![21, 3, 3, 0, 2, 2, 70], "the peer speaks TLS; give its endpoint as wss://"),
         (|_| vec![b'a'; 70_000], "bad WebSocket upgrade"),
         (|_| b"HTTP/1.1 200 OK\r\n\r\n".into(), "upgrade answered with status 200"),
         (
