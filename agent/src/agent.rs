@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use mesh_protocol::proxy::Authority;
 use mesh_protocol::{
     App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Outgoing,
     Security, Target, Traffic, WorkerId, http1,
@@ -305,12 +306,10 @@ pub(crate) fn target(endpoint: &Endpoint, traffic: Traffic) -> Target {
 
 /// The endpoint as it stands in `Host`: without the port that its scheme implies.
 pub(crate) fn authority(endpoint: &Endpoint) -> String {
-    let host = match endpoint.host.contains(':') {
-        true => format!("[{}]", endpoint.host),
-        false => endpoint.host.clone(),
+    let authority = Authority(&endpoint.host, endpoint.port).to_string();
+    let implied = match endpoint.security {
+        Security::Plain => ":80",
+        Security::Tls => ":443",
     };
-    match (endpoint.security, endpoint.port) {
-        (Security::Plain, 80) | (Security::Tls, 443) => host,
-        (Security::Plain | Security::Tls, port) => format!("{host}:{port}"),
-    }
+    authority.strip_suffix(implied).map(str::to_owned).unwrap_or(authority)
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use mesh_protocol::proxy::Authority;
 use mesh_protocol::{Proxy, Security};
 use mesh_settings::{Error, Settings, value};
 
@@ -294,8 +295,5 @@ fn show(endpoint: &Endpoint, [plain, tls]: [&str; 2]) -> String {
         Security::Tls => tls,
     };
     let path = path.strip_suffix('/').filter(|rest| rest.is_empty()).unwrap_or(path);
-    if host.contains(':') {
-        return format!("{scheme}://[{host}]:{port}{path}");
-    }
-    format!("{scheme}://{host}:{port}{path}")
+    format!("{scheme}://{}{path}", Authority(host, *port))
 }

@@ -61,7 +61,7 @@ impl Connector {
             Ok(Found::Fixed(addresses)) => (addresses, Trust::Full),
             Ok(Found::Remembered(addresses)) => (addresses, Trust::Remembered),
             Ok(Found::Asked) => (Vec::new(), Trust::Full),
-            Err(error) => return Outcome::Failed(name_target(&target, beyond.is_some(), &error)),
+            Err(error) => return Outcome::Failed(name_target(&target, beyond.as_ref(), &error)),
         };
         let is_asked = addresses.is_empty();
         self.attempts.insert(conn, Attempt::new(target, beyond, token, trust, now));
@@ -256,7 +256,7 @@ impl Connector {
     fn fail(&mut self, conn: ConnId, error: &io::Error) -> Outcome {
         match self.attempts.remove(&conn) {
             Some(Attempt { target, beyond, .. }) => {
-                Outcome::Failed(name_target(&target, beyond.is_some(), error))
+                Outcome::Failed(name_target(&target, beyond.as_ref(), error))
             }
             None => Outcome::Pending,
         }
@@ -297,7 +297,7 @@ impl Connector {
                 Ok(filter) => Outcome::Connected(Socket::tls(stream, filter)),
                 Err(error) => {
                     let error = io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
-                    Outcome::Failed(name_target(&target, false, &error))
+                    Outcome::Failed(name_target(&target, None, &error))
                 }
             },
         }
@@ -324,8 +324,9 @@ fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-fn name_target(target: &Target, is_proxy: bool, error: &io::Error) -> io::Error {
-    let place = if is_proxy { "the proxy " } else { "" };
+/// The error with whom it is about: the target, or the proxy before what is beyond.
+fn name_target(target: &Target, beyond: Option<&Beyond>, error: &io::Error) -> io::Error {
+    let place = beyond.map_or("", |_| "the proxy ");
     let authority = Authority(&target.host, target.port);
     io::Error::new(error.kind(), format!("{place}{authority}: {error}"))
 }
