@@ -100,7 +100,12 @@ impl Ingress {
         if self.verifier.due.is_none_or(|due| due > cx.now) {
             return;
         }
-        self.withdraw_unconfirmed(cx);
+        // A round that is still under way had until now.
+        let unanswered: Vec<ConnId> = match self.verifier.waiting {
+            0 => Vec::new(),
+            _ => self.tunnels.iter().map(|(id, _)| id.conn()).collect(),
+        };
+        self.doubt(&unanswered, cx);
         let asked: Vec<(ConnId, &Asked)> = self
             .tunnels
             .iter()
@@ -110,7 +115,7 @@ impl Ingress {
             self.verifier.due = None;
             return;
         }
-        // A round that is still under way is not asked twice.
+        // Nobody is asked twice at once.
         if self.verifier.waiting == 0 {
             let jobs = batches(&asked);
             (self.verifier.waiting, self.verifier.has_failed) = (jobs.len(), false);
@@ -224,10 +229,8 @@ impl Ingress {
     /// less often than that, what it confirmed the last time still counts.
     fn withdraw_unconfirmed(&mut self, cx: &mut Context<'_>) {
         let grace = self.config.identity.grace;
-        let is_awaited = self.verifier.waiting > 0;
-        let is_stale = |standing: &EcsStanding| {
-            (standing.is_doubted || is_awaited) && standing.confirmed + grace <= cx.now
-        };
+        let is_stale =
+            |standing: &EcsStanding| standing.is_doubted && standing.confirmed + grace <= cx.now;
         let stale: Vec<_> = self
             .tunnels
             .iter()

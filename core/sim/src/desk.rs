@@ -92,9 +92,10 @@ impl<A: App> Desk<A> {
             let earlier = office.letters.iter().filter(|one| (one.from, one.to) == (from, to));
             due = due.max(earlier.map(|one| one.due).max().unwrap_or(due));
             let mut network = self.network.borrow_mut();
-            if let Parcel::Connection(moved) = &mut parcel {
+            if let Parcel::Connection(moved) = &mut parcel
+                && moved.is_watched()
+            {
                 match moved.terms() {
-                    _ if !moved.is_watched() => {}
                     Terms::Sold | Terms::SoldOn(_) => network.release(moved.transport_mut().id()),
                     Terms::Lent(_) | Terms::Returned(_) => {}
                 }

@@ -144,9 +144,10 @@ impl<A: App> Reactor<A> {
     pub(super) fn send_parcels(&mut self) {
         let Some(desk) = &mut self.desk else { return };
         while let Some((to, mut parcel)) = self.driver.poll_parcel() {
-            if let Parcel::Connection(moved) = &mut parcel {
+            if let Parcel::Connection(moved) = &mut parcel
+                && moved.is_watched()
+            {
                 match moved.terms() {
-                    _ if !moved.is_watched() => {}
                     Terms::Sold => moved.transport_mut().deregister(self.poll.registry()),
                     Terms::SoldOn(home) => moved.transport_mut().deregister(desk.registry(home)),
                     Terms::Lent(_) | Terms::Returned(_) => {}
