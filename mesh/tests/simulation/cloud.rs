@@ -22,6 +22,8 @@ pub(crate) struct Sky {
     pub(crate) latency: Duration,
     /// Whether nobody answers.
     pub(crate) is_down: bool,
+    /// Agents whose tasks ECS gives no answer about, nor about whatever is asked with them.
+    pub(crate) unanswered: BTreeSet<usize>,
     /// Agents whose task has stopped.
     pub(crate) stopped: BTreeSet<usize>,
     /// Agents whose task runs and is to stop.
@@ -45,8 +47,15 @@ pub(crate) fn task_arn(number: usize) -> String {
 
 impl Cloud {
     pub(crate) fn new(latency: Duration) -> Self {
-        let (stopped, stopping, forgers) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let sky = Sky { latency, is_down: false, stopped, stopping, forgers, asked: (0, 0) };
+        let sky = Sky {
+            latency,
+            is_down: false,
+            unanswered: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            stopping: BTreeSet::new(),
+            forgers: BTreeSet::new(),
+            asked: (0, 0),
+        };
         Self(Rc::new(RefCell::new(sky)))
     }
 
@@ -130,7 +139,8 @@ impl Sky {
     }
 
     fn describe(&self, question: &EcsQuestion) -> Result<EcsAnswers, Failure> {
-        if self.is_down {
+        let is_lost = |number: &usize| question.tasks.contains(&task_arn(*number));
+        if self.is_down || self.unanswered.iter().any(is_lost) {
             return Err(Failure::Unreachable("ECS is down".to_owned()));
         }
         let cluster = Cluster {

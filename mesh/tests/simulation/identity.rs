@@ -219,6 +219,26 @@ fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
     });
 }
 
+/// ECS is asked about so many agents at once and no more.
+#[test]
+fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
+    const BATCH: usize = 100;
+    seeds(2, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(BATCH + 1);
+        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
+        plan.ingress.identity.grace = Duration::ZERO;
+        let mut stage = Stage::new(seed, plan);
+        expect_tunnels(&mut stage, BATCH + 1, Duration::from_secs(60));
+        cloud.0.borrow_mut().unanswered.insert(0);
+        let ingress = stage.ingress;
+        let lost = move |world: &World| census(world, ingress).tunnels <= BATCH;
+        stage.world.expect("some lose their place", lost, RECHECK + Duration::from_secs(1));
+        let left = tunnels(&stage.world, &stage);
+        assert!(left == 1 || left == BATCH, "{left} are left: ECS was not done with the others");
+    });
+}
+
 /// Whoever bears no silence has one question without an answer end registrations, and no more.
 #[test]
 fn agents_that_ecs_confirms_stay_however_little_silence_is_borne() {
