@@ -223,7 +223,9 @@ impl Ingress {
         let session = &mut tunnel.link.session;
         exchange.release(&io.tx, session, cx.now);
         let has_more = !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded);
-        if has_more || exchange.replay.has_unsent() {
+        // Another agent got what this one lacks, which may be no more than the end.
+        let is_repeated = exchange.replay.tried.is_some();
+        if has_more || is_repeated {
             session.mark_ready(exchange.stream);
         }
         if session.has_pending() || session.has_ready() {

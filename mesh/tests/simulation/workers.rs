@@ -146,8 +146,9 @@ fn what_no_service_got_at_one_worker_is_served_at_another() {
             let asks = (0..6).map(|_| {
                 let size = usize::try_from(stage.below(60_000)).expect("small");
                 let body = pattern(size);
-                match stage.below(3) {
+                match stage.below(4) {
                     0 => Ask::sending(Request::post(HOST, "/upload", &body), body),
+                    3 => Ask::sending(Request::post_chunked(HOST, "/upload", &[], 1), Vec::new()),
                     1 => Ask::sending(Request::post_chunked(HOST, "/echo", &body, 1_000), body),
                     _ => Ask::new(Request::get(HOST, &format!("/bytes/{size}"))),
                 }
