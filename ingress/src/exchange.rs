@@ -151,7 +151,7 @@ impl Replay {
     }
 
     /// Whether the present agent lacks kept bytes.
-    pub(crate) fn has_unsent(&self) -> bool {
+    fn has_unsent(&self) -> bool {
         !self.unsent().is_empty()
     }
 
@@ -214,7 +214,8 @@ impl Exchange {
             sender.data(&unsent[..count], Flags::NONE, out);
             self.replay.resent += count;
         } else {
-            let decoded = http.decode(io.rx.as_slice(), sender.run(out))?;
+            let room = sender.run(out);
+            let decoded = http.decode(io.rx.as_slice(), room)?;
             if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
                 trailers.clone_into(&mut self.replay.trailers);
             }
@@ -233,6 +234,10 @@ impl Exchange {
             self.replay.keep(decoded.data);
             let used = decoded.used;
             io.rx.consume(used);
+            if io.rx_eof && used == 0 && room > 0 && !ends {
+                // Half a chunk's size or the like, of a caller that left: nobody waits for the rest.
+                io.rx.clear();
+            }
         }
         // A repeated body may end with bytes that were read long ago.
         let must_end = self.phase != Phase::Upgraded && http.has_request_ended();

@@ -158,10 +158,16 @@ fn head_of(size: usize) -> String {
 #[test]
 fn a_caller_that_leaves_ends_its_request_at_the_service() {
     let (mesh, origin) = Mesh::start_by_hand();
+    let chunked = |body: &str| {
+        format!("POST / HTTP/1.1\r\nHost: demo.local\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+    };
     for request in [
         "GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 9\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: demo.local\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        &chunked("5\r\nhello\r\n"),
+        &chunked("5\r\nhello\r"),
+        &chunked("5\r\nhello\r\n1"),
+        &chunked("5\r\nhello\r\n0\r\nX-A: 1\r\n"),
     ] {
         let begun = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
         for (answer, leaving) in [

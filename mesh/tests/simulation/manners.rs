@@ -193,3 +193,25 @@ fn half_a_chunk_size_waits_for_its_other_half() {
         stage.expect_empty_after_drain();
     });
 }
+
+#[test]
+fn a_caller_that_leaves_anywhere_in_its_body_is_given_up_at_once() {
+    seeds(256, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        // The answer begins before the body has ended, or not.
+        let path = ["/echo", "/upload"][(seed % 2) as usize];
+        let request = Request::post_chunked(HOST, path, &pattern(40), 15);
+        let sent = stage.below(request.body.len() as u64);
+        let hasty = HttpClient::new(TRAFFIC_ADDRESS, vec![request.clone()])
+            .vanishing(Vanish::FinishAfterSending(request.head.len() as u64 + sent));
+        let hasty = stage.world.add_peer("hasty", hasty, &[]);
+        stage.world.set_links(hasty, stage.ingress, stage.plan.caller_links);
+        let ingress = stage.ingress;
+        let came = move |world: &World| census(world, ingress).callers == 1;
+        stage.world.expect("the caller comes", came, SOON);
+        let left = move |world: &World| census(world, ingress).callers == 0;
+        stage.world.expect("the caller is given up", left, Duration::from_secs(1));
+        stage.expect_empty_after_drain();
+    });
+}
