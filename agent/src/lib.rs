@@ -3,8 +3,9 @@
 //! `registration` gets a `tunnel` and keeps one. A request comes out of the tunnel in `requests`,
 //! goes to the local service on an `upstream` connection (kept in `pool`), and its response goes
 //! back in `responses`; what is wrong with it is logged by `faults`. `probe` and `health` find out
-//! whether the service is there. `identity` answers an ingress that asks who this agent is, and `visitor` whoever asks how it is.
-//! With several `workers`, the first one gets the tunnels, and its `ledger` says where they are.
+//! whether the service is there. `identity` answers an ingress that asks who this agent is, and
+//! `visitor` whoever asks how it is. With several `workers`, the first one gets the tunnels, and its
+//! `ledger` says where they are.
 
 pub mod agent;
 pub mod args;
