@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{self, Hello, Refused, Welcome};
-use mesh_protocol::mux::{Event, FrameKind, Session, Side};
+use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
@@ -125,6 +125,10 @@ impl Agent {
             let Some(event) = event else { return Ok(()) };
             match event {
                 Event::Handled | Event::Response { .. } => {}
+                // Before WELCOME no window is agreed, nor which worker the tunnel is to have.
+                Event::Opened { .. } if tunnel.serving().is_none() => {
+                    return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder)));
+                }
                 Event::Opened { stream, head } => self.handle_request(conn, stream, head, cx),
                 Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
                 Event::Reset { owner, code, text } => self.handle_reset(owner, code, text),

@@ -160,6 +160,25 @@ fn what_breaks_the_protocol_ends_the_tunnel() {
     assert_eq!(agent.log_count("panicked"), 0);
 }
 
+#[test]
+fn a_request_before_the_welcome_ends_the_tunnel_and_never_reaches_the_service() {
+    let request = frame(REQUEST, END, 1, b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    let welcome = frame(WELCOME, 0, 0, welcome(64 * 1024).as_bytes());
+    let two_workers = ["--workers", "2", "--tunnels-per-ingress", "2"];
+    for words in [&[][..], &two_workers] {
+        let (ingress, agent, service) = start(words);
+        // Before it, and in one message with it.
+        for message in [request.clone(), [request.clone(), welcome.clone()].concat()] {
+            let mut tunnel = ingress.accept_tunnel();
+            tunnel.send_message(BINARY, &message);
+            tunnel.wait_end();
+        }
+        agent.wait_log("frame out of order");
+        assert!(service.requests().is_empty(), "{:?}", service.requests());
+        assert_serves(&ingress, &service);
+    }
+}
+
 /// Resets of the agent: the code, for a request that it does not pass on.
 fn reset_code(tunnel: &mut RawTunnel, flags: u8, stream: u32, head: &[u8]) -> u8 {
     tunnel.send(REQUEST, flags, stream, head);
