@@ -337,7 +337,11 @@ impl Ingress {
         write: impl FnOnce(&mut ServerConn, &mut Buf),
     ) {
         self.metrics.count(reason);
+        let is_draining = self.drain.is_draining();
         let Some((downstream, io)) = self.downstream(conn) else { return };
+        if is_draining {
+            downstream.http.close_after();
+        }
         write(&mut downstream.http, &mut io.tx);
         self.deliver(conn);
     }

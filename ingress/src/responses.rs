@@ -136,6 +136,7 @@ impl Ingress {
         }
         let mut storage = Storage::new();
         let response = ResponseHead::parse(head.bytes, &mut storage)?;
+        let is_draining = self.drain.is_draining();
         let Some((downstream, io)) = self.downstream(owner) else { return Ok(()) };
         let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
             return Ok(());
@@ -158,6 +159,10 @@ impl Ingress {
         } else {
             if response.status < 200 {
                 return Err(http1::Error::BadStatus);
+            }
+            if is_draining {
+                // The request may be older than the drain.
+                http.close_after();
             }
             http.respond(&response, &mut io.tx)?;
             exchange.phase = Phase::Responding;

@@ -133,8 +133,10 @@ fn an_ingress_that_leaves_finishes_what_is_under_way_and_says_so_to_everyone() {
         assert!(response.is_last(), "{}", response.head);
     }
     service.release();
+    // And so is a request from before.
     let response = read_response(&mut slow).unwrap();
     assert!(response.text().ends_with("slow"));
+    assert!(response.is_last(), "{}", response.head);
     drop((slow, kept));
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
 }
@@ -201,7 +203,8 @@ fn an_ingress_leaves_a_request_behind_that_outlasts_its_drain_timeout() {
     service.wait_held(1);
     server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
-    assert!(read_response(&mut wire).is_ok_and(|response| response.status == 502));
+    let response = read_response(&mut wire).unwrap();
+    assert!(response.status == 502 && response.is_last(), "{}", response.head);
     service.wait_abandoned(1);
     agent.wait_log("connecting again in");
 }
