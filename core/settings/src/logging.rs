@@ -34,6 +34,10 @@ enum Reader {
 /// them. No rule can bring that into the log.
 const INDISCREET: &str = "ureq";
 
+/// The TLS library warns of what peers say wrong: any stranger could fill the log. What ends a
+/// connection is logged by whoever had it, in words of its own.
+const TALKATIVE: &str = "rustls";
+
 struct Logger {
     rules: SimpleLogger,
     reader: Reader,
@@ -42,10 +46,7 @@ struct Logger {
 
 /// Logs by these rules from now on. A second call changes nothing.
 pub fn init(rules: &Rules, access: Option<&AccessLog>) {
-    let mut chosen = SimpleLogger::new().with_level(rules.level);
-    for (target, level) in &rules.targets {
-        chosen = chosen.with_module_level(target, *level);
-    }
+    let chosen = chosen(rules);
     let reader = Reader::of_standard_error();
     let access_level = access.map_or(LevelFilter::Off, |_| LevelFilter::Info);
     let level_max = chosen.max_level().max(access_level);
@@ -53,6 +54,19 @@ pub fn init(rules: &Rules, access: Option<&AccessLog>) {
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level_max);
     }
+}
+
+/// What decides by these rules.
+fn chosen(rules: &Rules) -> SimpleLogger {
+    let mut chosen = SimpleLogger::new().with_level(rules.level);
+    for (target, level) in &rules.targets {
+        chosen = chosen.with_module_level(target, *level);
+    }
+    let is_asked_for = rules.targets.iter().any(|(target, _)| TALKATIVE.starts_with(target));
+    if rules.level < LevelFilter::Debug && !is_asked_for {
+        chosen = chosen.with_module_level(TALKATIVE, rules.level.min(LevelFilter::Error));
+    }
+    chosen
 }
 
 impl Reader {

@@ -1,9 +1,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use log::{Level, Record};
+use log::{Level, Metadata, Record};
 
-use super::Reader;
 use super::line::line;
+use super::{Reader, Rules, chosen};
 
 fn at(seconds: u64, millis: u64) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis);
@@ -55,4 +55,21 @@ fn the_journal_gets_a_priority_and_no_time() {
             Record::builder().level(level).target("mesh").args(format_args!("a\nb")).build();
         assert_eq!(line(&record, UNIX_EPOCH, Reader::Journal), format!("{head} [mesh] a\\nb"));
     }
+}
+
+#[test]
+fn what_a_peer_does_wrong_in_tls_is_for_those_who_ask_for_it() {
+    let is_logged = |rules: &str, target: &str, level| {
+        let metadata = Metadata::builder().target(target).level(level).build();
+        log::Log::enabled(&chosen(&Rules::strict(rules).unwrap()), &metadata)
+    };
+    for rules in ["info", "warn", "info,mesh=debug", "info,rustls=error"] {
+        assert!(!is_logged(rules, "rustls::check", Level::Warn), "{rules}");
+        assert!(is_logged(rules, "rustls::check", Level::Error), "{rules}");
+        assert!(is_logged(rules, "mesh_ingress", Level::Warn), "{rules}");
+    }
+    for rules in ["debug", "trace", "info,rustls=warn", "error,rustls::check=info"] {
+        assert!(is_logged(rules, "rustls::check", Level::Warn), "{rules}");
+    }
+    assert!(!is_logged("off", "rustls::check", Level::Error));
 }
