@@ -54,6 +54,8 @@ pub(crate) struct Listener {
     pub(crate) traffic: Traffic,
     tls: Option<ServerTls>,
     socket: TcpListener,
+    /// Where it listens, for the log.
+    address: SocketAddr,
     state: State,
     trouble: Trouble,
 }
@@ -77,10 +79,12 @@ impl Listener {
         listen.socket.set_nonblocking(true)?;
         // Accepted sockets inherit it (Linux), which saves a call for each.
         SockRef::from(&listen.socket).set_tcp_nodelay(true)?;
+        let address = listen.socket.local_addr()?;
         let mut socket = TcpListener::from_std(listen.socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
         let Listen { id, traffic, tls, .. } = listen;
-        Ok(Self { id, traffic, tls, socket, state: State::Waiting, trouble: Trouble::default() })
+        let (state, trouble) = (State::Waiting, Trouble::default());
+        Ok(Self { id, traffic, tls, socket, address, state, trouble })
     }
 
     /// What an accepted connection is served by; `None` when TLS cannot be had.
@@ -91,7 +95,7 @@ impl Listener {
         match tls.session() {
             Ok(filter) => Some(Connected::tls(stream, filter)),
             Err(error) => {
-                warn!("no TLS on listener {}: {error}", self.id.0);
+                warn!("no TLS on {}: {error}", self.address);
                 None
             }
         }
@@ -138,7 +142,7 @@ impl Listener {
                 Err(error) => {
                     // The application never hears of those it cannot have, and the operator must.
                     if self.trouble.is_to_be_told(now) {
-                        warn!("cannot accept on listener {}: {error}", self.id.0);
+                        warn!("cannot accept on {}: {error}", self.address);
                     }
                     self.state = State::Exhausted { until: now + RETRY_AFTER };
                     return None;

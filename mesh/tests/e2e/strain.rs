@@ -1,9 +1,12 @@
 //! Many at once, and many one after the other: everybody is served, and nothing is left behind.
 
+use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::peers::caller::{Cut, HOST, find, read_response, request};
+use crate::peers::caller::{Cut, HOST, find, get, read_response, request};
 use crate::peers::frames::{DATA, END, REQUEST};
+use crate::peers::place::own_ip;
 use crate::peers::process::{Process, Server, mesh};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::raw_ingress::RawIngress;
@@ -60,6 +63,20 @@ fn strangers_on_the_agents_port_do_not_make_the_ingress_look_dead() {
     assert_eq!(server.page("/health").status, 200);
     assert_eq!(server.get("/").status, 200);
     drop(strangers);
+}
+
+#[test]
+fn an_ingress_out_of_descriptors_names_the_port_and_recovers() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mesh"), "server"]);
+    command.args(["--bind", &own_ip().to_string()]);
+    command.args(["--alb-port", "0", "--websocket-port", "0", "--health-port", "0"]);
+    let process = Process::spawn(&mut command);
+    let traffic: SocketAddr = process.wait_said("listening traffic ").parse().unwrap();
+    let wires: Vec<_> = (0..60).map(|_| Wire::connect(traffic)).collect();
+    process.wait_log(&format!("cannot accept on {traffic}: Too many open files"));
+    drop(wires);
+    assert_eq!(get(traffic, "/").verdict(), (404, "no_route"));
 }
 
 #[test]
