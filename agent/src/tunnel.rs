@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::ws::upgrade::Offer;
-use mesh_protocol::{Buf, Link, ws};
+use mesh_protocol::{Buf, Duplex, Link, ws};
 
 use crate::config::Timeouts;
 use crate::identity::PROVING;
@@ -106,6 +106,18 @@ impl Tunnel {
             | Phase::Greeting(_)
             | Phase::Serving(_)
             | Phase::Over => (self.since, timeouts.connect),
+        }
+    }
+
+    /// What has not come until its deadline, for the log.
+    pub(crate) const fn lack(&self, io: &Duplex) -> &'static str {
+        match &self.phase {
+            Phase::Connecting => "no connection",
+            Phase::Upgrading { .. } if io.is_handshaking => "no end of the TLS handshake",
+            Phase::Upgrading { .. } => "no answer to the upgrade",
+            Phase::Greeting(_) | Phase::Proving { .. } | Phase::Serving(_) | Phase::Over => {
+                "not welcome"
+            }
         }
     }
 

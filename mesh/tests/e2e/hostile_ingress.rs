@@ -1,16 +1,21 @@
 //! Ingresses that break the protocol: the agent survives each of them, says why it left, comes back
 //! after a while and serves as soon as it meets an honest one.
 
+use std::net::TcpListener;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::peers::caller::HOST;
 use crate::peers::frames::{
     BINARY, CHALLENGE, DATA, DRAIN, ECHO, END, HELLO, Masking, PING, REFUSED, REQUEST, RESET,
     RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message,
 };
+use crate::peers::place::own_address;
 use crate::peers::process::Process;
 use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
 use crate::peers::service::Service;
+use crate::peers::wire::Wire;
 
 /// An agent of an ingress that the test plays.
 fn start(words: &[&str]) -> (RawIngress, Process, Service) {
@@ -81,31 +86,43 @@ fn patch(offer: &[u8], from: &str, to: &str) -> Vec<u8> {
     String::from_utf8(grant(offer)).unwrap().replacen(from, to, 1).into_bytes()
 }
 
+/// An agent that dials this and waits for a moment only.
+fn start_impatient(url: &str, service: &Service) -> Process {
+    let local = service.url();
+    let fixed = ["client", "--ingress-endpoint", url, "--local-endpoint", &local, "--host", HOST];
+    let times = ["--connect-timeout", "0.3", "--reconnect-min", "0.05", "--reconnect-max", "0.1"];
+    Process::start(&[&fixed[..], &times].concat())
+}
+
 #[test]
 fn an_ingress_that_says_nothing_is_left_after_the_connect_timeout() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
-    let (url, local) = (ingress.url(), service.url());
-    let agent = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &url,
-        "--local-endpoint",
-        &local,
-        "--host",
-        HOST,
-        "--connect-timeout",
-        "0.3",
-        "--reconnect-min",
-        "0.05",
-        "--reconnect-max",
-        "0.1",
-    ]);
+    let agent = start_impatient(&ingress.url(), &service);
     let (mut silent, _) = ingress.accept();
     silent.read_to_end();
-    agent.wait_log("not welcome within 300ms");
+    agent.wait_log("no answer to the upgrade within 300ms");
     let mut unwelcome = ingress.accept_tunnel();
     unwelcome.wait_end();
+    agent.wait_log("not welcome within 300ms");
     assert_serves(&ingress, &service);
+}
+
+#[test]
+fn an_agent_says_that_nothing_answers_before_there_is_a_connection() {
+    let service = Service::start("a");
+    // With its queue full, the kernel answers nobody who comes: as a firewall does.
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&own_address().into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    let _first = Wire::connect(address);
+    let agent = start_impatient(&format!("ws://{address}"), &service);
+    agent.wait_log(&format!("no tunnel to {address}: no connection within 300ms"));
+
+    let listener = TcpListener::bind(own_address()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let agent = start_impatient(&format!("wss://{address}"), &service);
+    agent.wait_log(&format!("no tunnel to {address}: no end of the TLS handshake within 300ms"));
 }
 
 #[test]
