@@ -104,7 +104,9 @@ impl Agent {
         }
         self.transmit_tunnel(conn, cx);
         if let Some(connection) = self.conns.get_mut(conn) {
-            connection.io.close(Closing::AfterFlush);
+            // What waits for a handshake may wait for good.
+            let is_mute = connection.io.is_handshaking;
+            connection.io.close(if is_mute { Closing::Abort } else { Closing::AfterFlush });
         }
         if let Some(tunnel) = self.tunnels.get_mut(&conn) {
             tunnel.phase = crate::tunnel::Phase::Over;

@@ -126,6 +126,22 @@ fn an_agent_says_that_nothing_answers_before_there_is_a_connection() {
 }
 
 #[test]
+fn an_agent_that_leaves_does_not_wait_for_a_tls_handshake() {
+    let service = Service::start("a");
+    let listener = TcpListener::bind(own_address()).unwrap();
+    let url = format!("wss://{}", listener.local_addr().unwrap());
+    let (local, words) = (service.url(), ["--host", HOST, "--drain-timeout", "1"]);
+    let fixed = ["client", "--ingress-endpoint", &url, "--local-endpoint", &local];
+    let mut agent = Process::start(&[&fixed[..], &words].concat());
+    let mut silent = Wire::new(listener.accept().unwrap().0);
+    silent.wait(|bytes| (!bytes.is_empty()).then_some(())).unwrap();
+    agent.signal("TERM");
+    assert_eq!(agent.wait_exit().code(), Some(0));
+    agent.wait_log("drained");
+    assert_eq!(agent.log_count("unfinished"), 0, "{}", agent.log());
+}
+
+#[test]
 fn what_breaks_the_protocol_ends_the_tunnel() {
     let bare = |first, payload: &[u8]| message(first, Masking::Bare, payload);
     let in_message =
