@@ -55,6 +55,8 @@ class Peer:
     about: str
     default: bool = True
     streams: bool = True
+    # Carries `/small` alone, so it is measured in these scenarios only; all where empty.
+    only: tuple = ()
 
 
 def direct(stage, tools, backend, link):
@@ -115,6 +117,15 @@ listen hop
   bind 127.0.0.1:{port} backlog 4096
   server next 127.0.0.1:{next}
 """
+
+
+def bare(stage, tools, backend, link):
+    ingress = stage.start("ingress", [tools.load, "bare"])
+    port = int(stage.said(ingress, r"callers (\d+)"))
+    dialled = link.to(stage, tools, int(stage.said(ingress, r"agents (\d+)")))
+    agent = stage.start("agent", [tools.load, "bare", f"--tunnel=127.0.0.1:{dialled}",
+                                  f"--service=127.0.0.1:{backend}"])
+    return Chain(port, [ingress, agent])
 
 
 def haproxy_chain(stage, tools, backend, link):

@@ -4,6 +4,7 @@
 //! sentence if anything came back wrong: a figure of a broken chain is worse than none.
 
 mod backend;
+mod bare;
 mod bulk;
 mod certificate;
 mod chunked;
@@ -32,6 +33,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum What {
     Backend(backend::Arguments),
+    Bare(bare::Arguments),
     Certificate(certificate::Arguments),
     Download(bulk::Download),
     Get(get::Arguments),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.what {
         What::Backend(arguments) => backend::run(&arguments),
+        What::Bare(arguments) => bare::run(&arguments),
         What::Certificate(arguments) => certificate::run(&arguments),
         What::Download(arguments) => bulk::download(arguments),
         What::Get(arguments) => get::run(&arguments),
