@@ -215,7 +215,13 @@ impl Ingress {
             return;
         };
         if !matches!(registration.phase, Phase::Over) {
-            log::info!("the agent from {} left before it was registered", registration.peer);
+            let peer = registration.peer;
+            // An agent that looks for more ingresses leaves one that it knows like this, for ever.
+            if matches!(registration.phase, Phase::Greeting) {
+                log::debug!("the agent from {peer} left before it introduced itself");
+            } else {
+                log::info!("the agent from {peer} left before it was registered");
+            }
             registration.phase = Phase::Over;
             registration.link.close(NORMAL);
             registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);

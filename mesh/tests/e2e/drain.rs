@@ -287,10 +287,12 @@ fn a_rolling_restart_of_both_ingresses_under_load_fails_nothing() {
 
 #[test]
 fn an_agent_holds_one_tunnel_to_one_ingress_however_many_it_wants() {
-    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let (server, service) = (Server::start(&["--log-level", "debug"]), Service::start("a"));
     let agent = agent(server.tunnels, &service, &["--tunnels", "2", "--log-level", "debug"]);
     server.wait_available(1);
     agent.wait_log("there is a tunnel to this ingress already");
+    server.process.wait_log("left before it introduced itself");
+    assert_eq!(server.process.log_count("INFO  [mesh_ingress::registration] the agent"), 0);
     assert_eq!(server.process.log_count("registered demo.local"), 1);
     server.wait_metric("mesh_tunnels", 1);
 }
