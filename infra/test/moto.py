@@ -44,8 +44,11 @@ def write(path, params):
         json.dump(params, file)
 
 
-def check(folder):
-    """Every resource of the template is there, and the ones that matter look as they should."""
+def check(folder, agents):
+    """Every resource of the template is there, and the ones that matter look as they should.
+
+    `agents` is where agents connect: alb or nlb.
+    """
     with open(glob.glob(f"{folder}/*.template.json")[0], encoding="utf-8") as file:
         wanted = json.load(file)["Resources"]
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources")
@@ -69,7 +72,8 @@ def check(folder):
     shown = sorted((one["Port"], one["Protocol"], one["SslPolicy"]) for one in listeners)
     print("listeners", shown)
     policy = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
-    assert shown == [(443, "HTTPS", policy), (8082, "HTTPS", policy)]
+    protocol = {"alb": "HTTPS", "nlb": "TLS"}[agents]
+    assert shown == [(443, "HTTPS", policy), (8082, protocol, policy)]
     targets = balancer.describe_target_groups()["TargetGroups"]
     checks = sorted((one["Port"], one["HealthCheckPath"], one["HealthCheckPort"]) for one in targets)
     print("health checks", checks)
@@ -83,7 +87,8 @@ def check(folder):
         if "AliasTarget" in record
     )
     print("names", names)
-    assert names == ["*.mesh.example.com.", "mesh.example.com."]
+    own = {"alb": [], "nlb": ["agents.mesh.example.com."]}[agents]
+    assert names == ["*.mesh.example.com.", *own, "mesh.example.com."]
 
     ecs = boto3.client("ecs")
     services = ecs.list_services(cluster=STACK)["serviceArns"]
@@ -129,7 +134,17 @@ def gone():
     print("the stack is gone; moto keeps", {kind: len(found) for kind, found in left.items()})
 
 
+def forget():
+    """Deletes what moto keeps of a stack that is gone."""
+    ecs = boto3.client("ecs")
+    for service in ecs.list_services(cluster=STACK)["serviceArns"]:
+        ecs.delete_service(cluster=STACK, service=service, force=True)
+    ecs.delete_cluster(cluster=STACK)
+    balancer = boto3.client("elbv2")
+    for group in balancer.describe_target_groups()["TargetGroups"]:
+        balancer.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
+
+
 if __name__ == "__main__":
-    {"prepare": prepare, "change": change, "check": check, "count": count, "gone": gone}[
-        sys.argv[1]
-    ](*sys.argv[2:])
+    commands = [prepare, change, check, count, gone, forget]
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])
