@@ -24,6 +24,11 @@ expect() {
     [ "$1" = "$2" ] || { printf 'there is:\n%s\nand not:\n%s\n' "$1" "$2" >&2; exit 1; }
 }
 
+# The blocks of a document for bash, the N-th alone if that is given.
+commands_in() {
+    awk -v wanted="${2:-0}" '/^```bash$/ { on = ++n == wanted || !wanted; next } /^```$/ { on = 0 } on' "$1"
+}
+
 step 'docs/getting-started-ecs-anywhere.md'
 commands=$(grep '^aws ' ../docs/getting-started-ecs-anywhere.md | grep -v 'create-activation\|EXTERNAL')
 try .. <<<"$commands"
@@ -40,10 +45,10 @@ zone=$(aws route53 create-hosted-zone --name mesh.example.com --caller-reference
     --query HostedZone.Id --output text)
 vpc=$(aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text)
 subnets=$(aws ec2 describe-subnets --filters "Name=vpc-id,Values=$vpc" \
-    --query 'Subnets[].SubnetId' --output text)
+    --query "join(' ', Subnets[].SubnetId)" --output text)
 export zone vpc subnets
-commands=$(awk '/^```bash$/ { on = 1; next } /^```$/ { on = 0 } on' ../docs/load-balancer.md)
-try . <<<"$commands"
+commands=$(commands_in ../docs/load-balancer.md)
+try .. <<<"$commands"
 balancer=$(aws elbv2 describe-load-balancers --names mesh --query 'LoadBalancers[0].LoadBalancerArn' --output text)
 expect "$(aws elbv2 describe-listeners --load-balancer-arn "$balancer" --output text \
     --query 'sort_by(Listeners, &Port)[].[Port, Protocol, DefaultActions[0].Type]')" \
@@ -53,5 +58,35 @@ expect "$(aws elbv2 describe-target-groups --output text --query \
     $'8080\tHTTP\tip\t8081\t/ready\n8082\tHTTP\tip\t8081\t/health'
 expect "$(aws route53 list-resource-record-sets --hosted-zone-id "$zone" \
     --query "length(ResourceRecordSets[?Type=='A'])")" 2
+described() {
+    aws ecs describe-services --cluster production --services mesh-ingress --query "services[0].$1" --output text
+}
+expect "$(described 'loadBalancers[].[containerName, containerPort]')" $'ingress\t8080\ningress\t8082'
+expect "$(described '[desiredCount, launchType]')" $'2\tFARGATE'
+
+step 'docs/service-connect.md'
+group() {
+    aws ec2 describe-security-groups --filters "Name=group-name,Values=$1" "Name=vpc-id,Values=$vpc" \
+        --query 'SecurityGroups[0].GroupId' --output text
+}
+region=$AWS_REGION tasks=$(group mesh-ingress) callers=$(group default)
+export region tasks callers
+folder=$work/service-connect
+mkdir "$folder"
+awk '/^```json$/ { on = 1; next } on && /^```$/ { exit } on' ../docs/service-connect.md >"$folder/service-connect.json"
+commands=$(commands_in ../docs/service-connect.md 1)
+try "$folder" <<<"$commands"
+# The other way instead of it: namespace and rule are there already.
+aws servicediscovery delete-namespace --id "$(aws servicediscovery list-namespaces --query 'Namespaces[0].Id' \
+    --output text)" >/dev/null
+aws ec2 revoke-security-group-ingress --group-id "$tasks" --protocol tcp --port 8080 \
+    --source-group "$callers" >/dev/null
+commands=$(commands_in ../docs/service-connect.md 2)
+try "$folder" <<<"$commands"
+registry=$(aws servicediscovery list-services --query "Services[?Name=='mesh-ingress'].Arn" --output text)
+expect "$(described 'serviceRegistries[].registryArn')" "$registry"
+private=$(aws route53 list-hosted-zones-by-name --dns-name mesh.internal --query 'HostedZones[0].Id' --output text)
+expect "$(aws route53 list-resource-record-sets --hosted-zone-id "$private" --output text --query \
+    "ResourceRecordSets[?Type=='CNAME'].[ResourceRecords[0].Value]")" mesh-ingress.internal
 
 step 'done'

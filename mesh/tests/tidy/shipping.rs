@@ -136,6 +136,29 @@ fn units_leave_time_for_the_drain_and_name_programs_that_exist() {
 }
 
 #[test]
+fn the_ingress_for_ecs_drains_before_it_is_killed_and_has_the_ports_of_the_load_balancer() {
+    let name = "docs/ecs/ingress-task-definition.json";
+    let task: Value = serde_json::from_str(&read(name)).unwrap();
+    let ingress = &task["containerDefinitions"][0];
+    assert_eq!(ingress["command"][0], "server");
+    let ports = ingress["portMappings"].as_array().unwrap();
+    // Service Connect passes bytes as they are only without appProtocol.
+    assert!(ports.iter().all(|port| port.get("appProtocol").is_none()));
+    let ports: Vec<_> = ports.iter().map(|port| port["containerPort"].as_u64()).collect();
+    assert_eq!(ports, [Some(8080), Some(8081), Some(8082)]);
+    let environment = ingress["environment"].as_array().unwrap();
+    for variable in environment {
+        assert_documented(variable["name"].as_str().unwrap(), name);
+    }
+    let seconds = |name: &str| -> u64 {
+        let found = environment.iter().find(|variable| variable["name"] == name).unwrap();
+        found["value"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(seconds("MESH_DRAIN_TIMEOUT") < ingress["stopTimeout"].as_u64().unwrap());
+    assert!(seconds("MESH_WARM_UP") > 30, "agents try again after up to 30 s");
+}
+
+#[test]
 fn the_example_for_ecs_is_a_task_that_ecs_anywhere_runs() {
     let task: Value = serde_json::from_str(&read("docs/ecs/task-definition.json")).unwrap();
     assert_eq!(task["requiresCompatibilities"][0], "EXTERNAL");
