@@ -4,7 +4,8 @@
 //! are served. Agents are told to open tunnels elsewhere, and keep theirs here for the rest. The
 //! ingress leaves when its time is over, or before that when no caller is connected any more and
 //! no load balancer watches it. One that does sends callers until it has noticed, and nobody can
-//! know when that is.
+//! know when that is. Before it leaves it takes in nobody any more: who finds nobody goes elsewhere,
+//! and who was taken in is served.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use mesh_protocol::mux::FrameKind;
 use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::config::Timeouts;
-use crate::ingress::{Conn, Ingress};
+use crate::ingress::{Conn, Ingress, TRAFFIC};
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
 
@@ -31,8 +32,10 @@ enum Phase {
     /// Not leaving.
     #[default]
     Serving,
-    /// Serving who is still there.
+    /// Serving who is still there, and who comes.
     Draining { since: Instant },
+    /// Serving who was there at that time; all of it ends at `limit`.
+    Closed { since: Instant, limit: Instant },
     /// Saying goodbye to the agents.
     Leaving { since: Instant },
 }
@@ -40,6 +43,10 @@ enum Phase {
 /// Whoever has not asked for one of them for that long does not watch. Load balancers ask every 30 s
 /// by default; those that ask less often would not notice in time anyway.
 const WATCHED: Duration = Duration::from_secs(60);
+/// Who waited when the port was closed has been taken in by then.
+const TAKEN_IN: Duration = Duration::from_millis(10);
+/// The last part of a drain, in which nobody new is taken in; an eighth of a short one.
+const CLOSED: Duration = Duration::from_secs(1);
 /// How long goodbyes may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -64,10 +71,13 @@ impl Drain {
         self.checked_at.is_some_and(|at| now.saturating_duration_since(at) < WATCHED)
     }
 
-    fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+    fn deadline(&self, timeouts: &Timeouts, is_unused: bool) -> Option<Instant> {
+        let drain = timeouts.drain;
         match self.phase {
             Phase::Serving => None,
-            Phase::Draining { since } => Some(since + timeouts.drain),
+            Phase::Draining { since } => Some(since + drain.saturating_sub(CLOSED.min(drain / 8))),
+            Phase::Closed { since, limit } if is_unused => Some(limit.min(since + TAKEN_IN)),
+            Phase::Closed { limit, .. } => Some(limit),
             Phase::Leaving { since } => Some(since + GOODBYE),
         }
     }
@@ -80,7 +90,7 @@ impl Ingress {
     pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
         match self.drain.phase {
             Phase::Serving => {}
-            Phase::Draining { .. } => {
+            Phase::Draining { .. } | Phase::Closed { .. } => {
                 log::info!("asked to leave again: leaving at once");
                 return self.leave(cx);
             }
@@ -108,7 +118,8 @@ impl Ingress {
 
     /// When the present phase ends at the latest: the first worker decides when all leave.
     pub(crate) fn drain_deadline(&self) -> Option<Instant> {
-        self.drain.deadline(&self.config.timeouts).filter(|_| self.workers.is_first())
+        let deadline = self.drain.deadline(&self.config.timeouts, self.is_unused());
+        deadline.filter(|_| self.workers.is_first())
     }
 
     /// Ends the phase if it has lasted long enough.
@@ -118,9 +129,12 @@ impl Ingress {
         }
         match self.drain.phase {
             Phase::Serving => {}
-            Phase::Draining { .. } => {
-                let unfinished = self.in_flight + self.workers.in_flight();
-                log::info!("leaving with {unfinished} exchanges unfinished");
+            Phase::Draining { since } => self.close_door(since, cx),
+            Phase::Closed { .. } => {
+                match self.in_flight + self.workers.in_flight() {
+                    0 => log::info!("drained"),
+                    unfinished => log::info!("leaving with {unfinished} exchanges unfinished"),
+                }
                 self.leave(cx);
             }
             Phase::Leaving { .. } => cx.exit(),
@@ -141,7 +155,8 @@ impl Ingress {
     /// that mattered.
     pub(crate) fn check_drained(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
         match self.drain.phase {
-            Phase::Serving => {}
+            // The end of the latter is a matter of time.
+            Phase::Serving | Phase::Closed { .. } => {}
             Phase::Draining { .. } => self.leave_if_unused(cx),
             Phase::Leaving { .. } => self.leave_when_said(closed, cx),
         }
@@ -165,14 +180,21 @@ impl Ingress {
     }
 
     fn leave_if_unused(&mut self, cx: &mut Context<'_>) {
-        if !self.workers.is_first() {
-            return;
+        let Phase::Draining { since } = self.drain.phase else { return };
+        if self.workers.is_first() && self.is_unused() && !self.drain.is_watched(cx.now) {
+            self.close_door(since, cx);
         }
-        let is_unused = self.callers.total() == 0 && self.in_flight == 0;
-        if is_unused && !self.drain.is_watched(cx.now) {
-            log::info!("drained");
-            self.leave(cx);
-        }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.callers.total() == 0 && self.in_flight == 0
+    }
+
+    /// Takes in nobody after those who wait for it.
+    fn close_door(&mut self, since: Instant, cx: &mut Context<'_>) {
+        let limit = since + self.config.timeouts.drain;
+        self.drain.phase = Phase::Closed { since: cx.now, limit };
+        cx.stop_accepting(TRAFFIC);
     }
 
     /// Says goodbye to the agents, and exits when they have heard it.

@@ -162,6 +162,8 @@ pub enum Command {
         /// Where to.
         target: Target,
     },
+    /// Take in those who wait at this listener already, and nobody after them.
+    StopAccepting(ListenerId),
     /// End the process's event loop.
     Exit,
 }
@@ -260,6 +262,11 @@ impl Context<'_> {
     /// as that takes them, which saves copying them, and by way of `tx` the rest.
     pub fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]) {
         Outlet::new(conn, self.outlets).send(tx, pieces);
+    }
+
+    /// Closes a listener. Those who waited there already come in within this turn.
+    pub fn stop_accepting(&mut self, listener: ListenerId) {
+        self.commands.push_back(Command::StopAccepting(listener));
     }
 
     /// Ends the process's event loop.

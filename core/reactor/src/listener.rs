@@ -53,7 +53,8 @@ pub(crate) struct Listener {
     pub(crate) id: ListenerId,
     pub(crate) traffic: Traffic,
     tls: Option<ServerTls>,
-    socket: TcpListener,
+    /// None once it is closed.
+    socket: Option<TcpListener>,
     /// Where it listens, for the log.
     address: SocketAddr,
     state: State,
@@ -84,7 +85,7 @@ impl Listener {
         registry.register(&mut socket, token, Interest::READABLE)?;
         let Listen { id, traffic, tls, .. } = listen;
         let (state, trouble) = (State::Waiting, Trouble::default());
-        Ok(Self { id, traffic, tls, socket, address, state, trouble })
+        Ok(Self { id, traffic, tls, socket: Some(socket), address, state, trouble })
     }
 
     /// What an accepted connection is served by; `None` when TLS cannot be had.
@@ -108,6 +109,17 @@ impl Listener {
         }
     }
 
+    /// Somebody may have come of whom the kernel has not told yet.
+    pub(crate) const fn look_again(&mut self) {
+        self.state = State::Ready;
+    }
+
+    /// Nobody comes any more.
+    pub(crate) fn close(&mut self) {
+        self.socket = None;
+        self.state = State::Waiting;
+    }
+
     /// Whether [`Self::poll_accept`] may bring something now.
     pub(crate) fn is_ready(&self) -> bool {
         self.state == State::Ready
@@ -128,8 +140,12 @@ impl Listener {
             State::Exhausted { until } if until > now => return None,
             State::Exhausted { .. } | State::Ready => {}
         }
+        let Some(socket) = &self.socket else {
+            self.state = State::Waiting;
+            return None;
+        };
         for _ in 0..GONE_MAX {
-            match self.socket.accept() {
+            match socket.accept() {
                 Ok(accepted) => {
                     self.state = State::Ready;
                     return Some(accepted);

@@ -210,6 +210,7 @@ impl<A: App> Reactor<A> {
     fn obey(&mut self) -> Flow {
         while let Some(command) = self.driver.poll_command() {
             match command {
+                Command::StopAccepting(listener) => self.stop_accepting(listener),
                 Command::Exit => return Flow::Exit,
                 Command::Connect { conn, target } => {
                     if !self.is_wanted(conn) {

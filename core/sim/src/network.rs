@@ -94,6 +94,8 @@ struct Port {
     /// The node whose process this one is a worker of; itself for most.
     process: NodeId,
     life: Life,
+    /// Listeners that were closed.
+    closed: Vec<ListenerId>,
     inbox: VecDeque<Arrival>,
     /// Ends with readiness to report; an end stands here once.
     edges: VecDeque<EndId>,
@@ -173,6 +175,7 @@ impl Network {
         self.ports.push(Port {
             process: node,
             life: Life::Running,
+            closed: Vec::new(),
             inbox: VecDeque::new(),
             edges: VecDeque::new(),
             wake: None,
@@ -221,6 +224,10 @@ impl Network {
     pub(crate) fn answer(&mut self, address: &str, answer: Answer) {
         let listener = self.addresses.get_mut(address);
         listener.expect("the address is in the book").answer = answer;
+    }
+
+    pub(crate) fn stop_accepting(&mut self, node: NodeId, listener: ListenerId) {
+        self.ports[node.index()].closed.push(listener);
     }
 
     pub(crate) const fn set_default_rules(&mut self, rules: LinkRules) {

@@ -172,6 +172,9 @@ impl<A: App + 'static> Node for AppNode<A> {
                     let token = Token::Conn(conn);
                     self.network.borrow_mut().connect(self.id, &address, token);
                 }
+                Command::StopAccepting(listener) => {
+                    self.network.borrow_mut().stop_accepting(self.id, listener);
+                }
                 Command::Exit => return Outcome::Exit,
             }
         }

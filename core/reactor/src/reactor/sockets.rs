@@ -1,7 +1,7 @@
 //! Sockets that come in: accepted, and registered with the kernel under a token when the loop has to
 //! hear of them.
 
-use mesh_protocol::{App, ConnId, Readiness};
+use mesh_protocol::{App, ConnId, ListenerId, Readiness};
 use mio::Token;
 
 use super::{LISTENERS, Reactor};
@@ -9,21 +9,37 @@ use crate::transport;
 
 /// Connections accepted from one listener per turn, so that those already there are served too.
 const ACCEPTS_MAX: usize = 64;
+/// The same before a listener is closed. More do not wait: it is the backlog of a listener.
+const LAST_ACCEPTS_MAX: usize = 4096;
 
 impl<A: App> Reactor<A> {
     /// Takes in who came, within the budget of a turn.
     pub(super) fn accept(&mut self) {
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_MAX {
-                let listener = &mut self.listeners[index];
-                let Some((stream, peer)) = listener.poll_accept(self.now) else {
-                    break;
-                };
-                transport::set_traffic_options(&stream, listener.traffic);
-                let id = listener.id;
-                let Some(socket) = listener.dress(stream) else { continue };
-                self.driver.accepted(id, peer, socket);
-            }
+            self.accept_from(index, ACCEPTS_MAX);
+        }
+    }
+
+    /// Takes in who waits at a listener, and closes it: the kernel resets who has not been accepted.
+    pub(super) fn stop_accepting(&mut self, id: ListenerId) {
+        let Some(index) = self.listeners.iter().position(|listener| listener.id == id) else {
+            return;
+        };
+        self.listeners[index].look_again();
+        self.accept_from(index, LAST_ACCEPTS_MAX);
+        self.listeners[index].close();
+    }
+
+    fn accept_from(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
+            let listener = &mut self.listeners[index];
+            let Some((stream, peer)) = listener.poll_accept(self.now) else {
+                break;
+            };
+            transport::set_traffic_options(&stream, listener.traffic);
+            let id = listener.id;
+            let Some(socket) = listener.dress(stream) else { continue };
+            self.driver.accepted(id, peer, socket);
         }
     }
 

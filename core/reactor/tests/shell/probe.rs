@@ -85,6 +85,8 @@ pub(crate) struct Probe {
     pub(crate) tick_at: Option<Instant>,
     /// Drains after which the application exits.
     pub(crate) drains_to_exit: usize,
+    /// Closed at a drain.
+    pub(crate) closes_at_drain: Option<ListenerId>,
     /// What the certificates of those who have left said of them.
     pub(crate) names: Vec<Option<Vec<String>>>,
     heard: Sender<Heard>,
@@ -112,6 +114,7 @@ impl Probe {
             deadlines: Vec::new(),
             tick_at: None,
             drains_to_exit: usize::MAX,
+            closes_at_drain: None,
             names: Vec::new(),
             heard,
             worker: 0,
@@ -274,6 +277,9 @@ impl App for Probe {
                 self.report(Heard::Drain);
                 for (to, message) in self.at_drain.drain(..) {
                     self.outgoing.push_back((WorkerId(to), Outgoing::Message(message)));
+                }
+                if let Some(listener) = self.closes_at_drain {
+                    cx.stop_accepting(listener);
                 }
                 self.drains_to_exit -= 1;
                 if self.drains_to_exit == 0 {

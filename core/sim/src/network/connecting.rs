@@ -60,11 +60,12 @@ impl Network {
         let (listener, peer, to) = (*listener, ends[0].address, ends[1].node);
         let at = self.now + config.latency;
         let dialler_is_gone = !ends[0].open;
+        let is_closed = self.ports[to.index()].closed.contains(&listener);
         if pipes[0].black {
             return;
         }
         match self.life(to) {
-            Life::Running | Life::Frozen if !dialler_is_gone => {
+            Life::Running | Life::Frozen if !dialler_is_gone && !is_closed => {
                 let end = EndId { link, side: Side::Listener };
                 self.mark(Mark::Established { link });
                 self.hand(to, Arrival::Accepted { end, listener, peer });

@@ -174,6 +174,7 @@ impl Network {
             let port = &mut self.ports[member.index()];
             port.life = life;
             if matches!(life, Life::Exited | Life::Vanished) {
+                port.closed.clear();
                 port.inbox.clear();
                 port.edges.clear();
                 port.wake = None;
