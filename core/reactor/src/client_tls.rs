@@ -108,7 +108,7 @@ impl fmt::Display for SessionError {
 impl fmt::Display for CaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(error) => write!(f, "not a PEM file: {error}"),
+            Self::Malformed(error) => write!(f, "not a PEM file: {}", crate::pem::words(error)),
             Self::NoCertificate => f.write_str("the file holds no certificate"),
             Self::Unusable(error) => write!(f, "a certificate cannot be used: {error}"),
         }

@@ -166,7 +166,7 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedCertificate(error) | Self::MalformedKey(error) => {
-                write!(f, "not a PEM file: {error}")
+                write!(f, "not a PEM file: {}", crate::pem::words(error))
             }
             Self::NoCertificate => f.write_str("the file holds no certificate"),
             Self::UnusableCertificate(error) => write!(f, "the certificate is of no use: {error}"),

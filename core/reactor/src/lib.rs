@@ -21,6 +21,7 @@ mod jobs;
 mod listener;
 mod notify;
 mod offload;
+mod pem;
 mod random;
 mod reactor;
 mod resolve;

@@ -58,11 +58,22 @@ fn what_is_of_no_use_is_refused_in_words_that_name_the_file() {
     let cases = [
         ("", &*key, by_certificate, "the file holds no certificate"),
         (&key, &key, by_certificate, "the file holds no certificate"),
-        (&cut(&certificate), &key, by_certificate, "not a PEM file"),
+        (
+            &cut(&certificate),
+            &key,
+            by_certificate,
+            "not a PEM file: its section CERTIFICATE has no end",
+        ),
         (&rubbish("CERTIFICATE"), &key, by_certificate, "the certificate is of no use"),
         (&certificate, "", by_key, "the file holds no private key"),
         (&certificate, &certificate, by_key, "the file holds no private key"),
-        (&certificate, &cut(&key), by_key, "not a PEM file"),
+        (&certificate, &cut(&key), by_key, "not a PEM file: its section PRIVATE KEY has no end"),
+        (
+            "-----BEGIN \u{7}\n",
+            &key,
+            by_certificate,
+            "not a PEM file: no section begins like -----BEGIN \\u{7}",
+        ),
         (&certificate, &rubbish("PRIVATE KEY"), by_key, "the private key is of no use"),
         (&certificate, &other, by_key, "the private key belongs to another certificate"),
     ];
