@@ -53,14 +53,10 @@ impl Agent {
     pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
         self.drain.since = Some(cx.now);
         let conns: Vec<_> = self.tunnels.keys().copied().collect();
+        let under_way = self.under_way();
         log::info!(
-            "draining{}: {} exchanges; leaving in {:?} at the latest",
+            "draining{}: {under_way} exchanges; leaving in {:?} at the latest",
             self.workers.name(),
-            self.tunnels
-                .values_mut()
-                .filter_map(|tunnel| tunnel.link())
-                .map(|link| link.session.len())
-                .sum::<usize>(),
             self.config.timeouts.drain,
         );
         for conn in conns {
@@ -78,12 +74,21 @@ impl Agent {
     }
 
     /// The drain has lasted long enough.
-    pub(crate) fn drain_expired(&self, cx: &mut Context<'_>) {
+    pub(crate) fn drain_expired(&mut self, cx: &mut Context<'_>) {
         let due = self.drain.deadline(&self.config.timeouts);
         if due.is_some_and(|due| due <= cx.now) {
-            log::warn!("leaving with exchanges unfinished");
+            match self.under_way() {
+                0 => log::warn!("leaving before every ingress has let go of its tunnel"),
+                unfinished => log::warn!("leaving with {unfinished} exchanges unfinished"),
+            }
             cx.exit();
         }
+    }
+
+    /// Exchanges of this worker.
+    fn under_way(&mut self) -> usize {
+        let links = self.tunnels.values_mut().filter_map(|tunnel| tunnel.link());
+        links.map(|link| link.session.len()).sum()
     }
 
     /// Closes a tunnel that is not needed any more.

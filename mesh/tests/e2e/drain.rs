@@ -57,6 +57,7 @@ fn an_agent_leaves_a_request_behind_that_outlasts_its_drain_timeout() {
     service.wait_held(1);
     agent.signal("TERM");
     assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
+    agent.wait_log("leaving with 1 exchanges unfinished");
     assert_eq!(read_response(&mut wire).unwrap().verdict(), (502, "agent_lost"));
 }
 

@@ -142,6 +142,18 @@ fn an_agent_that_leaves_does_not_wait_for_a_tls_handshake() {
 }
 
 #[test]
+fn an_agent_that_leaves_says_what_an_ingress_did_not_confirm() {
+    let (ingress, mut agent, _service) = start(&["--drain-timeout", "0.3"]);
+    let mut tunnel = ingress.welcome(64 * 1024);
+    agent.signal("TERM");
+    // The ECHO behind it is never answered.
+    tunnel.expect(DRAIN);
+    assert_eq!(agent.wait_exit().code(), Some(0));
+    agent.wait_log("leaving before every ingress has let go of its tunnel");
+    assert_eq!(agent.log_count("unfinished"), 0, "{}", agent.log());
+}
+
+#[test]
 fn what_breaks_the_protocol_ends_the_tunnel() {
     let bare = |first, payload: &[u8]| message(first, Masking::Bare, payload);
     let in_message =
