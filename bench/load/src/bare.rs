@@ -36,7 +36,7 @@ const TUNNEL: Token = Token(usize::MAX - 1);
 const HEAD: usize = 12;
 const PIECE: usize = 64 << 10;
 
-/// A caller: its place, and the how manieth there, since an answer may come after it has left.
+/// A caller: its place, and which of those who had it, since an answer may come after it has left.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct Whose {
     place: u32,
