@@ -106,11 +106,7 @@ impl Ingress {
 
     /// A caller's connection came from another worker.
     pub(crate) fn adopt_caller(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let is_draining = self.drain.is_draining();
         let Some((downstream, _)) = self.downstream(conn) else { return };
-        if is_draining {
-            downstream.http.close_after();
-        }
         let idle = State::Idle { since: cx.now };
         let mut moving = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(moving) => moving,
