@@ -122,6 +122,21 @@ pub fn pick<'c>(
     }
 }
 
+/// The candidate of this worker that another one picked for a request, if it still takes it.
+///
+/// Whoever comes from there is not to be drawn for again: among the agents of this worker alone, those
+/// that are at others too would get more than their share.
+pub fn confirm<'c>(
+    candidates: &'c [Candidate],
+    view: &View<'_>,
+    picked: Serial,
+) -> Option<&'c Candidate> {
+    let is_it = |one: &Candidate| one.serial == picked && view.is_usable(one);
+    let agent = routes::agents(candidates).find(|agent| agent.iter().any(is_it))?;
+    let is_calm = !agent.iter().any(|one| view.is_ejected(one));
+    is_calm.then(|| view.tunnel_of(agent, is_it)).flatten()
+}
+
 fn pick_where<'c>(
     candidates: &'c [Candidate],
     view: &View<'_>,

@@ -1,12 +1,14 @@
 //! Where a request goes: its host has a route, the route has agents, and one of them gets it.
 
+use std::time::Instant;
+
 use mesh_protocol::{ConnId, Context};
 
 use crate::balance::{self, Scope, Tried, Unavailable, View};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
-use crate::routes::{Place, RouteId};
-use crate::tunnel::TunnelId;
+use crate::routes::{Candidate, Place, RouteId};
+use crate::tunnel::{Serial, TunnelId};
 
 /// Where a request goes.
 pub(crate) struct Choice {
@@ -35,25 +37,45 @@ impl Ingress {
         (scope, tried): (Scope, Option<Tried>),
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
-        let candidates = self.routes.get(route).map_or(&[][..], |route| &route.candidates);
+        let picked =
+            balance::pick(self.candidates(route), &self.view(conn, scope, cx.now), tried, cx.rng);
+        picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
+            Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
+            Unavailable::Overloaded => Reason::Overloaded,
+        })
+    }
+
+    /// The place here that another worker chose for a caller's request, if it is still good.
+    pub(crate) fn keep_choice(
+        &self,
+        conn: ConnId,
+        route: RouteId,
+        chosen: Serial,
+        now: Instant,
+    ) -> Option<Place> {
+        let view = self.view(conn, Scope::Here, now);
+        let confirmed = balance::confirm(self.candidates(route), &view, chosen);
+        confirmed.map(|candidate| candidate.place.clone())
+    }
+
+    fn candidates(&self, route: RouteId) -> &[Candidate] {
+        self.routes.get(route).map_or(&[], |route| &route.candidates)
+    }
+
+    fn view(&self, conn: ConnId, scope: Scope, now: Instant) -> View<'_> {
         let home = match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Downstream(downstream)) => downstream.home,
             Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
             | None => None,
         };
-        let view = View {
+        View {
             tunnels: &self.tunnels,
             own: self.workers.own,
             homes: &self.workers.homes,
             streams_max: self.config.limits.streams_per_tunnel as usize,
             home,
             scope,
-            now: cx.now,
-        };
-        let picked = balance::pick(candidates, &view, tried, cx.rng);
-        picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
-            Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
-            Unavailable::Overloaded => Reason::Overloaded,
-        })
+            now,
+        }
     }
 }

@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::WorkerId;
 
+use crate::tunnel::Serial;
+
 /// How a tunnel fares, for the workers that do not have it.
 #[derive(Debug)]
 pub struct Gauge {
+    /// The tunnel.
+    serial: Serial,
     /// From when time is counted in here.
     epoch: Instant,
     in_flight: AtomicUsize,
@@ -51,10 +55,11 @@ pub struct Coming(Arc<Gauge>);
 pub struct Homes(Vec<AtomicUsize>);
 
 impl Gauge {
-    /// A gauge that says this.
+    /// A gauge that says this of a tunnel.
     #[must_use]
-    pub fn new(epoch: Instant, reading: &Reading) -> Self {
+    pub fn new(serial: Serial, epoch: Instant, reading: &Reading) -> Self {
         let gauge = Self {
+            serial,
             epoch,
             in_flight: AtomicUsize::new(0),
             coming: AtomicUsize::new(0),
@@ -147,6 +152,14 @@ impl Gauge {
     fn millis(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch) + Duration::from_nanos(999_999);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Coming {
+    /// The tunnel that it is for.
+    #[must_use]
+    pub fn serial(&self) -> Serial {
+        self.0.serial
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   here:  route -- pick: at another worker --> State::Moving --> the shell
-//!   there: Event::Adopted -- pick, here only --> open_stream
+//!   there: Event::Adopted -- the one that was picked, or else pick, here only --> open_stream
 //!                        `-- none is left: once more, HOPS_MAX in all, or the answer of the mesh
 //! ```
 //!
@@ -123,12 +123,15 @@ impl Ingress {
                 return self.advance_downstream(conn, cx);
             }
         };
-        moving.coming = None;
+        let picked = moving.coming.take().map(|coming| coming.serial());
         let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (moving.route, moving.replay.tried);
-        let chosen = self
-            .choose_from(conn, route, (Scope::Here, tried), cx)
-            .or_else(|_| self.choose_from(conn, route, (scope, tried), cx));
+        let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked, cx.now)) {
+            Some(place) => Ok(place),
+            None => self
+                .choose_from(conn, route, (Scope::Here, tried), cx)
+                .or_else(|_| self.choose_from(conn, route, (scope, tried), cx)),
+        };
         match chosen {
             Ok(Place::Here(tunnel)) => {
                 self.resume(conn, Choice { route, tunnel }, moving, cx);

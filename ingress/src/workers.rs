@@ -258,7 +258,7 @@ impl Ingress {
             return self.take_in(conn, tunnel, cx);
         }
         let to = self.place_tunnel(tunnel.agent, tunnel.hello.lane);
-        let gauge = Arc::new(Gauge::new(self.started, &tunnel.reading()));
+        let gauge = Arc::new(Gauge::new(tunnel.serial, self.started, &tunnel.reading()));
         tunnel.gauge = Some(Arc::clone(&gauge));
         let remote = Remote {
             serial: tunnel.serial,

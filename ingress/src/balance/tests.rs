@@ -147,7 +147,7 @@ const FAIR: Reading = Reading {
 /// One tunnel here and one at another worker, with that gauge.
 fn two_workers(now: Instant) -> (Tunnels, TunnelId, Vec<Candidate>, Arc<Gauge>) {
     let (tunnels, ids) = setup(1, now);
-    let gauge = Arc::new(Gauge::new(now, &FAIR));
+    let gauge = Arc::new(Gauge::new(Serial(99), now, &FAIR));
     let mut all = candidates(&ids);
     all.push(there(99, 99, &gauge));
     (tunnels, ids[0], all, gauge)
@@ -231,7 +231,7 @@ impl Neighbours {
     fn new(seed: u64) -> Self {
         let now = origin();
         let (tunnels, ids) = setup(2, now);
-        let gauge = Arc::new(Gauge::new(now, &FAIR));
+        let gauge = Arc::new(Gauge::new(Serial(FAR), now, &FAIR));
         let mut all = candidates(&ids);
         all.insert(1, there(FAR, NEAR, &gauge));
         let (homes, rng) = (Homes::new(2), Rng::from_seed(seed));
@@ -285,6 +285,35 @@ fn a_caller_stays_at_its_worker_and_a_new_one_goes_where_callers_are_few() {
     assert_eq!(three.picks(Some(FIRST), None), [0, 1000, 0], "this tunnel is full");
     three.tunnels.get_mut(near).unwrap().is_draining = true;
     assert_eq!(three.picks(Some(FIRST), None), [0, 1000, 0], "and this one is left");
+}
+
+#[test]
+fn a_choice_of_another_worker_holds_unless_something_came_between() {
+    let mut three = Neighbours::new(14);
+    // The least likely one: it is busier than the other.
+    let near = three.ids[0];
+    load(&mut three.tunnels, near, 2);
+    let confirm = |three: &Neighbours, serial, streams_max| {
+        let view = view(&three.tunnels, &three.homes, Scope::Here, three.now);
+        let confirmed = super::confirm(&three.all, &View { streams_max, ..view }, Serial(serial));
+        confirmed.map(|one| one.serial)
+    };
+    assert_eq!(confirm(&three, NEAR, 100), Some(Serial(NEAR)));
+    assert_eq!(confirm(&three, OTHER, 100), Some(Serial(OTHER)));
+    assert_eq!(confirm(&three, FAR, 100), None, "it is elsewhere");
+    assert_eq!(confirm(&three, 77, 100), None, "it is gone");
+    assert_eq!(confirm(&three, NEAR, 2), None, "its agent has enough");
+    load(&mut three.tunnels, near, 1);
+    assert_eq!(confirm(&three, NEAR, 100), None, "it is full");
+    let other = three.ids[1];
+    load(&mut three.tunnels, other, 3);
+    assert_eq!(confirm(&three, OTHER, 100), None, "it is full, and the only one of its agent");
+    let mut three = Neighbours::new(15);
+    let until = Some(three.now + Duration::from_secs(10));
+    three.gauge.publish(&Reading { ejected_until: until, ..FAIR });
+    assert_eq!(confirm(&three, NEAR, 100), None, "its agent is set aside");
+    three.tunnels.get_mut(other).unwrap().is_draining = true;
+    assert_eq!(confirm(&three, OTHER, 100), None, "it leaves");
 }
 
 #[test]

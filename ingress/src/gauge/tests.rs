@@ -4,6 +4,7 @@ use std::time::Duration;
 use mesh_protocol::WorkerId;
 
 use super::{Gauge, Homes, Reading};
+use crate::tunnel::Serial;
 use crate::tunnel::tests::origin;
 
 #[test]
@@ -18,7 +19,7 @@ fn it_says_what_was_published_last() {
         lasts: true,
         ejected_until: None,
     };
-    let gauge = Gauge::new(epoch, &fair);
+    let gauge = Gauge::new(Serial(7), epoch, &fair);
     assert!(gauge.says(&fair) && gauge.takes_requests() && gauge.has_room() && gauge.lasts());
     assert!(!gauge.is_ejected(now));
     let poor = Reading {
@@ -46,8 +47,9 @@ fn who_sets_out_counts_until_it_arrives_or_is_gone() {
         lasts: true,
         ejected_until: None,
     };
-    let gauge = Arc::new(Gauge::new(origin(), &reading));
+    let gauge = Arc::new(Gauge::new(Serial(7), origin(), &reading));
     let (first, second) = (Arc::clone(&gauge).expect(), Arc::clone(&gauge).expect());
+    assert_eq!(first.serial(), Serial(7));
     drop(first);
     assert_eq!((gauge.in_flight(), gauge.coming()), (0, 1));
     drop(second);

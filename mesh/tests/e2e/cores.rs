@@ -124,9 +124,12 @@ fn draining_one_of_two_agents_under_load_fails_nothing_with_two_tunnels_each() {
 fn an_agent_with_more_tunnels_gets_no_more_requests() {
     let server = two_workers();
     let services = ["a", "b"].map(Service::start);
-    let _one = agent(server.tunnels, &services[0], &[]);
-    let _four = agent(server.tunnels, &services[1], &["--tunnels-per-ingress", "4"]);
-    server.wait_available(5);
+    let _three = agent(server.tunnels, &services[0], &["--tunnels-per-ingress", "3"]);
+    server.wait_available(3);
+    // The first worker has two of these, so the single one is the other's: a caller that is sent to it
+    // must not be drawn for once more there.
+    let _one = agent(server.tunnels, &services[1], &[]);
+    server.wait_available(4);
     for _ in 0..300 {
         assert_eq!(server.get("/").status, 200);
     }
