@@ -112,6 +112,10 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+/// Files besides tunnels and connections to the service: those of health checks, three for each of up
+/// to 64 workers, tunnels on their way, what is asked of AWS.
+const OTHER_FILES: usize = 256;
+
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -144,6 +148,18 @@ impl Limits {
     pub fn streams_per_tunnel(&self) -> u32 {
         let tunnels = u32::try_from(self.tunnels_per_ingress).unwrap_or(u32::MAX);
         (self.streams / tunnels.max(1)).max(1)
+    }
+}
+
+impl Limits {
+    /// Lets no more requests come than there are files to be open in this process, each request being
+    /// a connection to the service. What is kept for other things is no more than a half.
+    pub fn fit_into(&mut self, files: usize) {
+        let others = self.all_tunnels() + self.idle_upstreams + OTHER_FILES;
+        let for_requests = files.saturating_sub(others).max(files / 2);
+        let for_each = u32::try_from(for_requests / self.tunnels.max(1)).unwrap_or(u32::MAX);
+        let fewest = u32::try_from(self.tunnels_per_ingress).unwrap_or(u32::MAX);
+        self.streams = self.streams.min(for_each.max(fewest));
     }
 }
 
@@ -188,3 +204,6 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub enum Arrival {
 }
 
 /// Connections beyond the limit that are told so.
-const TURNED_MAX: usize = 128;
+pub(crate) const TURNED_MAX: usize = 128;
 
 impl Callers {
     /// Counts a connection in, unless it is dropped.

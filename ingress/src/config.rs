@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mesh_protocol::Security;
 
+use crate::callers::TURNED_MAX;
 use crate::identity::Policy;
+use crate::ingress::{HEALTH_RESERVE, OTHERS_MAX};
 
 /// Everything configurable about an ingress, defaults included.
 #[derive(Debug, Clone)]
@@ -118,6 +120,10 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+/// Files that are no connections: listeners, logs, three for each of up to 64 workers, what is asked of
+/// AWS.
+const OWN_FILES: usize = 256;
+
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -139,6 +145,17 @@ pub struct Limits {
     pub window_growth: u32,
     /// Bytes queued for one tunnel, besides what the windows allow at its far end.
     pub tunnel_bytes: usize,
+}
+
+impl Limits {
+    /// Lets no more callers connect than there are files to be open in this process, each connection
+    /// being one. What agents, health checks and the process itself may need is kept free, up to a
+    /// half.
+    pub fn fit_into(&mut self, files: usize) {
+        let others = self.tunnels + OTHERS_MAX + HEALTH_RESERVE + TURNED_MAX + OWN_FILES;
+        let for_callers = files.saturating_sub(others).max(files / 2).max(1);
+        self.connections = self.connections.min(for_callers);
+    }
 }
 
 impl Default for Config {
@@ -186,3 +203,6 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,9 +92,9 @@ pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Unread bytes of any other connection.
 const OTHER_RX_MAX: usize = 16 * 1024;
 /// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
-const OTHERS_MAX: usize = 1024;
+pub(crate) const OTHERS_MAX: usize = 1024;
 /// Those more for the health port: whoever floods the agents' port must not make us look dead.
-const HEALTH_RESERVE: usize = 128;
+pub(crate) const HEALTH_RESERVE: usize = 128;
 
 impl Ingress {
     /// An ingress without connections.

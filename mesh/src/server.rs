@@ -16,7 +16,9 @@ use log::{info, warn};
 #[cfg(not(feature = "aws"))]
 use mesh_ingress::identity::Method;
 use mesh_ingress::jobs::{Answer, Failure, Job};
-use mesh_ingress::{ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, TRAFFIC, TUNNEL};
+use mesh_ingress::{
+    ADMIN, AccessLog, Admission, Config, IdentityChecks, Ingress, Limits, TRAFFIC, TUNNEL,
+};
 use mesh_protocol::{ListenerId, Traffic};
 use mesh_reactor::{
     ClientTls, Listen, Reactor, ServerTls, ServiceManager, Signals, Watch, Watched,
@@ -54,7 +56,18 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let access_log = open_access_log(&start, &settings)?;
     settings.start_logs(&rules, access_log.as_ref());
     // The access log is dropped, and with that flushed, after everything that writes to it.
-    run(start, tls, (rules_source, rules_files))
+    run(start, &settings, tls, (rules_source, rules_files))
+}
+
+/// Callers get no more descriptors than the system leaves us besides those of agents and health checks.
+fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
+    let Some(files) = mesh_reactor::raise_open_files() else { return };
+    let wanted = limits.connections;
+    limits.fit_into(files);
+    if limits.connections < wanted {
+        let why = format!("this process may have {files} files open");
+        settings.tell_lowered("max-connections", limits.connections, &why);
+    }
 }
 
 fn open_access_log(
@@ -79,13 +92,15 @@ fn open_access_log(
 
 fn run(
     start: Start,
+    settings: &Settings,
     tls: Option<Tls>,
     rules: (PolicySource, Option<Watched>),
 ) -> Result<(), Error> {
-    let Start { listen, config, workers, identity, .. } = start;
+    let Start { listen, mut config, workers, identity, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
+    fit_into_open_files(&mut config.limits, settings);
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
     let config = Config {

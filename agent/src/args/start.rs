@@ -25,6 +25,7 @@ use super::tls::Tls;
 use crate::Agent;
 #[cfg(feature = "aws")]
 use crate::Identity;
+use crate::config::Limits;
 #[cfg(feature = "aws")]
 use crate::identity::Answer;
 
@@ -52,8 +53,20 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
         return Ok(());
     }
     settings.start_log(&rules);
+    fit_into_open_files(&mut start.config.limits, &settings);
     let prover = prover(&mut start)?;
     run(&start, tls, prover)
+}
+
+/// Requests get no more descriptors than the system leaves us besides those of tunnels.
+fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
+    let Some(files) = mesh_reactor::raise_open_files() else { return };
+    let wanted = limits.streams;
+    limits.fit_into(files);
+    if limits.streams < wanted {
+        let why = format!("this process may have {files} files open");
+        settings.tell_lowered("max-streams", limits.streams, &why);
+    }
 }
 
 /// What proves this agent's identity, and what it can find out about itself. That something is

@@ -308,6 +308,13 @@ impl Settings {
         }
     }
 
+    /// Logs that the system does not allow for as much as this setting does: a warning if somebody asked
+    /// for it.
+    pub fn tell_lowered(&self, name: &'static str, to: impl Display, why: &str) {
+        let level = if self.is_set(name) { log::Level::Warn } else { log::Level::Info };
+        log::log!(level, "{}: {to} at the most, since {why}", self.culprit(name));
+    }
+
     /// What `--check` does instead of starting: the settings to standard output, what was strange
     /// in them to standard error.
     pub fn show(&self) {

@@ -1,13 +1,10 @@
 //! Many at once, and many one after the other: everybody is served, and nothing is left behind.
 
-use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::peers::caller::{Cut, HOST, find, get, read_response, request};
+use crate::peers::caller::{Cut, HOST, find, read_response, request};
 use crate::peers::frames::{DATA, END, REQUEST};
-use crate::peers::place::own_ip;
-use crate::peers::process::{Process, Server, mesh};
+use crate::peers::process::{Process, Server, agent, limited, mesh};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::raw_ingress::RawIngress;
 use crate::peers::service::Service;
@@ -67,16 +64,45 @@ fn strangers_on_the_agents_port_do_not_make_the_ingress_look_dead() {
 
 #[test]
 fn an_ingress_out_of_descriptors_names_the_port_and_recovers() {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mesh"), "server"]);
-    command.args(["--bind", &own_ip().to_string()]);
-    command.args(["--alb-port", "0", "--websocket-port", "0", "--health-port", "0"]);
-    let process = Process::spawn(&mut command);
-    let traffic: SocketAddr = process.wait_said("listening traffic ").parse().unwrap();
-    let wires: Vec<_> = (0..60).map(|_| Wire::connect(traffic)).collect();
-    process.wait_log(&format!("cannot accept on {traffic}: Too many open files"));
+    let server = Server::start_limited("-n 40", &[]);
+    let wires: Vec<_> = (0..60).map(|_| Wire::connect(server.traffic)).collect();
+    server.process.wait_log(&format!("cannot accept on {}: Too many open files", server.traffic));
     drop(wires);
-    assert_eq!(get(traffic, "/").verdict(), (404, "no_route"));
+    assert_eq!(server.get("/").verdict(), (404, "no_route"));
+}
+
+#[test]
+fn callers_leave_descriptors_for_agents_and_health_checks() {
+    let server = Server::start_limited("-n 600", &["--max-connections", "5000"]);
+    assert_eq!(server.process.log_count("--max-connections: 300 at the most, since"), 1);
+    let mut wires: Vec<_> = (0..700).map(|_| Wire::connect(server.traffic)).collect();
+    assert!(wires[699].read_to_end().0.is_empty(), "there is no file left for it");
+    let service = Service::start("a");
+    let _agent = agent(server.tunnels, &service, &[]);
+    server.wait_available(1);
+    assert_eq!(server.page("/health").status, 200);
+    for (number, status) in [(0, 200), (299, 200), (300, 503)] {
+        wires[number].send(request("GET", "/", ""));
+        assert_eq!(read_response(&mut wires[number]).unwrap().status, status, "{number}");
+    }
+    assert_eq!(server.process.log_count("Too many open files"), 0);
+}
+
+#[test]
+fn both_sides_use_all_descriptors_that_they_may_have() {
+    let server = Server::start_limited("-S -n 64", &[]);
+    let service = Service::start("a");
+    let agent = Process::spawn(
+        limited("-S -n 64")
+            .args(["client", "--ingress-endpoint", &format!("ws://{}", server.tunnels)])
+            .args(["--local-endpoint", &service.url(), "--host", HOST]),
+    );
+    server.wait_available(1);
+    for process in [&server.process, &agent] {
+        let (soft, hard) = process.open_files_max();
+        assert_eq!(soft, hard);
+        assert_ne!(soft, "64");
+    }
 }
 
 #[test]

@@ -125,6 +125,14 @@ impl Process {
         self.status("VmHWM:")
     }
 
+    /// How many files it may have open, and what it could raise that to.
+    pub(crate) fn open_files_max(&self) -> (String, String) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut words = line.split_whitespace().map(str::to_owned);
+        (words.next().unwrap(), words.next().unwrap())
+    }
+
     fn status(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -159,6 +167,14 @@ pub(crate) fn forget_surroundings(command: &mut Command) -> &mut Command {
         command.env(NO_METADATA, "true");
     }
     command
+}
+
+/// `mesh`, started by a shell that sets limits of the system before.
+pub(crate) fn limited(ulimit: &str) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit {ulimit}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_mesh")]);
+    shell
 }
 
 /// With it, AWS clients ask no machine whether it is one of EC2's.
@@ -203,11 +219,18 @@ impl Server {
     }
 
     /// The same with these variables.
-    pub(crate) fn start_among(
-        Place { ip, ports }: Place,
-        variables: &[(&str, &str)],
-        words: &[&str],
-    ) -> Self {
+    pub(crate) fn start_among(place: Place, variables: &[(&str, &str)], words: &[&str]) -> Self {
+        let mut mesh = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        mesh.envs(variables.iter().copied());
+        Self::start_as(mesh, place, words)
+    }
+
+    /// The same by a shell that sets limits of the system before.
+    pub(crate) fn start_limited(ulimit: &str, words: &[&str]) -> Self {
+        Self::start_as(limited(ulimit), Place::own(), words)
+    }
+
+    fn start_as(mut mesh: Command, Place { ip, ports }: Place, words: &[&str]) -> Self {
         let [traffic, tunnels, health] = ports.map(|port| port.to_string());
         let ip = ip.to_string();
         let bind = ["--bind", &ip];
@@ -223,8 +246,7 @@ impl Server {
             &health,
         ];
         let words = [&fixed, bind, words].concat();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
-        let process = Process::spawn(command.args(words).envs(variables.iter().copied()));
+        let process = Process::spawn(mesh.args(words));
         let find = |name: &str| {
             let lines = process.said.lock().unwrap();
             lines.iter().find_map(|line| {
