@@ -96,14 +96,13 @@ fn run(
     tls: Option<Tls>,
     rules: (PolicySource, Option<Watched>),
 ) -> Result<(), Error> {
-    let Start { listen, mut config, workers, identity, .. } = start;
+    let Start { listen, config, workers, identity, .. } = start;
     let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
     let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
     let health = Socket::open("health", "--health-port", listen.health)?;
-    fit_into_open_files(&mut config.limits, settings);
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
-    let config = Config {
+    let mut config = Config {
         traffic_port: traffic.address.port(),
         identity: IdentityChecks { nonce_key, ..config.identity },
         ..config
@@ -123,10 +122,11 @@ fn run(
         tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
         health.listen(ADMIN, Traffic::Single, None),
     ];
+    let worker = worker(&identity, &admission)?;
+    fit_into_open_files(&mut config.limits, settings);
     let count = workers.resolve();
     let mut workers = Ingress::workers(&config, Instant::now(), count);
     let ingress = workers.remove(0);
-    let worker = worker(&identity, &admission)?;
     let trust = ClientTls::web_roots();
     let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, worker)
         .and_then(|reactor| reactor.with_workers(workers))
