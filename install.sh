@@ -139,7 +139,7 @@ do_rollback() {
     swap
     say "back to $(version_of "$binary")"
     if has_systemd && [ "$start" = yes ]; then
-        systemctl restart "$unit" || fail "$unit does not start; journalctl -u $unit says why"
+        systemctl restart "$unit" || give_way
         say "$unit runs"
     fi
 }
@@ -422,10 +422,16 @@ restart() {
     if [ "$replaced" = no ]; then
         fail "$unit does not start; journalctl -u $unit says why"
     fi
+    give_way
+}
+
+# The program in place did not start: the one that ran before takes its place again.
+give_way() {
+    failed=$(version_of "$binary") || failed='the program'
     swap
     systemctl restart "$unit" ||
-        fail "$unit starts neither as $version nor as it was before; journalctl -u $unit says why"
-    fail "$version did not start, and $(version_of "$binary") runs again; journalctl -u $unit says why"
+        fail "$unit starts neither as $failed nor as it was before; journalctl -u $unit says why"
+    fail "$failed did not start, and $(version_of "$binary") runs again; journalctl -u $unit says why"
 }
 
 main "$@"

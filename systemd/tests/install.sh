@@ -152,6 +152,14 @@ run 1 upgrade "${agent2[@]}" --units "$work/units"
 says 'did not start, and mesh-agent 1.0.0 runs again'
 has_version mesh-agent 1.0.0
 cmp -s "$root/$unit" "$here/systemd/mesh-agent.service" || blame 'the newer unit is still there'
+echo '- and so it does if somebody goes back to it'
+echo fail >"$work/broken"
+: >"$work/calls"
+run 1 rollback
+says 'mesh-agent 2.0.0 did not start, and mesh-agent 1.0.0 runs again'
+has_version mesh-agent 1.0.0
+[ "$(grep -cx 'restart mesh-agent' "$work/calls")" = 2 ] || blame 'it does not run' "$(cat "$work/calls")"
+cmp -s "$root/$unit" "$here/systemd/mesh-agent.service" || blame 'the unit is not the former one'
 
 fresh 'a program that was replaced, and not restarted, is restarted by the next run'
 mkdir -p "$root/etc/mesh"
