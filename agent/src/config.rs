@@ -149,9 +149,7 @@ impl Limits {
         let tunnels = u32::try_from(self.tunnels_per_ingress).unwrap_or(u32::MAX);
         (self.streams / tunnels.max(1)).max(1)
     }
-}
 
-impl Limits {
     /// Lets no more requests come than there are files to be open in this process, each request being
     /// a connection to the service. What is kept for other things is no more than a half.
     pub fn fit_into(&mut self, files: usize) {

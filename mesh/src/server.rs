@@ -59,17 +59,6 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     run(start, &settings, tls, (rules_source, rules_files))
 }
 
-/// Callers get no more descriptors than the system leaves us besides those of agents and health checks.
-fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
-    let Some(files) = mesh_reactor::raise_open_files() else { return };
-    let wanted = limits.connections;
-    limits.fit_into(files);
-    if limits.connections < wanted {
-        let why = format!("this process may have {files} files open");
-        settings.tell_lowered("max-connections", limits.connections, &why);
-    }
-}
-
 fn open_access_log(
     start: &Start,
     settings: &Settings,
@@ -151,6 +140,17 @@ fn run(
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
+}
+
+/// Callers get no more descriptors than the system leaves us besides those of agents and health checks.
+fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
+    let Some(files) = mesh_reactor::raise_open_files() else { return };
+    let wanted = limits.connections;
+    limits.fit_into(files);
+    if limits.connections < wanted {
+        let why = format!("this process may have {files} files open");
+        settings.tell_lowered("max-connections", limits.connections, &why);
+    }
 }
 
 /// Who does the jobs of the ingress: AWS is asked on helper threads.

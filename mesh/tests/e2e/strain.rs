@@ -88,15 +88,41 @@ fn callers_leave_descriptors_for_agents_and_health_checks() {
     assert_eq!(server.process.log_count("Too many open files"), 0);
 }
 
+/// `mesh client` with less of something of the system.
+fn limited_agent(ulimit: &str, server: &Server, service: &Service) -> Process {
+    Process::spawn(
+        limited(ulimit)
+            .args(["client", "--ingress-endpoint", &format!("ws://{}", server.tunnels)])
+            .args(["--local-endpoint", &service.url(), "--host", HOST]),
+    )
+}
+
+#[test]
+fn requests_leave_descriptors_for_tunnels() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let agent = limited_agent("-n 300", &server, &service);
+    server.wait_available(1);
+    assert_eq!(agent.log_count("--max-streams (by default): 150 at the most, since"), 1);
+    let mut wires: Vec<_> = (0..150)
+        .map(|_| {
+            let mut wire = Wire::connect(server.traffic);
+            wire.send(request("GET", "/hold", ""));
+            wire
+        })
+        .collect();
+    service.wait_held(150);
+    assert_eq!(server.get("/").verdict(), (503, "overloaded"));
+    service.release();
+    for wire in &mut wires {
+        assert_eq!(read_response(wire).unwrap().status, 200);
+    }
+}
+
 #[test]
 fn both_sides_use_all_descriptors_that_they_may_have() {
     let server = Server::start_limited("-S -n 64", &[]);
     let service = Service::start("a");
-    let agent = Process::spawn(
-        limited("-S -n 64")
-            .args(["client", "--ingress-endpoint", &format!("ws://{}", server.tunnels)])
-            .args(["--local-endpoint", &service.url(), "--host", HOST]),
-    );
+    let agent = limited_agent("-S -n 64", &server, &service);
     server.wait_available(1);
     for process in [&server.process, &agent] {
         let (soft, hard) = process.open_files_max();
