@@ -60,8 +60,10 @@ pub(crate) fn start(args: DemoArgs) -> Result<(), Error> {
     }
     let flags = Flags::new().one("log-level", args.log_level).switch("verbose", args.verbose);
     let mut settings = Settings::load(flags, Environment::of_process())?;
-    // The story on the screen is told without the log.
-    let quiet = Rules { level: LevelFilter::Warn, targets: Vec::new() };
+    // The story on the screen is told without the log, and at the end without an agent that looks for
+    // another ingress.
+    let agent = ("mesh_agent".to_owned(), LevelFilter::Error);
+    let quiet = Rules { level: LevelFilter::Warn, targets: vec![agent] };
     let rules = settings.log_rules(quiet)?;
     settings.start_log(&rules);
     let parts = Parts::start(HOST)?;

@@ -380,6 +380,21 @@ fn the_demo_serves_what_it_tells_to_try_until_it_is_asked_to_leave() {
     let event = response.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("data:")));
     assert_eq!(event.unwrap().unwrap(), "data: event 1 of 10");
     drop(response);
+    // Whoever asks for it looks like a load balancer, for which the ingress waits at its end.
+    let line = loop {
+        let line = demo.line();
+        if line.trim_end().ends_with("/health") {
+            break line;
+        }
+    };
+    let (_, url) = line.trim_end().split_once("http://").unwrap();
+    let mut caller = TcpStream::connect(url.strip_suffix("/health").unwrap()).unwrap();
+    caller.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut response = BufReader::new(caller).lines();
+    assert_eq!(response.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
     demo.ask("-INT");
     assert!(demo.child.wait().unwrap().success());
+    let mut log = String::new();
+    demo.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(log, "", "nothing is wrong");
 }
