@@ -17,7 +17,7 @@ ALL = [
     Peer("mesh-tls", peers.mesh_tls, [],
          "ingress and agent, wss:// between them and https:// from the caller", default=False),
     Peer("bare", peers.bare, [], "a tunnel that only carries: its system calls and no more",
-         only=("get-1", "get-50", "get-512", "get-new")),
+         only=("get-1", "get-50", "get-512", "get-new", "calls")),
     Peer("rathole", tunnels.rathole, ["rathole"], "TCP, one connection for each caller's"),
     Peer("bore", tunnels.bore, ["bore"], "TCP, one connection for each caller's"),
     Peer("frp", tunnels.frp, ["frps", "frpc"], "HTTP by host"),

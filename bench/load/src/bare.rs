@@ -113,7 +113,11 @@ impl Bare {
     fn turn(&mut self) -> Outcome {
         let mut events = Events::with_capacity(1024);
         loop {
-            self.poll.poll(&mut events, None)?;
+            match self.poll.poll(&mut events, None) {
+                // As when strace attaches.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
             for event in &events {
                 match event.token() {
                     CALLERS => self.accept()?,
