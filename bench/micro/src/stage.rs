@@ -97,12 +97,20 @@ impl Stage {
     /// # Panics
     /// When an answer is not the right one.
     pub fn round(&mut self) {
-        for (conn, far) in &self.callers {
+        self.round_of(self.callers.len());
+    }
+
+    /// The same of the first `asking` callers; the others are idle.
+    ///
+    /// # Panics
+    /// As [`Self::round`], and when there are not so many.
+    pub fn round_of(&mut self, asking: usize) {
+        for (conn, far) in &self.callers[..asking] {
             far.to.borrow_mut().extend_from_slice(&self.request);
             self.ingress.latch(*conn, READY);
         }
         while self.turn() {}
-        for (_, far) in &self.callers {
+        for (_, far) in &self.callers[..asking] {
             let mut from = far.from.borrow_mut();
             assert!(from.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", from.escape_ascii());
             assert!(from.len() > self.shape.down, "the answer is cut short");

@@ -32,4 +32,21 @@ fn no_request_allocates_in_the_steady_state() {
         let what = format!("{callers} callers, {up} bytes up, {down} bytes down");
         assert_eq!(count, 0, "{what}: {change:?} in {} requests", ROUNDS * callers);
     }
+    // Turns of many and of few requests by chance, so that queues need now more and now less than
+    // the memory of a head.
+    let mut stage = Stage::new(50, Shape { fields: Fields::Few, up: 0, down: 60 });
+    let mut rng = mesh_protocol::Rng::from_seed(5);
+    let mut sizes = std::iter::repeat_with(|| 1 + rng.index(50));
+    (0..WARM_UP).zip(&mut sizes).for_each(|(_, asking)| stage.round_of(asking));
+    let region = Region::new(ALLOCATOR);
+    let requests: usize = (0..10 * ROUNDS)
+        .zip(&mut sizes)
+        .map(|(_, asking)| {
+            stage.round_of(asking);
+            asking
+        })
+        .sum();
+    let change = region.change();
+    let count = change.allocations + change.reallocations;
+    assert!(count < requests / 1000, "{change:?} in {requests} requests");
 }

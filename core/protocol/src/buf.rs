@@ -22,9 +22,14 @@ pub struct Buf {
     end: usize,
     /// Bytes ever consumed.
     taken: u64,
-    /// The most bytes of memory that were in use since the queue was last begun.
+    /// The most bytes of memory that were in use since the queue was last begun, or what is left of
+    /// the peak before.
     peak: usize,
 }
+
+/// A queue forgets a sixteenth of its peak each time it begins anew: one that needs now much and now
+/// little gets the memory for much, and soon one that needs little for good does not.
+const PEAK_FORGOTTEN: usize = 16;
 
 /// The first memory of a queue that was lent none.
 const FIRST_BYTES: usize = 64;
@@ -74,7 +79,8 @@ impl Buf {
 
     #[inline]
     fn advance(&mut self, end: usize) {
-        self.peak = if self.end == 0 { end } else { self.peak.max(end) };
+        let before = if self.end == 0 { self.peak - self.peak / PEAK_FORGOTTEN } else { self.peak };
+        self.peak = before.max(end);
         self.end = end;
     }
 
@@ -156,7 +162,7 @@ impl Buf {
         self.memory.len()
     }
 
-    /// The most bytes of memory that were in use since the queue was last begun.
+    /// The most bytes of memory that were in use lately.
     pub(crate) const fn peak(&self) -> usize {
         self.peak
     }

@@ -3,7 +3,7 @@
 //!
 //! Most queues never hold more than a head and a small body; those of tunnels and of bulk do, again
 //! and again. If everybody drew from one stack, all of its pieces would grow to the largest size in
-//! time. So there are two, and each queue asks for what it used last.
+//! time. So there are two, and each queue asks for what it used lately.
 
 use crate::Buf;
 
@@ -29,7 +29,7 @@ impl Spare {
         Self { small: Vec::new(), large: Vec::new(), large_bytes: 0 }
     }
 
-    /// Gives a queue without memory a piece of the size that it used last.
+    /// Gives a queue without memory a piece of the size that it used lately.
     #[inline]
     pub(crate) fn lend(&mut self, queue: &mut Buf) {
         if queue.capacity() == 0 {
@@ -37,8 +37,8 @@ impl Spare {
         }
     }
 
-    fn take(&mut self, used_last: usize) -> Vec<u8> {
-        let large = if used_last > SMALL_BYTES { self.large.pop() } else { None };
+    fn take(&mut self, used_lately: usize) -> Vec<u8> {
+        let large = if used_lately > SMALL_BYTES { self.large.pop() } else { None };
         match large {
             Some(piece) => {
                 self.large_bytes -= piece.len();

@@ -10,7 +10,7 @@ fn used(bytes: usize) -> Buf {
 }
 
 #[test]
-fn a_queue_gets_memory_of_the_size_that_it_used_last() {
+fn a_queue_gets_memory_of_the_size_that_it_used_lately() {
     let mut spare = Spare::new();
     let (mut small, mut large) = (used(1000), used(100_000));
     spare.take_back(&mut small);
@@ -23,6 +23,23 @@ fn a_queue_gets_memory_of_the_size_that_it_used_last() {
     assert!((1000..=SMALL_BYTES).contains(&fresh.capacity()), "{}", fresh.capacity());
     spare.lend(&mut small);
     assert_eq!(small.capacity(), SMALL_BYTES, "both pieces are in use, so it is a new one");
+}
+
+#[test]
+fn a_queue_of_now_much_and_now_little_gets_memory_for_much_and_forgets_it_in_time() {
+    let mut spare = Spare::new();
+    let mut queue = used(3 * SMALL_BYTES);
+    spare.take_back(&mut queue);
+    let mut use_little = |queue: &mut Buf| {
+        spare.lend(queue);
+        let lent = queue.capacity();
+        queue.extend(b"little");
+        queue.clear();
+        spare.take_back(queue);
+        lent
+    };
+    let often = (1..).find(|_| use_little(&mut queue) == SMALL_BYTES).unwrap();
+    assert!((10..30).contains(&often), "{often}");
 }
 
 #[test]
