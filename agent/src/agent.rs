@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mesh_protocol::proxy::Authority;
 use mesh_protocol::{
-    App, Buf, CloseReason, ConnId, Connection, Conns, Context, Event, ListenerId, Outgoing,
+    App, CloseReason, ConnId, Connection, Conns, Context, Event, Heads, ListenerId, Outgoing,
     Security, Target, Traffic, WorkerId, http1,
 };
 
@@ -60,8 +60,8 @@ pub struct Agent {
     pub(crate) now: Instant,
     /// Memory for the exchanges that end within one flush of a tunnel; empty between two of them.
     pub(crate) over: Vec<(ConnId, Result<(), http1::Error>)>,
-    /// Empty buffers for request heads that may be sent again.
-    pub(crate) spare_heads: Vec<Buf>,
+    /// Memory for requests that may be sent again, so that a request allocates none.
+    pub(crate) heads: Heads,
 }
 
 /// One of the tunnels that are to be.
@@ -126,7 +126,7 @@ impl Agent {
             jobs: VecDeque::new(),
             now,
             over: Vec::new(),
-            spare_heads: Vec::new(),
+            heads: Heads::default(),
         }
     }
 

@@ -147,7 +147,7 @@ pub struct ClientArgs {
     /// requests under way at once [default: 1024]
     #[argh(option)]
     pub max_streams: Option<String>,
-    /// unused connections to the local service to keep [default: 256]
+    /// unused connections to the local service to keep [default: 1024]
     #[argh(option)]
     pub max_idle_upstreams: Option<String>,
     /// bytes of a response head; load balancers refuse more than 32KiB [default: 32KiB]

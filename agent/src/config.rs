@@ -126,7 +126,8 @@ pub struct Limits {
     pub tunnels_per_ingress: usize,
     /// Streams open at once on all tunnels to one ingress process.
     pub streams: u32,
-    /// Unused connections to the local service that are kept by all workers.
+    /// Unused connections to the local service that are kept by all workers. With fewer than there
+    /// are requests at once, connections are closed and made again all the time.
     pub idle_upstreams: usize,
     /// Bytes of a response head; the load balancer refuses more than 32 KiB.
     pub head_bytes: usize,
@@ -151,8 +152,10 @@ impl Limits {
     }
 
     /// Lets no more requests come than there are files to be open in this process, each request being
-    /// a connection to the service. What is kept for other things is no more than a half.
+    /// a connection to the service. Unused connections are no more than an eighth, and what is kept
+    /// for all other things than requests no more than a half.
     pub fn fit_into(&mut self, files: usize) {
+        self.idle_upstreams = self.idle_upstreams.min(files / 8);
         let others = self.all_tunnels() + self.idle_upstreams + OTHER_FILES;
         let for_requests = files.saturating_sub(others).max(files / 2);
         let for_each = u32::try_from(for_requests / self.tunnels.max(1)).unwrap_or(u32::MAX);
@@ -195,7 +198,7 @@ impl Default for Limits {
             tunnels: 1,
             tunnels_per_ingress: 1,
             streams: 1024,
-            idle_upstreams: 256,
+            idle_upstreams: 1024,
             head_bytes: 32 * 1024,
             stream_window: 256 * 1024,
             window_growth: 8 * 1024 * 1024,

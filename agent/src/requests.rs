@@ -2,7 +2,7 @@
 
 use mesh_protocol::http1::{self, RequestHead, Storage};
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
@@ -79,7 +79,7 @@ impl Agent {
     ) -> ConnId {
         let age = if is_replayable { self.config.timeouts.upstream_idle } else { FRESH };
         while let Some(conn) = self.pool.take(age, cx.now) {
-            let spare = is_replayable.then(|| self.spare_heads.pop().unwrap_or_default());
+            let spare = is_replayable.then(|| self.heads.take());
             let Some((upstream, io)) = self.upstream(conn) else { continue };
             // The service may have vanished without a word, and then there is another way.
             io.patience = if is_replayable { Patience::Short } else { Patience::Long };
@@ -122,7 +122,7 @@ impl Agent {
             let ended = upstream.http.finish(&[], &mut io.tx);
             debug_assert!(ended.is_ok(), "it has no body");
         }
-        self.spare_head(head);
+        self.heads.keep(head);
     }
 
     /// Body bytes of a request, and perhaps its end.
@@ -174,15 +174,6 @@ impl Agent {
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
             link.session.reset(stream, code, text);
             self.conns.touch(tunnel);
-        }
-    }
-
-    /// Keeps the memory of a head for the next one.
-    pub(crate) fn spare_head(&mut self, mut head: Buf) {
-        const SPARE_MAX: usize = 64;
-        if self.spare_heads.len() < SPARE_MAX {
-            head.clear();
-            self.spare_heads.push(head);
         }
     }
 

@@ -169,7 +169,7 @@ impl Agent {
     /// The response is complete: the connection is kept, or closed.
     fn complete(&mut self, conn: ConnId, now: Instant) {
         if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
-            self.spare_head(head);
+            self.heads.keep(head);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         let has_rest = !io.tx.is_empty() || !io.rx.is_empty() || io.rx_eof;
@@ -222,7 +222,7 @@ impl Agent {
         }
         let tunnel = exchange.tunnel;
         if let Some(head) = exchange.replay {
-            self.spare_head(head);
+            self.heads.keep(head);
         }
         self.conns.touch(tunnel);
     }

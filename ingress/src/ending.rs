@@ -8,7 +8,6 @@ use crate::exchange::{Exchange, Phase, Reached};
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
 use crate::replies::Reason;
-use crate::requests::recycle;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
 
@@ -25,7 +24,7 @@ impl Ingress {
         self.cancel_stream(&exchange);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
-        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
+        self.heads.keep(exchange.replay.into_memory());
     }
 
     /// The caller is gone: nobody wants the rest of its exchange.
@@ -36,7 +35,7 @@ impl Ingress {
             self.metrics.caller_aborts += 1;
         }
         self.finish(conn, &exchange, cx);
-        recycle(exchange.replay.into_memory(), &mut self.spare_heads);
+        self.heads.keep(exchange.replay.into_memory());
     }
 
     /// A caller's connection is over.

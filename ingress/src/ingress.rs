@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::{
-    Alive, App, Buf, CloseReason, ConnId, Conns, Context, Duplex, Event, ListenerId, Outgoing,
+    Alive, App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing,
     Security, WorkerId, link,
 };
 
@@ -66,7 +66,7 @@ pub struct Ingress {
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
     /// Memory for requests that may be sent again, so that a request allocates none.
-    pub(crate) spare_heads: Vec<Buf>,
+    pub(crate) heads: Heads,
 }
 
 /// What a connection is.
@@ -119,7 +119,7 @@ impl Ingress {
             jobs: VecDeque::new(),
             verifier: Verifier::default(),
             registered: 0,
-            spare_heads: Vec::new(),
+            heads: Heads::default(),
         }
     }
 

@@ -25,7 +25,6 @@ use crate::gauge::{Coming, Gauge};
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
-use crate::requests::recycle;
 use crate::routes::{Place, RouteId};
 
 /// A request on its way to another worker.
@@ -96,7 +95,7 @@ impl Ingress {
 
     /// Sends a caller's connection back that was lent for an exchange, when that is over.
     pub(crate) fn send_home(&mut self, conn: ConnId, home: WorkerId) {
-        let (since, memory) = (self.now, self.spare_heads.pop().unwrap_or_default());
+        let (since, memory) = (self.now, self.heads.take());
         if let Some((downstream, _)) = self.downstream(conn) {
             downstream.state = State::Homeward { since, memory };
         }
@@ -111,7 +110,7 @@ impl Ingress {
         let mut moving = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(moving) => moving,
             State::Homeward { memory, .. } => {
-                recycle(memory, &mut self.spare_heads);
+                self.heads.keep(memory);
                 return self.advance_downstream(conn, cx);
             }
             other @ (State::Idle { .. }

@@ -119,7 +119,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let own = self.workers.own;
-        let mut rewritten = self.spare_heads.pop().unwrap_or_default();
+        let mut rewritten = self.heads.take();
         let Some((downstream, _)) = self.downstream(conn) else { return };
         if let Place::Here(_) = place {
             downstream.note_worker(own);
@@ -365,14 +365,4 @@ impl Ingress {
 fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
     let is_upgraded = exchange.phase == Phase::Upgraded;
     io.rx_eof && io.rx.is_empty() && !is_upgraded && !http.has_request_ended()
-}
-
-/// Keeps the memory of a finished request for another one.
-pub(crate) fn recycle(mut memory: Buf, spare: &mut Vec<Buf>) {
-    const SPARE_MAX: usize = 64;
-    const SPARE_BYTES_MAX: usize = 16 * 1024;
-    if spare.len() < SPARE_MAX && memory.capacity() <= SPARE_BYTES_MAX {
-        memory.clear();
-        spare.push(memory);
-    }
 }

@@ -58,14 +58,18 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     run(&start, tls, prover)
 }
 
-/// Requests get no more descriptors than the system leaves us besides those of tunnels.
+/// Requests get no more descriptors than the system leaves us besides those of tunnels, and unused
+/// connections to the service a share of these.
 fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
     let Some(files) = mesh_reactor::raise_open_files() else { return };
-    let wanted = limits.streams;
+    let wanted = limits.clone();
     limits.fit_into(files);
-    if limits.streams < wanted {
-        let why = format!("this process may have {files} files open");
+    let why = format!("this process may have {files} files open");
+    if limits.streams < wanted.streams {
         settings.tell_lowered("max-streams", limits.streams, &why);
+    }
+    if limits.idle_upstreams < wanted.idle_upstreams {
+        settings.tell_lowered("max-idle-upstreams", limits.idle_upstreams, &why);
     }
 }
 

@@ -11,11 +11,27 @@ fn streams(limits: Limits, files: usize) -> u32 {
 fn requests_leave_files_for_tunnels_up_to_a_half() {
     let one = Limits { tunnels: 1, tunnels_per_ingress: 1, ..Limits::default() };
     assert_eq!(streams(one.clone(), 65_536), 1024, "there are enough");
-    assert_eq!(streams(one.clone(), 1537), 1024, "just enough");
-    assert_eq!(streams(one.clone(), 1536), 1023);
-    assert_eq!(streams(one.clone(), 1024), 512, "a half is the requests' in any case");
+    assert_eq!(streams(one.clone(), 1463), 1024, "just enough");
+    assert_eq!(streams(one.clone(), 1462), 1023);
+    assert_eq!(streams(one.clone(), 400), 200, "a half is the requests' in any case");
     let four = Limits { tunnels: 4, tunnels_per_ingress: 2, ..one.clone() };
-    assert_eq!(streams(four.clone(), 4096), 894, "they share the rest of 4096");
+    assert_eq!(streams(four.clone(), 4096), 830, "they share the rest of 4096");
     assert_eq!(streams(four, 4), 2, "each tunnel has one");
     assert_eq!(streams(one, usize::MAX), 1024);
+}
+
+#[test]
+fn unused_connections_get_an_eighth_of_the_files() {
+    let idle = |files| {
+        let mut limits = Limits::default();
+        limits.fit_into(files);
+        limits.idle_upstreams
+    };
+    assert_eq!((idle(65_536), idle(8192), idle(4096), idle(300)), (1024, 1024, 512, 37));
+}
+
+#[test]
+fn as_many_connections_are_kept_as_there_are_requests_at_once() {
+    let limits = Limits::default();
+    assert!(limits.idle_upstreams >= limits.streams as usize);
 }

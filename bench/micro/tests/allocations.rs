@@ -18,6 +18,7 @@ fn no_request_allocates_in_the_steady_state() {
     for (callers, fields, up, down) in [
         (1, Fields::Few, 0, 60),
         (50, Fields::Few, 0, 60),
+        (250, Fields::Few, 0, 60),
         (50, Fields::Usual, 0, 60),
         (8, Fields::Usual, 0, 10 * 1024),
         (50, Fields::Usual, 2 * 1024, 60),

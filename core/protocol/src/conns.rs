@@ -86,16 +86,17 @@ impl<C> Conns<C> {
         id
     }
 
-    /// Removes a connection; its name is stale from now on.
+    /// Removes a connection; its name is stale from now on. The memory of its empty queues stays.
     pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
         let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation {
             return None;
         }
-        let connection = slot.connection.take()?;
+        let mut connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         slot.touched = false;
         self.free.push(id.index);
+        self.spare.take_back_all(&mut connection.io);
         Some(connection)
     }
 
@@ -241,8 +242,7 @@ impl<C> Conns<C> {
         let Some(connection) = slot.connection.as_mut() else {
             return;
         };
-        self.spare.take_back(&mut connection.io.rx);
-        self.spare.take_back(&mut connection.io.tx);
+        self.spare.take_back_all(&mut connection.io);
     }
 }
 

@@ -5,7 +5,7 @@
 //! and again. If everybody drew from one stack, all of its pieces would grow to the largest size in
 //! time. So there are two, and each queue asks for what it used lately.
 
-use crate::Buf;
+use crate::{Buf, Duplex};
 
 /// The memory that nobody uses now.
 #[derive(Debug, Default)]
@@ -18,8 +18,9 @@ pub(crate) struct Spare {
 
 /// Bytes of a small piece: a head, or a small answer.
 pub(crate) const SMALL_BYTES: usize = 4 * 1024;
-/// Small pieces kept at the most: 1 MiB.
-const SMALL_MAX: usize = 256;
+/// Small pieces kept at the most: 2 MiB. One read of a tunnel brings some 300 small messages, each for
+/// a queue of its own.
+const SMALL_MAX: usize = 512;
 /// Bytes of large pieces kept at the most.
 const LARGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
@@ -48,9 +49,16 @@ impl Spare {
         }
     }
 
+    /// Takes back the memory of a connection's empty queues.
+    #[inline]
+    pub(crate) fn take_back_all(&mut self, io: &mut Duplex) {
+        self.take_back(&mut io.rx);
+        self.take_back(&mut io.tx);
+    }
+
     /// Takes back the memory of a queue that is empty.
     #[inline]
-    pub(crate) fn take_back(&mut self, queue: &mut Buf) {
+    fn take_back(&mut self, queue: &mut Buf) {
         if let Some(piece) = queue.reclaim() {
             self.keep(piece);
         }

@@ -5,6 +5,8 @@ const MIB = 1024 * KIB;
 
 const HEAD = 64 * KIB;
 const TUNNEL_BUFFER = 256 * KIB;
+/** Of each worker: used memory for queues, and for heads. */
+const POOLS = 6 * MIB;
 /** A long queue owns so much more memory than is in it. */
 const OWNED_OF_QUEUED = 1.25;
 
@@ -27,7 +29,7 @@ export function ingressMemoryMiB(limits: IngressLimits): number {
   const connection = 64 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
   const tunnel = 336 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
-  const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * 4 * MIB;
+  const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS;
   return Math.ceil(bytes / MIB);
 }
 

@@ -64,3 +64,16 @@ fn an_idle_connection_owns_no_memory_and_a_busy_one_takes_used_memory() {
     assert_eq!(conns.get(ids[0]).unwrap().io.tx.capacity(), 0);
     assert!(conns.get_mut(ids[1]).unwrap().io.tx.capacity() >= 900);
 }
+
+#[test]
+fn the_memory_of_a_removed_connection_goes_to_the_next_one() {
+    let mut conns = Conns::new();
+    let mut io = Duplex::new(100);
+    io.tx.extend(&[1; 3000]);
+    io.tx.clear();
+    let memory = io.tx.capacity();
+    let first = conns.insert(io, ());
+    conns.remove(first);
+    let second = conns.insert(Duplex::new(100), ());
+    assert_eq!(conns.get(second).unwrap().io.tx.capacity(), memory);
+}
