@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::ws::upgrade::Offer;
-use mesh_protocol::{Buf, Duplex, Link, ws};
+use mesh_protocol::{Awaited, Buf, Duplex, Link, ws};
 
 use crate::config::Timeouts;
 use crate::identity::PROVING;
@@ -110,13 +110,15 @@ impl Tunnel {
     }
 
     /// What has not come until its deadline, for the log.
-    pub(crate) const fn lack(&self, io: &Duplex) -> &'static str {
+    pub(crate) fn lack(&self, io: &Duplex) -> String {
         match &self.phase {
-            Phase::Connecting => "no connection",
-            Phase::Upgrading { .. } if io.is_handshaking => "no end of the TLS handshake",
-            Phase::Upgrading { .. } => "no answer to the upgrade",
+            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).to_string(),
+            Phase::Upgrading { .. } if io.is_handshaking => {
+                "no end of the TLS handshake".to_owned()
+            }
+            Phase::Upgrading { .. } => "no answer to the upgrade".to_owned(),
             Phase::Greeting(_) | Phase::Proving { .. } | Phase::Serving(_) | Phase::Over => {
-                "not welcome"
+                "not welcome".to_owned()
             }
         }
     }
