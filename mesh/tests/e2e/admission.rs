@@ -149,6 +149,17 @@ fn a_service_that_takes_no_connection_is_told_from_one_that_does_not_answer() {
 }
 
 #[test]
+fn an_agent_with_more_hosts_than_it_can_name_says_so() {
+    let (server, service) = (Server::start(&["--max-hosts", "3000"]), Service::start("a"));
+    let hosts: Vec<String> =
+        (0..2_000).map(|number| format!("tenant-{number}.example.com")).collect();
+    let agent = agent(server.tunnels, &service, &["--host", &hosts.join(",")]);
+    agent.wait_log("of which 2001 hosts are the most, and an ingress takes 32768: give some of");
+    agent.wait_log("too many hosts; connecting again in");
+    assert_eq!(server.process.log_count("refused the agent"), 0);
+}
+
+#[test]
 fn a_life_is_one_line_each_and_a_request_is_none() {
     let (server, mut first, service) = mesh(&[], &[]);
     for _ in 0..50 {
