@@ -361,6 +361,28 @@ fn a_log_whose_reader_sleeps_holds_nobody_up() {
 }
 
 #[test]
+fn an_access_log_that_may_not_grow_is_a_warning() {
+    let log = TempFile::new("access.log", "");
+    let server = format!(
+        "ulimit -f 2; exec {} server --bind 127.0.0.1 --alb-port 0 --websocket-port 0 --health-port 0 \
+         --access-log text --access-log-file {}",
+        env!("CARGO_BIN_EXE_mesh"),
+        log.path(),
+    );
+    let mut server = Program::run(Command::new("sh").args(["-c", &server]));
+    let (_, address) = server.listening();
+    for _ in 0..100 {
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+        caller.read_exact(&mut [0; 12]).unwrap();
+    }
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().ends_with("file too large")));
+    server.ask("-TERM");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
 fn a_server_leaves_although_nobody_reads_its_log() {
     let words = ["server", "--bind", "127.0.0.1", "--log-level", "trace"];
     let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
