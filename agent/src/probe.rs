@@ -70,11 +70,12 @@ impl Agent {
 
     /// The service took too long.
     pub(crate) fn expire_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.io.close(Closing::Abort);
-        }
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.io.close(Closing::Abort);
+        let awaited = connection.io.awaits;
+        let lack = awaited.map_or_else(|| "no answer".to_owned(), |awaited| awaited.to_string());
         let timeout = self.config.health.timeout;
-        self.judge(conn, Verdict::Bad(format!("no answer within {timeout:?}")), cx);
+        self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")), cx);
     }
 
     /// The connection ended, with or without an answer.

@@ -83,7 +83,8 @@ impl Agent {
         let drained_at = tunnel.moving.map(|since| since + timeouts.drain);
         let Phase::Serving(link) = &mut tunnel.phase else {
             let (since, timeout) = tunnel.patience(timeouts);
-            let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
+            let lack = self.conns.get(conn).map(|connection| tunnel.lack(&connection.io));
+            let lack = lack.unwrap_or_default();
             let why = format!("{lack} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
             return self.end_tunnel(conn, NORMAL, &why, cx);
@@ -164,10 +165,25 @@ impl Agent {
             container_instance: self.config.container_instance.clone(),
         };
         let hello = control::encode(&hello);
+        if hello.len() > control::CONTROL_BYTES_MAX {
+            return self.do_not_greet(conn, hello.len(), cx);
+        }
         link.session.send(FrameKind::Hello, &hello);
         tunnel.hello = proof::digest_hello(&hello);
         tunnel.phase = Phase::Greeting(Box::new(link));
         self.conns.touch(conn);
+    }
+
+    /// No ingress would read on: what to do about it is known here alone.
+    fn do_not_greet(&mut self, conn: ConnId, length: usize, cx: &mut Context<'_>) {
+        let why = format!(
+            "this agent introduces itself with {length} bytes, of which {} hosts are the most, and an \
+             ingress takes {}: give some of the hosts to another agent",
+            self.config.hosts.len(),
+            control::CONTROL_BYTES_MAX,
+        );
+        self.complain(why);
+        self.end_tunnel(conn, NORMAL, "too many hosts", cx);
     }
 
     /// A frame about the tunnel itself.

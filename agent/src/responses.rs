@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use mesh_protocol::mux::{ResetCode, Turn};
-use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
+use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
 
 use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
@@ -56,9 +56,10 @@ impl Agent {
         }
         match (&upstream.state, upstream.connecting) {
             (State::Busy(_), Some(_)) => {
-                self.faults.log(&"no connection in time", cx.now);
+                let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer));
+                self.faults.log(&fault, cx.now);
                 self.suspect_service(cx.now);
-                self.fail(conn, ResetCode::ConnectFailed, "no connection in time", cx.now);
+                self.fail(conn, ResetCode::ConnectFailed, &fault, cx.now);
             }
             (State::Busy(_), None) => {
                 self.fail(conn, ResetCode::Timeout, "nothing moved for too long", cx.now);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::ws::upgrade::Offer;
-use mesh_protocol::{Buf, Duplex, Link, ws};
+use mesh_protocol::{Awaited, Buf, Duplex, Link, ws};
 
 use crate::config::Timeouts;
 use crate::identity::PROVING;
@@ -110,13 +110,15 @@ impl Tunnel {
     }
 
     /// What has not come until its deadline, for the log.
-    pub(crate) const fn lack(&self, io: &Duplex) -> &'static str {
+    pub(crate) fn lack(&self, io: &Duplex) -> String {
         match &self.phase {
-            Phase::Connecting => "no connection",
-            Phase::Upgrading { .. } if io.is_handshaking => "no end of the TLS handshake",
-            Phase::Upgrading { .. } => "no answer to the upgrade",
+            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).to_string(),
+            Phase::Upgrading { .. } if io.is_handshaking => {
+                "no end of the TLS handshake".to_owned()
+            }
+            Phase::Upgrading { .. } => "no answer to the upgrade".to_owned(),
             Phase::Greeting(_) | Phase::Proving { .. } | Phase::Serving(_) | Phase::Over => {
-                "not welcome"
+                "not welcome".to_owned()
             }
         }
     }
@@ -161,13 +163,28 @@ pub(crate) fn check_answer(
     let mut storage = Storage::new();
     let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
     let head = head.map_err(|_| malformed())?;
-    let ingress = offer.verify(&head).map_err(|error| match reason(&head) {
-        Some(reason) => format!("{error} ({reason})"),
-        None => error.to_string(),
+    let ingress = offer.verify(&head).map_err(|error| match (reason(&head), elsewhere(&head)) {
+        (Some(reason), _) => format!("{error} ({reason})"),
+        (None, Some(place)) => {
+            format!("{error}, which leads to {place:?}; if that is the ingress, give its endpoint")
+        }
+        (None, None) => error.to_string(),
     })?;
     let ingress = ingress.unwrap_or_default().to_vec();
     rx.consume(length);
     Ok(Some(ingress))
+}
+
+/// Whom a redirect leads to; followed, it could take a proof of identity to anybody. What is behind
+/// the host is nobody's business.
+fn elsewhere<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
+    const PLACE_BYTES_MAX: usize = 256;
+    let location = head.field("location").filter(|_| matches!(head.status, 300..=399))?;
+    let location = std::str::from_utf8(location).ok()?;
+    let (scheme, rest) = location.split_once("://")?;
+    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let place = &location[..scheme.len() + "://".len() + host];
+    (place.len() <= PLACE_BYTES_MAX).then_some(place)
 }
 
 /// The word by which an ingress says why it refuses, such as `draining`.

@@ -8,6 +8,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct HealthArgs {
 
 /// The default, and an example for complaints.
 const EXAMPLE: &str = "http://127.0.0.1:8081/health";
+/// Where those who share an environment listen, unless they are told otherwise.
+const PORT: &str = "MESH_HEALTH_PORT";
 /// Whoever asks is on the same machine, and asks again soon.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -54,7 +57,10 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// # Errors
 /// It is not well, or cannot be asked.
 pub fn start(args: HealthArgs) -> Result<(), Error> {
-    let text = args.url.unwrap_or_else(default_url);
+    let text = match args.url {
+        Some(url) => url,
+        None => default_url(&Environment::of_process())?,
+    };
     let named = |flag, complaint| Error::new(format!("{flag}: {complaint}"));
     let url =
         value::url(&text, &["http"], EXAMPLE).map_err(|complaint| named("--url", complaint))?;
@@ -73,10 +79,13 @@ pub fn start(args: HealthArgs) -> Result<(), Error> {
 }
 
 /// Where an ingress or an agent in the same environment answers.
-fn default_url() -> String {
-    match Environment::of_process().get("MESH_HEALTH_PORT") {
-        Some(port) => format!("http://127.0.0.1:{port}/health"),
-        None => EXAMPLE.to_owned(),
+fn default_url(environment: &Environment) -> Result<String, Error> {
+    let Some(port) = environment.get(PORT) else { return Ok(EXAMPLE.to_owned()) };
+    match port.parse::<NonZeroU16>() {
+        Ok(port) => Ok(format!("http://127.0.0.1:{port}/health")),
+        Err(_) => Err(Error::new(format!(
+            "{PORT}: nobody can be asked at port {port:?}; give 1 to 65535 there, or --url"
+        ))),
     }
 }
 

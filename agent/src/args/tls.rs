@@ -51,8 +51,9 @@ impl TlsFiles {
     fn load(&self) -> Result<(ClientTls, Option<String>), Error> {
         let client = match &self.authorities {
             None => ClientTls::web_roots(),
-            Some(file) => ClientTls::with_ca_file(file.read()?.as_bytes())
-                .map_err(|error| file.blame(error))?,
+            Some(file) => {
+                ClientTls::with_ca_file(&file.read_bytes()?).map_err(|error| file.blame(error))?
+            }
         };
         let Some(files) = &self.identity else {
             return Ok((client, None));
@@ -112,12 +113,10 @@ pub fn identity_files(
 /// One of the files cannot be read or is of no use, or they do not belong together.
 pub fn read_identity(files: &[NamedFile; 2]) -> Result<TlsIdentity, Error> {
     let [certificate, key] = files;
-    let texts = (certificate.read()?, key.read()?);
-    TlsIdentity::from_pem(texts.0.as_bytes(), texts.1.as_bytes()).map_err(|error| {
-        match error.part() {
-            IdentityPart::Certificates => certificate.blame(error),
-            IdentityPart::Key => key.blame(error),
-        }
+    let texts = (certificate.read_bytes()?, key.read_bytes()?);
+    TlsIdentity::from_pem(&texts.0, &texts.1).map_err(|error| match error.part() {
+        IdentityPart::Certificates => certificate.blame(error),
+        IdentityPart::Key => key.blame(error),
     })
 }
 

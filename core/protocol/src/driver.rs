@@ -20,7 +20,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::{
-    App, CloseReason, Command, ConnId, Context, Event, ListenerId, Patience, Rng, Timers, WorkerId,
+    App, Awaited, CloseReason, Command, ConnId, Context, Event, ListenerId, Patience, Rng, Timers,
+    WorkerId,
 };
 
 mod ending;
@@ -149,7 +150,15 @@ impl<A: App, T: Transport> Driver<A, T> {
             return;
         }
         self.attach(conn, transport);
+        self.handle_awaited(conn, None);
         self.tell(Event::Connected { conn });
+    }
+
+    /// What a connection that was asked for waits for.
+    pub fn handle_awaited(&mut self, conn: ConnId, awaited: Option<Awaited>) {
+        if let Some(connection) = self.app.conns().serve(conn) {
+            connection.io.awaits = awaited;
+        }
     }
 
     /// A connection that was asked for cannot be had.
@@ -206,7 +215,11 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// What the application asks of the shell.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let command = self.commands.pop_front();
+        if let Some(Command::Connect { conn, .. }) = &command {
+            self.handle_awaited(*conn, Some(Awaited::Peer));
+        }
+        command
     }
 
     /// The next job for the shell to do beside the loop, if it has somebody free for it.

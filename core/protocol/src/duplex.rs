@@ -1,5 +1,7 @@
 //! One connection as an application sees it: a queue each way, and how it is to end.
 
+use std::fmt;
+
 use crate::Buf;
 
 /// Both directions of a connection. The shell fills `rx` and flushes `tx`.
@@ -20,6 +22,8 @@ pub struct Duplex {
     /// Whether the peers still agree on keys and identities; always false without TLS. Nothing is
     /// in `rx` and nothing has left `tx` before that is over.
     pub is_handshaking: bool,
+    /// What a connection that we make still waits for before it is there; nothing for others.
+    pub awaits: Option<Awaited>,
     /// The DNS names in the verified certificate of whoever connected to us, in lower case and
     /// patterns (`*.example.com`) among them; `None` without a certificate. Known before the first
     /// byte is in `rx`.
@@ -34,6 +38,17 @@ pub enum Patience {
     Long,
     /// About two seconds: for a few bytes, for which a peer that is there has room.
     Short,
+}
+
+/// What a connection that is being made waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The name servers, who are asked where the name leads.
+    Address,
+    /// Whoever is at the address.
+    Peer,
+    /// The proxy there, which is asked to lead on.
+    Proxy,
 }
 
 /// How a connection is to end, in the order in which one may follow another.
@@ -52,6 +67,17 @@ pub enum Closing {
     Abort,
 }
 
+/// What has not come, for the log.
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "no address for the name",
+            Self::Peer => "no connection",
+            Self::Proxy => "no answer from the proxy",
+        })
+    }
+}
+
 impl Duplex {
     /// An open connection that holds at most `rx_limit` unread bytes.
     #[must_use]
@@ -64,6 +90,7 @@ impl Duplex {
             closing: None,
             patience: Patience::Long,
             is_handshaking: false,
+            awaits: None,
             peer_names: None,
         }
     }

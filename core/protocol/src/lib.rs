@@ -30,7 +30,7 @@ pub use app::{
 pub use buf::Buf;
 pub use conns::{ConnId, Connection, Conns};
 pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Terms, Transport};
-pub use duplex::{Closing, Duplex, Patience};
+pub use duplex::{Awaited, Closing, Duplex, Patience};
 pub use heads::Heads;
 pub use link::{Alive, Link};
 pub use outlet::PIECES_MAX;

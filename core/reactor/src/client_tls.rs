@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::TlsIdentity;
 use crate::current::Current;
+use crate::pem::IN_PEM;
 
 /// The client side of TLS: trusted authorities, TLS 1.2 and 1.3, ALPN `http/1.1`. Clones share one
 /// configuration, which can be replaced at any time.
@@ -109,7 +110,7 @@ impl fmt::Display for CaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(error) => write!(f, "not a PEM file: {}", crate::pem::words(error)),
-            Self::NoCertificate => f.write_str("the file holds no certificate"),
+            Self::NoCertificate => write!(f, "the file holds no certificate{IN_PEM}"),
             Self::Unusable(error) => write!(f, "a certificate cannot be used: {error}"),
         }
     }

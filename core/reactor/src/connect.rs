@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::proxy::{Authority, Way};
-use mesh_protocol::{ConnId, Security, Target};
+use mesh_protocol::{Awaited, ConnId, Security, Target};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 
@@ -152,6 +152,15 @@ impl Connector {
             let _ = self.doubt(conn, silence, now);
         }
         Outcome::Pending
+    }
+
+    /// What an attempt waits for.
+    pub(crate) fn awaited(&self, conn: ConnId) -> Option<Awaited> {
+        self.attempts.get(&conn).map(|attempt| match &attempt.stream {
+            None => Awaited::Address,
+            Some(_) if attempt.has_arrived() => Awaited::Proxy,
+            Some(_) => Awaited::Peer,
+        })
     }
 
     /// The application no longer wants this connection.

@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use webpki::{EndEntityCert, KeyUsage};
 
+use crate::pem::IN_PEM;
+
 /// A certificate that we can prove to be ours, with the chain up to an authority.
 #[derive(Debug, Clone)]
 pub struct TlsIdentity {
@@ -168,9 +170,9 @@ impl fmt::Display for IdentityError {
             Self::MalformedCertificate(error) | Self::MalformedKey(error) => {
                 write!(f, "not a PEM file: {}", crate::pem::words(error))
             }
-            Self::NoCertificate => f.write_str("the file holds no certificate"),
+            Self::NoCertificate => write!(f, "the file holds no certificate{IN_PEM}"),
             Self::UnusableCertificate(error) => write!(f, "the certificate is of no use: {error}"),
-            Self::NoKey => f.write_str("the file holds no private key"),
+            Self::NoKey => write!(f, "the file holds no private key{IN_PEM}"),
             Self::EncryptedKey => f.write_str(
                 "the private key is locked with a password; unlock it, for example with openssl \
                  pkey",

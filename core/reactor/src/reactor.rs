@@ -220,7 +220,9 @@ impl<A: App> Reactor<A> {
                     let registry = self.poll.registry();
                     match self.connector.start(conn, target, token, registry, self.now) {
                         Outcome::Failed(error) => self.failed.push((conn, error)),
-                        Outcome::Connected(_) | Outcome::Pending => {}
+                        Outcome::Connected(_) | Outcome::Pending => {
+                            self.driver.handle_awaited(conn, self.connector.awaited(conn));
+                        }
                     }
                 }
             }
@@ -333,7 +335,9 @@ impl<A: App> Reactor<A> {
 
     fn conclude(&mut self, conn: ConnId, outcome: Outcome) {
         match outcome {
-            Outcome::Pending => {}
+            Outcome::Pending => {
+                self.driver.handle_awaited(conn, self.connector.awaited(conn));
+            }
             Outcome::Connected(socket) => self.driver.connected(conn, socket),
             Outcome::Failed(error) => self.driver.connect_failed(conn, error),
         }

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP, as bytes on a socket that the loop polls.
+//! SIGTERM and SIGINT, as bytes on a socket that the loop polls, and signals that end nothing.
 //!
 //! A process with id 1, as in a container, has no default action for signals: without a handler
 //! SIGTERM is lost and the orchestrator kills after its grace period.
@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use signal_hook::SigId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 /// Whether a reactor listens to the process's signals.
@@ -43,7 +43,9 @@ impl SignalPipe {
         }
         // The end of a terminal session ends interactive programs, not this one.
         let ignored = Arc::new(AtomicBool::new(false));
-        pipe.handlers.push(flag::register(SIGHUP, ignored)?);
+        pipe.handlers.push(flag::register(SIGHUP, Arc::clone(&ignored))?);
+        // A file that may not grow any more is an error of the write, as a full disk is.
+        pipe.handlers.push(flag::register(SIGXFSZ, ignored)?);
         Ok(pipe)
     }
 

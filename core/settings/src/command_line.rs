@@ -8,7 +8,7 @@ use argh::{EarlyExit, FromArgs};
 
 use crate::error::Fault;
 use crate::logging::journal;
-use crate::{Error, nearest, output};
+use crate::{Error, logging, nearest, output};
 
 /// The program started and could not go on.
 const FAILED: u8 = 1;
@@ -23,10 +23,14 @@ pub fn run<T: FromArgs>(program: &str, body: impl FnOnce(T) -> Result<(), Error>
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match T::from_args(&[program], &words) {
-        Ok(args) => match body(args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(program, &error.to_string(), code(&error)),
-        },
+        Ok(args) => {
+            let outcome = body(args);
+            logging::finish();
+            match outcome {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(program, &error.to_string(), code(&error)),
+            }
+        }
         Err(EarlyExit { output, status: Ok(()) }) => {
             output::say(&wrapped(&output));
             ExitCode::SUCCESS

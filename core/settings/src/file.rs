@@ -82,23 +82,34 @@ impl File {
 /// # Errors
 /// It cannot be read, is no text, or is too large.
 pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
+    String::from_utf8(read_bytes(path, asked_by)?).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        let complaint = format!("line {line} is not UTF-8; save it as UTF-8");
+        Error::new(format!("{asked_by}: cannot read {path}: {complaint}"))
+    })
+}
+
+/// What is in a small file, without the mark by which some editors begin a text.
+pub(crate) fn read_bytes(path: &str, asked_by: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     let complaint = match read {
-        Ok(length) if (length as u64) < FILE_BYTES_MAX => match String::from_utf8(bytes) {
-            Ok(text) => return Ok(text),
-            Err(error) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-                format!("line {line} is not UTF-8; save it as UTF-8")
+        Ok(length) if (length as u64) < FILE_BYTES_MAX => {
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
             }
-        },
+            return Ok(bytes);
+        }
         Ok(_) => "it is larger than 1 MiB".to_owned(),
         Err(error) => reason(&error),
     };
     Err(Error::new(format!("{asked_by}: cannot read {path}: {complaint}")))
 }
+
+/// U+FEFF in UTF-8: it stands in front and belongs to nothing.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Far more than any sensible file needs; a device file never ends.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

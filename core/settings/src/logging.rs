@@ -1,10 +1,11 @@
 //! The log: one line per event on standard error, `simple_logger` deciding which. The access log
 //! goes its own way.
 //!
-//! `simple_logger` writes with `eprintln!`, which ends the process when standard error is closed,
-//! so that the lines are written here and only its rules are used.
+//! `simple_logger` writes with `eprintln!`, which ends the process when standard error is closed, and
+//! stops it while the reader sleeps, so that the lines are written here and only its rules are used.
 
 mod access;
+mod background;
 pub(crate) mod journal;
 mod line;
 mod rules;
@@ -12,12 +13,16 @@ mod rules;
 pub use access::{AccessLog, Form};
 pub use rules::Rules;
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
+use self::background::{Background, Names, Queue};
 use crate::output;
 
 /// Who reads the lines.
@@ -42,6 +47,10 @@ struct Logger {
     rules: SimpleLogger,
     reader: Reader,
     access: Option<access::Sink>,
+    /// To the thread that writes; without one, whoever logs does.
+    lines: Option<Arc<Queue>>,
+    /// The same thread, until all is said.
+    background: Mutex<Option<Background>>,
 }
 
 /// Logs by these rules from now on. A second call changes nothing.
@@ -50,10 +59,38 @@ pub fn init(rules: &Rules, access: Option<&AccessLog>) {
     let reader = Reader::of_standard_error();
     let access_level = access.map_or(LevelFilter::Off, |_| LevelFilter::Info);
     let level_max = chosen.max_level().max(access_level);
-    let logger = Logger { rules: chosen, reader, access: access.map(AccessLog::sink) };
+    let background = in_background(reader).ok();
+    let logger = Logger {
+        rules: chosen,
+        reader,
+        access: access.map(AccessLog::sink),
+        lines: background.as_ref().map(Background::queue),
+        background: Mutex::new(background),
+    };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level_max);
     }
+}
+
+/// Writes what was logged, as far as that takes no longer than a second. Nothing is logged after it.
+pub(crate) fn finish() {
+    log::logger().flush();
+}
+
+/// A thread that writes to standard error: not through `io::stderr`, whose lock would be held while a
+/// reader sleeps.
+fn in_background(reader: Reader) -> io::Result<Background> {
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    // What the thread itself has to say it writes itself: the queue may be full.
+    let mut aside = out.try_clone()?;
+    let warn = move |warning: &str| {
+        let arguments = format_args!("{warning}");
+        let record = Record::builder().level(Level::Warn).target("mesh").args(arguments).build();
+        let line = line::line(&record, SystemTime::now(), reader) + "\n";
+        // Where nothing can be written, there is nobody to be told.
+        let _ = aside.write_all(line.as_bytes());
+    };
+    Background::start(Names { log: "log", place: "standard error".to_owned() }, out, warn)
 }
 
 /// What decides by these rules.
@@ -105,11 +142,17 @@ impl Log for Logger {
         if let Some(sink) = self.sink(record.metadata()) {
             sink.put(now, record.args());
         } else if self.is_wanted(record.metadata()) {
-            output::complain(&line::line(record, now, self.reader));
+            let line = line::line(record, now, self.reader);
+            match &self.lines {
+                Some(lines) => lines.put(line + "\n"),
+                None => output::complain(&line),
+            }
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        drop(self.background.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
 }
 
 #[cfg(test)]

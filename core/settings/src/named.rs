@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use crate::file::read_bytes;
 use crate::{Error, read_text};
 
 /// A file and the setting that names it, which is to blame for what is wrong with it.
@@ -36,6 +37,14 @@ impl NamedFile {
     /// It cannot be read, is no text, or is too large.
     pub fn read(&self) -> Result<String, Error> {
         read_text(&self.path, &self.culprit)
+    }
+
+    /// What is in it, text or not, at most 1 MiB.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too large.
+    pub fn read_bytes(&self) -> Result<Vec<u8>, Error> {
+        read_bytes(&self.path, &self.culprit)
     }
 
     /// An error about what is in it.

@@ -117,7 +117,7 @@ impl TlsFiles {
         let traffic = ServerTls::new(&identity);
         let tunnels = match &self.client_ca {
             None => traffic.clone(),
-            Some(file) => ServerTls::with_client_ca(&identity, file.read()?.as_bytes())
+            Some(file) => ServerTls::with_client_ca(&identity, &file.read_bytes()?)
                 .map_err(|error| file.blame(error))?,
         };
         Ok(Loaded { traffic, tunnels, warning: end_of(&identity, &self.identity[0]) })

@@ -109,3 +109,16 @@ fn a_wrong_question_is_not_asked() {
         ),
     ]);
 }
+
+#[test]
+fn a_port_in_the_environment_that_is_none_is_to_blame_itself() {
+    for port in ["abc", "0", "65536", "8081/ready"] {
+        let output = mesh(&["health"]).env("MESH_HEALTH_PORT", port).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let expected = format!(
+            "mesh: MESH_HEALTH_PORT: nobody can be asked at port {port:?}; give 1 to 65535 there, \
+             or --url\n"
+        );
+        assert_eq!(text(&output.stderr), expected);
+    }
+}

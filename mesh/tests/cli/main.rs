@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 /// The binary with these words, and none of the settings of whoever runs the tests.
 fn mesh(words: &[&str]) -> Command {
@@ -332,6 +333,65 @@ fn nobody_has_to_listen_to_a_server() {
     drop(server.child.stderr.take());
     drop(server.stdout.take());
     TcpStream::connect(address).unwrap();
+    server.ask("-TERM");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_log_whose_reader_sleeps_holds_nobody_up() {
+    let words = ["server", "--bind", "127.0.0.1", "--log-level", "debug"];
+    let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
+    let mut server = Program::run(mesh(&words).args(ports));
+    let (name, address) = server.listening();
+    assert_eq!(name, "traffic");
+    // A line for each, and more of them than the pipe and the queue hold.
+    for _ in 0..6_000 {
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        caller.read_exact(&mut answer).unwrap();
+        assert_eq!(text(&answer), "HTTP/1.1 400");
+    }
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().ends_with(" lines were dropped")));
+    server.ask("-TERM");
+    assert!(log.last().unwrap().unwrap().ends_with("the ingress has left"));
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn an_access_log_that_may_not_grow_is_a_warning() {
+    let log = TempFile::new("access.log", "");
+    let server = format!(
+        "ulimit -f 2; exec {} server --bind 127.0.0.1 --alb-port 0 --websocket-port 0 --health-port 0 \
+         --access-log text --access-log-file {}",
+        env!("CARGO_BIN_EXE_mesh"),
+        log.path(),
+    );
+    let mut server = Program::run(Command::new("sh").args(["-c", &server]));
+    let (_, address) = server.listening();
+    for _ in 0..100 {
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+        caller.read_exact(&mut [0; 12]).unwrap();
+    }
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().ends_with("file too large")));
+    server.ask("-TERM");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_leaves_although_nobody_reads_its_log() {
+    let words = ["server", "--bind", "127.0.0.1", "--log-level", "trace"];
+    let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
+    let mut server = Program::run(mesh(&words).args(ports));
+    let (_, address) = server.listening();
+    for _ in 0..1_000 {
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    }
     server.ask("-TERM");
     assert!(server.child.wait().unwrap().success());
 }

@@ -1,11 +1,14 @@
 //! Who may register, and what an operator reads when something is not as it should be.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::peers::caller::{HOST, request, try_ask};
+use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server, agent, mesh};
 use crate::peers::service::Service;
-use crate::peers::wire::wait_until;
+use crate::peers::wire::{Wire, wait_until};
 
 /// An address of this machine that is no loopback address, if it has one.
 fn outside_address() -> Option<IpAddr> {
@@ -117,6 +120,43 @@ fn an_agent_names_the_service_that_it_cannot_reach_and_why() {
         drop(agent);
         server.wait_metric("mesh_tunnels", 0);
     }
+}
+
+#[test]
+fn a_service_that_takes_no_connection_is_told_from_one_that_does_not_answer() {
+    let mute = TcpListener::bind(own_address()).unwrap();
+    // With its queue full, the kernel answers nobody who comes.
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&own_address().into()).unwrap();
+    full.listen(0).unwrap();
+    let full_address = full.local_addr().unwrap().as_socket().unwrap();
+    let _first = Wire::connect(full_address);
+    let cases = [(mute.local_addr().unwrap(), "no answer"), (full_address, "no connection")];
+    for (local, expected) in cases {
+        let agent = Process::start(&[
+            "client",
+            "--ingress-endpoint",
+            &format!("ws://{local}"),
+            "--local-endpoint",
+            &format!("http://{local}"),
+            "--health-check-timeout",
+            "0.3",
+            "--host",
+            HOST,
+        ]);
+        agent.wait_log(&format!("the local service is unhealthy: {expected} within 300ms"));
+    }
+}
+
+#[test]
+fn an_agent_with_more_hosts_than_it_can_name_says_so() {
+    let (server, service) = (Server::start(&["--max-hosts", "3000"]), Service::start("a"));
+    let hosts: Vec<String> =
+        (0..2_000).map(|number| format!("tenant-{number}.example.com")).collect();
+    let agent = agent(server.tunnels, &service, &["--host", &hosts.join(",")]);
+    agent.wait_log("of which 2001 hosts are the most, and an ingress takes 32768: give some of");
+    agent.wait_log("too many hosts; connecting again in");
+    assert_eq!(server.process.log_count("refused the agent"), 0);
 }
 
 #[test]

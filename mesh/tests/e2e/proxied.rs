@@ -95,3 +95,15 @@ fn a_proxy_that_refuses_is_named_in_the_log() {
     let complaint = format!("the proxy {proxy}: it answered 407: it wants (other) credentials");
     anonymous.wait_log(&complaint);
 }
+
+#[test]
+fn a_proxy_that_says_nothing_is_told_from_an_address_where_nobody_is() {
+    let silent = TcpListener::bind(own_address()).unwrap();
+    let service = Service::start("a");
+    let agent = agent(
+        silent.local_addr().unwrap(),
+        &service,
+        &["--ingress-endpoint", "ws://ingress.invalid:443", "--connect-timeout", "0.3"],
+    );
+    agent.wait_log(&format!("no tunnel to {INGRESS}:443: no answer from the proxy within 300ms"));
+}

@@ -149,6 +149,25 @@ fn a_broken_new_certificate_is_warned_about_and_the_old_one_kept() {
     wait_until("all is well again", || is_served(&secure, &papers));
 }
 
+#[test]
+fn what_stands_around_a_certificate_does_not_matter() {
+    let (secure, service) = (Secure::start(&[]), Service::start("a"));
+    let _agent = secure.agent(service.address, &[]);
+    secure.server.wait_available(1);
+    let papers = secure.authority.issue(&[&secure.server.traffic.ip().to_string()]);
+    // Marks of an editor, and a comment from before UTF-8.
+    let mark: &[u8] = b"\xef\xbb\xbf";
+    let certificate = papers.certificate.as_bytes();
+    secure.folder.put("server.pem", [mark, certificate, b"Caf\xe9\n", certificate].concat());
+    secure.folder.put("server.key", [mark, papers.key.as_bytes()].concat());
+    secure.server.process.signal("HUP");
+    wait_until("the new certificate is served", || is_served(&secure, &papers));
+    // A certificate in DER.
+    secure.folder.put("server.pem", [0x30, 0x82, 0x01, 0xff]);
+    secure.server.process.signal("HUP");
+    secure.server.process.wait_log("the file holds no certificate in PEM");
+}
+
 /// What a server or an agent says that does not start.
 fn complaint(words: &[&str]) -> String {
     let mut process = Process::start(words);

@@ -95,7 +95,7 @@ pub(crate) fn status(traffic: SocketAddr, host: &str) -> u16 {
 #[test]
 fn a_good_token_lets_in_from_a_variable_and_from_a_file_with_either_program() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test,*.a.test\nedge-2 {TWO} b.test\n"), &[]);
-    let file = gate.folder.put("token", &format!("\n  {TWO} \n"));
+    let file = gate.folder.put("token", format!("\n  {TWO} \n"));
     let agent = mesh_agent().to_str().unwrap();
     for program in [MESH, agent] {
         let variable = [("MESH_TOKEN", ONE)];
@@ -204,7 +204,7 @@ fn a_changed_token_file_is_found_without_a_signal() {
     let _old = gate.agent(ONE, &["a.test"]);
     let _new = gate.agent(TWO, &["a.test"]);
     gate.server.wait_available(1);
-    gate.folder.put("tokens", &format!("edge-1 {TWO} a.test\n"));
+    gate.folder.put("tokens", format!("edge-1 {TWO} a.test\n"));
     gate.server.process.wait_log("new rules are in force");
     gate.server.process.wait_log("(token edge-1) is withdrawn: this agent's token was withdrawn");
     gate.server.wait_available(1);

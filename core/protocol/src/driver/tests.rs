@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
 use super::{Driver, Filled, Flushed, Parcel, Readiness, Terms, Transport};
 use crate::{
-    App, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex, Event,
-    ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
+    App, Awaited, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex,
+    Event, ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
 };
 
 mod lending;
@@ -790,6 +790,20 @@ fn the_applications_own_deadline_is_a_tick() {
     assert_eq!(world.heard(), [Heard::Tick]);
     world.driver.drain();
     assert_eq!(world.heard(), [Heard::Drain]);
+}
+
+#[test]
+fn a_connection_that_is_being_made_waits_for_its_peer_unless_the_shell_knows_better() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.driver.commands.push_back(Command::Connect { conn, target: target() });
+    assert!(world.driver.poll_command().is_some());
+    assert_eq!(world.connection(conn).io.awaits, Some(Awaited::Peer));
+    world.driver.handle_awaited(conn, Some(Awaited::Address));
+    assert_eq!(world.connection(conn).io.awaits, Some(Awaited::Address));
+    let transport = world.transport();
+    world.driver.connected(conn, transport);
+    assert_eq!(world.connection(conn).io.awaits, None);
 }
 
 #[test]

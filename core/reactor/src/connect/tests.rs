@@ -1,12 +1,12 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use mesh_protocol::{ConnId, Conns, Duplex, Security, Target, Traffic};
+use mesh_protocol::{Awaited, ConnId, Conns, Duplex, Proxy, Security, Target, Traffic};
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use super::attempt::REMEMBERED_TIMEOUT;
-use super::{ADDRESS_TIMEOUT, Attempt, Connector, Outcome, Trust};
+use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Outcome, Trust};
 use crate::resolve::Resolution;
 use crate::{ClientTls, Handle};
 
@@ -146,6 +146,25 @@ fn the_last_address_has_as_long_as_the_application_waits() {
     }
     bench.connector.forget(bench.conn);
     assert_eq!(bench.connector.deadline(), None);
+}
+
+#[test]
+fn whoever_asks_is_told_what_an_attempt_waits_for() {
+    let proxy = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (silent, _sockets) = silent();
+    let mut bench = Bench::new();
+    let via = Proxy::new("proxy.invalid".to_owned(), 80, None);
+    let (first, beyond) = Beyond::split(Target { via: Some(Box::new(via)), ..target() });
+    let attempt = Attempt::new(first, beyond, TOKEN, Trust::Full, bench.start);
+    bench.connector.attempts.insert(bench.conn, attempt);
+    assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Address));
+    bench.dial(&[silent, proxy.local_addr().unwrap()]);
+    assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Peer));
+    assert!(matches!(bench.wait(ADDRESS_TIMEOUT), Outcome::Pending));
+    assert!(matches!(bench.turn(), Outcome::Pending));
+    assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Proxy));
+    bench.connector.forget(bench.conn);
+    assert_eq!(bench.connector.awaited(bench.conn), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{Entry, File, Value};
+use super::{Entry, File, Value, read_bytes, read_text};
 use crate::Record;
 
 fn entry(key: &str, line: usize, values: &[&str], list: bool) -> Entry {
@@ -120,4 +120,31 @@ fn no_cut_of_a_file_makes_the_reader_panic() {
             let _ = File::parse("f", &text[start..end]);
         }
     }
+}
+
+#[test]
+fn a_mark_in_front_is_no_part_of_a_file() {
+    let path = std::env::temp_dir().join(format!("mesh-mark-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        (
+            read_text(name, "--it").map_err(|error| error.to_string()),
+            read_bytes(name, "--it").unwrap(),
+        )
+    };
+    let cases: [(&[u8], &str); 4] = [
+        (b"\xef\xbb\xbfa: 1\n", "a: 1\n"),
+        (b"\xef\xbb\xbf", ""),
+        (b"\xef\xbb", "--it: cannot read"),
+        (b"a\xef\xbb\xbf", "a\u{feff}"),
+    ];
+    for (bytes, expected) in cases {
+        let (text, raw) = read(bytes);
+        let text = text.unwrap_or_else(|complaint| complaint);
+        assert!(text.starts_with(expected), "{text}");
+        let length = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).len();
+        assert_eq!(raw.len(), length);
+    }
+    std::fs::remove_file(&path).unwrap();
 }

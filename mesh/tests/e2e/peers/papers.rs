@@ -27,9 +27,9 @@ impl Folder {
     }
 
     /// Puts a file there in one step, so that nobody ever sees half of it.
-    pub(crate) fn put(&self, name: &str, text: &str) -> String {
+    pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let (new, file) = (self.path("new"), self.path(name));
-        std::fs::write(&new, text).unwrap();
+        std::fs::write(&new, content).unwrap();
         std::fs::rename(&new, Path::new(&file)).unwrap();
         file
     }

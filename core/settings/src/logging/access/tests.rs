@@ -3,7 +3,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{AccessLog, FLUSH_TIMEOUT, Form, LINES_MAX};
+use super::super::background::{FLUSH_TIMEOUT, LINES_MAX};
+use super::{AccessLog, Form};
 
 /// What was warned about.
 #[derive(Clone, Default)]

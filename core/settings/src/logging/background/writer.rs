@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::Queue;
+use super::{Names, Queue};
 use crate::reason;
 
 pub(super) struct Writer<O, W> {
-    /// What the operator calls `out`.
-    name: String,
+    names: Names,
     out: O,
     warn: W,
     queue: Arc<Queue>,
@@ -24,11 +23,11 @@ pub(super) struct Writer<O, W> {
 const BATCH_BYTES: usize = 64 * 1024;
 
 impl<O: Write, W: FnMut(&str)> Writer<O, W> {
-    pub(super) const fn new(name: String, out: O, warn: W, queue: Arc<Queue>) -> Self {
+    pub(super) const fn new(names: Names, out: O, warn: W, queue: Arc<Queue>) -> Self {
         let complained = Seldom { every: Duration::from_secs(60), last: None };
         // A writer that is just too slow loses some lines all the time.
         let reported = Seldom { every: Duration::from_secs(1), last: None };
-        Self { name, out, warn, queue, is_torn: false, complained, reported }
+        Self { names, out, warn, queue, is_torn: false, complained, reported }
     }
 
     /// Writes until nobody can send lines any more and all of them are out.
@@ -78,7 +77,8 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
     fn complain(&mut self, error: &io::Error) {
         if self.complained.is_due() {
             self.complained.done();
-            (self.warn)(&format!("access log: write to {}: {}", self.name, reason(error)));
+            let Names { log, place } = &self.names;
+            (self.warn)(&format!("{log}: write to {place}: {}", reason(error)));
         }
     }
 
@@ -87,7 +87,7 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
         let lost = self.queue.take_lost();
         if lost > 0 {
             self.reported.done();
-            (self.warn)(&format!("access log: {lost} lines were dropped"));
+            (self.warn)(&format!("{}: {lost} lines were dropped", self.names.log));
         }
     }
 }
