@@ -22,14 +22,13 @@ pub struct Buf {
     end: usize,
     /// Bytes ever consumed.
     taken: u64,
-    /// The most bytes of memory that were in use since the queue was last begun, or what is left of
-    /// the peak before.
+    /// The most bytes of memory that were in use lately.
     peak: usize,
 }
 
-/// A queue forgets a sixteenth of its peak each time it begins anew: one that needs now much and now
-/// little gets the memory for much, and soon one that needs little for good does not.
-const PEAK_FORGOTTEN: usize = 16;
+/// A queue forgets this part of its peak each time it is lent memory: one that needs now much and now
+/// little gets the memory for much, and one that needs little from now on soon gets that.
+const PEAK_FORGOTTEN: usize = 32;
 
 /// The first memory of a queue that was lent none.
 const FIRST_BYTES: usize = 64;
@@ -79,8 +78,7 @@ impl Buf {
 
     #[inline]
     fn advance(&mut self, end: usize) {
-        let before = if self.end == 0 { self.peak - self.peak / PEAK_FORGOTTEN } else { self.peak };
-        self.peak = before.max(end);
+        self.peak = self.peak.max(end);
         self.end = end;
     }
 
@@ -171,6 +169,7 @@ impl Buf {
     pub(crate) fn lend(&mut self, memory: Vec<u8>) {
         if self.memory.is_empty() {
             self.memory = memory;
+            self.peak -= self.peak / PEAK_FORGOTTEN;
         }
     }
 

@@ -8,26 +8,35 @@
 use crate::{Buf, Duplex};
 
 /// The memory that nobody uses now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spare {
-    small: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
-    /// Invariant: the bytes of all large pieces.
-    large_bytes: usize,
+    small: Stack,
+    large: Stack,
 }
 
-/// Bytes of a small piece: a head, or a small answer.
+#[derive(Debug)]
+struct Stack {
+    pieces: Vec<Vec<u8>>,
+    /// Invariant: the bytes of all pieces, and not more than `bytes_max`.
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// Bytes of a new piece: a head, or a small answer.
 pub(crate) const SMALL_BYTES: usize = 4 * 1024;
-/// Small pieces kept at the most: 2 MiB. One read of a tunnel brings some 300 small messages, each for
-/// a queue of its own.
-const SMALL_MAX: usize = 512;
+/// A small piece may have grown once and is still one: else each queue that needs now and then a bit
+/// more would turn a small piece into a large one, and another small one would be allocated.
+const GROWN_BYTES: usize = 2 * SMALL_BYTES;
+/// Bytes of small pieces kept at the most. One read of a tunnel brings some 300 small messages, each
+/// for a queue of its own.
+const SMALL_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of large pieces kept at the most.
 const LARGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 impl Spare {
     /// No memory.
     pub(crate) const fn new() -> Self {
-        Self { small: Vec::new(), large: Vec::new(), large_bytes: 0 }
+        Self { small: Stack::new(SMALL_BYTES_MAX), large: Stack::new(LARGE_BYTES_MAX) }
     }
 
     /// Gives a queue without memory a piece of the size that it used lately.
@@ -40,13 +49,7 @@ impl Spare {
 
     fn take(&mut self, used_lately: usize) -> Vec<u8> {
         let large = if used_lately > SMALL_BYTES { self.large.pop() } else { None };
-        match large {
-            Some(piece) => {
-                self.large_bytes -= piece.len();
-                piece
-            }
-            None => self.small.pop().unwrap_or_else(|| vec![0; SMALL_BYTES]),
-        }
+        large.or_else(|| self.small.pop()).unwrap_or_else(|| vec![0; SMALL_BYTES])
     }
 
     /// Takes back the memory of a connection's empty queues.
@@ -65,14 +68,27 @@ impl Spare {
     }
 
     fn keep(&mut self, piece: Vec<u8>) {
-        if piece.len() <= SMALL_BYTES {
-            if self.small.len() < SMALL_MAX {
-                self.small.push(piece);
-            }
-        } else if self.large_bytes + piece.len() <= LARGE_BYTES_MAX {
-            self.large_bytes += piece.len();
-            self.large.push(piece);
+        let is_small = piece.len() <= GROWN_BYTES;
+        if is_small { &mut self.small } else { &mut self.large }.push(piece);
+    }
+}
+
+impl Stack {
+    const fn new(bytes_max: usize) -> Self {
+        Self { pieces: Vec::new(), bytes: 0, bytes_max }
+    }
+
+    fn push(&mut self, piece: Vec<u8>) {
+        if self.bytes + piece.len() <= self.bytes_max {
+            self.bytes += piece.len();
+            self.pieces.push(piece);
         }
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let piece = self.pieces.pop()?;
+        self.bytes -= piece.len();
+        Some(piece)
     }
 }
 
