@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use log::warn;
 use mesh_ingress::Admission;
 use mesh_ingress::identity::{
     Account, ArnPattern, ClusterPattern, HostPattern, LaunchType, Pattern, Policy, Rule,
@@ -15,6 +16,8 @@ use mesh_ingress::identity::{
 use mesh_ingress::jobs::Answer;
 use mesh_reactor::{Mailbox, Watched};
 use mesh_settings::{Environment, Error, Flags, Record, Settings, read_text, value};
+
+use super::LOG;
 
 /// How identities are checked.
 #[derive(Debug)]
@@ -315,6 +318,10 @@ pub(crate) fn reloading(
         let policy = source.load().map_err(|error| error.to_string())?;
         if !identity.can_ask(&policy) {
             return Err(NO_NAME.to_owned());
+        }
+        // That may be meant. It is also what half a file says, or one that a full disk cut off.
+        if policy.methods().is_empty() {
+            warn!(target: LOG, "by the new rules no token and no AWS identity may register");
         }
         mailbox.tell(Answer::Policy(Box::new(policy)));
         Ok(())
