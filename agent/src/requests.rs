@@ -79,6 +79,14 @@ impl Agent {
     ) -> ConnId {
         let age = if is_replayable { self.config.timeouts.upstream_idle } else { FRESH };
         while let Some(conn) = self.pool.take(age, cx.now) {
+            if cx.has_unread(conn) {
+                // The service closed it or speaks out of turn, and that has not had its turn yet.
+                if let Some((upstream, io)) = self.upstream(conn) {
+                    upstream.state = State::Spent { since: cx.now };
+                    io.close(Closing::AfterFlush);
+                }
+                continue;
+            }
             let spare = is_replayable.then(|| self.heads.take());
             let Some((upstream, io)) = self.upstream(conn) else { continue };
             // The service may have vanished without a word, and then there is another way.

@@ -160,7 +160,7 @@ impl Agent {
         }
         for (owner, outcome) in over.drain(..) {
             match outcome {
-                Ok(()) => self.complete(owner, cx.now),
+                Ok(()) => self.complete(owner, cx),
                 Err(error) => self.refuse_response(owner, error, cx.now),
             }
         }
@@ -168,12 +168,15 @@ impl Agent {
     }
 
     /// The response is complete: the connection is kept, or closed.
-    fn complete(&mut self, conn: ConnId, now: Instant) {
+    fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
+        let now = cx.now;
         if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
             self.heads.keep(head);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         let has_rest = !io.tx.is_empty() || !io.rx.is_empty() || io.rx_eof;
+        // What follows on a response would be the answer to somebody else's request.
+        let has_rest = has_rest || cx.has_unread(conn);
         let reusable = upstream.http.close_reason().is_none() && !has_rest;
         if reusable && self.pool.put(conn, now) {
             if let Some((upstream, _)) = self.upstream(conn) {

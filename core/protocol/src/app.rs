@@ -264,6 +264,13 @@ impl Context<'_> {
         Outlet::new(conn, self.outlets).send(tx, pieces);
     }
 
+    /// Whether the peer may have sent, or ended, what nobody has read yet: reading stops where a queue
+    /// is full, and bytes that arrived a moment ago wait for their turn.
+    #[must_use]
+    pub fn has_unread(&self, conn: ConnId) -> bool {
+        self.outlets.has_unread(conn)
+    }
+
     /// Closes a listener. Those who waited there already come in within this turn.
     pub fn stop_accepting(&mut self, listener: ListenerId) {
         self.commands.push_back(Command::StopAccepting(listener));

@@ -12,6 +12,10 @@ use crate::{Buf, ConnId};
 pub(crate) trait Outlets {
     /// Writes `tx` and then the pieces to the connection. What does not go now is in `tx` then.
     fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]);
+
+    /// Whether the kernel said of the connection that there is something to read, and not since then
+    /// that there is nothing left.
+    fn has_unread(&self, conn: ConnId) -> bool;
 }
 
 impl fmt::Debug for dyn Outlets + '_ {

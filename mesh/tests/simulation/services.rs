@@ -57,6 +57,26 @@ fn a_service_that_closes_idle_connections_costs_no_request_that_may_be_repeated(
 }
 
 #[test]
+fn what_a_service_says_behind_its_answer_is_nobodys_answer() {
+    seeds(64, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        // The first ends where a read does, with the rest in the kernel.
+        for path in ["/twice/65536", "/twice/65536", "/twice/500", "/twice/131072"] {
+            let asks = (0..6).map(|_| Ask::new(Request::get(HOST, path))).collect();
+            stage.add_caller(asks, |client| client);
+        }
+        stage.expect_answers(Duration::from_secs(60));
+        for caller in &stage.callers {
+            for response in stage.responses(caller.node) {
+                assert!(response.is(200), "{response:?}");
+            }
+        }
+        stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
 fn a_service_that_hints_at_its_answer_to_a_health_check_is_healthy() {
     seeds(16, |seed| {
         let mut plan = Plan::calm();

@@ -11,6 +11,11 @@ impl<T: Transport> Outlets for Vec<Option<Socket<T>>> {
             Some(_) | None => pieces.iter().for_each(|piece| tx.extend(piece)),
         }
     }
+
+    fn has_unread(&self, conn: ConnId) -> bool {
+        let socket = self.get(conn.index()).and_then(Option::as_ref);
+        socket.is_some_and(|socket| socket.owner == conn && socket.ready.readable && !socket.eof)
+    }
 }
 
 impl<T: Transport> Socket<T> {

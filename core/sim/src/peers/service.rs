@@ -3,6 +3,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/bytes/N`, `/chunked/N`, `/close/N` | N bytes of the [pattern](super::pattern): with a length, in chunks, until close |
+//! | `/twice/N` | N bytes with their head, and behind them a 299 that nobody asked for |
 //! | `/drip/N` | N chunks of one byte, one each 10 ms |
 //! | `/echo` | the request's body in chunks, as it comes |
 //! | `/upload`, `/continue` | length and checksum of the request's body |

@@ -268,6 +268,10 @@ impl Outlets for Sink {
         self.taken.extend(&tx.as_slice()[..count]);
         tx.consume(count);
     }
+
+    fn has_unread(&self, _: ConnId) -> bool {
+        false
+    }
 }
 
 /// What an ingress transmits in these turns, by way of `tx` or past it.

@@ -73,6 +73,17 @@ impl Answer {
         Self::new(head(200, &length(len)), source, Then::KeepAlive)
     }
 
+    /// So many bytes with their head, and in the same piece an answer that nobody asked for: a 299.
+    pub(super) fn twice(total: u64) -> Self {
+        let around = head(200, &length(total)).len() as u64;
+        let body = slice(0, total.saturating_sub(around));
+        let mut whole =
+            head(200, &format!("Content-Length: {:0>1$}\r\n", body.len(), digits(total)));
+        whole.extend_from_slice(&body);
+        whole.extend_from_slice(&head(299, &length(0)));
+        Self::new(whole, Source::Nothing, Then::KeepAlive)
+    }
+
     /// So many bytes of the pattern in chunks.
     pub(super) fn chunked(len: u64) -> Self {
         let source = Source::Chunks { position: 0, len };
@@ -213,6 +224,11 @@ fn head(status: u16, lines: &str) -> Vec<u8> {
 
 fn length(len: u64) -> String {
     format!("Content-Length: {len}\r\n")
+}
+
+/// How many digits a number has.
+fn digits(number: u64) -> usize {
+    number.to_string().len()
 }
 
 /// `count` bytes of the pattern from `position` on.

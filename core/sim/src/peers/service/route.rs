@@ -37,6 +37,7 @@ impl Route {
         let number = rest.and_then(|rest| rest.parse::<u64>().ok()).unwrap_or(0);
         Self::Whole(match name {
             "bytes" => Answer::sized(number),
+            "twice" => Answer::twice(number),
             "chunked" => Answer::chunked(number),
             "close" => Answer::until_close(number),
             "drip" => Answer::dripping(number),
