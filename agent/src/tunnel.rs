@@ -176,7 +176,7 @@ pub(crate) fn check_answer(
 }
 
 /// Whom a redirect leads to; followed, it could take a proof of identity to anybody. What is behind
-/// the host is nobody's business.
+/// the host is nobody's business, and nor is whose name and password stand before it.
 fn elsewhere<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
     const PLACE_BYTES_MAX: usize = 256;
     let location = head.field("location").filter(|_| matches!(head.status, 300..=399))?;
@@ -184,7 +184,7 @@ fn elsewhere<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
     let (scheme, rest) = location.split_once("://")?;
     let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let place = &location[..scheme.len() + "://".len() + host];
-    (place.len() <= PLACE_BYTES_MAX).then_some(place)
+    (place.len() <= PLACE_BYTES_MAX && !place.contains('@')).then_some(place)
 }
 
 /// The word by which an ingress says why it refuses, such as `draining`.

@@ -40,7 +40,7 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
     let refusal = br#"{"code":"forbidden","reason":"not with\nthis identity"}"#;
     let challenge = br#"{"server_id":"s","nonce":"n","methods":["sts"]}"#;
     type Answer = fn(&[u8]) -> Vec<u8>;
-    let answers: [(Answer, &str); 13] = [
+    let answers: [(Answer, &str); 14] = [
         (|_| Vec::new(), "closed by the peer"),
         (|_| vec![7; 300], "bad WebSocket upgrade"),
         (|_| vec![21, 3, 3, 0, 2, 2, 70], "the peer speaks TLS; give its endpoint as wss://"),
@@ -53,6 +53,10 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
         (
             |_| b"HTTP/1.1 301 Moved\r\nLocation: https://a\"b:443/?state=1\r\n\r\n".into(),
             "answered with status 301, which leads to \"https://a\\\"b:443\"; if that is the ingress,",
+        ),
+        (
+            |_| b"HTTP/1.1 302 Found\r\nLocation: https://me:secret@b/\r\n\r\n".into(),
+            "answered with status 302; connecting",
         ),
         (
             |_| b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".into(),
