@@ -226,7 +226,7 @@ fn a_full_disk_is_one_warning() {
     server.process.signal("TERM");
     assert!(server.process.wait_exit().success());
     server.process.wait_log("access log: 50 lines were dropped");
-    assert_eq!(server.process.log_count(warning), 1);
+    server.process.expect_log(warning, 1);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn outside_address() -> Option<IpAddr> {
 fn without_authentication_only_agents_of_this_machine_are_accepted() {
     let Some(outside) = outside_address() else { return };
     let (server, service) = (Server::start(&["--bind", "0.0.0.0"]), Service::start("a"));
-    assert_eq!(server.process.log_count("NO AUTHENTICATION IS CONFIGURED"), 1);
+    server.process.expect_log("NO AUTHENTICATION IS CONFIGURED", 1);
     let at = SocketAddr::new(outside, server.tunnels.port());
     let refused = agent(at, &service, &[]);
     refused.wait_log("the ingress refused this agent");
@@ -46,7 +46,7 @@ fn with_skip_iam_validation_agents_are_accepted_from_everywhere_and_warned_about
     let _agent = agent(at, &service, &["--skip-iam-validation"]);
     server.wait_available(1);
     assert_eq!(server.get("/").status, 200);
-    assert_eq!(server.process.log_count("without any authentication"), 1);
+    server.process.expect_log("without any authentication", 1);
     let page = server.page("/debug/services").text();
     assert!(page.contains(&outside.to_string()), "{page}");
     // Pages about the inside are for this machine alone.
@@ -170,10 +170,10 @@ fn a_life_is_one_line_each_and_a_request_is_none() {
     server.wait_metric("mesh_tunnels", 0);
     let _second = agent(server.tunnels, &service, &[]);
     server.wait_available(1);
-    let log = server.process.log();
     for (text, count) in [("registered", 2), ("the agent drains", 1), ("ended after", 1)] {
-        assert_eq!(server.process.log_count(text), count, "{text:?}:\n{log}");
+        server.process.expect_log(text, count);
     }
+    let log = server.process.log();
     assert!(log.lines().count() <= 14, "{log}");
     let log = first.log();
     assert!(log.lines().count() <= 9, "{log}");

@@ -135,7 +135,7 @@ fn the_log_of_an_agent_names_what_its_service_did_wrong_once_for_many_requests()
     }
     let line = "WARN  [mesh_agent::faults] the local service failed a request: conflicting body";
     mesh.client.wait_log(line);
-    assert_eq!(mesh.client.log_count("failed a request"), 1, "{}", mesh.client.log());
+    mesh.client.expect_log("failed a request", 1);
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Gate {
     fn assert_refused(&self, agent: &Process, sentence: &str) {
         agent.wait_log(&format!("the ingress refused this agent: {sentence}"));
         assert_eq!(self.server.metric("mesh_tunnels", ""), 0);
-        assert_eq!(agent.log_count(" ERROR "), 1, "{}", agent.log());
+        agent.expect_log(" ERROR ", 1);
     }
 }
 
@@ -207,7 +207,7 @@ fn a_server_with_nothing_but_authorities_says_that_it_takes_certificates() {
     // There are no files of rules, and nothing to say of them.
     server.process.signal("HUP");
     server.process.wait_log("agents.pem was read anew");
-    assert_eq!(server.process.log_count("was read anew"), 1);
+    server.process.expect_log("was read anew", 1);
     assert_eq!(server.process.log_count("new rules"), 0);
 }
 

@@ -41,7 +41,7 @@ fn whoever_means_no_aws_hears_no_warning_about_it() {
     NETWORK.inside(|| {
         start(&[], |agent| {
             assert_eq!(agent.log_count(" WARN "), 0, "{}", agent.log());
-            assert_eq!(agent.log_count(COMPLAINT), 1, "{}", agent.log());
+            agent.expect_log(COMPLAINT, 1);
         });
     });
 }
@@ -51,7 +51,7 @@ fn whoever_means_aws_hears_what_is_wrong_with_it() {
     NETWORK.inside(|| {
         start(&[("AWS_REGION", "eu-central-1")], |agent| {
             agent.wait_log(&format!("AWS credentials (instance metadata): {COMPLAINT}"));
-            assert_eq!(agent.log_count(" WARN "), 1, "{}", agent.log());
+            agent.expect_log(" WARN ", 1);
         });
     });
 }

@@ -285,7 +285,7 @@ fn whoever_sts_does_not_name_in_so_many_words_gets_nothing() {
         assert!(!sentence.contains("honest") && !sentence.contains("mallory\\n"), "{sentence}");
         let line = format!("refused the agent from {from}");
         fortress.server.process.wait_log(&line);
-        assert_eq!(fortress.server.process.log_count(&line), 1, "{name}");
+        fortress.server.process.expect_log(&line, 1);
         assert_eq!(fortress.server.metric("mesh_tunnels", ""), 1, "{name}: {sentence}");
         assert!(fake.count("GetCallerIdentity") >= 1, "{name}");
         fortress.assert_unharmed();

@@ -15,7 +15,7 @@ use crate::peers::place::own_address;
 use crate::peers::process::Process;
 use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
 use crate::peers::service::Service;
-use crate::peers::wire::Wire;
+use crate::peers::wire::{Wire, wait_until};
 
 /// An agent of an ingress that the test plays.
 fn start(words: &[&str]) -> (RawIngress, Process, Service) {
@@ -341,14 +341,14 @@ fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
     for _ in 0..attempts {
         drop(ingress.accept());
     }
-    agent.wait_log("connecting again in");
+    let again = "connecting again in ";
+    wait_until("all waits are logged", || agent.log_count(again) + 1 >= attempts);
     let log = agent.log();
     let waits: Vec<_> = log
         .lines()
-        .filter_map(|line| line.split_once("connecting again in "))
+        .filter_map(|line| line.split_once(again))
         .map(|(_, wait)| milliseconds(wait))
         .collect();
-    assert!(waits.len() + 1 >= attempts, "{log}");
     for (turn, wait) in waits.iter().enumerate() {
         let most = (50 << turn.min(10)).min(400);
         assert!(*wait <= Duration::from_millis(most + 1), "{turn}: {wait:?} of {waits:?}");

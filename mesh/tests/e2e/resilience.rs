@@ -188,7 +188,7 @@ fn a_stopped_agent_is_noticed_within_two_echo_intervals_and_comes_back() {
     assert!(noticed < Duration::from_millis(2 * 500 + 700), "{noticed:?}");
     pair.services[second].release();
     assert!(read_response(&mut wire).unwrap().text().starts_with(["a", "b"][second]));
-    assert_eq!(pair.server.process.log_count("silent for two echo intervals"), 1);
+    pair.server.process.expect_log("silent for two echo intervals", 1);
     post.send(request("POST", "/", "x"));
     assert_eq!(read_response(&mut post).unwrap().status, 200);
 

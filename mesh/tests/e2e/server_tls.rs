@@ -120,8 +120,8 @@ fn requests_and_large_bodies_pass_on_one_connection_with_either_version() {
     for request in service.requests() {
         assert!(request.head.contains("X-Forwarded-Proto: https\r\n"), "{}", request.head);
     }
-    assert_eq!(secure.server.process.log_count("listening for traffic"), 1);
-    assert_eq!(secure.server.process.log_count(" with TLS"), 2);
+    secure.server.process.expect_log("listening for traffic", 1);
+    secure.server.process.expect_log(" with TLS", 2);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn tls_may_be_spoken_with_agents_alone() {
     assert_eq!(get(secure.server.traffic, "/plain").status, 200);
     let head = &service.requests()[0].head;
     assert!(head.contains("X-Forwarded-Proto: http\r\n"), "{head}");
-    assert_eq!(secure.server.process.log_count(" with TLS"), 1);
+    secure.server.process.expect_log(" with TLS", 1);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn tls_may_be_spoken_with_callers_alone() {
     assert_eq!(secure.get("/secret").status, 200);
     let head = &service.requests()[0].head;
     assert!(head.contains("X-Forwarded-Proto: https\r\n"), "{head}");
-    assert_eq!(secure.server.process.log_count(" with TLS"), 1);
+    secure.server.process.expect_log(" with TLS", 1);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_new_file_is_found_without_a_signal() {
         assert!(Instant::now() < due, "{}", secure.server.process.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    assert_eq!(secure.server.process.log_count("was read anew"), 1);
+    secure.server.process.expect_log("was read anew", 1);
 }
 
 #[test]
@@ -229,5 +229,5 @@ fn a_certificate_that_has_expired_is_served_with_a_warning() {
     let server = Server::start(&["--tls-cert", &certificate, "--tls-key", &key]);
     let warning = format!("--tls-cert: the certificate in {certificate} has expired");
     server.process.wait_log(&warning);
-    assert_eq!(server.process.log_count(&warning), 1);
+    server.process.expect_log(&warning, 1);
 }

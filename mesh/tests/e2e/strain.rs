@@ -74,7 +74,7 @@ fn an_ingress_out_of_descriptors_names_the_port_and_recovers() {
 #[test]
 fn callers_leave_descriptors_for_agents_and_health_checks() {
     let server = Server::start_limited("-n 600", &["--max-connections", "5000"]);
-    assert_eq!(server.process.log_count("--max-connections: 300 at the most, since"), 1);
+    server.process.expect_log("--max-connections: 300 at the most, since", 1);
     let mut wires: Vec<_> = (0..700).map(|_| Wire::connect(server.traffic)).collect();
     assert!(wires[699].read_to_end().0.is_empty(), "there is no file left for it");
     let service = Service::start("a");
@@ -102,7 +102,7 @@ fn requests_leave_descriptors_for_tunnels() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let agent = limited_agent("-n 300", &server, &service);
     server.wait_available(1);
-    assert_eq!(agent.log_count("--max-streams (by default): 150 at the most, since"), 1);
+    agent.expect_log("--max-streams (by default): 150 at the most, since", 1);
     let mut wires: Vec<_> = (0..150)
         .map(|_| {
             let mut wire = Wire::connect(server.traffic);
@@ -249,7 +249,7 @@ fn an_agent_that_loses_its_tunnel_again_and_again_keeps_nothing_of_them() {
         tunnel = ingress.welcome(64 * 1024);
     }
     wait_until("only the tunnel is left", || agent.descriptors() <= before + 1);
-    assert_eq!(agent.log_count("connecting again in"), turns);
+    agent.expect_log("connecting again in", turns);
 }
 
 #[test]

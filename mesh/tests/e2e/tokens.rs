@@ -126,7 +126,7 @@ fn an_unknown_token_and_the_hosts_of_another_token_are_refused_in_one_sentence()
     );
     // Again and again, but only once for the operator.
     wait_until("it tries again", || greedy.log_count("connecting again in") > 3);
-    assert_eq!(greedy.log_count("the ingress refused this agent"), 1, "{}", greedy.log());
+    greedy.expect_log("the ingress refused this agent", 1);
     let pattern = gate.agent(ONE, &["*.test"]);
     pattern.wait_log("token edge-1 may not register *.test: no rule for it");
     assert_eq!(gate.server.metric("mesh_tunnels", ""), 0);
@@ -179,7 +179,7 @@ fn new_tokens_admit_and_removed_or_changed_ones_end_registrations_at_once() {
     let new = gate.agent(&format!("{TWO}z"), &["new.test"]);
     gate.server.wait_available(3);
     new.wait_log(UNKNOWN);
-    let first = gate.server.process.log_count("registered keep.test");
+    gate.server.process.expect_log("registered keep.test", 1);
     gate.replace(&format!(
         "keep {ONE} keep.test\nchanged {TWO}y changed.test\nnew {TWO}z new.test\n"
     ));
@@ -190,11 +190,12 @@ fn new_tokens_admit_and_removed_or_changed_ones_end_registrations_at_once() {
     assert_eq!(gate.status("new.test"), 200);
     assert_eq!(gate.status("keep.test"), 200);
     assert_eq!([gate.status("removed.test"), gate.status("changed.test")], [503; 2]);
-    assert_eq!(gate.server.process.log_count("registered keep.test"), first, "it was let alone");
+    // It was let alone.
+    gate.server.process.expect_log("registered keep.test", 1);
     assert_eq!(gate.server.metric("mesh_registrations_withdrawn_total", ""), 2);
     for name in ["removed", "changed"] {
         let line = format!("(token {name}) is withdrawn: ");
-        assert_eq!(gate.server.process.log_count(&line), 1, "{}", gate.server.process.log());
+        gate.server.process.expect_log(&line, 1);
     }
 }
 
@@ -298,7 +299,7 @@ fn an_agent_without_a_token_says_what_it_needs() {
          with --token-file or MESH_TOKEN",
     );
     wait_until("it tries again", || agent.log_count("connecting again in") > 3);
-    assert_eq!(agent.log_count(" ERROR "), 1, "{}", agent.log());
+    agent.expect_log(" ERROR ", 1);
     gate.server.process.wait_log("left before it was registered");
     assert_eq!(gate.server.process.log_count("refused"), 0, "that is its own choice");
     assert_eq!(gate.server.metric("mesh_registrations_refused_total", ""), 0);

@@ -14,7 +14,7 @@ use crate::peers::raw_agent::RawAgent;
 use crate::peers::service::Service;
 use crate::peers::wire::wait_until;
 use crate::raw::{Challenged, Outcome, hello, refusal};
-use crate::stage::{client, decisions, get, services, strict, wait_lines};
+use crate::stage::{client, decisions, get, services, strict};
 
 /// Rules for any task in production, and without ECS for a user.
 fn rules(moto: &Moto) -> String {
@@ -84,8 +84,8 @@ fn a_task_that_stops_loses_its_registration_and_others_keep_theirs() {
     server.wait_metric("mesh_tunnels", 1);
     assert_eq!(server.metric("mesh_registrations_withdrawn_total", "forbidden"), 1);
     let line = format!("({}) is withdrawn: {expected}", orders.identity.arn);
-    wait_lines(&server, &line, 1);
-    wait_lines(&server, "[mesh_ingress::audit]", 3);
+    server.process.expect_log(&line, 1);
+    server.process.expect_log("[mesh_ingress::audit]", 3);
     assert_eq!(decisions(&server), 3);
 
     // It cannot come back.
@@ -112,7 +112,7 @@ fn registrations_are_kept_while_ecs_is_away() {
     let unreachable = "service=\"ecs\",outcome=\"unreachable\"";
     assert!(server.metric("mesh_identity_checks_total", unreachable) >= 1);
     let line = "ECS cannot be asked about registered agents: ";
-    wait_lines(&server, line, 1);
+    server.process.expect_log(line, 1);
     assert!(server.process.log().contains("they are kept for 900s"));
     assert_eq!(get(&server, "shop.example.com").status, 200);
 

@@ -8,7 +8,7 @@ use crate::aws::seed::Identity;
 use crate::peers::process::Process;
 use crate::peers::service::Service;
 use crate::raw::{Challenged, refusal};
-use crate::stage::{SERVER_ID, client, decisions, get, lone_client, services, strict, wait_lines};
+use crate::stage::{SERVER_ID, client, decisions, get, lone_client, services, strict};
 
 /// The target of the lines about decisions.
 const AUDIT: &str = "[mesh_ingress::audit]";
@@ -80,14 +80,14 @@ fn rules_give_hosts_to_roles_users_and_accounts() {
         // No rule asks about ECS.
         assert_eq!(told["ecs"], Value::Null);
         let line = format!("registered {host} as {} (by iam)", identity.arn);
-        wait_lines(&server, &line, 1);
+        server.process.expect_log(&line, 1);
     }
     assert_eq!(server.metric("mesh_registrations_total", "method=\"iam\""), 3);
     assert_eq!(server.metric("mesh_registrations_total", ""), 3);
     let checks = "mesh_identity_checks_total";
     assert_eq!(server.metric(checks, "service=\"sts\",outcome=\"answered\""), 3);
     assert_eq!(server.metric(checks, ""), 3);
-    wait_lines(&server, AUDIT, 3);
+    server.process.expect_log(AUDIT, 3);
     drop(agents);
 }
 
@@ -113,7 +113,7 @@ fn every_decision_is_one_line_of_the_audit() {
     let expected = "STS refuses with SignatureDoesNotMatch (403)";
     assert_eq!((&*code, &*reason), ("unauthenticated", expected));
     assert_eq!(decisions(&server), 3);
-    wait_lines(&server, AUDIT, 3);
+    server.process.expect_log(AUDIT, 3);
     let log = server.process.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains(AUDIT)).collect();
     assert!(lines[1].contains(&format!("({}), who asked for", operator.arn)), "{}", lines[1]);

@@ -6,7 +6,6 @@ use crate::peers::service::Service;
 use crate::peers::wire::wait_until;
 use crate::stage::{
     SERVER_ID, Scratch, Variables, agent, client, decisions, get, ingress, services, strict_from,
-    wait_lines,
 };
 
 const AUDIT: &str = "[mesh_ingress::audit]";
@@ -48,8 +47,8 @@ fn new_rules_withdraw_and_grant_without_a_restart() {
     folder.replace("server.yaml", "rules:\n- principal: everybody\n  hosts: ['*']\n");
     server.process.signal("HUP");
     server.process.wait_log("stays as it is: ");
-    wait_lines(&server, "stays as it is: ", 1);
-    wait_lines(&server, "new rules are in force", 1);
+    server.process.expect_log("stays as it is: ", 1);
+    server.process.expect_log("new rules are in force", 1);
     assert_eq!(get(&server, "user.example.com").status, 200);
 
     folder.replace("server.yaml", &first);
@@ -82,7 +81,7 @@ fn a_broken_file_is_warned_about_once_and_the_old_rules_stay() {
     folder.replace("server.yaml", &good.replace("orders.", "shop."));
     server.process.wait_log("new rules are in force");
     agent.wait_log("no rule for it");
-    assert_eq!(server.process.log_count("stays as it is: "), 1);
+    server.process.expect_log("stays as it is: ", 1);
     let line = server.process.log();
     let line = line.lines().find(|line| line.contains("stays as it is: ")).unwrap();
     assert!(line.contains("WARN") && line.contains(file.to_str().unwrap()), "{line}");

@@ -56,7 +56,7 @@ fn an_agent_that_sts_refuses_is_told_what_will_come_of_it() {
              ingress that asks for them"
         );
         let agent = look(&moto.url(), &identity.variables(), "production", &sentence);
-        assert_eq!(agent.log_count(WARNING), 1, "{}", agent.log());
+        agent.expect_log(WARNING, 1);
     }
 }
 
@@ -67,7 +67,7 @@ fn an_agent_that_may_not_look_at_its_cluster_says_which_permission_is_missing() 
     let sentence = "this agent may not look at its cluster production (ECS denies it with \
                     AccessDenied); it needs ecs:DescribeClusters on it only for this look";
     let agent = look(&moto.url(), &variables, "production", sentence);
-    assert_eq!(agent.log_count(WARNING), 1, "{}", agent.log());
+    agent.expect_log(WARNING, 1);
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn an_agent_of_a_cluster_that_is_not_there_says_so() {
     let variables = moto.user("agent").variables();
     let sentence = "there is no cluster nowhere in eu-central-1";
     let agent = look(&moto.url(), &variables, "nowhere", sentence);
-    assert_eq!(agent.log_count(WARNING), 1, "{}", agent.log());
+    agent.expect_log(WARNING, 1);
 }

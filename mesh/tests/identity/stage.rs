@@ -11,7 +11,6 @@ use crate::peers::binaries::mesh_agent;
 use crate::peers::caller::{Response, ask};
 use crate::peers::process::{Place, Process, Server};
 use crate::peers::service::Service;
-use crate::peers::wire::wait_until;
 
 /// Variables of a process.
 pub(crate) type Variables = Vec<(&'static str, String)>;
@@ -155,13 +154,6 @@ pub(crate) fn decisions(server: &Server) -> u64 {
     let names = ["mesh_registrations_total", "mesh_registrations_refused_total"];
     let withdrawn = server.metric("mesh_registrations_withdrawn_total", "");
     names.iter().map(|name| server.metric(name, "")).sum::<u64>() + withdrawn
-}
-
-/// Waits until so many lines of the ingress's log hold that text, and not more.
-pub(crate) fn wait_lines(server: &Server, text: &str, count: usize) {
-    // Its log is read a little later than what it answers.
-    wait_until(text, || server.process.log_count(text) >= count);
-    assert_eq!(server.process.log_count(text), count, "{text}:\n{}", server.process.log());
 }
 
 /// A folder that nobody else uses. It stays, to be looked at.

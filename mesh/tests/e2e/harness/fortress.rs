@@ -69,7 +69,7 @@ impl Fortress {
         }
         let line = format!("refused the agent from {from}");
         self.server.process.wait_log(&line);
-        assert_eq!(self.server.process.log_count(&line), 1, "{case}");
+        self.server.process.expect_log(&line, 1);
         assert_eq!(self.server.metric("mesh_tunnels", ""), 1, "{case}");
         sentence
     }
@@ -79,7 +79,7 @@ impl Fortress {
         self.server.wait_metric("mesh_tunnels", 1);
         assert_eq!(self.server.get("/").status, 200);
         assert_eq!(self.server.page("/health").status, 200);
-        assert_eq!(self.honest.log_count("registered "), 1, "{}", self.honest.log());
+        self.honest.expect_log("registered ", 1);
         assert_eq!(self.server.process.log_count("panicked"), 0);
         let lines = self.server.process.log();
         assert!(lines.lines().all(|line| line.starts_with("20")), "a forged line: {lines}");

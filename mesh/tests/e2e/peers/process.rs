@@ -87,6 +87,16 @@ impl Process {
         }
     }
 
+    /// Waits until so many lines of its log hold that text, which must be all: it is written a moment
+    /// after what it tells of.
+    pub(crate) fn expect_log(&self, text: &str, count: usize) {
+        let due = Instant::now() + PATIENCE;
+        while self.log_count(text) < count && Instant::now() < due {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(self.log_count(text), count, "{text:?} in the log:\n{}", self.log());
+    }
+
     /// Sends a signal: `TERM`, `KILL`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
