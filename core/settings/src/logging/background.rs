@@ -4,8 +4,8 @@
 mod writer;
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,8 +24,11 @@ pub(super) struct Background {
 /// Where whoever logs puts lines.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Nothing once the log is being closed.
-    sender: Mutex<Option<SyncSender<String>>>,
+    /// Nothing once the log is being closed. The channel takes memory for what waits in it, where a
+    /// bounded one would have it all from the start.
+    sender: Mutex<Option<Sender<String>>>,
+    /// Invariant: the lines in the channel, at most [`LINES_MAX`].
+    waiting: AtomicUsize,
     /// Lines that nobody will read and that are not reported yet.
     lost: AtomicU64,
 }
@@ -50,8 +53,12 @@ impl Background {
         out: impl Write + Send + 'static,
         warn: impl FnMut(&str) + Send + 'static,
     ) -> io::Result<Self> {
-        let (sender, lines) = sync_channel(LINES_MAX);
-        let queue = Arc::new(Queue { sender: Mutex::new(Some(sender)), lost: AtomicU64::new(0) });
+        let (sender, lines) = channel();
+        let queue = Arc::new(Queue {
+            sender: Mutex::new(Some(sender)),
+            waiting: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+        });
         let (alive, ended) = channel();
         let thread = thread::Builder::new().name(names.log.to_owned());
         let writer = Writer::new(names, out, warn, Arc::clone(&queue));
@@ -84,11 +91,21 @@ impl Queue {
     /// Hands a line to the thread, or drops it.
     pub(super) fn put(&self, line: String) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = &*sender
-            && sender.try_send(line).is_err()
-        {
+        let Some(sender) = &*sender else { return };
+        // Whoever else puts lines has to wait for the lock.
+        let is_full = self.waiting.load(Ordering::Relaxed) >= LINES_MAX;
+        if !is_full {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        if is_full || sender.send(line).is_err() {
             self.lose(1);
         }
+    }
+
+    /// A line came out of the channel.
+    fn taken(&self, line: String) -> String {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        line
     }
 
     fn lose(&self, lines: u64) {

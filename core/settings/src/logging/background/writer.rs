@@ -33,14 +33,15 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
     /// Writes until nobody can send lines any more and all of them are out.
     pub(super) fn run(mut self, lines: &Receiver<String>) {
         let mut batch = String::new();
-        while let Ok(first) = lines.recv() {
+        let queue = Arc::clone(&self.queue);
+        while let Ok(first) = lines.recv().map(|line| queue.taken(line)) {
             batch.clear();
             if self.is_torn {
                 batch.push('\n');
             }
             batch.push_str(&first);
             while batch.len() < BATCH_BYTES
-                && let Ok(next) = lines.try_recv()
+                && let Ok(next) = lines.try_recv().map(|line| queue.taken(line))
             {
                 batch.push_str(&next);
             }
