@@ -6,7 +6,9 @@ use std::time::Instant;
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control};
+use mesh_protocol::{
+    Awaited, CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control,
+};
 
 use crate::agent::{Agent, Conn, authority, target};
 use crate::health::{Change, Verdict};
@@ -72,8 +74,7 @@ impl Agent {
     pub(crate) fn expire_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.io.close(Closing::Abort);
-        let awaited = connection.io.awaits;
-        let lack = awaited.map_or_else(|| "no answer".to_owned(), |awaited| awaited.to_string());
+        let lack = connection.io.awaits.map_or("no answer", Awaited::lack);
         let timeout = self.config.health.timeout;
         self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")), cx);
     }

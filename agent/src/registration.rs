@@ -83,8 +83,7 @@ impl Agent {
         let drained_at = tunnel.moving.map(|since| since + timeouts.drain);
         let Phase::Serving(link) = &mut tunnel.phase else {
             let (since, timeout) = tunnel.patience(timeouts);
-            let lack = self.conns.get(conn).map(|connection| tunnel.lack(&connection.io));
-            let lack = lack.unwrap_or_default();
+            let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
             let why = format!("{lack} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
             return self.end_tunnel(conn, NORMAL, &why, cx);

@@ -56,7 +56,7 @@ impl Agent {
         }
         match (&upstream.state, upstream.connecting) {
             (State::Busy(_), Some(_)) => {
-                let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer));
+                let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).lack());
                 self.faults.log(&fault, cx.now);
                 self.suspect_service(cx.now);
                 self.fail(conn, ResetCode::ConnectFailed, &fault, cx.now);

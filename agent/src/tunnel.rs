@@ -110,15 +110,13 @@ impl Tunnel {
     }
 
     /// What has not come until its deadline, for the log.
-    pub(crate) fn lack(&self, io: &Duplex) -> String {
+    pub(crate) fn lack(&self, io: &Duplex) -> &'static str {
         match &self.phase {
-            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).to_string(),
-            Phase::Upgrading { .. } if io.is_handshaking => {
-                "no end of the TLS handshake".to_owned()
-            }
-            Phase::Upgrading { .. } => "no answer to the upgrade".to_owned(),
+            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).lack(),
+            Phase::Upgrading { .. } if io.is_handshaking => "no end of the TLS handshake",
+            Phase::Upgrading { .. } => "no answer to the upgrade",
             Phase::Greeting(_) | Phase::Proving { .. } | Phase::Serving(_) | Phase::Over => {
-                "not welcome".to_owned()
+                "not welcome"
             }
         }
     }

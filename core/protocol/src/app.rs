@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::outlet::{Outlet, Outlets};
+use crate::outlet::{Outlet, Sockets};
 use crate::{Buf, ConnId, Conns, Proxy, Rng};
 
 /// An application: a state machine over connections.
@@ -249,7 +249,7 @@ pub struct Context<'a> {
     /// The application's randomness.
     pub rng: &'a mut Rng,
     pub(crate) commands: &'a mut VecDeque<Command>,
-    pub(crate) outlets: &'a mut dyn Outlets,
+    pub(crate) sockets: &'a mut dyn Sockets,
 }
 
 impl Context<'_> {
@@ -261,14 +261,14 @@ impl Context<'_> {
     /// Sends bytes behind what is in the connection's `tx`: many of them to its socket at once as far
     /// as that takes them, which saves copying them, and by way of `tx` the rest.
     pub fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]) {
-        Outlet::new(conn, self.outlets).send(tx, pieces);
+        Outlet::new(conn, self.sockets).send(tx, pieces);
     }
 
     /// Whether the peer may have sent, or ended, what nobody has read yet: reading stops where a queue
     /// is full, and bytes that arrived a moment ago wait for their turn.
     #[must_use]
     pub fn has_unread(&self, conn: ConnId) -> bool {
-        self.outlets.has_unread(conn)
+        self.sockets.has_unread(conn)
     }
 
     /// Closes a listener. Those who waited there already come in within this turn.

@@ -34,7 +34,7 @@ mod watching;
 pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
-use crate::outlet::Outlets;
+use crate::outlet::Sockets;
 use moving::Tenure;
 use service::FILL_BYTES_MAX;
 use watching::Unwatched;
@@ -329,10 +329,10 @@ fn socket_of<T>(sockets: &mut [Option<Socket<T>>], conn: ConnId) -> Option<&mut 
 fn context<'a>(
     rng: &'a mut Rng,
     commands: &'a mut VecDeque<Command>,
-    outlets: &'a mut dyn Outlets,
+    sockets: &'a mut dyn Sockets,
     now: Instant,
 ) -> Context<'a> {
-    Context { now, rng, commands, outlets }
+    Context { now, rng, commands, sockets }
 }
 
 #[cfg(test)]

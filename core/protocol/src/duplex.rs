@@ -1,7 +1,5 @@
 //! One connection as an application sees it: a queue each way, and how it is to end.
 
-use std::fmt;
-
 use crate::Buf;
 
 /// Both directions of a connection. The shell fills `rx` and flushes `tx`.
@@ -67,14 +65,15 @@ pub enum Closing {
     Abort,
 }
 
-/// What has not come, for the log.
-impl fmt::Display for Awaited {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Awaited {
+    /// What has not come, for the log.
+    #[must_use]
+    pub const fn lack(self) -> &'static str {
+        match self {
             Self::Address => "no address for the name",
             Self::Peer => "no connection",
             Self::Proxy => "no answer from the proxy",
-        })
+        }
     }
 }
 

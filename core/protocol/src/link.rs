@@ -189,7 +189,7 @@ impl Link {
         cx: &mut Context<'_>,
         turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
     ) {
-        let outlet = Outlet::new(conn, cx.outlets);
+        let outlet = Outlet::new(conn, cx.sockets);
         self.write(tx, cx.rng, Some(outlet), turn);
     }
 

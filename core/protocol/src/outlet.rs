@@ -8,8 +8,8 @@ use std::fmt;
 
 use crate::{Buf, ConnId};
 
-/// The sockets of a driver.
-pub(crate) trait Outlets {
+/// The sockets of a driver, as far as an application has to do with them.
+pub(crate) trait Sockets {
     /// Writes `tx` and then the pieces to the connection. What does not go now is in `tx` then.
     fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]);
 
@@ -18,9 +18,9 @@ pub(crate) trait Outlets {
     fn has_unread(&self, conn: ConnId) -> bool;
 }
 
-impl fmt::Debug for dyn Outlets + '_ {
+impl fmt::Debug for dyn Sockets + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Outlets")
+        f.write_str("Sockets")
     }
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for dyn Outlets + '_ {
 #[derive(Debug)]
 pub(crate) struct Outlet<'a> {
     conn: ConnId,
-    outlets: &'a mut dyn Outlets,
+    sockets: &'a mut dyn Sockets,
 }
 
 /// Pieces that are handed over at once, at the most.
@@ -37,13 +37,13 @@ pub const PIECES_MAX: usize = 6;
 pub(crate) const PASSING_BYTES_MIN: usize = 8 * 1024;
 
 impl<'a> Outlet<'a> {
-    pub(crate) fn new(conn: ConnId, outlets: &'a mut dyn Outlets) -> Self {
-        Self { conn, outlets }
+    pub(crate) fn new(conn: ConnId, sockets: &'a mut dyn Sockets) -> Self {
+        Self { conn, sockets }
     }
 
     /// The same for a shorter time.
     pub(crate) fn reborrow(&mut self) -> Outlet<'_> {
-        Outlet { conn: self.conn, outlets: self.outlets }
+        Outlet { conn: self.conn, sockets: self.sockets }
     }
 
     /// Writes `tx` and then the pieces, if they are many bytes. What does not go now is in `tx` then.
@@ -51,6 +51,6 @@ impl<'a> Outlet<'a> {
         if pieces.iter().map(|piece| piece.len()).sum::<usize>() < PASSING_BYTES_MIN {
             return pieces.iter().for_each(|piece| tx.extend(piece));
         }
-        self.outlets.send(self.conn, tx, pieces);
+        self.sockets.send(self.conn, tx, pieces);
     }
 }

@@ -260,11 +260,13 @@ struct Program {
 
 impl Program {
     fn start() -> Self {
-        Self::run(mesh(&["server", "--bind", "127.0.0.1"]).args([
-            "--alb-port=0",
-            "--websocket-port=0",
-            "--health-port=0",
-        ]))
+        Self::server(&[])
+    }
+
+    /// A server on free ports, with these words.
+    fn server(words: &[&str]) -> Self {
+        let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
+        Self::run(mesh(&["server", "--bind", "127.0.0.1"]).args(ports).args(words))
     }
 
     fn run(command: &mut Command) -> Self {
@@ -339,9 +341,7 @@ fn nobody_has_to_listen_to_a_server() {
 
 #[test]
 fn a_log_whose_reader_sleeps_holds_nobody_up() {
-    let words = ["server", "--bind", "127.0.0.1", "--log-level", "debug"];
-    let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
-    let mut server = Program::run(mesh(&words).args(ports));
+    let mut server = Program::server(&["--log-level", "debug"]);
     let (name, address) = server.listening();
     assert_eq!(name, "traffic");
     // A line for each, and more of them than the pipe and the queue hold.
@@ -384,9 +384,7 @@ fn an_access_log_that_may_not_grow_is_a_warning() {
 
 #[test]
 fn a_server_leaves_although_nobody_reads_its_log() {
-    let words = ["server", "--bind", "127.0.0.1", "--log-level", "trace"];
-    let ports = ["--alb-port=0", "--websocket-port=0", "--health-port=0"];
-    let mut server = Program::run(mesh(&words).args(ports));
+    let mut server = Program::server(&["--log-level", "trace"]);
     let (_, address) = server.listening();
     for _ in 0..1_000 {
         let mut caller = TcpStream::connect(address).unwrap();

@@ -1,10 +1,10 @@
 //! Bytes that an application sends past a connection's `tx`.
 
 use super::{Flushed, Socket, Transport, socket_of};
-use crate::outlet::Outlets;
+use crate::outlet::Sockets;
 use crate::{Buf, ConnId};
 
-impl<T: Transport> Outlets for Vec<Option<Socket<T>>> {
+impl<T: Transport> Sockets for Vec<Option<Socket<T>>> {
     fn send(&mut self, conn: ConnId, tx: &mut Buf, pieces: &[&[u8]]) {
         match socket_of(self, conn) {
             Some(socket) if socket.can_pass() => socket.pass(tx, pieces),

@@ -7,7 +7,7 @@ use super::RUN_PIECES_MAX;
 use crate::link::{BULK_QUEUE_MAX, Error, Link};
 use crate::mux::frame::{self, DATA_BYTES_MAX as FULL};
 use crate::mux::{self, Event, Flags, FrameKind, Outbound, Session, Side, StreamId, Turn};
-use crate::outlet::{Outlets, PASSING_BYTES_MIN};
+use crate::outlet::{PASSING_BYTES_MIN, Sockets};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, ConnId, Conns, Context, Duplex, Rng};
 
@@ -259,7 +259,7 @@ impl Sink {
     }
 }
 
-impl Outlets for Sink {
+impl Sockets for Sink {
     fn send(&mut self, _: ConnId, tx: &mut Buf, pieces: &[&[u8]]) {
         self.calls += 1;
         pieces.iter().for_each(|piece| tx.extend(piece));
@@ -289,12 +289,12 @@ fn transmit(turns: &[(usize, Flags)], sink: Option<&mut Sink>) -> Buf {
         Turn::Again
     };
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
-    let Some(outlets) = sink else {
+    let Some(sockets) = sink else {
         link.transmit(&mut tx, &mut rng, turn);
         return tx;
     };
     let mut commands = VecDeque::new();
-    let mut cx = Context { now, rng: &mut rng, commands: &mut commands, outlets };
+    let mut cx = Context { now, rng: &mut rng, commands: &mut commands, sockets };
     let conn = Conns::new().insert(Duplex::new(1), ());
     link.transmit_to(conn, &mut tx, &mut cx, turn);
     tx
