@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
-use ureq::{Proxy, ProxyProtocol};
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use crate::{SetupError, http};
 
 /// Environment variables, and the way from this machine to the internet. An empty variable counts as
 /// absent.
@@ -12,6 +15,8 @@ use ureq::{Proxy, ProxyProtocol};
 pub struct Environment {
     variables: BTreeMap<String, String>,
     proxy: Option<Proxy>,
+    /// Made when it is first wanted, and then for all copies.
+    internet: Arc<OnceLock<Result<Agent, SetupError>>>,
 }
 
 impl Environment {
@@ -42,12 +47,21 @@ impl Environment {
             Some((user, password)) => proxy.username(user).password(password),
             None => proxy,
         };
-        Self { proxy: Some(proxy.build().expect("whoever read the host has checked it")), ..self }
+        let proxy = proxy.build().expect("whoever read the host has checked it");
+        Self { variables: self.variables, proxy: Some(proxy), internet: Arc::default() }
     }
 
     /// The way to services on the internet.
     pub(crate) fn proxy(&self) -> Option<Proxy> {
         self.proxy.clone()
+    }
+
+    /// What asks services on the internet.
+    ///
+    /// # Errors
+    /// See [`http::internet`].
+    pub(crate) fn internet(&self) -> Result<Agent, SetupError> {
+        self.internet.get_or_init(|| http::internet(self)).clone()
     }
 
     /// The variable's value without the white space around it.
@@ -75,7 +89,7 @@ impl Environment {
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let pairs = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { variables: pairs.collect(), proxy: None }
+        Self { variables: pairs.collect(), ..Self::default() }
     }
 }
 

@@ -64,38 +64,24 @@ pub const SECRET_LOG_TARGET: &str = "ureq_proto::util";
 
 /// Enough for any head that AWS sends.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// For a head that is too large to be seen as such.
+const INPUT_BYTES: usize = 2 * HEAD_BYTES_MAX;
+/// For the longest header, which is a session token.
+const OUTPUT_BYTES: usize = 16 * 1024;
 
 impl Client {
-    /// A client for services on the internet.
+    /// A client for services on the internet. Those of one environment share connections, and the
+    /// authorities, which take hundreds of KiB.
     ///
     /// # Errors
     /// `AWS_CA_BUNDLE` names no readable list of certificates.
     pub(crate) fn new(environment: &Environment, limits: Limits) -> Result<Self, SetupError> {
-        let tls = TlsConfig::builder();
-        let tls = match authorities(environment)? {
-            Some(roots) => tls.root_certs(roots),
-            None => tls,
-        };
-        Ok(Self::with_tls(tls.build(), environment.proxy(), limits))
+        Ok(Self { agent: environment.internet()?, limits })
     }
 
     /// A client for services of this machine, which are reached without TLS.
     pub(crate) fn local(limits: Limits) -> Self {
-        Self::with_tls(TlsConfig::default(), None, limits)
-    }
-
-    fn with_tls(tls: TlsConfig, proxy: Option<Proxy>, limits: Limits) -> Self {
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(proxy)
-            .user_agent(concat!("mesh/", env!("CARGO_PKG_VERSION")))
-            .max_response_header_size(HEAD_BYTES_MAX)
-            .timeout_connect(Some(limits.connect))
-            .timeout_global(Some(limits.total))
-            .build();
-        Self { agent: config.new_agent(), limits }
+        Self { agent: agent(TlsConfig::default(), None), limits }
     }
 
     pub(crate) fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, HttpError> {
@@ -117,6 +103,12 @@ impl Client {
     }
 
     fn send(&self, request: Request<impl ureq::AsSendBody>) -> Result<Answer, HttpError> {
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_connect(Some(self.limits.connect))
+            .timeout_global(Some(self.limits.total))
+            .build();
         let mut response = self.agent.run(request).map_err(|error| self.explain(error))?;
         let status = response.status().as_u16();
         let body = response
@@ -149,6 +141,33 @@ impl Client {
             other => HttpError::Connection(other.to_string()),
         }
     }
+}
+
+/// What asks services on the internet for all [`Client`]s of an environment.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names no readable list of certificates.
+pub(crate) fn internet(environment: &Environment) -> Result<Agent, SetupError> {
+    let tls = TlsConfig::builder();
+    let tls = match authorities(environment)? {
+        Some(roots) => tls.root_certs(roots),
+        None => tls,
+    };
+    Ok(agent(tls.build(), environment.proxy()))
+}
+
+fn agent(tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
+    Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(proxy)
+        .user_agent(concat!("mesh/", env!("CARGO_PKG_VERSION")))
+        .max_response_header_size(HEAD_BYTES_MAX)
+        .input_buffer_size(INPUT_BYTES)
+        .output_buffer_size(OUTPUT_BYTES)
+        .build()
+        .new_agent()
 }
 
 fn request<B>(

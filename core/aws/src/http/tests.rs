@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Client, HttpError, Limits};
+use super::{Client, HEAD_BYTES_MAX, HttpError, INPUT_BYTES, Limits, OUTPUT_BYTES};
 use crate::tests::{Folder, IMPATIENT, PATIENT, Reply, Server, TlsServer, environment, refused};
 
 fn ask(server: &Server, limits: Limits) -> Result<(u16, Vec<u8>), HttpError> {
@@ -53,9 +53,27 @@ fn a_large_answer_is_cut_off() {
 
 #[test]
 fn a_large_head_is_cut_off() {
-    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(40_000));
-    let server = Server::script(vec![Reply::Raw(head.into_bytes())]);
-    assert!(ask(&server, PATIENT).is_err());
+    let asked = |bytes: usize| {
+        let (begin, end) = ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ", "\r\n\r\n");
+        let value = "x".repeat(bytes - begin.len() - end.len());
+        let head = [begin, &value, end].concat();
+        ask(&Server::script(vec![Reply::Raw(head.into_bytes())]), PATIENT)
+    };
+    assert_eq!(asked(HEAD_BYTES_MAX), Ok((200, Vec::new())));
+    for bytes in [HEAD_BYTES_MAX + 1, INPUT_BYTES, INPUT_BYTES + 1, 4 * INPUT_BYTES] {
+        assert_eq!(asked(bytes), Err(HttpError::TooLarge(HEAD_BYTES_MAX as u64)), "{bytes}");
+    }
+}
+
+#[test]
+fn a_long_token_and_a_long_body_are_sent() {
+    let server = Server::script(vec![Reply::ok("")]);
+    let (token, body) = ("t".repeat(12 * 1024), "b".repeat(10 * OUTPUT_BYTES));
+    let headers = [("x-amz-security-token", &*token)];
+    Client::local(PATIENT).post(&server.url(), &headers, body.as_bytes()).unwrap();
+    let asked = &server.asked()[0];
+    assert_eq!(asked.header("x-amz-security-token"), Some(&*token));
+    assert_eq!(asked.body, body);
 }
 
 #[test]
@@ -121,6 +139,18 @@ fn whom_tls_trusts_is_in_the_bundle() {
     let error = ask(&environment([])).unwrap_err();
     assert!(matches!(error, HttpError::Tls(_)), "{error:?}");
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[test]
+fn the_bundle_is_read_once_for_all_clients_of_an_environment() {
+    let server = TlsServer::start("{}");
+    let folder = Folder::new();
+    let bundle = folder.file("ca.pem", &server.certificate);
+    let trusting = environment([("AWS_CA_BUNDLE", bundle.to_str().unwrap())]);
+    Client::new(&trusting.clone(), PATIENT).unwrap();
+    std::fs::remove_file(bundle).unwrap();
+    let second = Client::new(&trusting, PATIENT).unwrap();
+    assert_eq!(second.get(&server.url(), &[]).map(|answer| answer.status), Ok(200));
 }
 
 #[test]
