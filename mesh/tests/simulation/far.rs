@@ -13,8 +13,8 @@ const BYTES: usize = 20_000_000;
 const BYTES_PER_SECOND: u64 = 25_000_000;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// Round trips until the window is as large as the path is long: two for the request and its answer,
-/// and up to two for each of four steps.
-const GROWING: u32 = 10;
+/// and up to two for each of two steps.
+const GROWING: u32 = 6;
 
 /// How long one exchange takes.
 fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Duration {

@@ -43,13 +43,30 @@ fn a_window_of_which_half_is_used_up_within_two_round_trips_doubles() {
 }
 
 #[test]
-fn a_window_of_which_half_comes_in_a_burst_becomes_four_times_as_large() {
+fn a_window_becomes_as_many_times_as_large_as_halves_of_it_come_in_a_round_trip() {
     let begin = now();
     let at = |millis| begin + Duration::from_millis(millis);
     let mut session = growing(1, 100_000, 50);
     assert_eq!(pass(&mut session, 1, 100, at(0)), 0);
     assert_eq!(pass(&mut session, 1, 400, at(12)), 500 + 3000, "from the first bytes on");
-    assert_eq!(pass(&mut session, 1, 2000, at(25)), 2000 + 4000, "a quarter of a round trip");
+    assert_eq!(pass(&mut session, 1, 2000, at(28)), 2000 + 8000);
+    assert_eq!(pass(&mut session, 1, 6000, at(68)), 6000 + 12_000, "twice at least");
+}
+
+#[test]
+fn a_leap_is_of_32_times_and_of_half_the_budget_at_most() {
+    let begin = now();
+    let at = |micros| begin + Duration::from_micros(micros);
+    for (growth, more) in
+        [(1_000_000, 31_000), (62_000, 31_000), (40_000, 20_000), (5000, 3000), (2000, 2000)]
+    {
+        let mut session = growing(1, growth, 50);
+        assert_eq!(pass(&mut session, 1, 100, at(0)), 0);
+        assert_eq!(pass(&mut session, 1, 400, at(900)), 500 + more, "{growth}");
+    }
+    let mut session = growing(1, 1_000_000, 50);
+    assert_eq!(pass(&mut session, 1, 100, at(0)), 0);
+    assert_eq!(pass(&mut session, 1, 400, at(0)), 500 + 31_000, "in no time at all");
 }
 
 #[test]
