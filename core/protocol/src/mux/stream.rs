@@ -142,8 +142,8 @@ impl Growth {
     /// By how much a window grows of which half was used up in that time.
     ///
     /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
-    /// came so fast is what the path can carry, and each step takes a round trip. A leap leaves half of
-    /// what is left to others.
+    /// came so fast is what the path can carry, and each step takes a round trip. More than to double
+    /// it leaves half of the budget to others.
     fn take(&mut self, window: u32, half_took: Option<Duration>) -> u32 {
         let (Some(took), Some(round_trip)) = (half_took, self.round_trip) else { return 0 };
         if took > 2 * round_trip {
@@ -151,8 +151,8 @@ impl Growth {
         }
         let halves = round_trip.as_micros() / took.as_micros().max(1);
         let times = u32::try_from(halves).unwrap_or(u32::MAX).clamp(2, TIMES_MAX);
-        let [step, leap] = [STEP_TIMES, times].map(|times| window.saturating_mul(times - 1));
-        let more = leap.min(step.max(self.left / 2)).min(self.left);
+        let more = window.saturating_mul(times - 1);
+        let more = more.min(window.max(self.left / 2)).min(self.left);
         self.left -= more;
         more
     }
@@ -160,9 +160,6 @@ impl Growth {
 
 /// How many times as large a window becomes at once, at the most: what the default one needs to be 8 MiB.
 const TIMES_MAX: u32 = 32;
-
-/// What is a step and not yet a leap.
-const STEP_TIMES: u32 = 4;
 
 /// The sending direction of one stream, borrowed for as long as its turn lasts.
 #[derive(Debug)]
