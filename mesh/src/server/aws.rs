@@ -1,8 +1,6 @@
 //! Asks AWS about agents, on the helper threads of the ingress: STS who signed a proof, and ECS
 //! what runs where. The only part of the server that knows AWS is more than an answer.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use mesh_aws::{Chain, Ecs, EcsFailure, Endpoint, Environment, SignedRequest, Sts, StsFailure};
@@ -22,8 +20,6 @@ pub(crate) struct Aws {
     ecs_endpoint: Option<String>,
     /// The credentials of the ingress itself: ECS answers whoever may ask.
     chain: Chain,
-    /// By region, so that connections are used again.
-    regions: Mutex<HashMap<String, Arc<Ecs>>>,
 }
 
 impl Aws {
@@ -38,8 +34,7 @@ impl Aws {
         let environment = Environment::of_process();
         let sts = Sts::new(&environment).map_err(|error| error.to_string())?;
         let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
-        let regions = Mutex::default();
-        Ok(Self { environment, sts, sts_endpoint, ecs_endpoint, chain, regions })
+        Ok(Self { environment, sts, sts_endpoint, ecs_endpoint, chain })
     }
 
     /// Does a job of the ingress. Blocks for up to a minute.
@@ -103,20 +98,13 @@ impl Aws {
         Ok(())
     }
 
-    fn ecs(&self, region: &str) -> Result<Arc<Ecs>, Failure> {
-        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ecs) = regions.get(region) {
-            return Ok(Arc::clone(ecs));
-        }
+    fn ecs(&self, region: &str) -> Result<Ecs, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
         let named = mesh_aws::Region::parse(region)
             .ok_or_else(|| wrong(&format!("{region:?} is no region of AWS")))?;
         let endpoint = Endpoint::ecs(&self.environment, &named, self.ecs_endpoint.as_deref())
             .map_err(|error| wrong(&error))?;
-        let ecs = Ecs::new(&self.environment, endpoint).map_err(|error| wrong(&error))?;
-        let ecs = Arc::new(ecs);
-        regions.insert(region.to_owned(), Arc::clone(&ecs));
-        Ok(ecs)
+        Ecs::new(&self.environment, endpoint).map_err(|error| wrong(&error))
     }
 }
 
