@@ -51,16 +51,10 @@ impl Process {
 
     /// What follows `start` on the line of its standard output that begins so; waits for it.
     pub(crate) fn wait_said(&self, start: &str) -> String {
-        let due = Instant::now() + PATIENCE;
-        loop {
+        wait(&self.log, &format!("it never said {start:?}"), || {
             let lines = self.said.lock().unwrap();
-            if let Some(rest) = lines.iter().find_map(|line| line.strip_prefix(start)) {
-                return rest.to_owned();
-            }
-            drop(lines);
-            assert!(Instant::now() < due, "it never said {start:?}:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            lines.iter().find_map(|line| line.strip_prefix(start)).map(str::to_owned)
+        })
     }
 
     /// The lines of its standard output so far.
@@ -80,20 +74,15 @@ impl Process {
 
     /// Waits until a line of its log holds that text.
     pub(crate) fn wait_log(&self, text: &str) {
-        let due = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < due, "{text:?} is not in the log:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let lack = format!("{text:?} is not in the log");
+        wait(&self.log, &lack, || self.log().contains(text).then_some(()));
     }
 
     /// Waits until so many lines of its log hold that text, which must be all: it is written a moment
     /// after what it tells of.
     pub(crate) fn expect_log(&self, text: &str, count: usize) {
-        let due = Instant::now() + PATIENCE;
-        while self.log_count(text) < count && Instant::now() < due {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let lack = format!("{text:?} is not in {count} lines of the log");
+        wait(&self.log, &lack, || (self.log_count(text) >= count).then_some(()));
         assert_eq!(self.log_count(text), count, "{text:?} in the log:\n{}", self.log());
     }
 
@@ -106,14 +95,7 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
-        let due = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < due, "still running:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait(&self.log, "still running", || self.child.try_wait().unwrap())
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -147,6 +129,21 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// Asks until there is an answer; `lack` and the log are what is said when that takes too long.
+fn wait<T>(log: &Mutex<String>, lack: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let due = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        if Instant::now() > due {
+            let log = log.lock().unwrap().clone();
+            panic!("{lack}:\n{log}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
