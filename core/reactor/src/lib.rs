@@ -12,6 +12,7 @@
 //! added here is the kernel: one `epoll` instance, each socket registered once for both
 //! directions and edge-triggered, and never again.
 
+mod alarm;
 mod client_tls;
 mod connect;
 mod current;

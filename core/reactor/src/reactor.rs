@@ -18,6 +18,7 @@ use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
+use crate::alarm::Alarm;
 use crate::connect::{Connector, Outcome};
 use crate::handle::Letter;
 use crate::jobs::Jobs;
@@ -37,6 +38,7 @@ use workers::{Beside, Desk};
 pub struct Reactor<A: App> {
     driver: Driver<A, Socket>,
     poll: Poll,
+    alarm: Alarm,
     listeners: Vec<Listener>,
     connector: Connector,
     signals: Option<SignalPipe>,
@@ -68,7 +70,8 @@ pub struct Reactor<A: App> {
 
 const MAILBOX: Token = Token(0);
 const SIGNALS: Token = Token(1);
-const LISTENERS: usize = 2;
+const ALARM: Token = Token(2);
+const LISTENERS: usize = 3;
 
 /// Events taken from the kernel at once. What is left over comes with the next poll.
 const EVENTS_MAX: usize = 1024;
@@ -122,6 +125,7 @@ impl<A: App> Reactor<A> {
         let now = Instant::now();
         Ok(Self {
             driver: Driver::new(app, Rng::from_seed(random::seed()?), now),
+            alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             listeners: Vec::new(),
             connector: Connector::new(tls.clone(), handle.clone()),
@@ -184,9 +188,8 @@ impl<A: App> Reactor<A> {
             }
             self.watch();
             self.start_jobs()?;
-            let timeout = self.timeout();
-            let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.lie_down(timeout));
-            match self.poll.poll(&mut events, Some(timeout)) {
+            let sleep = self.lie_down()?;
+            match self.poll.poll(&mut events, sleep) {
                 Ok(()) => {}
                 // Without events, but at another time.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -254,30 +257,31 @@ impl<A: App> Reactor<A> {
         Ok(())
     }
 
-    /// How long the kernel may let us sleep. mio rounds up to milliseconds, so that a deadline
-    /// has passed when we wake for it.
-    fn timeout(&mut self) -> Duration {
+    /// How long the kernel may let us sleep: without end where the alarm wakes us.
+    fn lie_down(&mut self) -> io::Result<Option<Duration>> {
         if self.driver.has_work()
             || !self.failed.is_empty()
-            || self.desk.as_ref().is_some_and(Desk::has_more)
             || self.listeners.iter().any(Listener::is_ready)
+            || !self.desk.as_ref().is_none_or(Desk::lie_down)
         {
-            return Duration::ZERO;
+            return Ok(Some(Duration::ZERO));
         }
-        self.listeners
+        let latest = self.now + SLEEP_MAX;
+        let due = self
+            .listeners
             .iter()
             .filter_map(Listener::deadline)
             .chain(self.driver.next_deadline())
             .chain(self.connector.deadline())
             .chain(self.manager.as_ref().and_then(ServiceManager::deadline))
-            .min()
-            .map_or(SLEEP_MAX, |due| due.saturating_duration_since(self.now).min(SLEEP_MAX))
+            .fold(latest, Instant::min);
+        self.alarm.set(due, self.now)
     }
 
     /// Records an event.
     fn latch(&mut self, event: &Event) {
         let Token(number) = event.token();
-        if event.token() == MAILBOX {
+        if event.token() == MAILBOX || event.token() == ALARM {
             return;
         }
         if event.token() == SIGNALS {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use mesh_protocol::{App, ConnId, Parcel, ParcelOf, Terms, WorkerId};
 use mio::{Poll, Registry, Waker};
@@ -196,11 +195,6 @@ impl<A: App> Reactor<A> {
 }
 
 impl<A: App> Desk<A> {
-    /// Whether there may be parcels that nobody rang for.
-    pub(super) const fn has_more(&self) -> bool {
-        self.has_more
-    }
-
     /// Whether all other workers had a turn since the last time this was asked.
     pub(super) fn check_pulse(&mut self) -> bool {
         let asked = self.pulse.asked.load(Ordering::Relaxed);
@@ -245,11 +239,10 @@ impl<A: App> Desk<A> {
         }
     }
 
-    /// The worker is about to wait for the kernel, at most for so long: not at all if it was rung
-    /// for.
-    pub(super) fn lie_down(&self, timeout: Duration) -> Duration {
-        let bell = &self.peers[self.own.index()].bell;
-        if timeout.is_zero() || bell.is_still_after_lying_down() { timeout } else { Duration::ZERO }
+    /// The worker is about to wait for the kernel. It may not, if there are parcels that nobody
+    /// rang for or that were rung for meanwhile.
+    pub(super) fn lie_down(&self) -> bool {
+        !self.has_more && self.peers[self.own.index()].bell.is_still_after_lying_down()
     }
 
     /// A turn begins: whatever is sent from now on has to be rung for.
