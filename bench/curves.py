@@ -35,7 +35,7 @@ class Curve:
     scenario: Callable
     # Figure, axis title, end of the file's name.
     plots: list
-    peers: str = "nginx,haproxy,mesh,rathole,bore,frp,chisel,piko"
+    peers: str = "nginx,haproxy,mesh,rathole,bore,frp,chisel,wstunnel,piko"
 
 
 CPU = ("cpu_us", "CPU microseconds of the chain for each request", "cpu")
@@ -87,7 +87,7 @@ CURVES = {
                    [1, 10, 50, 500, 2000], with_hosts, [CPU], "mesh,frp"),
     "round-trip": Curve("One download on a link of 200 Mbit/s", "milliseconds there and back",
                         [1, 10, 50, 100, 300], with_round_trip, [("mib_s", "MiB/s", "rate")],
-                        "direct,nginx,haproxy,mesh,rathole,bore,frp,chisel,piko"),
+                        "direct,nginx,haproxy,mesh,rathole,bore,frp,chisel,wstunnel,piko"),
 }
 
 

@@ -23,9 +23,11 @@ ALL = [
     Peer("frp", tunnels.frp, ["frps", "frpc"], "HTTP by host"),
     Peer("frp-tcp", tunnels.frp_tcp, ["frps", "frpc"], "TCP", default=False),
     Peer("chisel", tunnels.chisel, ["chisel"], "TCP over SSH over WebSocket"),
+    Peer("wstunnel", tunnels.wstunnel, ["wstunnel"],
+         "TCP, one WebSocket connection for each caller's"),
     Peer("piko", tunnels.piko, ["piko"], "HTTP by host over WebSocket"),
 ]
 BY_NAME = {peer.name: peer for peer in ALL}
 # What a run without its own word about peers measures; missing ones are named and left out.
 DEFAULT = [peer.name for peer in ALL if peer.default]
-TUNNELS = ["rathole", "bore", "frp", "frp-tcp", "chisel", "piko"]
+TUNNELS = ["rathole", "bore", "frp", "frp-tcp", "chisel", "wstunnel", "piko"]

@@ -22,6 +22,7 @@ HOW_TO_GET = {
     "frps": "bench/peers.sh frp",
     "frpc": "bench/peers.sh frp",
     "chisel": "bench/peers.sh chisel",
+    "wstunnel": "bench/peers.sh wstunnel",
     "piko": "bench/peers.sh piko",
 }
 
@@ -60,7 +61,7 @@ def version(path, *words):
 VERSION_WORDS = {
     "nginx": ["-v"], "haproxy": ["-v"], "wrk": ["-v"], "rathole": ["--version"],
     "bore": ["--version"], "frps": ["--version"], "chisel": ["--version"], "piko": ["--version"],
-    "ssh": ["-V"],
+    "wstunnel": ["--version"], "ssh": ["-V"],
 }
 
 

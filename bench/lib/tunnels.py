@@ -80,6 +80,19 @@ def chisel(stage, tools, backend, link):
     return Chain(port, [server, client])
 
 
+def wstunnel(stage, tools, backend, link):
+    control, port = free_port(), free_port()
+    program = [tools.find("wstunnel"), "--log-lvl=ERROR"]
+    server = stage.start("server", [*program, "server", f"ws://127.0.0.1:{control}"])
+    stage.listening(server, control)
+    dialled = link.to(stage, tools, control)
+    client = stage.start("client", [
+        *program, "client", f"--remote-to-local=tcp://127.0.0.1:{port}:127.0.0.1:{backend}",
+        f"ws://127.0.0.1:{dialled}"])
+    stage.listening(server, port)
+    return Chain(port, [server, client])
+
+
 def piko(stage, tools, backend, link):
     port, tunnels, admin, gossip, agent_port = (free_port() for _ in range(5))
     server = stage.start("server", [
