@@ -86,7 +86,7 @@ pub enum Conn {
 }
 
 /// Unread bytes of a caller's connection, besides a whole head: what one read brings.
-const DOWNSTREAM_RX_MAX: usize = 64 * 1024;
+const DOWNSTREAM_RX_MAX: usize = link::RUN_BYTES_MAX;
 /// Unread bytes of a tunnel: the longest message twice.
 pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Unread bytes of any other connection.

@@ -4,6 +4,7 @@
 //! sends one every interval, which also keeps load balancers from cutting a silent tunnel, and
 //! takes any whole frame as a sign of life. Two silent intervals mean the peer is gone.
 
+mod burst;
 mod run;
 
 use std::collections::VecDeque;
@@ -15,6 +16,9 @@ use crate::ws::{self, Role};
 
 use crate::outlet::Outlet;
 use crate::{Buf, ConnId, Context, Rng};
+use burst::Burst;
+pub use burst::RUN_BYTES_MAX;
+pub(crate) use burst::RUN_FRAMES_MAX;
 pub use run::Run;
 
 /// One end of a tunnel, from the upgrade on.
@@ -34,6 +38,7 @@ pub struct Link {
     /// Where requests begin in the stream of sent bytes, for those that may not have left: the
     /// first stream of a batch and its position. Positions and streams grow.
     batches: VecDeque<(u32, u64)>,
+    burst: Burst,
     /// The first stream that is not in a batch yet.
     unbatched: u32,
     echo: Echo,
@@ -101,6 +106,7 @@ impl Link {
             echo_reply: None,
             close: None,
             batches: VecDeque::new(),
+            burst: Burst::new(),
             unbatched: 1,
             echo: Echo {
                 interval: echo_interval,
@@ -208,21 +214,24 @@ impl Link {
         }
         // Request heads need no credit. They wait in the session, which opens no stream while too
         // many do: in `tx` they would pile up, however slowly it drains.
-        let has_room = turns_for(tx.len()).is_some() || self.close.is_some();
+        self.burst.begin(tx.len());
+        let has_room = self.burst.turns(tx.len()).is_some() || self.close.is_some();
         if has_room && self.session.has_pending() {
             self.note_batch(tx);
         }
-        let mut out =
-            Outbound::new(self.role, tx, rng).by_way_of(outlet.as_mut().map(Outlet::reborrow));
+        let outlet = outlet.as_mut().map(Outlet::reborrow);
+        let mut out = Outbound::new(self.role, tx, rng).by_way_of(outlet, self.burst.frames());
         if has_room {
             self.session.transmit(&mut out);
         }
-        while let Some(turns) = turns_for(out.queued())
+        while let Some(turns) = self.burst.turns(out.queued())
             && let Some((stream, owner)) = self.session.poll_ready(turns)
         {
+            // Several turns in a row while there is room: the bytes then leave the far end in one write
+            // and not in several. Others wait no longer for it, since the room is the same.
             let mut left = turn(&mut self.session, stream, owner, &mut out);
-            for _ in 1..TURNS_IN_A_ROW {
-                if left == Turn::Over || turns_for(out.queued()) != Some(Turns::All) {
+            for _ in 1..RUN_FRAMES_MAX {
+                if left == Turn::Over || self.burst.turns(out.queued()) != Some(Turns::All) {
                     break;
                 }
                 left = turn(&mut self.session, stream, owner, &mut out);
@@ -232,6 +241,7 @@ impl Link {
                 Turn::Over => self.session.settle(stream),
             }
         }
+        self.burst.end(out.queued());
         out.finish();
         if let Some(code) = self.close.take() {
             let code = code.to_be_bytes();
@@ -359,23 +369,6 @@ impl Echo {
             let at_most = self.path.map_or(round_trip, |path| path + path / 8);
             self.path = Some(round_trip.min(at_most));
         }
-    }
-}
-
-/// Turns that a stream has one after the other while there is room: its bytes then leave the far end
-/// in one write and not in several. Others wait no longer for it, since the room is the same.
-const TURNS_IN_A_ROW: usize = 3;
-/// Bytes that may wait in `tx` when DATA is added to them.
-const BULK_QUEUE_MAX: usize = 32 * 1024;
-/// The same for DATA of streams that have sent little.
-const FRESH_QUEUE_MAX: usize = 64 * 1024;
-
-/// Whose turn it may be behind so many bytes.
-const fn turns_for(queued: usize) -> Option<Turns> {
-    match queued {
-        ..BULK_QUEUE_MAX => Some(Turns::All),
-        BULK_QUEUE_MAX..FRESH_QUEUE_MAX => Some(Turns::FreshOnly),
-        FRESH_QUEUE_MAX.. => None,
     }
 }
 

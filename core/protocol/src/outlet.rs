@@ -32,7 +32,7 @@ pub(crate) struct Outlet<'a> {
 }
 
 /// Pieces that are handed over at once, at the most.
-pub const PIECES_MAX: usize = 6;
+pub const PIECES_MAX: usize = 20;
 /// The least that is worth a call of its own: less is copied and leaves with what follows.
 pub(crate) const PASSING_BYTES_MIN: usize = 8 * 1024;
 

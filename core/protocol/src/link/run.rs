@@ -4,23 +4,20 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{Error, Link};
+use super::{Error, Link, RUN_FRAMES_MAX};
 use crate::http1::BODY_PIECES_MAX;
 use crate::mux::{Event, Flags, Frame, FrameKind, StreamId, frame};
 use crate::outlet::PASSING_BYTES_MIN;
 use crate::{Buf, ConnId, ws};
 
-/// Pieces in one run, at the most. A write of 64 KiB or more is longer than a packet that the kernel
-/// cuts up last, and what is left of it costs a packet, and often a wake-up, of its own.
-const RUN_PIECES_MAX: usize = 3;
-const _: () = assert!(RUN_PIECES_MAX <= BODY_PIECES_MAX);
+const _: () = assert!(RUN_FRAMES_MAX <= BODY_PIECES_MAX);
 
 /// Body bytes of a stream from several frames.
 #[derive(Debug)]
 pub struct Run<'m> {
     /// Whose.
     pub owner: ConnId,
-    pieces: [&'m [u8]; RUN_PIECES_MAX],
+    pieces: [&'m [u8]; RUN_FRAMES_MAX],
     count: usize,
 }
 
@@ -37,7 +34,7 @@ impl Run<'_> {
 struct Found {
     /// The stream and its owner.
     stream: Option<(StreamId, ConnId)>,
-    ranges: [Range<usize>; RUN_PIECES_MAX],
+    ranges: [Range<usize>; RUN_FRAMES_MAX],
     count: usize,
 }
 
@@ -63,7 +60,7 @@ impl Link {
     fn find_run<'m>(&mut self, rx: &'m mut Buf, now: Instant) -> Result<Option<Run<'m>>, Error> {
         rx.consume(std::mem::take(&mut self.used));
         let mut found = Found::default();
-        while found.count < RUN_PIECES_MAX && self.enter_message(rx) {
+        while found.count < RUN_FRAMES_MAX && self.enter_message(rx) {
             let begin = self.used;
             let Some((used, frame)) = much_data(&rx.as_slice()[begin..][..self.message_left])
             else {

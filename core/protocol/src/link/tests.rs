@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Alive, Error, Link};
-use crate::mux::frame::{self, DATA_BYTES_MAX, HEADER_BYTES};
+use crate::mux::frame::{self, DATA_BYTES_FULL, HEADER_BYTES};
 use crate::mux::{self, Flags, FrameKind, Session, Side, StreamId, Turn};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, Conns, Duplex, Rng};
@@ -115,15 +115,15 @@ fn events_are_the_same_wherever_the_bytes_are_split() {
 
 #[test]
 fn small_frames_share_a_message_and_a_full_data_frame_fills_one() {
-    const FULL: usize = DATA_BYTES_MAX + HEADER_BYTES;
+    const FULL: usize = DATA_BYTES_FULL + HEADER_BYTES;
     const SMALL: usize = 100 + HEADER_BYTES;
     // Payloads of frames before DATA, of DATA frames, and of the messages they become.
     let cases: &[(&[usize], &[usize], &[usize])] = &[
         (&[], &[], &[]),
         (&[100; 3], &[], &[3 * SMALL]),
         (&[100], &[100, 100], &[3 * SMALL]),
-        (&[], &[DATA_BYTES_MAX; 2], &[FULL; 2]),
-        (&[], &[100, DATA_BYTES_MAX, 100], &[SMALL + FULL, SMALL]),
+        (&[], &[DATA_BYTES_FULL; 2], &[FULL; 2]),
+        (&[], &[100, DATA_BYTES_FULL, 100], &[SMALL + FULL, SMALL]),
         (&[30_000, 100], &[], &[30_000 + HEADER_BYTES, SMALL]),
         (&[100, 30_000], &[], &[SMALL + 30_000 + HEADER_BYTES]),
     ];
@@ -346,14 +346,15 @@ fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
     let mut link = link(Side::Opener, origin());
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
     let owner = Conns::new().insert(Duplex::new(1), ());
-    tx.extend(&[0; super::FRESH_QUEUE_MAX]);
+    let full = (1..).find(|queued| link.burst.turns(*queued).is_none()).unwrap();
+    tx.extend(&vec![0; full]);
     link.session.open(owner, Flags::END, |out| out.extend(b"GET")).unwrap();
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
-    assert_eq!(tx.len(), super::FRESH_QUEUE_MAX);
+    assert_eq!(tx.len(), full);
     assert!(link.has_output() && link.is_unsent(StreamId(1), &tx));
     tx.consume(1);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
-    assert!(tx.len() > super::FRESH_QUEUE_MAX && !link.has_output());
+    assert!(tx.len() > full && !link.has_output());
     link.session.send(FrameKind::Drain, b"");
     link.close(1001);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);

@@ -10,6 +10,10 @@ pub const HEADER_BYTES: usize = 9;
 /// 16 KiB of one stream; frames of 64 KiB would save less than 5 % of CPU time.
 pub const DATA_BYTES_MAX: usize = 16 * 1024;
 
+/// What we put into one of many. Four of them with their headers fit into the largest packet that the
+/// kernel handles as one; a few bytes more would be a packet of their own.
+pub const DATA_BYTES_FULL: usize = DATA_BYTES_MAX - 64;
+
 /// Names a stream of a tunnel; 0 is the connection itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u32);

@@ -1,6 +1,7 @@
 //! The messages of one flush, built in place on the tunnel's `tx`.
 
-use super::frame::{self, DATA_BYTES_MAX, Flags, FrameKind, HEADER_BYTES, StreamId};
+use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, HEADER_BYTES, StreamId};
+use crate::link::RUN_FRAMES_MAX;
 use crate::outlet::{Outlet, PASSING_BYTES_MIN, PIECES_MAX};
 use crate::ws::{self, Role, Writer};
 use crate::{Buf, Rng};
@@ -16,30 +17,31 @@ pub struct Outbound<'t> {
     message: Option<Writer>,
     /// The way past `tx`, for a role that does not mask.
     outlet: Option<Outlet<'t>>,
+    /// Frames of DATA that one turn may bring that way, in one write.
+    passing_max: usize,
     /// Bytes that went that way.
     passed: usize,
 }
 
 /// A message is finished when its payload reaches this: one full DATA frame. The receiver acts on
 /// whole messages, so longer ones would only delay their beginnings.
-const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_MAX + HEADER_BYTES;
+const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_FULL + HEADER_BYTES;
 /// Frames of DATA that one turn may bring by way of `tx` when hardly anything is queued.
 const QUEUED_FRAMES_MAX: usize = 2;
-/// The same past `tx`, in one write: below the 64 KiB that the kernel handles as one packet.
-const PASSED_FRAMES_MAX: usize = 3;
-const _: () = assert!(2 * PASSED_FRAMES_MAX <= PIECES_MAX);
+const _: () = assert!(2 * RUN_FRAMES_MAX <= PIECES_MAX);
 /// What is in front of DATA in a message of its own.
 const HEAD_BYTES_MAX: usize = ws::frame::SERVER_HEADER_BYTES + HEADER_BYTES;
 
 impl<'t> Outbound<'t> {
     /// Begins to write at the back of `tx`.
     pub const fn new(role: Role, tx: &'t mut Buf, rng: &'t mut Rng) -> Self {
-        Self { role, tx, rng, message: None, outlet: None, passed: 0 }
+        Self { role, tx, rng, message: None, outlet: None, passing_max: 0, passed: 0 }
     }
 
-    /// The same with a way past `tx` for much DATA.
-    pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>) -> Self {
+    /// The same with a way past `tx` for much DATA, so many frames of it in one write.
+    pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>, passing_max: usize) -> Self {
         self.outlet = outlet.filter(|_| self.role == Role::Server);
+        self.passing_max = passing_max;
         self
     }
 
@@ -52,11 +54,11 @@ impl<'t> Outbound<'t> {
     /// DATA that one turn may bring.
     pub(super) const fn run_max(&self) -> usize {
         let frames = match &self.outlet {
-            _ if self.queued() >= DATA_BYTES_MAX => 1,
-            Some(_) => PASSED_FRAMES_MAX,
+            _ if self.queued() >= DATA_BYTES_FULL => 1,
+            Some(_) => self.passing_max,
             None => QUEUED_FRAMES_MAX,
         };
-        frames * DATA_BYTES_MAX
+        frames * DATA_BYTES_FULL
     }
 
     /// Appends DATA, of which the flags are said with the last byte.
@@ -83,8 +85,8 @@ impl<'t> Outbound<'t> {
     fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
         self.finish_message();
         let (frames, last) = split(bytes);
-        let mut heads = [[0; HEAD_BYTES_MAX]; PASSED_FRAMES_MAX];
-        let mut pieces = [&[][..]; 2 * PASSED_FRAMES_MAX];
+        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
+        let mut pieces = [&[][..]; 2 * RUN_FRAMES_MAX];
         let full = frames.iter().map(|frame| (frame.as_slice(), Flags::NONE));
         let flagged = full.chain([(last, flags)]);
         let mut used = 0;
@@ -151,8 +153,8 @@ impl<'t> Outbound<'t> {
 }
 
 /// Cuts DATA into frames: the full ones in front, and the last one.
-fn split(bytes: &[u8]) -> (&[[u8; DATA_BYTES_MAX]], &[u8]) {
-    let full = bytes.len().saturating_sub(1) / DATA_BYTES_MAX * DATA_BYTES_MAX;
+fn split(bytes: &[u8]) -> (&[[u8; DATA_BYTES_FULL]], &[u8]) {
+    let full = bytes.len().saturating_sub(1) / DATA_BYTES_FULL * DATA_BYTES_FULL;
     let (full, last) = bytes.split_at(full);
     (full.as_chunks().0, last)
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use receive::{Event, Head};
 
 use super::error::ResetCode;
-use super::frame::{self, DATA_BYTES_MAX, Flags, FrameKind, StreamId};
+use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
 use super::outbound::Outbound;
 use super::stream::{Growth, Sender, Stream};
 use crate::{Buf, ConnId};
@@ -91,7 +91,7 @@ pub enum OpenError {
 }
 
 /// What a stream may send before its turn comes after those that sent less: two frames.
-const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
+const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_FULL as u64;
 
 /// Turns of streams that are over which may stay queued besides as many as there are streams. They
 /// are taken out when their turn comes; but while nothing can be sent, none comes.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Outbound;
-use super::frame::{DATA_BYTES_MAX, Flags, FrameKind, StreamId};
+use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, StreamId};
 use super::{Error, ResetCode};
 use crate::ConnId;
 
@@ -149,7 +149,7 @@ impl Growth {
         if took > 2 * round_trip {
             return 0;
         }
-        let halves = round_trip.as_micros() / took.as_micros().max(1);
+        let halves = round_trip.as_micros() / took.max(MEASURABLE).as_micros();
         let times = u32::try_from(halves).unwrap_or(u32::MAX).clamp(2, TIMES_MAX);
         let more = window.saturating_mul(times - 1);
         let more = more.min(window.max(self.left / 2)).min(self.left);
@@ -158,6 +158,8 @@ impl Growth {
     }
 }
 
+/// Half a window may come in one turn of the loop, in no time: less than this says nothing of the path.
+const MEASURABLE: Duration = Duration::from_millis(1);
 /// How many times as large a window becomes at once, at the most: what the default one needs to be 8 MiB.
 const TIMES_MAX: u32 = 32;
 
@@ -172,7 +174,7 @@ impl Sender<'_> {
     /// DATA bytes that may go in the next frame; 0 without credit.
     #[must_use]
     pub fn room(&self) -> usize {
-        (self.stream.send.credit as usize).min(DATA_BYTES_MAX)
+        (self.stream.send.credit as usize).min(DATA_BYTES_FULL)
     }
 
     /// DATA bytes that may go in one turn: a frame or, where little is queued, a few.

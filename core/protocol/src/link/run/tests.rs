@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::RUN_PIECES_MAX;
-use crate::link::{BULK_QUEUE_MAX, Error, Link};
-use crate::mux::frame::{self, DATA_BYTES_MAX as FULL};
-use crate::mux::{self, Event, Flags, FrameKind, Outbound, Session, Side, StreamId, Turn};
+use crate::link::{Error, Link, RUN_FRAMES_MAX};
+use crate::mux::frame::{self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX};
+use crate::mux::{self, Event, Flags, Frame, FrameKind, Outbound, Session, Side, StreamId, Turn};
 use crate::outlet::{PASSING_BYTES_MIN, Sockets};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, ConnId, Conns, Context, Duplex, Rng};
@@ -155,7 +154,7 @@ fn a_run_is_much_data_of_one_stream_and_nothing_else() {
     let cases: &[(&[&Made], &[&[usize]])] = &[
         (&[&one], &[&[FULL]]),
         (&[&one; 2], &[&[FULL; 2]]),
-        (&[&one; RUN_PIECES_MAX + 1], &[&[FULL; RUN_PIECES_MAX], &[FULL]]),
+        (&[&one; RUN_FRAMES_MAX + 1], &[&[FULL; RUN_FRAMES_MAX], &[FULL]]),
         (&[&one, &other, &other], &[&[FULL], &[FULL; 2]]),
         (&[&small], &[]),
         (&[&one, &small, &one], &[&[FULL], &[FULL]]),
@@ -187,7 +186,7 @@ fn a_run_is_much_data_of_one_stream_and_nothing_else() {
 #[test]
 fn what_is_before_a_mistake_is_told_first() {
     let mut rng = Rng::from_seed(1);
-    let (good, bad) = (data(1, FULL, &mut rng), data(1, FULL + 1, &mut rng));
+    let (good, bad) = (data(1, FULL, &mut rng), data(1, DATA_BYTES_MAX + 1, &mut rng));
     let mut tx = Buf::new();
     message(Role::Server, std::slice::from_ref(&good), &mut tx);
     message(Role::Server, &[bad], &mut tx);
@@ -209,7 +208,7 @@ fn mixture(role: Role, seed: u64) -> Buf {
             1 => made(FrameKind::Trailers, stream, b"a: b\r\n"),
             2 => made(FrameKind::Reset, stream, b"\0\x01enough"),
             3 => made(FrameKind::Echo, 0, &[1; 8]),
-            4 if is_faulty => data(stream, FULL + 1, &mut rng),
+            4 if is_faulty => data(stream, DATA_BYTES_MAX + 1, &mut rng),
             5 if is_faulty => data(9, FULL, &mut rng),
             6 => data(stream, 100, &mut rng),
             _ => data(stream, FULL, &mut rng),
@@ -317,7 +316,7 @@ fn frames(mut wire: Vec<u8>) -> Vec<(FrameKind, Flags, u32, Vec<u8>)> {
 }
 
 #[test]
-fn a_turn_brings_three_frames_past_the_queue_and_two_by_way_of_it() {
+fn a_turn_brings_two_frames_past_the_queue_and_by_way_of_it() {
     let turns = [(5 * FULL, Flags::NONE)];
     let lengths = |wire: &[u8]| {
         let data = frames(wire.to_vec()).into_iter().filter(|frame| frame.0 == FrameKind::Data);
@@ -326,7 +325,28 @@ fn a_turn_brings_three_frames_past_the_queue_and_two_by_way_of_it() {
     assert_eq!(lengths(transmit(&turns, None).as_slice()), [FULL; 2]);
     let mut sink = Sink::new(usize::MAX);
     assert!(transmit(&turns, Some(&mut sink)).is_empty());
-    assert_eq!((lengths(&sink.taken), sink.calls), (vec![FULL; 3], 1));
+    assert_eq!((lengths(&sink.taken), sink.calls), (vec![FULL; 2], 1));
+}
+
+#[test]
+fn a_tunnel_that_takes_everything_at_once_gets_runs_of_many_frames() {
+    let mut link = Pair::new(origin()).ingress;
+    let credit = u32::to_be_bytes(1 << 24);
+    let (kind, flags, stream) = (FrameKind::Window, Flags::NONE, StreamId(1));
+    link.session.handle(Frame { kind, flags, stream, payload: &credit }).unwrap();
+    let mut longest = 0;
+    for _ in 0..20 {
+        link.session.mark_ready(StreamId(1));
+        let (mut tx, mut rng, mut turns) = (Buf::new(), Rng::from_seed(1), 0);
+        link.transmit(&mut tx, &mut rng, |session, stream, _, out| {
+            turns += 1;
+            let mut sender = session.sender(stream).unwrap();
+            sender.data(&[7; FULL], Flags::NONE, out);
+            Turn::Again
+        });
+        longest = longest.max(turns);
+    }
+    assert_eq!(longest, RUN_FRAMES_MAX);
 }
 
 #[test]
@@ -354,6 +374,6 @@ fn what_went_past_the_queue_counts_as_if_it_waited() {
         let mut sink = Sink::new(room);
         let tx = transmit(&[(FULL, Flags::NONE); 20], Some(&mut sink));
         let count = sink.taken.len() + tx.len();
-        assert!((BULK_QUEUE_MAX..BULK_QUEUE_MAX + FULL).contains(&count), "{count} with {room}");
+        assert!((2 * FULL..3 * FULL).contains(&count), "{count} with {room}");
     }
 }

@@ -4,7 +4,7 @@ mod pair;
 use std::time::Instant;
 
 use super::{Event, Head, OpenError, Session, Side, Turns};
-use crate::mux::frame::DATA_BYTES_MAX;
+use crate::mux::frame::{DATA_BYTES_FULL, DATA_BYTES_MAX};
 use crate::mux::{Error, Flags, Frame, FrameKind, Outbound, ResetCode, Sender, StreamId};
 use crate::ws::Role;
 use crate::{Buf, ConnId, Conns, Duplex, Rng};
@@ -501,7 +501,7 @@ fn queues(bulk: &[u32]) -> Session {
     }
     for stream in bulk {
         for _ in 0..2 {
-            let bytes = &BYTES[..DATA_BYTES_MAX];
+            let bytes = &BYTES[..DATA_BYTES_FULL];
             send(&mut opener, *stream, |mut sender, out| sender.data(bytes, Flags::NONE, out));
         }
     }
@@ -565,7 +565,8 @@ fn a_direction_that_ended_has_no_turns() {
 
 #[test]
 fn credit_gives_a_turn_and_bounds_one_frame() {
-    for (credit, room) in [(0, 0), (5, 5), (16_384, 16_384), (16_385, 16_384), (1 << 30, 16_384)] {
+    const FULL: usize = DATA_BYTES_FULL;
+    for (credit, room) in [(0, 0), (5, 5), (16_320, FULL), (16_321, FULL), (1 << 30, FULL)] {
         let mut opener = Session::new(Side::Opener, 1, 0, 0, PENDING_BYTES);
         opener.open(owners(1)[0], Flags::NONE, |_| {}).unwrap();
         let frame = u32::to_be_bytes(credit);

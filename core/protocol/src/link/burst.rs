@@ -1,0 +1,81 @@
+//! How much DATA may wait in a tunnel's `tx`: little where the path is slow, since all of it is ahead of
+//! what comes later; more where the kernel takes it at once, since a write of many frames costs less
+//! than many writes.
+//!
+//! ```text
+//!            four full ones taken in a row               the same
+//!   32 KiB ---------------------------------> 64 KiB ----------------> as much as a run
+//!      ^                                         |                        |
+//!      '-------- something is left of one -------'------------------------'
+//! ```
+
+use crate::mux::Turns;
+use crate::mux::frame::DATA_BYTES_FULL;
+
+/// DATA frames in one run, at the most: of one stream, in one write. With their headers they are two
+/// packets of the largest kind; a write that is a little longer costs one more packet, and often a
+/// wake-up, for the rest.
+pub(crate) const RUN_FRAMES_MAX: usize = 8;
+/// Bytes of them: what one read brings of what is to be sent on.
+pub const RUN_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_FULL;
+/// Bytes that may wait when DATA is added to them.
+const BYTES_MIN: usize = 2 * DATA_BYTES_FULL;
+const BYTES_MAX: usize = RUN_BYTES_MAX;
+/// So many more may wait when the stream has sent little.
+const FRESH_BYTES: usize = 32 * 1024;
+/// Full ones that the kernel took at once before there may be more in one. A slow path takes one and
+/// then none for a while.
+const TAKEN_MIN: u8 = 4;
+
+/// What one call of `transmit` may add.
+#[derive(Debug)]
+pub(super) struct Burst {
+    max: usize,
+    /// Full ones that were taken at once, one after the other.
+    taken: u8,
+    /// Whether the last one was full.
+    was_full: bool,
+}
+
+impl Burst {
+    pub(super) const fn new() -> Self {
+        Self { max: BYTES_MIN, taken: 0, was_full: false }
+    }
+
+    /// Another one begins, behind so many bytes of those before.
+    pub(super) fn begin(&mut self, queued: usize) {
+        if queued > 0 {
+            *self = Self::new();
+        } else if std::mem::take(&mut self.was_full) {
+            self.taken += 1;
+            if self.taken >= TAKEN_MIN {
+                self.taken = 0;
+                self.max = BYTES_MAX.min(2 * self.max);
+            }
+        }
+    }
+
+    /// What waits now, at the end of this one.
+    pub(super) const fn end(&mut self, queued: usize) {
+        self.was_full = queued >= self.max;
+    }
+
+    /// Whose turn it may be behind so many bytes.
+    pub(super) const fn turns(&self, queued: usize) -> Option<Turns> {
+        if queued < self.max {
+            Some(Turns::All)
+        } else if queued < self.max + FRESH_BYTES {
+            Some(Turns::FreshOnly)
+        } else {
+            None
+        }
+    }
+
+    /// Frames that one turn may bring at once.
+    pub(super) const fn frames(&self) -> usize {
+        self.max / DATA_BYTES_FULL
+    }
+}
+
+#[cfg(test)]
+mod tests;
