@@ -146,7 +146,8 @@ impl Growth {
     /// it leaves half of the budget to others.
     fn take(&mut self, window: u32, half_took: Option<Duration>) -> u32 {
         let (Some(took), Some(round_trip)) = (half_took, self.round_trip) else { return 0 };
-        if took > 2 * round_trip {
+        let is_enough = round_trip < MEASURABLE && window >= SHORT_WINDOW_MAX;
+        if took > 2 * round_trip || is_enough {
             return 0;
         }
         let halves = round_trip.as_micros() / took.max(MEASURABLE).as_micros();
@@ -160,6 +161,9 @@ impl Growth {
 
 /// Half a window may come in one turn of the loop, in no time: less than this says nothing of the path.
 const MEASURABLE: Duration = Duration::from_millis(1);
+/// Where a round trip takes less than that, a window of so many bytes holds nothing back: larger ones
+/// would only wait at the far end.
+const SHORT_WINDOW_MAX: u32 = 1024 * 1024;
 /// How many times as large a window becomes at once, at the most: what the default one needs to be 8 MiB.
 const TIMES_MAX: u32 = 32;
 

@@ -83,6 +83,31 @@ fn streams_share_what_windows_may_grow_by_and_give_it_back() {
 }
 
 #[test]
+fn half_a_window_in_no_time_doubles_it_where_a_round_trip_is_short() {
+    let mut session = growing(1, 1 << 20, 0);
+    session.note_round_trip(Duration::from_micros(900));
+    pass(&mut session, 1, 500, now());
+    assert_eq!(pass(&mut session, 1, 500, now()), 500 + 1000);
+}
+
+#[test]
+fn windows_on_a_short_path_do_not_become_larger_than_it_needs() {
+    for (round_trip, grows) in [(900, false), (1100, true)] {
+        let window = 1 << 20;
+        let session = Session::new(Side::Acceptor, 1, 0, window, PENDING_BYTES);
+        let mut session = session.with_growth(8 << 20);
+        session.note_round_trip(Duration::from_micros(round_trip));
+        feed(&mut session, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+        session.adopt(StreamId(1), owners(1)[0]);
+        let (begin, mut returned) = (now(), 0);
+        for _ in 0..window / 8192 {
+            returned += pass(&mut session, 1, 8192, begin);
+        }
+        assert_eq!(returned > window, grows, "{round_trip} us");
+    }
+}
+
+#[test]
 fn windows_stay_as_they_are_before_the_round_trip_is_known_or_without_growth() {
     let begin = now();
     let mut unknown = Session::new(Side::Acceptor, 1, 0, 1000, PENDING_BYTES).with_growth(5000);
