@@ -5,14 +5,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use mesh_protocol::mux::frame::{self, DATA_BYTES_MAX};
+use mesh_protocol::mux::frame::{self, DATA_BYTES_FULL};
 use mesh_protocol::mux::{Event, Flags, Outbound, Sender, Session, Side, StreamId, Turns};
 use mesh_protocol::ws::{self, Role};
 use mesh_protocol::{Buf, Conns, Duplex, Rng};
 
 const STREAMS: u32 = 16;
 /// Two DATA frames, so that each of them returns its credit.
-const WINDOW: u32 = 2 * 16 * 1024;
+const WINDOW: u32 = 2 * (16 * 1024 - 64);
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 const REQUEST: &[u8] = b"POST /api/items HTTP/1.1\r\nHost: demo.local\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n\r\n";
@@ -24,14 +24,14 @@ struct End {
     rng: Rng,
 }
 
-/// Opens a stream, sends a head and 16 KiB, returns their credit, answers and ends, `count` times.
+/// Opens a stream, sends a head and a full frame, returns their credit, answers and ends, `count` times.
 ///
 /// # Panics
 /// When something does not arrive, or a stream is left over.
 pub fn exchanges(count: usize) {
     let owner = Conns::new().insert(Duplex::new(0), ());
     let (mut ingress, mut agent) = (End::new(Side::Opener), End::new(Side::Acceptor));
-    let (body, now) = (vec![b'x'; DATA_BYTES_MAX], Instant::now());
+    let (body, now) = (vec![b'x'; DATA_BYTES_FULL], Instant::now());
     for _ in 0..count {
         let opened = ingress.session.open(owner, Flags::NONE, |out| out.extend(REQUEST));
         let stream = opened.expect("there is room");
