@@ -1,7 +1,7 @@
 //! From a tunnel to the local service.
 
 use mesh_protocol::http1::{self, RequestHead, Storage};
-use mesh_protocol::link::RUN_BYTES_MAX;
+use mesh_protocol::mux::frame::RUN_BYTES_MAX;
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 

@@ -13,6 +13,7 @@ use mesh_protocol::{Buf, Conns, Duplex, Rng};
 const STREAMS: u32 = 16;
 /// Two DATA frames, so that each of them returns its credit.
 const WINDOW: u32 = 2 * (16 * 1024 - 64);
+const _: () = assert!(WINDOW as usize == 2 * DATA_BYTES_FULL);
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 const REQUEST: &[u8] = b"POST /api/items HTTP/1.1\r\nHost: demo.local\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n\r\n";
@@ -24,7 +25,8 @@ struct End {
     rng: Rng,
 }
 
-/// Opens a stream, sends a head and a full frame, returns their credit, answers and ends, `count` times.
+/// Opens a stream, sends a head and a full frame, returns their credit, answers and ends, `count`
+/// times.
 ///
 /// # Panics
 /// When something does not arrive, or a stream is left over.

@@ -11,14 +11,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::mux::frame::RUN_FRAMES_MAX;
 use crate::mux::{self, Event, FrameKind, Outbound, Session, StreamId, Turn, Turns, frame};
 use crate::ws::{self, Role};
 
 use crate::outlet::Outlet;
 use crate::{Buf, ConnId, Context, Rng};
 use burst::Burst;
-pub use burst::RUN_BYTES_MAX;
-pub(crate) use burst::RUN_FRAMES_MAX;
 pub use run::Run;
 
 /// One end of a tunnel, from the upgrade on.
@@ -206,6 +205,7 @@ impl Link {
         mut outlet: Option<Outlet<'_>>,
         mut turn: impl FnMut(&mut Session, StreamId, ConnId, &mut Outbound<'_>) -> Turn,
     ) {
+        self.burst.begin(tx.len());
         if let Some(payload) = self.pong.take() {
             ws::frame::write_control(self.role, ws::Kind::Pong, &payload, tx, rng);
         }
@@ -214,13 +214,13 @@ impl Link {
         }
         // Request heads need no credit. They wait in the session, which opens no stream while too
         // many do: in `tx` they would pile up, however slowly it drains.
-        self.burst.begin(tx.len());
         let has_room = self.burst.turns(tx.len()).is_some() || self.close.is_some();
         if has_room && self.session.has_pending() {
             self.note_batch(tx);
         }
         let outlet = outlet.as_mut().map(Outlet::reborrow);
-        let mut out = Outbound::new(self.role, tx, rng).by_way_of(outlet, self.burst.frames());
+        let mut out =
+            Outbound::new(self.role, tx, rng).by_way_of(outlet).with_turns_of(self.burst.frames());
         if has_room {
             self.session.transmit(&mut out);
         }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::mux::frame::RUN_FRAMES_MAX;
 use crate::{Buf, ConnId};
 
 /// The sockets of a driver, as far as an application has to do with them.
@@ -31,8 +32,8 @@ pub(crate) struct Outlet<'a> {
     sockets: &'a mut dyn Sockets,
 }
 
-/// Pieces that are handed over at once, at the most.
-pub const PIECES_MAX: usize = 20;
+/// Pieces that are handed over at once, at the most: the frames of a run, each behind its header.
+pub const PIECES_MAX: usize = 2 * RUN_FRAMES_MAX;
 /// The least that is worth a call of its own: less is copied and leaves with what follows.
 pub(crate) const PASSING_BYTES_MIN: usize = 8 * 1024;
 

@@ -262,7 +262,7 @@ impl<A: App> Reactor<A> {
         if self.driver.has_work()
             || !self.failed.is_empty()
             || self.listeners.iter().any(Listener::is_ready)
-            || !self.desk.as_ref().is_none_or(Desk::lie_down)
+            || self.desk.as_ref().is_some_and(|desk| !desk.lie_down())
         {
             return Ok(Some(Duration::ZERO));
         }

@@ -27,7 +27,7 @@ export function workers(cpu: number): number {
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 128 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
-  const tunnel = 336 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
+  const tunnel = 432 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
   const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS;
   return Math.ceil(bytes / MIB);

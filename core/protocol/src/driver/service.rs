@@ -4,7 +4,7 @@
 use super::{Driver, Filled, Flushed, Socket, Transport, context, socket_of};
 use crate::{App, Closing, ConnId, Event, Patience};
 
-/// Bytes read from one connection before the next one has its turn.
+/// Bytes read from one connection before the next one has its turn: a whole run.
 pub(super) const FILL_BYTES_MAX: usize = 128 * 1024;
 /// Rounds of filling and flushing one `tx` before the next connection has its turn.
 const FLUSH_ROUNDS_MAX: usize = 4;

@@ -10,17 +10,10 @@
 //! ```
 
 use crate::mux::Turns;
-use crate::mux::frame::DATA_BYTES_FULL;
+use crate::mux::frame::{DATA_BYTES_FULL, RUN_BYTES_MAX};
 
-/// DATA frames in one run, at the most: of one stream, in one write. With their headers they are two
-/// packets of the largest kind; a write that is a little longer costs one more packet, and often a
-/// wake-up, for the rest.
-pub(crate) const RUN_FRAMES_MAX: usize = 8;
-/// Bytes of them: what one read brings of what is to be sent on.
-pub const RUN_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_FULL;
 /// Bytes that may wait when DATA is added to them.
 const BYTES_MIN: usize = 2 * DATA_BYTES_FULL;
-const BYTES_MAX: usize = RUN_BYTES_MAX;
 /// So many more may wait when the stream has sent little.
 const FRESH_BYTES: usize = 32 * 1024;
 /// Full ones that the kernel took at once before there may be more in one. A slow path takes one and
@@ -50,7 +43,7 @@ impl Burst {
             self.taken += 1;
             if self.taken >= TAKEN_MIN {
                 self.taken = 0;
-                self.max = BYTES_MAX.min(2 * self.max);
+                self.max = RUN_BYTES_MAX.min(2 * self.max);
             }
         }
     }
@@ -71,7 +64,7 @@ impl Burst {
         }
     }
 
-    /// Frames that one turn may bring at once.
+    /// DATA frames that one turn may bring.
     pub(super) const fn frames(&self) -> usize {
         self.max / DATA_BYTES_FULL
     }

@@ -4,8 +4,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{Error, Link, RUN_FRAMES_MAX};
+use super::{Error, Link};
 use crate::http1::BODY_PIECES_MAX;
+use crate::mux::frame::RUN_FRAMES_MAX;
 use crate::mux::{Event, Flags, Frame, FrameKind, StreamId, frame};
 use crate::outlet::PASSING_BYTES_MIN;
 use crate::{Buf, ConnId, ws};

@@ -14,6 +14,14 @@ pub const DATA_BYTES_MAX: usize = 16 * 1024;
 /// kernel handles as one; a few bytes more would be a packet of their own.
 pub const DATA_BYTES_FULL: usize = DATA_BYTES_MAX - 64;
 
+/// DATA frames in one run, at the most: of one stream, in one write. With their headers they are two
+/// packets of the largest kind; a write that is a little longer costs one more packet, and often a
+/// wake-up, for the rest.
+pub(crate) const RUN_FRAMES_MAX: usize = 8;
+
+/// Bytes of them: what one read brings of what is to be sent on.
+pub const RUN_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_FULL;
+
 /// Names a stream of a tunnel; 0 is the connection itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u32);

@@ -1,7 +1,8 @@
 //! The messages of one flush, built in place on the tunnel's `tx`.
 
-use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, HEADER_BYTES, StreamId};
-use crate::link::RUN_FRAMES_MAX;
+use super::frame::{
+    self, DATA_BYTES_FULL, Flags, FrameKind, HEADER_BYTES, RUN_FRAMES_MAX, StreamId,
+};
 use crate::outlet::{Outlet, PASSING_BYTES_MIN, PIECES_MAX};
 use crate::ws::{self, Role, Writer};
 use crate::{Buf, Rng};
@@ -17,8 +18,8 @@ pub struct Outbound<'t> {
     message: Option<Writer>,
     /// The way past `tx`, for a role that does not mask.
     outlet: Option<Outlet<'t>>,
-    /// Frames of DATA that one turn may bring that way, in one write.
-    passing_max: usize,
+    /// DATA frames that one turn may bring when hardly anything is queued.
+    turn_frames: usize,
     /// Bytes that went that way.
     passed: usize,
 }
@@ -26,22 +27,24 @@ pub struct Outbound<'t> {
 /// A message is finished when its payload reaches this: one full DATA frame. The receiver acts on
 /// whole messages, so longer ones would only delay their beginnings.
 const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_FULL + HEADER_BYTES;
-/// Frames of DATA that one turn may bring by way of `tx` when hardly anything is queued.
-const QUEUED_FRAMES_MAX: usize = 2;
-const _: () = assert!(2 * RUN_FRAMES_MAX <= PIECES_MAX);
 /// What is in front of DATA in a message of its own.
 const HEAD_BYTES_MAX: usize = ws::frame::SERVER_HEADER_BYTES + HEADER_BYTES;
 
 impl<'t> Outbound<'t> {
     /// Begins to write at the back of `tx`.
     pub const fn new(role: Role, tx: &'t mut Buf, rng: &'t mut Rng) -> Self {
-        Self { role, tx, rng, message: None, outlet: None, passing_max: 0, passed: 0 }
+        Self { role, tx, rng, message: None, outlet: None, turn_frames: 1, passed: 0 }
     }
 
-    /// The same with a way past `tx` for much DATA, so many frames of it in one write.
-    pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>, passing_max: usize) -> Self {
+    /// The same with a way past `tx` for much DATA.
+    pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>) -> Self {
         self.outlet = outlet.filter(|_| self.role == Role::Server);
-        self.passing_max = passing_max;
+        self
+    }
+
+    /// The same with turns of so many DATA frames.
+    pub(crate) const fn with_turns_of(mut self, frames: usize) -> Self {
+        self.turn_frames = frames;
         self
     }
 
@@ -53,11 +56,7 @@ impl<'t> Outbound<'t> {
 
     /// DATA that one turn may bring.
     pub(super) const fn run_max(&self) -> usize {
-        let frames = match &self.outlet {
-            _ if self.queued() >= DATA_BYTES_FULL => 1,
-            Some(_) => self.passing_max,
-            None => QUEUED_FRAMES_MAX,
-        };
+        let frames = if self.queued() >= DATA_BYTES_FULL { 1 } else { self.turn_frames };
         frames * DATA_BYTES_FULL
     }
 
@@ -86,7 +85,7 @@ impl<'t> Outbound<'t> {
         self.finish_message();
         let (frames, last) = split(bytes);
         let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
-        let mut pieces = [&[][..]; 2 * RUN_FRAMES_MAX];
+        let mut pieces = [&[][..]; PIECES_MAX];
         let full = frames.iter().map(|frame| (frame.as_slice(), Flags::NONE));
         let flagged = full.chain([(last, flags)]);
         let mut used = 0;

@@ -1,5 +1,6 @@
-use super::{BYTES_MAX, BYTES_MIN, Burst, FRESH_BYTES, RUN_FRAMES_MAX, TAKEN_MIN};
+use super::{BYTES_MIN, Burst, FRESH_BYTES, RUN_BYTES_MAX, TAKEN_MIN};
 use crate::mux::Turns;
+use crate::mux::frame::RUN_FRAMES_MAX;
 
 /// One that is filled, behind so many bytes.
 fn fill(burst: &mut Burst, queued: usize) {
@@ -23,7 +24,7 @@ fn what_the_kernel_takes_at_once_becomes_more_up_to_a_run() {
         fill(&mut burst, 0);
     }
     assert_eq!(burst.max, 2 * BYTES_MIN);
-    assert_eq!(grown().max, BYTES_MAX);
+    assert_eq!(grown().max, RUN_BYTES_MAX);
     assert_eq!(grown().frames(), RUN_FRAMES_MAX);
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::link::{Error, Link, RUN_FRAMES_MAX};
-use crate::mux::frame::{self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX};
+use crate::link::{Error, Link};
+use crate::mux::frame::{self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX, RUN_FRAMES_MAX};
 use crate::mux::{self, Event, Flags, Frame, FrameKind, Outbound, Session, Side, StreamId, Turn};
 use crate::outlet::{PASSING_BYTES_MIN, Sockets};
 use crate::ws::{self, Kind, Role, Writer};
