@@ -94,26 +94,38 @@ impl Recv {
     /// for the path's whims.
     pub(super) fn release(&mut self, count: u32, now: Instant, growth: &mut Growth) -> Option<u32> {
         self.unreturned += count;
-        self.paced = self.paced.saturating_add(count);
-        let before = self.paced_at;
-        self.paced_at.get_or_insert(now);
         debug_assert!(
             self.allowed + self.unreturned <= self.window,
             "more released than delivered"
         );
-        if self.ended || self.unreturned < self.step().max(1) {
+        if self.ended {
             return None;
         }
-        let mut more = 0;
-        if self.paced >= self.window / 2 {
-            let half_a_window_took = before.map(|before| now.saturating_duration_since(before));
-            more = growth.take(self.window, half_a_window_took);
-            (self.paced, self.paced_at) = (0, Some(now));
+        let more = self.grow(count, now, growth);
+        if more == 0 && self.unreturned < self.step().max(1) {
+            return None;
         }
         self.window += more;
         let credit = std::mem::take(&mut self.unreturned) + more;
         self.allowed += credit;
         Some(credit)
+    }
+
+    /// By how much the window grows, since so many more bytes left. Half a window is seen to have come
+    /// as soon as it has: what is left of a burst may be too little for credit of its own, and with the
+    /// next one the time between them would count.
+    fn grow(&mut self, count: u32, now: Instant, growth: &mut Growth) -> u32 {
+        self.paced = self.paced.saturating_add(count);
+        let Some(since) = self.paced_at else {
+            // The first bytes of all came in who knows what time.
+            self.paced_at = Some(now);
+            return 0;
+        };
+        if self.paced < self.window / 2 {
+            return 0;
+        }
+        (self.paced, self.paced_at) = (0, Some(now));
+        growth.take(self.window, now.saturating_duration_since(since))
     }
 
     /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that
@@ -144,8 +156,8 @@ impl Growth {
     /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
     /// came so fast is what the path can carry, and each step takes a round trip. More than to double
     /// it leaves half of the budget to others.
-    fn take(&mut self, window: u32, half_took: Option<Duration>) -> u32 {
-        let (Some(took), Some(round_trip)) = (half_took, self.round_trip) else { return 0 };
+    fn take(&mut self, window: u32, took: Duration) -> u32 {
+        let Some(round_trip) = self.round_trip else { return 0 };
         let is_enough = round_trip < MEASURABLE && window >= SHORT_WINDOW_MAX;
         if took > 2 * round_trip || is_enough {
             return 0;

@@ -83,6 +83,15 @@ fn streams_share_what_windows_may_grow_by_and_give_it_back() {
 }
 
 #[test]
+fn half_a_window_shows_though_the_rest_of_it_is_worth_no_credit() {
+    let begin = now();
+    let mut session = growing(1, 1 << 20, 300);
+    assert_eq!(pass(&mut session, 1, 600, begin), 600, "more than half, in who knows what time");
+    let credit = pass(&mut session, 1, 100, begin + Duration::from_millis(10));
+    assert_eq!(credit, 100 + 29 * 1000, "30 times as large");
+}
+
+#[test]
 fn half_a_window_in_no_time_doubles_it_where_a_round_trip_is_short() {
     let mut session = growing(1, 1 << 20, 0);
     session.note_round_trip(Duration::from_micros(900));
