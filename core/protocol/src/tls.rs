@@ -14,6 +14,7 @@ use std::io::{self, BufRead, IoSlice, Write};
 use rustls::{Connection, Error};
 
 use crate::Buf;
+use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES_MAX};
 
 /// One end of a TLS session.
 #[derive(Debug)]
@@ -22,9 +23,10 @@ pub struct TlsFilter {
     ended: bool,
 }
 
-/// Plaintext bytes sealed at once: four full records, one write. What is sealed can no longer be
-/// overtaken, so a tunnel's urgent frames wait behind this much at the most.
-const SEAL_BYTES_MAX: usize = 64 * 1024;
+/// Plaintext bytes sealed at once: a run of DATA with its headers, in full records and one write. What
+/// is sealed can no longer be overtaken, so a tunnel's urgent frames wait behind this much at the most;
+/// on a slow path its queue is shorter than that.
+const SEAL_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_MAX;
 
 impl TlsFilter {
     /// A filter for a new client or server session.
@@ -60,7 +62,7 @@ impl TlsFilter {
         outcome.map(|()| rx.len() - before)
     }
 
-    /// Encrypts up to 64 KiB from the front of these slices; how many bytes were taken.
+    /// Encrypts up to 128 KiB from the front of these slices; how many bytes were taken.
     ///
     /// Nothing is taken during the handshake, nor while as much ciphertext is still waiting.
     pub fn seal(&mut self, slices: &[IoSlice<'_>]) -> usize {

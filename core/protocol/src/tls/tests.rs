@@ -11,6 +11,8 @@ use rustls::{
 };
 
 use super::{SEAL_BYTES_MAX, TlsFilter};
+use crate::mux::frame::{HEADER_BYTES, RUN_BYTES_MAX, RUN_FRAMES_MAX};
+use crate::ws::frame::SERVER_HEADER_BYTES;
 use crate::{Buf, Rng};
 
 /// An authority, and a certificate of it for `mesh.test`.
@@ -201,10 +203,18 @@ fn no_more_is_sealed_than_can_be_overtaken() {
 }
 
 #[test]
+fn a_run_of_data_is_sealed_at_once() {
+    let mut pair = Pair::new(&TLS13, 100_000);
+    pair.drive();
+    let run = vec![1; RUN_FRAMES_MAX * (HEADER_BYTES + SERVER_HEADER_BYTES) + RUN_BYTES_MAX];
+    assert_eq!(pair.client.filter.seal(&[IoSlice::new(&run)]), run.len());
+}
+
+#[test]
 fn slices_are_sealed_as_if_they_were_one() {
     let mut pair = Pair::new(&TLS13, 100_000);
     pair.drive();
-    let pieces = [vec![1; 40_000], Vec::new(), vec![2; 40_000]];
+    let pieces = [vec![1; 80_000], Vec::new(), vec![2; 80_000]];
     let slices = pieces.each_ref().map(|piece| IoSlice::new(piece));
     assert_eq!(pair.client.filter.seal(&slices), SEAL_BYTES_MAX);
     pair.drive();
