@@ -58,7 +58,7 @@ def table_of(scenario, results, base="nginx"):
 def said_of(name, facts):
     machine = facts["machine"]
     return (f"[{name}](performance/{name}): {facts['date']}, {machine['cores']} cores of "
-            f"{machine['cpu']}, Linux {machine['kernel']}, load average {machine['load_average']} "
+            f"{machine['cpu']}, {report.linux_of(machine)}, load average {machine['load_average']} "
             f"at the start; commit {facts['commit']}; medians of {facts['rounds']} rounds of "
             f"{facts['seconds']} s with the least and the most.")
 

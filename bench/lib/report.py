@@ -65,11 +65,17 @@ def memory_line(peer, rounds):
     return f"{peer}: MiB of memory: {', '.join(parts)}" if parts else ""
 
 
+def linux_of(machine):
+    """The kernel, and how its TCP decides what a path takes."""
+    control = machine.get("congestion_control")
+    return f"Linux {machine['kernel']}" + (f" with {control}" if control else "")
+
+
 def heading(facts):
     machine = facts["machine"]
     return [
         f"{facts['date']}, {machine['cores']} cores of {machine['cpu']}, "
-        f"{machine['memory_mib']} MiB, Linux {machine['kernel']}, "
+        f"{machine['memory_mib']} MiB, {linux_of(machine)}, "
         f"load average {machine['load_average']} at the start",
         f"commit {facts['commit']}; seed {facts['seed']}; {facts['rounds']} rounds of "
         f"{facts['seconds']} s; {'pinned' if facts['pin'] else 'not pinned'}",

@@ -80,6 +80,8 @@ def machine():
         "cores": len(os.sched_getaffinity(0)),
         "memory_mib": int(memory[1]) // 1024,
         "kernel": pathlib.Path("/proc/sys/kernel/osrelease").read_text().strip(),
+        "congestion_control": pathlib.Path(
+            "/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "load_average": pathlib.Path("/proc/loadavg").read_text().split()[0],
     }
 

@@ -7,7 +7,8 @@ import document
 RUN = {
     "date": "2026-01-01 00:00 UTC", "commit": "abc", "rounds": 2, "seconds": 1,
     "versions": {"nginx": "nginx version: nginx/1.2.3", "piko": "piko version unknown"},
-    "machine": {"cores": 2, "cpu": "a processor", "kernel": "6.1", "load_average": "0.1"},
+    "machine": {"cores": 2, "cpu": "a processor", "kernel": "6.1",
+                "congestion_control": "cubic", "load_average": "0.1"},
     "scenarios": {"get-50": {"title": "", "failed": {"bore": "it ended"}, "peers": {
         "nginx": [{"rate": 10, "cpu_us": 4}], "mesh": [{"rate": 20, "cpu_us": 2}]}}},
 }
@@ -18,6 +19,7 @@ class Document(unittest.TestCase):
         text = document.results_of([("run.json", RUN)])
         self.assertIn("| mesh | 20 | 2.00 | - | - | - | 0.50 |", text)
         self.assertIn("bore: failed, it ended", text)
+        self.assertIn("a processor, Linux 6.1 with cubic, load average 0.1", text)
         self.assertIn("as the programs tell them: nginx 1.2.3.", text)
         self.assertIn("| small GET, 50 connections: CPU / nginx | 0.50 | ≤ 0.4 | **missed** |", text)
 
