@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Outbound;
-use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, StreamId};
+use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId};
 use super::{Error, ResetCode};
 use crate::ConnId;
 
@@ -24,6 +24,8 @@ pub(super) struct Stream {
 pub(super) struct Send {
     /// DATA bytes that the peer still allows.
     pub(super) credit: u32,
+    /// The credit that the peer gave at first: the least that its window can be.
+    window: u32,
     /// DATA bytes sent so far.
     pub(super) sent: u64,
     pub(super) ended: bool,
@@ -51,7 +53,7 @@ impl Stream {
     pub(super) const fn new(owner: Option<ConnId>, send_window: u32, recv_window: u32) -> Self {
         Self {
             owner,
-            send: Send { credit: send_window, sent: 0, ended: false },
+            send: Send { credit: send_window, window: send_window, sent: 0, ended: false },
             recv: Recv {
                 allowed: recv_window,
                 unreturned: 0,
@@ -75,6 +77,18 @@ impl Send {
     pub(super) fn grant(&mut self, credit: u32) -> Result<(), Error> {
         self.credit = self.credit.checked_add(credit).ok_or(Error::WindowOverflow)?;
         Ok(())
+    }
+
+    /// DATA bytes that may go now, if so many are ready.
+    ///
+    /// More than credit allows goes in full frames: an odd end of it would cost a frame at each hop,
+    /// again and again (RFC 1122 4.2.3.4 on TCP's silly windows). It waits for what the peer returns of
+    /// the rest of its window, which it does when half of that has left.
+    const fn allowed(&self, ready: usize) -> usize {
+        let credit = self.credit as usize;
+        let odd = credit % DATA_BYTES_FULL;
+        let may_wait = ready > credit && odd <= self.window as usize / 2;
+        if may_wait { credit - odd } else { credit }
     }
 }
 
@@ -113,14 +127,11 @@ impl Recv {
 
     /// By how much the window grows, since so many more bytes left. Half a window is seen to have come
     /// as soon as it has: what is left of a burst may be too little for credit of its own, and with the
-    /// next one the time between them would count.
+    /// next one the time between them would count. The first bytes of all leave as they come, into a
+    /// socket that is still empty.
     fn grow(&mut self, count: u32, now: Instant, growth: &mut Growth) -> u32 {
         self.paced = self.paced.saturating_add(count);
-        let Some(since) = self.paced_at else {
-            // The first bytes of all came in who knows what time.
-            self.paced_at = Some(now);
-            return 0;
-        };
+        let since = *self.paced_at.get_or_insert(now);
         if self.paced < self.window / 2 {
             return 0;
         }
@@ -130,16 +141,22 @@ impl Recv {
 
     /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that
     /// come in bursts, as they do while a window grows, would leave up to that much of it idle for a
-    /// round trip, again and again: of a large window it is less.
+    /// round trip, again and again: of a large window it is less. The sender fills its frames, so it is
+    /// as many as fill it.
     const fn step(&self) -> u32 {
         let (half, small) = (self.window / 2, self.window / 8);
         let small = if small < STEP_BYTES_MIN { STEP_BYTES_MIN } else { small };
-        if half < small { half } else { small }
+        let step = if half < small { half } else { small };
+        if step < FRAME_BYTES { step } else { step - step % FRAME_BYTES }
     }
 }
 
-/// Credit that is worth a frame for a window of any size.
-const STEP_BYTES_MIN: u32 = 128 * 1024;
+/// A full frame of DATA.
+#[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
+const FRAME_BYTES: u32 = DATA_BYTES_FULL as u32;
+/// Credit that is worth a frame for a window of any size: what may come in one run.
+#[expect(clippy::cast_possible_truncation, reason = "128 KiB")]
+const STEP_BYTES_MIN: u32 = RUN_BYTES_MAX as u32;
 
 /// What the windows of a session may grow by, and when they do.
 #[derive(Debug, Clone, Copy)]
@@ -153,12 +170,16 @@ pub(super) struct Growth {
 impl Growth {
     /// By how much a window grows of which half was used up in that time.
     ///
+    /// On a path whose round trip is too short to be measured by that, sender and receiver wait for
+    /// their processors and not for the path: it grows where the bytes come fast.
+    ///
     /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
     /// came so fast is what the path can carry, and each step takes a round trip. More than to double
     /// it leaves half of the budget to others.
     fn take(&mut self, window: u32, took: Duration) -> u32 {
         let Some(round_trip) = self.round_trip else { return 0 };
-        let is_enough = round_trip < MEASURABLE && window >= SHORT_WINDOW_MAX;
+        let round_trip = round_trip.max(MEASURABLE);
+        let is_enough = round_trip == MEASURABLE && window >= SHORT_WINDOW_MAX;
         if took > 2 * round_trip || is_enough {
             return 0;
         }
@@ -187,16 +208,17 @@ pub struct Sender<'s> {
 }
 
 impl Sender<'_> {
-    /// DATA bytes that may go in the next frame; 0 without credit.
+    /// DATA bytes that may go in the next frame, if so many are ready; 0 without credit.
     #[must_use]
-    pub fn room(&self) -> usize {
-        (self.stream.send.credit as usize).min(DATA_BYTES_FULL)
+    pub fn room(&self, ready: usize) -> usize {
+        self.stream.send.allowed(ready).min(DATA_BYTES_FULL)
     }
 
-    /// DATA bytes that may go in one turn: a frame or, where little is queued, a few.
+    /// DATA bytes that may go in one turn, if so many are ready: a frame or, where little is queued,
+    /// a few.
     #[must_use]
-    pub fn run(&self, out: &Outbound<'_>) -> usize {
-        (self.stream.send.credit as usize).min(out.run_max())
+    pub fn run(&self, ready: usize, out: &Outbound<'_>) -> usize {
+        self.stream.send.allowed(ready).min(out.run_max())
     }
 
     /// Whether this direction has ended.
@@ -220,7 +242,10 @@ impl Sender<'_> {
     /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.
     pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
         let length = u32::try_from(bytes.len()).expect("at most the room");
-        assert!(bytes.len() <= self.run(out) && !self.stream.send.ended, "beyond room or end");
+        assert!(
+            bytes.len() <= self.run(bytes.len(), out) && !self.stream.send.ended,
+            "beyond room or end"
+        );
         self.stream.send.credit -= length;
         self.stream.send.sent += u64::from(length);
         self.stream.send.ended |= flags.has(Flags::END);

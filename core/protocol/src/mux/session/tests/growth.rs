@@ -33,8 +33,8 @@ fn a_window_of_which_half_is_used_up_within_two_round_trips_doubles() {
     let begin = now();
     let at = |millis| begin + Duration::from_millis(millis);
     let mut session = growing(1, 5000, 50);
-    assert_eq!(pass(&mut session, 1, 500, at(0)), 500, "nothing is known yet");
-    assert_eq!(pass(&mut session, 1, 500, at(101)), 500, "slow enough for this window");
+    assert_eq!(pass(&mut session, 1, 1, at(0)), 0);
+    assert_eq!(pass(&mut session, 1, 499, at(101)), 500, "slow enough for this window");
     assert_eq!(pass(&mut session, 1, 500, at(201)), 500 + 1000);
     assert_eq!(pass(&mut session, 1, 999, at(231)), 0, "half of the new window is more");
     assert_eq!(pass(&mut session, 1, 1, at(232)), 1000 + 2000);
@@ -74,29 +74,53 @@ fn streams_share_what_windows_may_grow_by_and_give_it_back() {
     let begin = now();
     let mut session = growing(3, 1500, 100);
     let at = |turn: u64| begin + Duration::from_millis(40 * turn);
-    let passes = [(1, 500), (1, 1500), (3, 500), (3, 1000), (5, 500), (5, 500)];
-    for (turn, (stream, credit)) in (0..).zip(passes) {
-        assert_eq!(pass(&mut session, stream, 500, at(turn)), credit, "stream {stream}");
+    for stream in [1, 3, 5] {
+        assert_eq!(pass(&mut session, stream, 1, begin), 0);
+    }
+    for (turn, stream, credit) in [(1, 1, 1500), (2, 3, 1000), (3, 5, 500)] {
+        assert_eq!(pass(&mut session, stream, 499, at(turn)), credit, "stream {stream}");
     }
     session.forget(StreamId(1));
-    assert_eq!(pass(&mut session, 5, 500, at(6)), 500 + 1000, "what a finished one had is free");
+    assert_eq!(pass(&mut session, 5, 500, at(4)), 500 + 1000, "what a finished one had is free");
+}
+
+#[test]
+fn the_first_half_of_a_window_counts_though_it_comes_at_once() {
+    let mut session = growing(1, 1 << 20, 300);
+    assert_eq!(pass(&mut session, 1, 600, now()), 600 + 31 * 1000);
 }
 
 #[test]
 fn half_a_window_shows_though_the_rest_of_it_is_worth_no_credit() {
-    let begin = now();
-    let mut session = growing(1, 1 << 20, 300);
-    assert_eq!(pass(&mut session, 1, 600, begin), 600, "more than half, in who knows what time");
-    let credit = pass(&mut session, 1, 100, begin + Duration::from_millis(10));
-    assert_eq!(credit, 100 + 29 * 1000, "30 times as large");
+    let (window, begin) = (1 << 20, now());
+    let session = Session::new(Side::Acceptor, 1, 0, window, PENDING_BYTES);
+    let mut session = session.with_growth(1 << 28);
+    session.note_round_trip(Duration::from_millis(300));
+    feed(&mut session, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
+    session.adopt(StreamId(1), owners(1)[0]);
+    let returned: u32 = (0..52).map(|_| pass(&mut session, 1, 10_000, begin)).sum();
+    assert_eq!(returned, 420_000);
+    let credit = pass(&mut session, 1, 10_000, begin + Duration::from_millis(10));
+    assert_eq!(credit, 110_000 + 29 * window, "less than a run of eight frames");
 }
 
 #[test]
 fn half_a_window_in_no_time_doubles_it_where_a_round_trip_is_short() {
     let mut session = growing(1, 1 << 20, 0);
     session.note_round_trip(Duration::from_micros(900));
-    pass(&mut session, 1, 500, now());
     assert_eq!(pass(&mut session, 1, 500, now()), 500 + 1000);
+}
+
+#[test]
+fn a_window_doubles_where_half_of_it_comes_in_2_ms_however_short_the_path() {
+    for (took, grows) in [(1900, true), (2100, false)] {
+        let mut session = growing(1, 1 << 20, 0);
+        session.note_round_trip(Duration::from_micros(50));
+        let begin = now();
+        assert_eq!(pass(&mut session, 1, 1, begin), 0);
+        let credit = pass(&mut session, 1, 499, begin + Duration::from_micros(took));
+        assert_eq!(credit, 500 + if grows { 1000 } else { 0 }, "{took} us");
+    }
 }
 
 #[test]
