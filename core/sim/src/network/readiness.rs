@@ -79,9 +79,11 @@ impl Network {
             return BROKEN;
         }
         let incoming = &link.pipes[id.side.other() as usize];
+        let outgoing = &link.pipes[id.side as usize];
         Readiness {
             readable: incoming.arrived > 0 || incoming.fin_arrived,
-            writable: link.pipes[id.side as usize].space() > 0,
+            // A kernel says so by the same measure by which it wakes (`sk_stream_is_writeable`).
+            writable: outgoing.blocked.is_none() && outgoing.space() > 0,
             closed: incoming.fin_arrived,
         }
     }
