@@ -83,7 +83,7 @@ impl Exchange {
             return Ok(if is_over { Pumped::Complete } else { Pumped::Turn(Turn::Over) });
         }
         let has_more = !io.rx.is_empty() || io.rx_eof;
-        let again = sender.room(io.rx.len()) > 0 && has_more && io.rx.len() != before;
+        let again = sender.room() > 0 && has_more && io.rx.len() != before;
         Ok(Pumped::Turn(if again { Turn::Again } else { Turn::Over }))
     }
 
@@ -140,7 +140,7 @@ fn pump_body(
     out: &mut Outbound<'_>,
 ) -> Result<(), http1::Error> {
     let eof = if io.rx_eof { Eof::Reached } else { Eof::Open };
-    let decoded = http.decode(io.rx.as_slice(), sender.room(io.rx.len()), eof)?;
+    let decoded = http.decode(io.rx.as_slice(), sender.room(), eof)?;
     if !decoded.data.is_empty() {
         let is_last = decoded.end.is_some_and(<[u8]>::is_empty);
         sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
@@ -154,7 +154,7 @@ fn pump_body(
 }
 
 fn pump_raw(io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
-    let count = io.rx.len().min(sender.room(io.rx.len()));
+    let count = io.rx.len().min(sender.room());
     if count > 0 {
         sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
         io.rx.consume(count);

@@ -192,7 +192,7 @@ impl Exchange {
         }
         let before = (io.rx.len(), self.replay.resent);
         if self.phase == Phase::Upgraded {
-            let count = io.rx.len().min(sender.run(io.rx.len(), out));
+            let count = io.rx.len().min(sender.run(out));
             if count > 0 {
                 sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
                 io.rx.consume(count);
@@ -207,14 +207,14 @@ impl Exchange {
             return Ok(Turn::Over);
         } else if self.replay.has_unsent() {
             let unsent = self.replay.unsent();
-            let count = unsent.len().min(sender.run(unsent.len(), out));
+            let count = unsent.len().min(sender.run(out));
             if count == 0 {
                 return Ok(Turn::Over);
             }
             sender.data(&unsent[..count], Flags::NONE, out);
             self.replay.resent += count;
         } else {
-            let room = sender.run(io.rx.len(), out);
+            let room = sender.run(out);
             let decoded = http.decode(io.rx.as_slice(), room)?;
             if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
                 trailers.clone_into(&mut self.replay.trailers);
@@ -244,7 +244,7 @@ impl Exchange {
         let has_more = !io.rx.is_empty() || self.replay.has_unsent() || must_end;
         // Half a chunk's size gives nothing: its next turn comes with the next bytes.
         let has_moved = before != (io.rx.len(), self.replay.resent);
-        let again = has_moved && has_more && !sender.has_ended() && sender.room(io.rx.len()) > 0;
+        let again = has_moved && has_more && !sender.has_ended() && sender.room() > 0;
         Ok(if again { Turn::Again } else { Turn::Over })
     }
 

@@ -47,9 +47,8 @@
 //! # Flow control
 //!
 //! Only DATA consumes credit. Each side announces its window in HELLO and WELCOME; the receiver
-//! returns credit when bytes have left for their destination's socket, once half of the window has at
-//! the latest: a sender may wait for that with less credit than a frame. It may return more than was
-//! used, so that the window of a stream on a long path grows.
+//! returns credit when bytes have left for their destination's socket, in steps of half a window. It
+//! may return more than was used, so that the window of a stream on a long path grows.
 //! DATA beyond the credit ends the tunnel: a peer that cheats is not throttled.
 //!
 //! # Order and fairness

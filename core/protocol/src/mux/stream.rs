@@ -24,8 +24,6 @@ pub(super) struct Stream {
 pub(super) struct Send {
     /// DATA bytes that the peer still allows.
     pub(super) credit: u32,
-    /// The credit that the peer gave at first: the least that its window can be.
-    window: u32,
     /// DATA bytes sent so far.
     pub(super) sent: u64,
     pub(super) ended: bool,
@@ -53,7 +51,7 @@ impl Stream {
     pub(super) const fn new(owner: Option<ConnId>, send_window: u32, recv_window: u32) -> Self {
         Self {
             owner,
-            send: Send { credit: send_window, window: send_window, sent: 0, ended: false },
+            send: Send { credit: send_window, sent: 0, ended: false },
             recv: Recv {
                 allowed: recv_window,
                 unreturned: 0,
@@ -77,18 +75,6 @@ impl Send {
     pub(super) fn grant(&mut self, credit: u32) -> Result<(), Error> {
         self.credit = self.credit.checked_add(credit).ok_or(Error::WindowOverflow)?;
         Ok(())
-    }
-
-    /// DATA bytes that may go now, if so many are ready.
-    ///
-    /// More than credit allows goes in full frames: an odd end of it would cost a frame at each hop,
-    /// again and again (RFC 1122 4.2.3.4 on TCP's silly windows). It waits for what the peer returns of
-    /// the rest of its window, which it does when half of that has left.
-    const fn allowed(&self, ready: usize) -> usize {
-        let credit = self.credit as usize;
-        let odd = credit % DATA_BYTES_FULL;
-        let may_wait = ready > credit && odd <= self.window as usize / 2;
-        if may_wait { credit - odd } else { credit }
     }
 }
 
@@ -208,17 +194,16 @@ pub struct Sender<'s> {
 }
 
 impl Sender<'_> {
-    /// DATA bytes that may go in the next frame, if so many are ready; 0 without credit.
+    /// DATA bytes that may go in the next frame; 0 without credit.
     #[must_use]
-    pub fn room(&self, ready: usize) -> usize {
-        self.stream.send.allowed(ready).min(DATA_BYTES_FULL)
+    pub fn room(&self) -> usize {
+        (self.stream.send.credit as usize).min(DATA_BYTES_FULL)
     }
 
-    /// DATA bytes that may go in one turn, if so many are ready: a frame or, where little is queued,
-    /// a few.
+    /// DATA bytes that may go in one turn: a frame or, where little is queued, a few.
     #[must_use]
-    pub fn run(&self, ready: usize, out: &Outbound<'_>) -> usize {
-        self.stream.send.allowed(ready).min(out.run_max())
+    pub fn run(&self, out: &Outbound<'_>) -> usize {
+        (self.stream.send.credit as usize).min(out.run_max())
     }
 
     /// Whether this direction has ended.
@@ -242,10 +227,7 @@ impl Sender<'_> {
     /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.
     pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
         let length = u32::try_from(bytes.len()).expect("at most the room");
-        assert!(
-            bytes.len() <= self.run(bytes.len(), out) && !self.stream.send.ended,
-            "beyond room or end"
-        );
+        assert!(bytes.len() <= self.run(out) && !self.stream.send.ended, "beyond room or end");
         self.stream.send.credit -= length;
         self.stream.send.sent += u64::from(length);
         self.stream.send.ended |= flags.has(Flags::END);

@@ -284,7 +284,7 @@ fn transmit(turns: &[(usize, Flags)], sink: Option<&mut Sink>) -> Buf {
         let Some(&(length, flags)) = turns.next() else { return Turn::Over };
         let mut sender = session.sender(stream).unwrap();
         let bytes: Vec<u8> = (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect();
-        sender.data(&bytes[..length.min(sender.run(length, out))], flags, out);
+        sender.data(&bytes[..length.min(sender.run(out))], flags, out);
         Turn::Again
     };
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));

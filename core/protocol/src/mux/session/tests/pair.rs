@@ -89,7 +89,7 @@ impl Flow {
             return !is_all;
         }
         let left = self.total - self.sent;
-        let count = left.min(sender.room(left)).min(1 + below(rng, 20_000));
+        let count = left.min(sender.room()).min(1 + below(rng, 20_000));
         let is_last = count == left && self.trailers.is_empty() && below(rng, 2) == 0;
         if is_last || count > 0 {
             let bytes = &content[self.sent % CYCLE..][..count];
@@ -99,7 +99,7 @@ impl Flow {
         if self.sent == self.total {
             sender.end(self.trailers, out);
         }
-        !sender.has_ended() && sender.room(self.total - self.sent) > 0
+        !sender.has_ended() && sender.room() > 0
     }
 
     fn arrive(&mut self, bytes: &[u8], content: &[u8], end: Option<&[u8]>, window: u32) {
