@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{self, Hello, Refused, Welcome};
+use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
@@ -145,7 +146,7 @@ impl Agent {
         }
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         let limits = &self.config.limits;
-        let (window, streams) = (limits.stream_window, limits.streams_per_tunnel());
+        let (window, streams) = (full_frames(limits.stream_window), limits.streams_per_tunnel());
         let session = Session::new(Side::Acceptor, streams, 0, window, PENDING_BYTES_MAX)
             .with_growth(limits.window_growth);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);

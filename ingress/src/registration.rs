@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{self, Hello, Proof, RefusalCode, Refused, Welcome};
 use mesh_protocol::http1::RequestHead;
+use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
 use mesh_protocol::ws::{self, Role};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link, proof};
@@ -139,7 +140,7 @@ impl Ingress {
             Side::Opener,
             limits.streams_per_tunnel,
             0,
-            limits.stream_window,
+            full_frames(limits.stream_window),
             limits.tunnel_bytes,
         )
         .with_growth(limits.window_growth);
@@ -260,7 +261,7 @@ impl Ingress {
         let welcome = Welcome {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             session: name.clone(),
-            window: limits.stream_window,
+            window: link.session.recv_window(),
             streams: limits.streams_per_tunnel,
         };
         link.session.agree(hello.streams, hello.window);

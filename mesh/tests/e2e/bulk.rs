@@ -5,8 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::harness::answer::{Answer, Body, take_head};
 use crate::harness::mesh::Mesh;
+use crate::peers::caller::HOST;
+use crate::peers::frames::{HELLO, WELCOME};
+use crate::peers::process::{Server, agent};
+use crate::peers::raw_agent::{RawAgent, hello};
+use crate::peers::raw_ingress::RawIngress;
+use crate::peers::service::Service;
 use crate::peers::wire::Wire;
 
 const GIB: usize = 1 << 30;
@@ -162,4 +170,17 @@ fn small_requests_do_not_wait_for_large_downloads() {
     let (median, longest) = (small[small.len() / 2], small[small.len() - 1]);
     assert!(median < all / 20 && longest < all / 2, "{median:?} and {longest:?} of {all:?}");
     assert_little_memory(&mesh);
+}
+
+#[test]
+fn both_ends_announce_windows_that_full_frames_fill() {
+    let window =
+        |message: &[u8]| serde_json::from_slice::<Value>(message).unwrap()["window"].clone();
+    let server = Server::start(&["--stream-window", "64KiB"]);
+    let mut raw = RawAgent::connect(server.tunnels);
+    raw.send(HELLO, 0, 0, hello(HOST).as_bytes());
+    assert_eq!(window(&raw.expect(WELCOME).payload), 4 * 16_320);
+    let (ingress, service) = (RawIngress::start(), Service::start("a"));
+    let _agent = agent(ingress.address, &service, &[]);
+    assert_eq!(window(&ingress.accept_greeting().1), 16 * 16_320);
 }

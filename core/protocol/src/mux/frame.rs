@@ -22,6 +22,14 @@ pub(crate) const RUN_FRAMES_MAX: usize = 8;
 /// Bytes of them: what one read brings of what is to be sent on.
 pub const RUN_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_FULL;
 
+/// As many of these bytes as fill frames; all of them where they fill none.
+#[must_use]
+pub const fn full_frames(bytes: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
+    const FULL: u32 = DATA_BYTES_FULL as u32;
+    if bytes < FULL { bytes } else { bytes - bytes % FULL }
+}
+
 /// Names a stream of a tunnel; 0 is the connection itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u32);

@@ -136,6 +136,12 @@ impl Session {
         self.growth.round_trip = Some(round_trip);
     }
 
+    /// DATA bytes that the peer may send on a stream before its credit returns, to be announced.
+    #[must_use]
+    pub const fn recv_window(&self) -> u32 {
+        self.limits.recv_window
+    }
+
     /// Takes the limits that the peer announced.
     pub fn agree(&mut self, streams: u32, send_window: u32) {
         self.limits.streams = self.limits.streams.min(streams);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Outbound;
-use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId};
+use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId, full_frames};
 use super::{Error, ResetCode};
 use crate::ConnId;
 
@@ -132,14 +132,10 @@ impl Recv {
     const fn step(&self) -> u32 {
         let (half, small) = (self.window / 2, self.window / 8);
         let small = if small < STEP_BYTES_MIN { STEP_BYTES_MIN } else { small };
-        let step = if half < small { half } else { small };
-        if step < FRAME_BYTES { step } else { step - step % FRAME_BYTES }
+        full_frames(if half < small { half } else { small })
     }
 }
 
-/// A full frame of DATA.
-#[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
-const FRAME_BYTES: u32 = DATA_BYTES_FULL as u32;
 /// Credit that is worth a frame for a window of any size: what may come in one run.
 #[expect(clippy::cast_possible_truncation, reason = "128 KiB")]
 const STEP_BYTES_MIN: u32 = RUN_BYTES_MAX as u32;
@@ -156,8 +152,8 @@ pub(super) struct Growth {
 impl Growth {
     /// By how much a window grows of which half was used up in that time.
     ///
-    /// On a path whose round trip is too short to be measured by that, sender and receiver wait for
-    /// their processors and not for the path: it grows where the bytes come fast.
+    /// Round trips that are too short to be measured by that count as the least that can be: both ends
+    /// wait for their turn at a processor then, and not for the path.
     ///
     /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
     /// came so fast is what the path can carry, and each step takes a round trip. More than to double
@@ -180,7 +176,7 @@ impl Growth {
 
 /// Half a window may come in one turn of the loop, in no time: less than this says nothing of the path.
 const MEASURABLE: Duration = Duration::from_millis(1);
-/// Where a round trip takes less than that, a window of so many bytes holds nothing back: larger ones
+/// Where a round trip takes no more than that, a window of so many bytes holds nothing back: larger ones
 /// would only wait at the far end.
 const SHORT_WINDOW_MAX: u32 = 1024 * 1024;
 /// How many times as large a window becomes at once, at the most: what the default one needs to be 8 MiB.

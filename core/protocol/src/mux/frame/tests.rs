@@ -1,4 +1,4 @@
-use super::{Flags, Frame, FrameKind, KINDS, StreamId, parse, write};
+use super::{Flags, Frame, FrameKind, KINDS, StreamId, full_frames, parse, write};
 use crate::mux::Error;
 use crate::{Buf, Rng};
 
@@ -46,5 +46,20 @@ fn no_bytes_make_the_parser_panic() {
     for _ in 0..50_000 {
         let bytes: Vec<u8> = (0..rng.below(30)).map(|_| rng.mask()[0]).collect();
         let _ = parse(&bytes);
+    }
+}
+
+#[test]
+fn full_frames_are_counted_where_there_is_one() {
+    let cases = [
+        (0, 0),
+        (16_319, 16_319),
+        (16_320, 16_320),
+        (32_639, 16_320),
+        (65_536, 65_280),
+        (262_144, 261_120),
+    ];
+    for (bytes, full) in cases {
+        assert_eq!(full_frames(bytes), full);
     }
 }
