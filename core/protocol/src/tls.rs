@@ -21,20 +21,32 @@ use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES_MAX};
 pub struct TlsFilter {
     session: Connection,
     ended: bool,
+    /// Plaintext bytes that may be sealed at once. Nothing overtakes what is sealed, so there is little
+    /// of it where the peer takes little.
+    seal_max: usize,
+    /// As much as that was sealed, and is not all written.
+    is_full: bool,
+    /// Full ones that were written whole, one after the other.
+    taken: u8,
 }
 
-/// Plaintext bytes sealed at once: a run of DATA with its headers, in full records and one write. What
-/// is sealed can no longer be overtaken, so a tunnel's urgent frames wait behind this much at the most;
-/// on a slow path its queue is shorter than that.
+/// Plaintext bytes sealed at once at the most: a run of DATA with its headers, in full records and one
+/// write.
 const SEAL_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_MAX;
+/// The same at first, and after the peer left something: one record.
+const SEAL_BYTES_MIN: usize = 16 * 1024;
+/// Full ones to be written whole before twice as much is sealed at once. A slow path takes some records
+/// and then none for a while.
+const TAKEN_MIN: u8 = 4;
 
 impl TlsFilter {
     /// A filter for a new client or server session.
     #[must_use]
     pub fn new(session: impl Into<Connection>) -> Self {
-        let mut session = session.into();
-        session.set_buffer_limit(Some(SEAL_BYTES_MAX));
-        Self { session, ended: false }
+        let mut filter =
+            Self { session: session.into(), ended: false, seal_max: 0, is_full: false, taken: 0 };
+        filter.seal_by(SEAL_BYTES_MIN);
+        filter
     }
 
     /// Takes what the peer sent and appends the plaintext in it to `rx`; how many bytes that were.
@@ -62,14 +74,17 @@ impl TlsFilter {
         outcome.map(|()| rx.len() - before)
     }
 
-    /// Encrypts up to 128 KiB from the front of these slices; how many bytes were taken.
+    /// Encrypts bytes from the front of these slices; how many were taken: up to 16 KiB, and up to
+    /// 128 KiB of a session whose peer takes what is sealed again and again.
     ///
     /// Nothing is taken during the handshake, nor while as much ciphertext is still waiting.
     pub fn seal(&mut self, slices: &[IoSlice<'_>]) -> usize {
         if self.session.is_handshaking() {
             return 0;
         }
-        self.session.writer().write_vectored(slices).unwrap_or(0)
+        let count = self.session.writer().write_vectored(slices).unwrap_or(0);
+        self.is_full |= count >= self.seal_max;
+        count
     }
 
     /// Tells the peer that nothing follows (`close_notify`). Repeating it changes nothing.
@@ -88,7 +103,15 @@ impl TlsFilter {
     /// # Errors
     /// The writer's; nothing is lost by them.
     pub fn write_to(&mut self, peer: &mut dyn Write) -> io::Result<usize> {
-        self.session.write_tls(peer)
+        let written = self.session.write_tls(peer);
+        match &written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.seal_by(SEAL_BYTES_MIN);
+            }
+            Ok(_) if !self.session.wants_write() => self.note_taken(),
+            Ok(_) | Err(_) => {}
+        }
+        written
     }
 
     /// Whether the peer said that nothing follows. An end of the connection without this is a
@@ -113,6 +136,26 @@ impl TlsFilter {
                 session.peer_certificates()?.first().map(AsRef::as_ref)
             }
             Connection::Server(_) | Connection::Client(_) => None,
+        }
+    }
+
+    /// Everything that was sealed is written.
+    fn note_taken(&mut self) {
+        if !std::mem::take(&mut self.is_full) || self.seal_max == SEAL_BYTES_MAX {
+            return;
+        }
+        self.taken += 1;
+        if self.taken >= TAKEN_MIN {
+            self.seal_by(SEAL_BYTES_MAX.min(2 * self.seal_max));
+        }
+    }
+
+    /// Seals so much at once from now on.
+    fn seal_by(&mut self, max: usize) {
+        (self.is_full, self.taken) = (false, 0);
+        if self.seal_max != max {
+            self.seal_max = max;
+            self.session.set_buffer_limit(Some(max));
         }
     }
 

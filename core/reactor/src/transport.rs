@@ -160,7 +160,7 @@ impl Transport for Socket {
             Self::Plain(_) => {}
             Self::Tls(tls) => {
                 tls.filter.finish();
-                if let Written::Blocked = tls.write(Then::End)? {
+                if let Written::Blocked(_) = tls.write(Then::End)? {
                     return Ok(Flushed::Blocked(0));
                 }
             }
@@ -293,3 +293,6 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

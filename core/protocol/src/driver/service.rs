@@ -6,6 +6,8 @@ use crate::{App, Closing, ConnId, Event, Patience};
 
 /// Bytes read from one connection before the next one has its turn: a whole run.
 pub(super) const FILL_BYTES_MAX: usize = 128 * 1024;
+/// Less than this of it is not worth another call.
+const FILL_BYTES_MIN: usize = 4 * 1024;
 /// Rounds of filling and flushing one `tx` before the next connection has its turn.
 const FLUSH_ROUNDS_MAX: usize = 4;
 
@@ -138,7 +140,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             if room == 0 {
                 return moved;
             }
-            if budget == 0 {
+            if budget < FILL_BYTES_MIN {
                 self.enqueue(conn);
                 return moved;
             }

@@ -86,13 +86,14 @@ pub enum Filled {
     Eof,
 }
 
-/// What a write achieved.
+/// What a write achieved. Bytes of a TLS handshake do not count; else those count that leave, as
+/// ciphertext with TLS, and not what is only sealed: the peer has taken nothing of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything left that can; this many bytes. What is still in `tx` waits for something to be
-    /// read first, as during a TLS handshake.
+    /// Everything left that can; the kernel took this many bytes. What is still in `tx` waits for
+    /// something to be read first, as during a TLS handshake.
     All(usize),
-    /// This many bytes left, and now writing would block.
+    /// The kernel took this many bytes, and now writing would block.
     Blocked(usize),
 }
 

@@ -10,7 +10,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::{SEAL_BYTES_MAX, TlsFilter};
+use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TAKEN_MIN, TlsFilter};
 use crate::mux::frame::{HEADER_BYTES, RUN_BYTES_MAX, RUN_FRAMES_MAX};
 use crate::ws::frame::SERVER_HEADER_BYTES;
 use crate::{Buf, Rng};
@@ -190,30 +190,76 @@ fn nothing_leaves_before_the_handshake_is_over() {
     assert_eq!(tx.len(), 6);
 }
 
+/// A client whose server took whatever was sealed until as much is sealed at once as ever.
+fn swift() -> Pair {
+    let mut pair = Pair::new(&TLS13, 1_000_000);
+    pair.drive();
+    while pair.client.filter.seal_max < SEAL_BYTES_MAX {
+        pair.client.tx.extend(&vec![1; SEAL_BYTES_MAX]);
+        pair.drive();
+    }
+    pair.server.rx.clear();
+    pair
+}
+
 #[test]
 fn no_more_is_sealed_than_can_be_overtaken() {
+    let End { mut filter, mut tx, .. } = swift().client;
+    tx.extend(&vec![1; 10 * SEAL_BYTES_MAX]);
+    assert_eq!(seal(&mut filter, &mut tx), SEAL_BYTES_MAX);
+    assert_eq!(seal(&mut filter, &mut tx), 0, "the first batch has not left");
+    assert_eq!(tx.len(), 9 * SEAL_BYTES_MAX);
+    assert!(outgoing(&mut filter, 1_000_000).len() < SEAL_BYTES_MAX + 1024);
+}
+
+#[test]
+fn more_is_sealed_at_once_where_it_is_taken_at_once_again_and_again() {
     let mut pair = Pair::new(&TLS13, 100_000);
     pair.drive();
     let End { filter, tx, .. } = &mut pair.client;
-    tx.extend(&vec![1; 10 * SEAL_BYTES_MAX]);
+    let mut size = SEAL_BYTES_MIN;
+    while size < SEAL_BYTES_MAX {
+        for _ in 0..TAKEN_MIN {
+            tx.extend(&vec![1; 2 * size]);
+            assert_eq!(seal(filter, tx), size);
+            assert!(outgoing(filter, 1_000_000).len() > size);
+            // Little says nothing of what would become of much.
+            tx.clear();
+            tx.extend(b"little");
+            assert_eq!(seal(filter, tx), 6);
+            outgoing(filter, 1000);
+        }
+        size *= 2;
+    }
+    tx.extend(&vec![1; 2 * SEAL_BYTES_MAX]);
     assert_eq!(seal(filter, tx), SEAL_BYTES_MAX);
-    assert_eq!(seal(filter, tx), 0, "the first batch has not left");
-    assert_eq!(tx.len(), 9 * SEAL_BYTES_MAX);
-    assert!(outgoing(filter, 1_000_000).len() < SEAL_BYTES_MAX + 1024);
+}
+
+#[test]
+fn little_is_sealed_after_a_peer_left_something() {
+    for taken in [0, 1, SEAL_BYTES_MAX] {
+        let End { mut filter, mut tx, .. } = swift().client;
+        tx.extend(&vec![1; 2 * SEAL_BYTES_MAX]);
+        assert_eq!(seal(&mut filter, &mut tx), SEAL_BYTES_MAX);
+        assert_eq!(outgoing(&mut filter, taken).len(), taken);
+        outgoing(&mut filter, 1_000_000);
+        for _ in 0..TAKEN_MIN {
+            assert_eq!(seal(&mut filter, &mut tx), SEAL_BYTES_MIN, "{taken} were taken");
+            outgoing(&mut filter, 1_000_000);
+        }
+    }
 }
 
 #[test]
 fn a_run_of_data_is_sealed_at_once() {
-    let mut pair = Pair::new(&TLS13, 100_000);
-    pair.drive();
+    let mut filter = swift().client.filter;
     let run = vec![1; RUN_FRAMES_MAX * (HEADER_BYTES + SERVER_HEADER_BYTES) + RUN_BYTES_MAX];
-    assert_eq!(pair.client.filter.seal(&[IoSlice::new(&run)]), run.len());
+    assert_eq!(filter.seal(&[IoSlice::new(&run)]), run.len());
 }
 
 #[test]
 fn slices_are_sealed_as_if_they_were_one() {
-    let mut pair = Pair::new(&TLS13, 100_000);
-    pair.drive();
+    let mut pair = swift();
     let pieces = [vec![1; 80_000], Vec::new(), vec![2; 80_000]];
     let slices = pieces.each_ref().map(|piece| IoSlice::new(piece));
     assert_eq!(pair.client.filter.seal(&slices), SEAL_BYTES_MAX);

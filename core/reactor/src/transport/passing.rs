@@ -27,14 +27,16 @@ impl Plain {
 impl Tls {
     /// Sealed from where they lie, as far as they can be at once.
     pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
-        let sealed = match self.write(Then::More)? {
-            Written::All => self.filter.seal(&slices(tx, pieces)[..=pieces.len()]),
-            Written::Blocked => 0,
+        let written = self.write(Then::More)?;
+        let sealed = match written {
+            Written::All(_) => self.filter.seal(&slices(tx, pieces)[..=pieces.len()]),
+            Written::Blocked(_) => 0,
         };
         settle(sealed, tx, pieces);
+        let (Written::All(count) | Written::Blocked(count)) = written;
         Ok(match self.flush(tx, Then::More)? {
-            Flushed::All(more) => Flushed::All(sealed + more),
-            Flushed::Blocked(more) => Flushed::Blocked(sealed + more),
+            Flushed::All(more) => Flushed::All(count + more),
+            Flushed::Blocked(more) => Flushed::Blocked(count + more),
         })
     }
 }

@@ -17,16 +17,16 @@ pub(crate) struct Tls {
     failed: Option<io::Error>,
 }
 
-/// The least to read at once of ciphertext, however little room there is for plaintext: whole
-/// handshake messages and small records in one call.
+/// What is read of ciphertext beyond the room for plaintext, however little that is: whole handshake
+/// messages, small records, and what records add. Less room than that is left alone after a read.
 const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
 /// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
 const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 
-/// What became of the ciphertext that was to be written.
+/// How much ciphertext was written, and what became of the rest.
 pub(super) enum Written {
-    All,
-    Blocked,
+    All(usize),
+    Blocked(usize),
 }
 
 impl Tls {
@@ -34,7 +34,7 @@ impl Tls {
         Self { stream, filter, failed: None }
     }
 
-    /// Reads until the kernel has no more or `max` bytes of plaintext arrived. One read and what
+    /// Reads until the kernel has no more or about `max` bytes of plaintext arrived. One read and what
     /// was kept of one record may overshoot that, by less than 20 KiB.
     pub(super) fn fill(
         &mut self,
@@ -45,9 +45,10 @@ impl Tls {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let asked = max.max(CIPHERTEXT_BYTES_MIN).min(scratch.len());
         let before = rx.len();
-        while rx.len() - before < max {
+        let mut left = max;
+        while left >= max.min(CIPHERTEXT_BYTES_MIN) {
+            let asked = scratch.len().min(left + CIPHERTEXT_BYTES_MIN);
             if self.filter.has_ended() {
                 return Ok(match rx.len() - before {
                     0 => Filled::Eof,
@@ -63,6 +64,7 @@ impl Tls {
                     break;
                 }
             }
+            left = max.saturating_sub(rx.len() - before);
         }
         Ok(Filled::More(rx.len() - before))
     }
@@ -97,31 +99,36 @@ impl Tls {
         let then = if self.filter.is_handshaking() { Then::More } else { then };
         let mut total = 0;
         loop {
-            if let Written::Blocked = self.write(then)? {
-                return Ok(Flushed::Blocked(total));
+            match self.write(then)? {
+                Written::All(count) => total += count,
+                Written::Blocked(count) => return Ok(Flushed::Blocked(total + count)),
             }
             match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
                 0 => return Ok(Flushed::All(total)),
-                count => {
-                    tx.consume(count);
-                    total += count;
-                }
+                count => tx.consume(count),
             }
         }
     }
 
-    /// Writes ciphertext until there is none left or the kernel says "would block".
+    /// Writes ciphertext until there is none left or the kernel says "would block". What leaves during
+    /// the handshake does not count.
     pub(super) fn write(&mut self, then: Then) -> io::Result<Written> {
+        let mut total = 0;
         while self.filter.has_outgoing() {
             let (filter, stream) = (&mut self.filter, &mut self.stream);
             let written = retry(|| match then {
                 Then::More => filter.write_to(stream),
                 Then::End => filter.write_to(&mut Last(stream)),
             })?;
-            if written.is_none() {
-                return Ok(Written::Blocked);
+            match written {
+                Some(_) if self.filter.is_handshaking() => {}
+                Some(count) => total += count,
+                None => return Ok(Written::Blocked(total)),
             }
         }
-        Ok(Written::All)
+        Ok(Written::All(total))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Connections for the tests of what is read and written.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use mio::event::Source;
+use rcgen::KeyPair;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::{Plain, Socket, Tls};
+use crate::ClientTls;
+
+/// Both ends of a connection; ours never blocks.
+pub(super) fn pair() -> (Plain, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    near.set_nonblocking(true).unwrap();
+    (Plain { stream: mio::net::TcpStream::from_std(near) }, far)
+}
+
+/// Everything that comes until the other end says that nothing follows.
+pub(super) fn read_all(mut far: impl Read) -> Vec<u8> {
+    let mut got = Vec::new();
+    far.read_to_end(&mut got).unwrap();
+    got
+}
+
+/// What the kernel says of our end.
+pub(super) struct Events {
+    poll: mio::Poll,
+    events: mio::Events,
+}
+
+impl Events {
+    pub(super) fn of(stream: &mut mio::net::TcpStream) -> Self {
+        let poll = mio::Poll::new().unwrap();
+        let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        stream.register(poll.registry(), mio::Token(0), both).unwrap();
+        Self { poll, events: mio::Events::with_capacity(1) }
+    }
+
+    pub(super) fn wait(&mut self) {
+        self.poll.poll(&mut self.events, None).unwrap();
+    }
+}
+
+/// The other end of a connection with TLS.
+pub(super) type Sealed = StreamOwned<ServerConnection, TcpStream>;
+
+/// Our end of a connection with TLS that nobody has spoken on yet; what the other end does runs beside.
+pub(super) fn sealed_pair<T: Send + 'static>(
+    far_does: impl FnOnce(Sealed) -> T + Send + 'static,
+) -> (Box<Tls>, JoinHandle<T>) {
+    let (near, far) = pair();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["mesh.test".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let session = ServerConnection::new(Arc::new(config)).unwrap();
+    let trust = ClientTls::with_ca_file(certificate.pem().as_bytes()).unwrap();
+    let socket = Socket::tls(near.stream, trust.session("mesh.test").unwrap());
+    let Socket::Tls(near) = socket else { panic!("asked for TLS") };
+    (near, thread::spawn(move || far_does(StreamOwned::new(session, far))))
+}
+
+pub(super) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
