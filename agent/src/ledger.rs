@@ -33,8 +33,8 @@ struct Entry {
     since: Instant,
     /// When it was welcomed.
     welcomed: Option<Instant>,
-    /// Whether the ingress asked for another one in its place.
-    is_moving: bool,
+    /// When the ingress asked for another one in its place.
+    moving: Option<Instant>,
 }
 
 impl Ledger {
@@ -49,7 +49,7 @@ impl Ledger {
             lane: None,
             since: now,
             welcomed: None,
-            is_moving: false,
+            moving: None,
         });
         serial
     }
@@ -68,7 +68,7 @@ impl Ledger {
     /// The lanes of the tunnels to this ingress that are there to stay. One that asked us to move
     /// may well be where we are to go: with a fresh tunnel.
     pub(crate) fn lasting_to(&self, ingress: &[u8]) -> impl Iterator<Item = u32> {
-        let lasting = self.tunnels.iter().filter(|entry| !entry.is_moving);
+        let lasting = self.tunnels.iter().filter(|entry| entry.moving.is_none());
         lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
     }
 
@@ -78,7 +78,8 @@ impl Ledger {
         let mut tunnels = vec![(0_usize, 0_usize); workers.into()];
         let own = self.tunnels.iter().find(|entry| entry.serial == serial);
         let ingress = own.map(|entry| &entry.ingress);
-        let lasting = self.tunnels.iter().filter(|one| one.welcomed.is_some() && !one.is_moving);
+        let lasting =
+            self.tunnels.iter().filter(|one| one.welcomed.is_some() && one.moving.is_none());
         for entry in lasting {
             if let Some((to_same, all)) = tunnels.get_mut(entry.worker.index()) {
                 *to_same += usize::from(Some(&entry.ingress) == ingress);
@@ -94,10 +95,17 @@ impl Ledger {
     }
 
     /// There is to be another one in its place. Since when it has been there.
-    pub(crate) fn moves(&mut self, serial: Serial) -> Option<Instant> {
+    pub(crate) fn moves(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
-        entry.is_moving = true;
+        entry.moving = Some(now);
         Some(entry.since)
+    }
+
+    /// Of more than `most` that are moving, the one that began first, and who has it.
+    pub(crate) fn left_behind(&self, most: usize) -> Option<(Serial, WorkerId)> {
+        let moving = || self.tunnels.iter().filter(|entry| entry.moving.is_some());
+        let first = moving().min_by_key(|entry| entry.moving)?;
+        (moving().count() > most).then_some((first.serial, first.worker))
     }
 
     /// It has ended. When it was welcomed, if it was.
@@ -108,7 +116,7 @@ impl Ledger {
 
     /// How many serve. Beside each one that moves there is to be another one.
     pub(crate) fn serving(&self) -> usize {
-        let serving = |entry: &&Entry| entry.welcomed.is_some() && !entry.is_moving;
+        let serving = |entry: &&Entry| entry.welcomed.is_some() && entry.moving.is_none();
         self.tunnels.iter().filter(serving).count()
     }
 

@@ -8,7 +8,8 @@ use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, link, proof,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Outgoing, Target, Traffic,
+    link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -22,6 +23,10 @@ use crate::workers::Message;
 const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
+/// Tunnels for each of those that there are to be which the ingress asked to leave and does not close.
+const MOVING_MAX: usize = 2;
+/// Why the agent closes such a tunnel.
+const LEFT_BEHIND: &str = "left behind";
 /// WebSocket status codes (RFC 6455 7.4.1).
 pub(crate) const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
@@ -81,7 +86,7 @@ impl Agent {
         if tunnel.deadline(timeouts) > cx.now {
             return;
         }
-        let drained_at = tunnel.moving.map(|since| since + timeouts.drain);
+        let left_at = tunnel.left_at();
         let Phase::Serving(link) = &mut tunnel.phase else {
             let (since, timeout) = tunnel.patience(timeouts);
             let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
@@ -92,8 +97,8 @@ impl Agent {
         if link.handle_timeout(cx.now) == Alive::No {
             return self.end_tunnel(conn, NORMAL, "silent for two echo intervals", cx);
         }
-        if drained_at.is_some_and(|due| due <= cx.now) {
-            return self.end_tunnel(conn, NORMAL, "left behind", cx);
+        if left_at.is_some_and(|due| due <= cx.now) {
+            return self.end_tunnel(conn, NORMAL, LEFT_BEHIND, cx);
         }
         self.conns.touch(conn);
     }
@@ -279,10 +284,27 @@ impl Agent {
 
     /// A tunnel, at whatever worker, is to be replaced.
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
-        let since = self.ledger.moves(serial);
+        let since = self.ledger.moves(serial, cx.now);
+        // An honest ingress lets go of its own.
+        if let Some((oldest, worker)) = self.ledger.left_behind(MOVING_MAX * self.slots.len()) {
+            match worker == self.workers.own {
+                true => self.leave_tunnel(oldest, cx),
+                false => {
+                    self.outgoing.push_back((worker, Outgoing::Message(Message::Leave(oldest))))
+                }
+            }
+        }
         let Some(slot) = self.slot_of(serial) else { return };
         log::info!("the ingress asks to move: opening another tunnel");
         self.redial(slot, since, cx);
+    }
+
+    /// Ends a tunnel that others have come in place of.
+    pub(crate) fn leave_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
+        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
+        if let Some(conn) = found.map(|(conn, _)| *conn) {
+            self.end_tunnel(conn, NORMAL, LEFT_BEHIND, cx);
+        }
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.

@@ -51,6 +51,9 @@ pub(crate) enum Phase {
     Over,
 }
 
+/// How long an ingress may take to let go of a tunnel that it asked us to leave: as long as it can take
+/// to drain. It closes such a tunnel itself.
+const LETTING_GO: Duration = Duration::from_secs(3600);
 /// The longest answer to the upgrade.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
@@ -132,11 +135,16 @@ impl Tunnel {
                 let (since, timeout) = self.patience(timeouts);
                 since + timeout
             }
-            Phase::Serving(link) => match self.moving {
-                Some(since) => link.deadline().min(since + timeouts.drain),
-                None => link.deadline(),
-            },
+            Phase::Serving(link) => {
+                let due = link.deadline();
+                self.left_at().map_or(due, |left_at| left_at.min(due))
+            }
         }
+    }
+
+    /// When it is left although the ingress has not closed it.
+    pub(crate) fn left_at(&self) -> Option<Instant> {
+        self.moving.map(|since| since + LETTING_GO)
     }
 }
 

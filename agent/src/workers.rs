@@ -4,7 +4,8 @@
 //!                  worker 0                                  worker n
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
 //!               probes the service -------- Health ---------> | upstream connections of its own
-//!               dials anew <--------------- Moves, Ended ------'
+//!               dials anew <--------------- Moves, Ended ------|
+//!               leaves old tunnels --------- Leave -----------'
 //! ```
 //!
 //! The first worker gets all tunnels, proves who the agent is, and looks after the service. Once a
@@ -35,6 +36,8 @@ pub enum Message {
     Suspect,
     /// From the first one: how the service is from now on.
     Health(Health),
+    /// From the first one: this tunnel was moved from and has not been closed.
+    Leave(Serial),
     /// From the first one: SIGTERM came.
     Drain,
 }
@@ -106,6 +109,7 @@ impl Agent {
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.suspect_service(cx.now),
             Message::Health(health) => self.report_health(&health),
+            Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
         }
     }

@@ -30,7 +30,7 @@ fn tunnels_to_one_ingress_are_numbered_and_leave_their_place_to_the_next() {
     ledger.close(first);
     let (third, lane) = arrived(&mut ledger, b"a", now);
     assert_eq!(lane, 0);
-    assert_eq!(ledger.moves(second), Some(now));
+    assert_eq!(ledger.moves(second, now), Some(now));
     assert_eq!(ledger.lasting_to(b"a").collect::<Vec<_>>(), [0]);
     assert_eq!(arrived(&mut ledger, b"a", now).1, 1);
     assert!(ledger.has(third) && ledger.has(second) && !ledger.has(first));
@@ -48,7 +48,7 @@ fn tunnels_to_one_ingress_go_to_different_workers() {
     let workers: Vec<_> = placed.iter().map(|(_, worker)| worker.0).collect();
     assert_eq!(workers, [0, 1, 2, 0, 1]);
     // The one that comes for another goes where that is.
-    ledger.moves(placed[2].0);
+    ledger.moves(placed[2].0, now);
     let (serial, lane) = arrived(&mut ledger, b"a", now);
     assert_eq!((ledger.welcome(serial, 3, now), lane), (WorkerId(2), 1));
     assert_eq!(ledger.serving(), 5);
@@ -66,4 +66,19 @@ fn a_tunnel_that_ended_is_forgotten() {
     assert_eq!(ledger.close(serial), Some(later));
     assert_eq!(ledger.close(serial), None);
     assert!(ledger.is_empty());
+}
+
+#[test]
+fn the_one_that_has_been_moving_for_longest_is_left_behind() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let serials = [(); 4].map(|()| ledger.open(now));
+    assert_eq!(ledger.left_behind(0), None);
+    let worker = ledger.welcome(serials[2], 2, now);
+    for (after, serial) in [(1, serials[2]), (2, serials[0]), (3, serials[3])] {
+        ledger.moves(serial, now + Duration::from_secs(after));
+    }
+    assert_eq!(ledger.left_behind(3), None);
+    assert_eq!(ledger.left_behind(2), Some((serials[2], worker)));
+    ledger.close(serials[2]);
+    assert_eq!(ledger.left_behind(1), Some((serials[0], WorkerId::FIRST)));
 }

@@ -321,6 +321,25 @@ fn an_ingress_that_asks_to_move_all_the_time_is_followed_without_haste() {
 }
 
 #[test]
+fn of_the_tunnels_that_an_ingress_does_not_let_go_of_the_oldest_are_left() {
+    let (ingress, agent, service) = start(&[]);
+    let mut tunnels = [(); 4].map(|()| {
+        let mut tunnel = ingress.welcome(64 * 1024);
+        tunnel.send(DRAIN, 0, 0, b"");
+        tunnel
+    });
+    assert_serves(&ingress, &service);
+    let [first, second, young @ ..] = &mut tunnels;
+    first.wait_end();
+    second.wait_end();
+    assert_eq!(agent.log_count("a tunnel ended: left behind"), 2);
+    for tunnel in young {
+        tunnel.send(REQUEST, END, 1, b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+        assert!(tunnel.expect(RESPONSE).payload.starts_with(b"HTTP/1.1 200 "));
+    }
+}
+
+#[test]
 fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());

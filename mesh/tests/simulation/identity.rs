@@ -331,3 +331,21 @@ fn a_crowd_of_agents_stalls_nobody() {
         expect_tunnels(&mut stage, CROWD + 1, Duration::from_secs(120));
     });
 }
+
+/// Five minutes, whatever the agent would take for its own leaving.
+#[test]
+fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.timeouts.request = Duration::from_secs(600);
+        plan.agent.timeouts.stream_idle = Duration::from_secs(600);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(LIFETIME - Duration::from_secs(20));
+        let ask = Ask::new(Request::get(HOST, "/slow/300000"));
+        stage.add_caller(vec![ask], |client| client);
+        stage.expect_answers(Duration::from_secs(301));
+        stage.judge(Weather::Fair);
+    });
+}

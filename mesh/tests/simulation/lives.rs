@@ -128,6 +128,32 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
     });
 }
 
+/// How long that takes is up to the ingress. An hour is the most that it can be told to take.
+#[test]
+fn an_agent_stays_with_an_ingress_that_drains_as_long_as_that_takes() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (takes, weather) in [(HOUR / 2, Weather::Fair), (HOUR * 2, Weather::Foul)] {
+        seeds(4, |seed| {
+            let mut plan = Plan::calm();
+            plan.ingress.timeouts.drain = HOUR * 3;
+            plan.ingress.timeouts.request = HOUR * 3;
+            plan.agent.timeouts.stream_idle = HOUR * 3;
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(5));
+            let ask = Ask::new(Request::get(HOST, &format!("/slow/{}", takes.as_millis())));
+            stage.add_caller(vec![ask], |client| client);
+            stage.world.run_for(Duration::from_secs(1));
+            stage.world.drain(stage.ingress);
+            let began = stage.world.now();
+            stage.expect_answers(HOUR + Duration::from_secs(1));
+            stage.judge(weather);
+            if weather == Weather::Foul {
+                assert!(stage.world.now() - began >= HOUR, "the agent left too early");
+            }
+        });
+    }
+}
+
 /// As a balancer without health checks has it: there are callers at every moment of the leaving, the
 /// goodbye to an agent far away included. Who finds nobody goes elsewhere; who is told 503 does not.
 #[test]
