@@ -12,8 +12,8 @@ Usage: install.sh install   --from <file or URL> --sums <file or URL> [options]
        install.sh uninstall [--purge] [options]
        install.sh status    [options]
 
-  install    puts the program and its unit in place, and starts it once it has settings; another
-             version that is there is upgraded
+  install    puts the program and its unit in place, and starts it: an agent once its settings name a
+             host, an ingress at once; another version that is there is upgraded
   upgrade    the same where there is one already; the old program drains and is kept, and comes back
              if the new one does not start
   rollback   goes back to the program that was kept

@@ -13,8 +13,17 @@ import { tasksAtOnce, type Params, type TestWorkload as Workload } from './param
 import { allowPulling, taskRole } from './roles';
 
 const SERVICE_PORT = 3000;
-/** Requests that an agent of 512 MiB carries at once, over all its tunnels. */
-const STREAMS_MAX = 768;
+const AGENT_MEMORY_MIB = 512;
+
+/**
+ * Requests that the agent may carry at once on each of its tunnels, so that all buffers fit its
+ * memory: the formula of docs/operations.md, with one worker and TLS, for the default sizes.
+ */
+function streamsOfEach(tunnels: number): number {
+  const [workersMiB, tunnelMiB, streamMiB] = [6, 9, 0.5];
+  const buffersMiB = (AGENT_MEMORY_MIB - workersMiB) / 1.25;
+  return Math.floor((buffersMiB / tunnels - tunnelMiB) / streamMiB);
+}
 
 export interface TestWorkloadProps {
   readonly params: Params;
@@ -102,7 +111,7 @@ export class TestWorkload extends Construct {
       // The agent's own image has a program that knows nothing else.
       ...(workload.agentImage === undefined && { command: ['client'] }),
       memoryReservationMiB: 32,
-      memoryLimitMiB: 512,
+      memoryLimitMiB: AGENT_MEMORY_MIB,
       environment: {
         MESH_INGRESS_ENDPOINT: agentEndpoint(params),
         MESH_LOCAL_ENDPOINT: `http://test-app:${SERVICE_PORT}`,
@@ -113,8 +122,7 @@ export class TestWorkload extends Construct {
         MESH_HEALTH_PORT: String(PORTS.health),
         // As many as there may be ingress tasks while a deployment replaces them.
         MESH_TUNNELS: String(tasksAtOnce(params)),
-        // So many in all that their buffers fit its memory (docs/operations.md has the formula).
-        MESH_MAX_STREAMS: String(Math.floor(STREAMS_MAX / tasksAtOnce(params))),
+        MESH_MAX_STREAMS: String(streamsOfEach(tasksAtOnce(params))),
       },
       // ECS replaces a task whose agent has had no tunnel for five minutes. Sooner would only have
       // all of them restarted while there is no ingress.

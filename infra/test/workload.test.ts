@@ -89,9 +89,18 @@ describe('the test workload', () => {
       MESH_HEALTH_PORT: '8081',
       // Two ingress tasks, and one more while they are replaced.
       MESH_TUNNELS: '3',
-      MESH_MAX_STREAMS: '256',
+      MESH_MAX_STREAMS: '251',
     });
     template.hasOutput('AgentTunnels', { Value: '3' });
+  });
+
+  test('has fewer requests on each of more tunnels, which take memory themselves', () => {
+    const many = templateWith({ desiredCount: 15, testWorkload: { image: TEST_APP } });
+    const { MESH_TUNNELS, MESH_MAX_STREAMS } = environment(many, 'agent');
+    expect(MESH_TUNNELS).toBe('16');
+    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 8.9;
+    expect(1.25 * 16 * perTunnelMiB + 6).toBeLessThan(512);
+    expect(1.25 * 16 * perTunnelMiB + 6).toBeGreaterThan(480);
   });
 
   test('has an image of its own for the agent, if one is given, which needs no command', () => {

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use mesh_protocol::control::RefusalCode;
 use mesh_protocol::http1::{self, Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
 use serde_json::json;
@@ -182,12 +183,13 @@ impl Ingress {
     /// Answers a request on the agents' port: it is to become a tunnel.
     fn answer_agent(&mut self, conn: ConnId, head: &RequestHead<'_, '_>, peer: SocketAddr) {
         let refusal = match (self.drain.is_draining(), self.has_room_for_agent()) {
-            (true, _) => Some(Reason::Draining),
-            (false, false) => Some(Reason::Overloaded),
+            (true, _) => Some((Reason::Draining, RefusalCode::Draining)),
+            (false, false) => Some((Reason::Overloaded, RefusalCode::Overloaded)),
             (false, true) => None,
         };
-        if let Some(reason) = refusal {
+        if let Some((reason, code)) = refusal {
             self.metrics.count(reason);
+            self.metrics.refused(code);
             return self.reply_admin(conn, |http, io| {
                 replies::write(reason, Format::Text, http, &mut io.tx);
             });

@@ -220,6 +220,7 @@ fn a_draining_ingress_takes_no_new_agents() {
     wait_until("/health fails", || server.page("/health").status == 503);
     let late = agent(server.tunnels, &service, &[]);
     late.wait_log("upgrade answered with status 503");
+    assert!(server.metric("mesh_registrations_refused_total", "draining") >= 1);
     service.release();
     assert_eq!(read_response(&mut wire).unwrap().status, 200);
 }

@@ -24,6 +24,7 @@ fn one_agent_more_than_max_tunnels_waits_outside() {
     let (server, first, service) = mesh(&["--max-tunnels", "1"], &[]);
     let second = agent(server.tunnels, &service, &[]);
     second.wait_log("upgrade answered with status 503");
+    assert!(server.metric("mesh_registrations_refused_total", "overloaded") >= 1);
     assert_eq!(server.get("/").status, 200);
     first.signal("KILL");
     second.wait_log("registered");
