@@ -5,7 +5,6 @@
 //! goes on: it is set anew only for what is due earlier than it would go off, and when it has.
 //! What went off for a deadline that is no more costs one turn.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
@@ -13,33 +12,27 @@ use mio::{Registry, Token};
 /// The earliest time that the loop has to wake, as the kernel knows it.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    timer: timer::Timer,
+    /// None where the kernel has none for us, as in a sandbox that forbids it: the loop then sleeps for
+    /// so long.
+    timer: Option<timer::Timer>,
     /// When it goes off, or went off.
     due: Option<Instant>,
 }
 
 impl Alarm {
-    /// # Errors
-    /// The kernel refuses a timer or its registration.
-    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        Ok(Self { timer: timer::Timer::new(registry, token)?, due: None })
+    pub(crate) fn new(registry: &Registry, token: Token) -> Self {
+        Self { timer: timer::Timer::new(registry, token).ok(), due: None }
     }
 
     /// Has the loop woken when `due` has come, and says how long it may sleep: without end where
     /// the timer wakes it.
-    ///
-    /// # Errors
-    /// The kernel refuses to set the timer.
-    pub(crate) fn set(&mut self, due: Instant, now: Instant) -> io::Result<Option<Duration>> {
+    pub(crate) fn set(&mut self, due: Instant, now: Instant) -> Option<Duration> {
         let sleep = due.saturating_duration_since(now);
-        if !timer::WAKES {
-            return Ok(Some(sleep));
-        }
         if self.due.is_none_or(|set| due < set || set <= now) {
-            self.timer.set(sleep)?;
             self.due = Some(due);
+            self.timer = self.timer.take().filter(|timer| timer.set(sleep).is_ok());
         }
-        Ok(None)
+        if self.timer.is_some() { None } else { Some(sleep) }
     }
 }
 
@@ -55,8 +48,6 @@ mod timer {
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
-
-    pub(super) const WAKES: bool = true;
 
     /// `timerfd_create(2)`. Nobody reads how often it went off: an edge is told for each time.
     #[derive(Debug)]
@@ -82,7 +73,6 @@ mod timer {
     }
 }
 
-/// Where the kernel has no such timer, the loop sleeps for so long.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod timer {
     use std::io;
@@ -90,18 +80,17 @@ mod timer {
 
     use mio::{Registry, Token};
 
-    pub(super) const WAKES: bool = false;
-
+    /// Other systems have no such timer.
     #[derive(Debug)]
-    pub(super) struct Timer;
+    pub(super) enum Timer {}
 
     impl Timer {
         pub(super) fn new(_: &Registry, _: Token) -> io::Result<Self> {
-            Ok(Self)
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         pub(super) fn set(&self, _: Duration) -> io::Result<()> {
-            Ok(())
+            match *self {}
         }
     }
 }

@@ -125,7 +125,7 @@ impl<A: App> Reactor<A> {
         let now = Instant::now();
         Ok(Self {
             driver: Driver::new(app, Rng::from_seed(random::seed()?), now),
-            alarm: Alarm::new(poll.registry(), ALARM)?,
+            alarm: Alarm::new(poll.registry(), ALARM),
             poll,
             listeners: Vec::new(),
             connector: Connector::new(tls.clone(), handle.clone()),
@@ -188,7 +188,7 @@ impl<A: App> Reactor<A> {
             }
             self.watch();
             self.start_jobs()?;
-            let sleep = self.lie_down()?;
+            let sleep = self.lie_down();
             match self.poll.poll(&mut events, sleep) {
                 Ok(()) => {}
                 // Without events, but at another time.
@@ -258,13 +258,13 @@ impl<A: App> Reactor<A> {
     }
 
     /// How long the kernel may let us sleep: without end where the alarm wakes us.
-    fn lie_down(&mut self) -> io::Result<Option<Duration>> {
+    fn lie_down(&mut self) -> Option<Duration> {
         if self.driver.has_work()
             || !self.failed.is_empty()
             || self.listeners.iter().any(Listener::is_ready)
             || self.desk.as_ref().is_some_and(|desk| !desk.lie_down())
         {
-            return Ok(Some(Duration::ZERO));
+            return Some(Duration::ZERO);
         }
         let latest = self.now + SLEEP_MAX;
         let due = self

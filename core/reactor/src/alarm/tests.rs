@@ -17,7 +17,7 @@ struct Loop {
 impl Loop {
     fn new() -> Self {
         let poll = Poll::new().unwrap();
-        let alarm = Alarm::new(poll.registry(), Token(7)).unwrap();
+        let alarm = Alarm::new(poll.registry(), Token(7));
         Self { poll, alarm }
     }
 
@@ -25,7 +25,7 @@ impl Loop {
     fn sleep(&mut self, due: Instant) -> bool {
         let mut events = Events::with_capacity(8);
         let now = Instant::now();
-        let sleep = self.alarm.set(due, now).unwrap();
+        let sleep = self.alarm.set(due, now);
         self.poll.poll(&mut events, Some(sleep.unwrap_or(PATIENCE))).unwrap();
         assert!(now.elapsed() < PATIENCE, "woken in time");
         !events.is_empty()
@@ -52,7 +52,7 @@ fn what_is_due_already_does_not_wait() {
 fn an_earlier_deadline_is_told_to_the_kernel() {
     let mut sleeper = Loop::new();
     let now = Instant::now();
-    sleeper.alarm.set(now + LATE, now).unwrap();
+    sleeper.alarm.set(now + LATE, now);
     sleeper.sleep(now + SOON);
     assert!(now + SOON <= Instant::now());
 }
@@ -62,7 +62,20 @@ fn an_earlier_deadline_is_told_to_the_kernel() {
 fn a_later_deadline_is_not_told_before_the_timer_went_off() {
     let mut sleeper = Loop::new();
     let now = Instant::now();
-    sleeper.alarm.set(now + SOON, now).unwrap();
+    sleeper.alarm.set(now + SOON, now);
     assert!(sleeper.sleep(now + LATE), "the timer is the one for the deadline before");
     assert!(sleeper.sleep(Instant::now() + SOON), "and is set anew once it went off");
+}
+
+#[test]
+fn where_there_is_no_timer_the_loop_sleeps_for_so_long() {
+    let mut sleeper = Loop::new();
+    sleeper.alarm.timer = None;
+    let now = Instant::now();
+    for due in [now + SOON, now + LATE, now + SOON / 2] {
+        assert_eq!(sleeper.alarm.set(due, now), Some(due - now));
+    }
+    let due = Instant::now() + SOON;
+    assert!(!sleeper.sleep(due), "nothing happened but that time passed");
+    assert!(due <= Instant::now());
 }
