@@ -13,6 +13,8 @@ use crate::http::{Answer, Client, HttpError, Limits};
 #[derive(Debug)]
 pub(crate) struct Instance {
     state: State,
+    /// Whether the environment says where it is.
+    is_named: bool,
     client: Client,
 }
 
@@ -55,7 +57,8 @@ impl Instance {
     }
 
     pub(crate) fn within(environment: &Environment, limits: Limits) -> Self {
-        let endpoint = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(ADDRESS);
+        let named = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let endpoint = named.unwrap_or(ADDRESS);
         let is_address = endpoint.starts_with("http://") || endpoint.starts_with("https://");
         let state = if environment.is_true("AWS_EC2_METADATA_DISABLED") {
             State::SwitchedOff
@@ -64,7 +67,12 @@ impl Instance {
         } else {
             State::Malformed
         };
-        Self { state, client: Client::local(limits) }
+        Self { state, is_named: named.is_some(), client: Client::local(limits) }
+    }
+
+    /// Whether somebody said where the service is, who then wants to hear what is wrong with it.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.is_named
     }
 
     /// The JSON of the credentials of the instance's role.

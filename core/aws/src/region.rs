@@ -94,14 +94,19 @@ impl Regions {
             let task = task.map_err(|error| RegionError::Broken(error.to_string()))?;
             return named("the task's ARN", task.region());
         }
-        match self.instance.region() {
-            Ok(name) => named("the instance metadata service", name.trim()),
-            Err(InstanceError::Absent(instance)) => Err(RegionError::NotFound(format!(
-                "the AWS region is not known: AWS_REGION is not set, the profile names none, this \
-                 is no ECS task, and {instance}; set AWS_REGION"
-            ))),
-            Err(InstanceError::Broken(complaint)) => Err(RegionError::Broken(complaint)),
-        }
+        let instance = match self.instance.region() {
+            Ok(name) => return named("the instance metadata service", name.trim()),
+            Err(InstanceError::Absent(instance)) => instance,
+            Err(InstanceError::Broken(complaint)) if self.instance.is_named() => {
+                return Err(RegionError::Broken(complaint));
+            }
+            // Other clouds have something else at that address.
+            Err(InstanceError::Broken(complaint)) => complaint,
+        };
+        Err(RegionError::NotFound(format!(
+            "the AWS region is not known: AWS_REGION is not set, the profile names none, this is no \
+             ECS task, and {instance}; set AWS_REGION"
+        )))
     }
 }
 

@@ -21,7 +21,10 @@ use crate::{Environment, SetupError, Source};
 #[derive(Debug)]
 pub(super) struct Container {
     environment: Environment,
-    client: Client,
+    /// For what is on this machine or its link, and so never behind a proxy.
+    near: Client,
+    /// For `https`.
+    internet: Client,
     /// What a path is on, without a `/` at the end.
     base: String,
     /// Between two tries.
@@ -56,8 +59,9 @@ impl Container {
         limits: Limits,
         pause: Duration,
     ) -> Result<Self, SetupError> {
-        let client = Client::new(environment, limits)?;
-        Ok(Self { environment: environment.clone(), client, base: base.to_owned(), pause })
+        let (near, internet) = (Client::local(limits), Client::new(environment, limits)?);
+        let (environment, base) = (environment.clone(), base.to_owned());
+        Ok(Self { environment, near, internet, base, pause })
     }
 
     pub(super) fn credentials(&self) -> Result<Found, String> {
@@ -84,12 +88,14 @@ impl Container {
     }
 
     fn ask(&self, url: &str, headers: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+        let is_near = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+        let client = if is_near { &self.near } else { &self.internet };
         let mut complaint = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 thread::sleep(self.pause);
             }
-            match self.client.get(url, headers) {
+            match client.get(url, headers) {
                 Ok(answer) if answer.status == 200 => return Ok(answer.body),
                 Ok(answer) => {
                     complaint = refusal(answer.status, &answer.body);

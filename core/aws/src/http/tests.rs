@@ -147,11 +147,7 @@ fn whom_tls_trusts_is_in_the_bundle_which_is_read_once_for_an_environment() {
 #[test]
 fn services_on_the_internet_are_reached_through_the_proxy_and_this_machine_is_not() {
     let proxy = Server::script(vec![Reply::Answer(403, String::new())]);
-    let (host, port) =
-        proxy.url().strip_prefix("http://").unwrap().rsplit_once(':').map_or_else(
-            || panic!("a port"),
-            |(host, port)| (host.to_owned(), port.parse().unwrap()),
-        );
+    let (host, port) = proxy.address();
     let through = environment([]).through(&host, port, Some("user:pass:word"));
     let client = Client::new(&through, PATIENT).unwrap();
     assert!(client.get("https://sts.invalid/", &[]).is_err(), "the proxy refused");

@@ -57,6 +57,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Its host and port.
+    pub(crate) fn address(&self) -> (String, u16) {
+        let (host, port) = self.address.rsplit_once(':').unwrap();
+        (host.to_owned(), port.parse().unwrap())
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

@@ -48,6 +48,24 @@ fn a_path_is_on_the_link() {
 }
 
 #[test]
+fn a_neighbour_is_not_asked_through_a_proxy() {
+    let (server, proxy) = (Server::script(vec![keys(), keys()]), Server::script(vec![]));
+    let (host, port) = proxy.address();
+    let full = format!("{}{PATH}", server.url());
+    for variable in [
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", PATH),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", full.as_str()),
+    ] {
+        let through = environment([variable]).through(&host, port, None);
+        assert_eq!(
+            at(&server.url(), &through).map(credentials).unwrap().access_key_id(),
+            "ASIAEXAMPLE"
+        );
+    }
+    assert!(proxy.asked().is_empty());
+}
+
+#[test]
 fn the_path_counts_more_than_the_url() {
     let server = Server::script(vec![keys()]);
     let variables = environment([
