@@ -28,6 +28,8 @@ pub struct Admin {
     peer: SocketAddr,
     /// When it last began to wait, for a request or for its answer to leave.
     since: Instant,
+    /// When the first byte of a request came of which not all is there.
+    begun: Option<Instant>,
     is_delivered: bool,
     /// Other workers are asked for their parts of its answer.
     is_waiting: bool,
@@ -39,24 +41,28 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 impl Admin {
     pub(crate) const fn new(listener: ListenerId, peer: SocketAddr, now: Instant) -> Self {
         let http = ServerConn::new(HEAD_BYTES_MAX);
-        Self { http, listener, peer, since: now, is_delivered: false, is_waiting: false }
+        Self {
+            http,
+            listener,
+            peer,
+            since: now,
+            begun: None,
+            is_delivered: false,
+            is_waiting: false,
+        }
     }
 
     pub(crate) const fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    pub(crate) fn deadline(&self, io: &Duplex, timeouts: &Timeouts) -> Instant {
-        if self.listener == TUNNEL {
-            return self.since + timeouts.registration;
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+        match self.begun {
+            _ if self.listener == TUNNEL => self.since + timeouts.registration,
+            Some(begun) => begun + timeouts.head,
+            None if self.is_delivered => self.since + timeouts.head,
+            None => self.since + timeouts.idle,
         }
-        let is_waiting = io.rx.is_empty() && !self.is_delivered;
-        self.since
-            + match is_waiting {
-                true if self.listener == TUNNEL => timeouts.registration,
-                true => timeouts.idle,
-                false => timeouts.head,
-            }
     }
 }
 
@@ -87,7 +93,11 @@ impl Ingress {
             let answered = self.answer_admin(conn, rx.as_slice());
             rx.consume(answered.unwrap_or_default());
             let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
+            let has_begun = answered == Ok(0) && !rx.is_empty();
             io.rx = rx;
+            if let Conn::Admin(admin) = state {
+                admin.begun = has_begun.then(|| admin.begun.unwrap_or(cx.now));
+            }
             match (answered, state) {
                 (Ok(0), _) if io.rx_eof => return io.close(Closing::AfterFlush),
                 (Ok(0), _) => return,

@@ -214,7 +214,10 @@ impl Downstream {
                 Phase::Waiting if self.http.has_request_ended() => {
                     (exchange.moved + timeouts.request, Expired::Request)
                 }
-                Phase::Waiting if io.rx.is_empty() && !self.is_kept_waiting(exchange) => {
+                Phase::Waiting
+                    if (io.rx.is_empty() || exchange.is_starved)
+                        && !self.is_kept_waiting(exchange) =>
+                {
                     (exchange.moved + timeouts.request, Expired::Body)
                 }
                 Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),

@@ -13,6 +13,7 @@ use mesh_protocol::mux::FrameKind;
 use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::config::Timeouts;
+use crate::ending::GOING_AWAY;
 use crate::ingress::{Conn, Ingress, TRAFFIC};
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
@@ -211,8 +212,6 @@ impl Ingress {
     }
 
     pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        /// The endpoint is going away (RFC 6455 7.4.1).
-        const GOING_AWAY: u16 = 1001;
         if let Some(tunnel) = self.tunnels.get_mut(id) {
             tunnel.link.close(GOING_AWAY);
         }

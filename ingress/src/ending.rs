@@ -11,6 +11,9 @@ use crate::replies::Reason;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
 
+/// The endpoint is going away (RFC 6455 7.4.1).
+pub(crate) const GOING_AWAY: u16 = 1001;
+
 impl Ingress {
     /// The response is complete.
     pub(crate) fn complete(&mut self, owner: ConnId, trailers: &[u8], cx: &mut Context<'_>) {
@@ -25,6 +28,13 @@ impl Ingress {
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
         self.heads.keep(exchange.replay.into_memory());
+        if let Some((_, io)) = self.downstream(owner)
+            && io.tx.is_empty()
+            && io.closing.is_none()
+        {
+            // Its end took no bytes, so none leave that would take the connection on.
+            self.advance_downstream(owner, cx);
+        }
     }
 
     /// The caller is gone: nobody wants the rest of its exchange.
@@ -105,6 +115,11 @@ impl Ingress {
             connection.io.close(Closing::AfterFlush);
         }
         self.lose_tunnel(id, why, cx);
+    }
+
+    /// Ends a tunnel in whose place its agent has another one.
+    pub(crate) fn let_go(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        self.close_tunnel(id, GOING_AWAY, "its agent has another one in its place", cx);
     }
 
     /// A tunnel's connection is over.

@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     pub(crate) response_bytes: u64,
     /// Bytes that the agent sent and whose credit it has not got back: they wait in `tx`.
     pub(crate) unreleased: usize,
+    /// What its caller has sent of the body ends within a chunk's size or the like.
+    pub(crate) is_starved: bool,
 }
 
 /// How far an exchange is.
@@ -234,7 +236,8 @@ impl Exchange {
             self.replay.keep(decoded.data);
             let used = decoded.used;
             io.rx.consume(used);
-            if io.rx_eof && used == 0 && room > 0 && !ends {
+            self.is_starved = used == 0 && room > 0 && !ends;
+            if io.rx_eof && self.is_starved {
                 // Half a chunk's size or the like, of a caller that left: nobody waits for the rest.
                 io.rx.clear();
             }

@@ -193,7 +193,10 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.link.handle_timeout(cx.now) == Alive::No {
             log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
-            self.end_tunnel(id, &link::Error::Closed(None), cx);
+            return self.end_tunnel(id, &link::Error::Closed(None), cx);
+        }
+        if tunnel.is_replaced && tunnel.link.session.is_empty() {
+            self.let_go(id, cx);
         }
     }
 
@@ -332,7 +335,7 @@ impl App for Ingress {
         let timeouts = &self.config.timeouts;
         match &connection.state {
             Conn::Downstream(downstream) => Some(downstream.deadline(&connection.io, timeouts).0),
-            Conn::Admin(admin) => Some(admin.deadline(&connection.io, timeouts)),
+            Conn::Admin(admin) => Some(admin.deadline(timeouts)),
             Conn::Registration(registration) => Some(registration.deadline(timeouts)),
             Conn::Tunnel => {
                 let tunnel = self.tunnels.get(TunnelId(conn))?;

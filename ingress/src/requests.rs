@@ -187,6 +187,7 @@ impl Ingress {
             request_bytes: 0,
             response_bytes: 0,
             unreleased: 0,
+            is_starved: false,
         };
         if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
             self.conns.get_mut(conn)

@@ -60,6 +60,8 @@ pub struct Tunnel {
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
+    /// It was, and another one is there: this one ends with its last stream.
+    pub is_replaced: bool,
     /// Requests it was given so far.
     pub requests: u64,
     /// What other workers know of it; none where there are no others.
@@ -115,6 +117,7 @@ impl Tunnel {
             health_told: None,
             is_draining: false,
             was_told_to_move: false,
+            is_replaced: false,
             requests: 0,
             gauge: None,
             outliers: Outliers::default(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{self, RefusalCode, Refused};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{ConnId, Context};
+use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
 use crate::admission::claim;
@@ -113,7 +113,7 @@ impl Ingress {
             .collect();
         if asked.is_empty() {
             self.verifier.due = None;
-            return;
+            return self.hand_over_silence();
         }
         // Nobody is asked twice at once.
         if self.verifier.waiting == 0 {
@@ -134,7 +134,10 @@ impl Ingress {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
         self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
         if let Err(failure) = outcome {
-            self.note_silence(failure, cx.now);
+            // Nobody may be left here whom that would concern.
+            if self.verifier.due.is_some() || self.workers.is_first() {
+                self.note_silence(failure, cx.now);
+            }
             self.doubt(conns, cx);
         }
         if self.verifier.waiting == 0 && !self.verifier.has_failed {
@@ -207,10 +210,40 @@ impl Ingress {
 
     /// Says that ECS is not silent any more.
     fn note_answers(&mut self, now: Instant) {
+        // Also where this worker never missed an answer: the first one may be left with a silence.
+        self.tell_first(Message::Silent(None));
         if let Some(since) = self.verifier.silent.take() {
-            self.tell_first(Message::Silent(None));
             log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
         }
+    }
+
+    /// Another worker says since when ECS is silent to it, or that it answers.
+    pub(crate) fn note_silence_elsewhere(
+        &mut self,
+        from: WorkerId,
+        since: Option<Instant>,
+        now: Instant,
+    ) {
+        self.workers.silent.remove(&from);
+        match since {
+            Some(since) => drop(self.workers.silent.insert(from, since)),
+            None if self.verifier.due.is_none() => self.note_answers(now),
+            None => {}
+        }
+    }
+
+    /// Nobody is left here about whom ECS is asked. That it was silent is still worth knowing until it
+    /// answers somebody, and the first worker asks it about all who want to register.
+    fn hand_over_silence(&mut self) {
+        if !self.workers.is_first() && self.verifier.silent.take().is_some() {
+            self.tell_first(Message::Unasked);
+        }
+    }
+
+    /// Another worker has nobody left about whom it asks ECS.
+    pub(crate) fn take_over_silence(&mut self, from: WorkerId) {
+        let theirs = self.workers.silent.remove(&from);
+        self.verifier.silent = self.verifier.silent.into_iter().chain(theirs).min();
     }
 
     /// An agent that wants to register was asked about. What it names may be of another account
@@ -249,6 +282,9 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get(id) else { return };
         if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
             return;
+        }
+        if tunnel.is_replaced {
+            return self.let_go(id, cx);
         }
         if tunnel.was_told_to_move {
             let lifetime = self.config.identity.lifetime;

@@ -43,6 +43,8 @@ pub enum Message {
     Policy(Box<Policy>),
     /// To the first one: since when ECS is silent about agents, if it is.
     Silent(Option<Instant>),
+    /// To the first one: nobody is left here about whom ECS is asked.
+    Unasked,
     /// To the first one: somebody asked for `/health`.
     Checked,
     /// From the first one: SIGTERM came.
@@ -92,7 +94,7 @@ pub(crate) struct Workers {
     /// Where callers are.
     pub(crate) homes: Arc<Homes>,
     /// At the first one: since when ECS is silent to whom.
-    silent: BTreeMap<WorkerId, Instant>,
+    pub(crate) silent: BTreeMap<WorkerId, Instant>,
     /// At the first one: how many have said goodbye to their agents.
     pub(crate) goodbyes: u8,
 }
@@ -173,10 +175,8 @@ impl Ingress {
                 self.check_drained(None, cx);
             }
             Message::Policy(policy) => self.change_policy(policy, cx),
-            Message::Silent(since) => {
-                self.workers.silent.remove(&from);
-                self.workers.silent.extend(since.map(|since| (from, since)));
-            }
+            Message::Silent(since) => self.note_silence_elsewhere(from, since, cx.now),
+            Message::Unasked => self.take_over_silence(from),
             Message::Checked => self.drain.checked(cx.now),
             Message::Drain => self.start_draining(cx),
             Message::Leave => self.leave(cx),
@@ -203,11 +203,11 @@ impl Ingress {
         own.chain(others).find(|(name, _)| *name == process).map(|(_, agent)| agent)
     }
 
-    /// An agent opens a tunnel in the place of one that it has lost, which was not noticed here.
+    /// An agent opens a tunnel in the place of one that it was told to leave, or of one that it has
+    /// lost, which was not noticed here.
     pub(crate) fn replace_tunnels(&mut self, agent: AgentId, lane: u32) {
-        let is_lost =
-            |tunnel: &Tunnel| tunnel.agent == agent && tunnel.hello.lane == lane && tunnel.lasts();
-        let own = self.tunnels.iter().filter(|(_, tunnel)| is_lost(tunnel));
+        let is_old = |tunnel: &Tunnel| tunnel.agent == agent && tunnel.hello.lane == lane;
+        let own = self.tunnels.iter().filter(|(_, tunnel)| is_old(tunnel));
         let own: Vec<_> = own.map(|(_, tunnel)| tunnel.serial).collect();
         own.into_iter().for_each(|serial| self.supersede(serial));
         let remotes = self.workers.remotes.values();
@@ -217,16 +217,15 @@ impl Ingress {
         }
     }
 
-    /// Nothing new goes to this tunnel, unless its agent is to open another one anyway: such a
-    /// tunnel is as good as ever.
+    /// Nothing new goes to this tunnel.
     fn supersede(&mut self, serial: Serial) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
         if let Some(tunnel) = self.tunnels.get_mut(id)
-            && tunnel.lasts()
+            && !std::mem::replace(&mut tunnel.is_draining, true)
         {
             log::info!("tunnel {}: its agent has another one in its place", tunnel.name);
-            tunnel.is_draining = true;
+            tunnel.is_replaced = tunnel.was_told_to_move;
             tunnel.publish();
         }
     }

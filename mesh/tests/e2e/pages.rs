@@ -1,12 +1,14 @@
 //! What operators and load balancers read: health, metrics and what is registered.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::peers::caller::{HOST, Response, ask, request};
+use crate::peers::caller::{HOST, Response, ask, read_response, request};
 use crate::peers::process::{Process, Server, mesh};
 use crate::peers::service::Service;
+use crate::peers::wire::{End, Wire};
 
 fn json(response: &Response) -> Value {
     assert_eq!(response.field("content-type"), Some("application/json"), "{response:?}");
@@ -176,4 +178,22 @@ fn an_answer_of_the_mesh_itself_has_the_form_that_its_caller_accepts() {
     assert_eq!((&told["error"], &told["host"]), (&"no_route".into(), &"nobody.local".into()));
     assert_eq!(told["message"], "No service is registered for the host nobody.local.");
     assert_eq!(response.verdict(), (404, "no_route"));
+}
+
+#[test]
+fn a_request_on_a_rested_connection_may_come_in_pieces() {
+    let server = Server::start(&["--head-timeout", "1"]);
+    let mut wire = Wire::connect(server.health);
+    let head = format!("GET /health HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    wire.send(&head);
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+    // Longer than a head may take: that is counted from its first byte.
+    assert!(wire.is_quiet_for(Duration::from_millis(1200)));
+    let (first, rest) = head.split_at(20);
+    wire.send(first);
+    assert!(wire.is_quiet_for(Duration::from_millis(50)));
+    wire.send(rest);
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+    wire.send(first);
+    assert_eq!(wire.read_to_end(), (Vec::new(), End::Closed));
 }

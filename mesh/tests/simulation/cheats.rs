@@ -87,6 +87,39 @@ fn head(stream: u32, flags: u8, head: &str) -> Vec<u8> {
     frame(RESPONSE, flags, stream, head.as_bytes())
 }
 
+/// Whose end brings no bytes, and so nothing that would leave and take the connection on.
+#[test]
+fn an_end_that_comes_late_does_not_hold_up_the_next_request() {
+    seeds(SEEDS, |seed| {
+        let mut asked = 0;
+        let mut stage = with_cheat(seed, move |frame, act| {
+            act.be_polite(frame);
+            match frame.kind {
+                REQUEST => {
+                    act.send(&head(
+                        frame.stream,
+                        0,
+                        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                    ));
+                    act.send(&self::frame(DATA, 0, frame.stream, b"hello"));
+                    asked = frame.stream;
+                }
+                // Some seconds later: the caller has it all.
+                ECHO if asked > 0 => {
+                    act.send(&self::frame(DATA, END, std::mem::take(&mut asked), b""))
+                }
+                _ => {}
+            }
+        });
+        let script = vec![Request::get(CHEATED, "/one"), Request::get(CHEATED, "/two")];
+        let caller = HttpClient::new(TRAFFIC_ADDRESS, script).pipelined();
+        let caller = stage.world.add_peer("caller", caller, &[]);
+        let is_done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+        stage.world.expect("both are answered", is_done, Duration::from_secs(31));
+        assert!(stage.responses(caller).iter().all(|response| response.is(200)));
+    });
+}
+
 #[test]
 fn a_silent_agent_is_noticed_within_two_echo_intervals() {
     seeds(SEEDS, |seed| {

@@ -119,6 +119,23 @@ fn a_body_that_stops_is_refused_a_request_timeout_later() {
     });
 }
 
+/// Wherever that is: here within the size of a chunk.
+#[test]
+fn a_body_that_stops_within_its_framing_is_its_callers_fault_too() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let request = Request::post_chunked(HOST, "/upload", &pattern(100_000), 0x1000);
+        // Behind three chunks, and a byte of the size of the fourth.
+        let head = request.head.len();
+        let sent = (head + 3 * (0x1000 + "1000\r\n\r\n".len()) + 1) as u64;
+        let stalling = client(request).vanishing(Vanish::StallAfterSending(sent));
+        let caller = add(&mut stage, stalling);
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 408, "body_timeout");
+        check_exact(lasted(&response), Duration::from_secs(30));
+    });
+}
+
 #[test]
 fn a_body_that_comes_slowly_is_taken_however_long_it_takes() {
     seeds(SEEDS, |seed| {

@@ -7,12 +7,12 @@ use mesh_ingress::identity::{
 };
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
-use mesh_sim::peers::{HttpService, Request};
+use mesh_sim::peers::{HttpClient, HttpService, Request};
 use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
-use crate::stage::{HOST, Plan, Stage, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -348,4 +348,57 @@ fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {
         stage.expect_answers(Duration::from_secs(301));
         stage.judge(Weather::Fair);
     });
+}
+
+/// The old tunnel gets nothing new once there is another one, and is closed without a word of reproach.
+#[test]
+fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let cloud = fast();
+            let calm = Plan::calm().with_workers(workers);
+            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            stage.expect_ready(Duration::from_secs(10));
+            stage.world.run_for(LIFETIME - Duration::from_secs(20));
+            for _ in 0..4 {
+                let ask = || Ask::new(Request::get(HOST, "/drip/300"));
+                stage.add_caller((0..120).map(|_| ask()).collect(), |client| client);
+            }
+            stage.world.run_for(Duration::from_secs(60));
+            assert_eq!(tunnels(&stage.world, &stage), 1, "it went with its last request");
+            stage.expect_answers(Duration::from_secs(400));
+            stage.judge(Weather::Fair);
+        });
+    }
+}
+
+#[test]
+fn ecs_is_silent_no_longer_than_until_it_answers_somebody() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2).with_workers(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.0.borrow_mut().is_down = true;
+        stage.world.run_for(2 * RECHECK);
+        assert!(health(&mut stage, "first").contains("unreachable"));
+        let leaver = stage.agents[usize::from(seed % 2 == 0)];
+        stage.world.drain(leaver);
+        expect_tunnels(&mut stage, 1, Duration::from_secs(5));
+        stage.world.run_for(RECHECK);
+        assert!(health(&mut stage, "second").contains("unreachable"));
+        cloud.0.borrow_mut().is_down = false;
+        stage.world.run_for(2 * RECHECK);
+        let health = health(&mut stage, "third");
+        assert!(health.contains("\"identity\":\"ok\""), "{health}");
+    });
+}
+
+/// What `/health` says.
+fn health(stage: &mut Stage, name: &str) -> String {
+    let script = vec![Request::get("ingress", "/health")];
+    let caller = stage.world.add_peer(name, HttpClient::new(ADMIN_ADDRESS, script), &[]);
+    let is_done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+    stage.world.expect("a page", is_done, Duration::from_secs(5));
+    String::from_utf8(stage.responses(caller)[0].body.clone()).unwrap()
 }

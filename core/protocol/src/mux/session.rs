@@ -311,6 +311,7 @@ impl Session {
     pub fn has_room(&self) -> bool {
         self.streams.len() < self.limits.streams as usize
             && self.pending.len() < self.limits.pending_bytes
+            && self.next.checked_add(2).is_some()
     }
 
     /// Bytes of frames that wait to be sent before any DATA.

@@ -347,7 +347,9 @@ fn identifiers_run_out_after_a_warning() {
     opener.open(owner, Flags::NONE, |_| {}).unwrap();
     assert!(opener.is_worn());
     opener.next = u32::MAX - 2;
+    assert!(opener.has_room());
     assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(u32::MAX - 2)));
+    assert!(!opener.has_room(), "requests go elsewhere");
     for _ in 0..2 {
         assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Err(OpenError::Exhausted));
     }
