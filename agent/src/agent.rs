@@ -185,7 +185,10 @@ impl Agent {
                 let serial = tunnel.serial;
                 self.tunnel_ended(serial, &reason.to_string(), cx);
             }
-            Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
+            Some(Conn::Upstream(_)) => {
+                self.upstream_closed(conn, reason, cx);
+                self.close_drained(conn, cx);
+            }
             Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
             Some(Conn::Visitor(_)) | None => {}
         }

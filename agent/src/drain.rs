@@ -1,16 +1,16 @@
 //! Leaving in peace: from SIGTERM to the exit.
 //!
 //! Each ingress is told with DRAIN that no new requests should come, and asked with an ECHO behind
-//! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered
-//! and the last exchange is over, the tunnel closes; with the last tunnel of all workers the agent
-//! leaves.
+//! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered, the
+//! last exchange is over, and the service has taken all that was sent to it, the tunnel closes; with
+//! the last tunnel of all workers the agent leaves.
 
 use std::time::Instant;
 
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::{Closing, ConnId, Context};
 
-use crate::agent::{Agent, Dial};
+use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
 use crate::workers::Message;
 
@@ -78,6 +78,9 @@ impl Agent {
         let due = self.drain.deadline(&self.config.timeouts);
         if due.is_some_and(|due| due <= cx.now) {
             match self.under_way() {
+                0 if self.workers.are_others() => {
+                    log::warn!("leaving before every tunnel of other workers has ended");
+                }
                 0 => log::warn!("leaving before every ingress has let go of its tunnel"),
                 unfinished => log::warn!("leaving with {unfinished} exchanges unfinished"),
             }
@@ -97,9 +100,29 @@ impl Agent {
             return;
         }
         let link = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.serving());
-        if link.is_some_and(|link| link.session.is_empty() && link.is_answered()) {
+        if link.is_some_and(|link| link.session.is_empty() && link.is_answered())
+            && !self.has_rest(None)
+        {
             self.close_tunnel(conn, NORMAL, cx);
         }
+    }
+
+    /// A connection to the service is over: it may have been what tunnels still waited for.
+    pub(crate) fn close_drained(&mut self, closed: ConnId, cx: &mut Context<'_>) {
+        if self.drain.is_draining() && !self.has_rest(Some(closed)) {
+            let conns: Vec<_> = self.tunnels.keys().copied().collect();
+            conns.into_iter().for_each(|conn| self.close_if_drained(conn, cx));
+        }
+    }
+
+    /// Whether the service has not taken all that it was sent, the last of requests that are over
+    /// included.
+    fn has_rest(&self, closed: Option<ConnId>) -> bool {
+        self.conns.iter().any(|(conn, connection)| {
+            Some(conn) != closed
+                && matches!(connection.state, Conn::Upstream(_))
+                && !connection.io.tx.is_empty()
+        })
     }
 
     /// Says goodbye on a tunnel and closes it once that has left.

@@ -272,9 +272,10 @@ impl Agent {
     /// The ingress is about to leave: another tunnel first, then this one may go.
     fn move_on(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
-        if tunnel.moving.replace(cx.now).is_some() {
+        if tunnel.moving.is_some() {
             return;
         }
+        tunnel.moving = Some(cx.now);
         let serial = tunnel.serial;
         match self.workers.is_first() {
             true => self.tunnel_moves(serial, cx),

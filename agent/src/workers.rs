@@ -62,6 +62,11 @@ impl Workers {
         self.own == WorkerId::FIRST
     }
 
+    /// Whether there are several.
+    pub(crate) const fn are_others(&self) -> bool {
+        self.count > 1
+    }
+
     /// Which one this is, for the log, where there are others.
     pub(crate) fn name(&self) -> String {
         match self.count {

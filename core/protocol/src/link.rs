@@ -299,7 +299,10 @@ impl Link {
             return Alive::No;
         }
         if now >= echo.next_at {
+            // What is not yet answered still is to be, on a path longer than the interval.
+            let asked = echo.asked;
             self.ask(now);
+            self.echo.asked = asked.or(self.echo.asked);
         }
         Alive::Yes
     }
@@ -360,8 +363,10 @@ impl Echo {
     }
 
     fn answered(&mut self, number: [u8; 8], now: Instant) {
-        if let Some((_, asked_at)) = self.asked.take_if(|(asked, _)| asked.to_be_bytes() == number)
-        {
+        // Of several the peer may answer the last one alone.
+        let answers = self.asked.map(|(asked, _)| asked..=self.count);
+        let is_one = answers.is_some_and(|these| these.contains(&u64::from_be_bytes(number)));
+        if let Some((_, asked_at)) = self.asked.take_if(|_| is_one) {
             let round_trip = now.saturating_duration_since(asked_at);
             self.round_trip = Some(round_trip);
             // The least is the path's own. One that has become longer is believed little by little:

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::Rng;
 use mesh_sim::peers::{RawPeer, RawTurn, Received, Then, pattern};
-use mesh_sim::{FaultRates, NodeId, World, seeds};
+use mesh_sim::{FaultRates, Life, LinkConfig, LinkRules, NodeId, World, seeds};
 
-use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census};
 
 /// Where the service with the raw manners listens in place of the usual one.
 const SERVICE: &str = "service0:3000";
@@ -126,5 +126,39 @@ fn whoever_ends_first_hears_the_other_out() {
         let at_caller = &stage.world.peer::<RawPeer<Talker>>(caller).state;
         assert_eq!(at_caller.end, Some(Received::Eof));
         assert!(at_caller.heard.ends_with(&from_service), "{} bytes", at_caller.heard.len());
+    });
+}
+
+/// Also when the agent leaves meanwhile, and the exchange is over for everybody but the service.
+#[test]
+fn an_agent_that_leaves_lets_the_service_hear_the_caller_out() {
+    seeds(32, |seed| {
+        let mut plan = Plan::calm();
+        let slow =
+            LinkConfig { bytes_per_second: Some(100_000), capacity: 4096, ..LinkConfig::fast() };
+        plan.service_links = LinkRules::fixed(slow);
+        let mut stage = Stage::new(seed, plan);
+        let service = service(pattern(100), false);
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let said = pattern(300_000);
+        let caller = caller(said.clone(), true);
+        let caller = stage.world.add_peer("caller", caller, &[]);
+        stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        let agent = stage.agents[0];
+        let rests = move |world: &World| {
+            let census = agent_census(world, agent);
+            census.streams == 0 && census.upstream_tx > 0
+        };
+        stage.world.expect("only the service lacks something", rests, Duration::from_secs(10));
+        stage.world.drain(agent);
+        let over = move |world: &World| {
+            world.peer::<RawPeer<Talker>>(service).state.end.is_some()
+                && world.life(agent) == Life::Exited
+        };
+        stage.world.expect("the agent leaves", over, Duration::from_secs(30));
+        let heard = &stage.world.peer::<RawPeer<Talker>>(service).state.heard;
+        assert!(*heard == said, "{} bytes", heard.len());
     });
 }

@@ -20,6 +20,9 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket.queued = false;
         let has_passed = std::mem::take(&mut socket.passed);
         if socket.transport.is_some() {
+            if has_passed {
+                self.tell_patience(conn);
+            }
             let flushed = self.flush(conn) | has_passed;
             let filled = self.fill(conn);
             self.answer(conn);
@@ -97,6 +100,15 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
         self.enqueue(conn);
         moved
+    }
+
+    /// Lets the transport know how patient to be: what went past `tx` may wait in it, and no more go.
+    fn tell_patience(&mut self, conn: ConnId) {
+        if let Some(connection) = self.app.conns().get(conn)
+            && let Some(socket) = socket_of(&mut self.sockets, conn)
+        {
+            socket.tell_patience(connection.io.patience);
+        }
     }
 
     /// Has the application add what it has.

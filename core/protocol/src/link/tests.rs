@@ -297,6 +297,31 @@ fn only_the_answer_to_the_last_echo_measures_the_round_trip() {
 }
 
 #[test]
+fn a_path_longer_than_the_interval_is_measured_too() {
+    let start = origin();
+    let mut link = link(Side::Acceptor, start);
+    let path = INTERVAL * 8 / 5;
+    let answer = |link: &mut Link, number: u64, now| {
+        let mut rx = Buf::new();
+        message(&[(FrameKind::EchoReply, 0, &number.to_be_bytes())], &mut rx);
+        receive(link, &mut rx, now);
+        link.is_answered()
+    };
+    for sent in 0..2 {
+        assert_eq!(link.handle_timeout(start + INTERVAL * sent), Alive::Yes);
+    }
+    assert!(answer(&mut link, 1, start + path));
+    assert_eq!(link.round_trip(), Some(path));
+    // Who leaves wants an answer to this one.
+    assert_eq!(link.handle_timeout(start + INTERVAL * 2), Alive::Yes);
+    link.ask(start + INTERVAL * 2);
+    assert!(!answer(&mut link, 3, start + INTERVAL * 3));
+    assert_eq!(link.handle_timeout(start + INTERVAL * 3), Alive::Yes);
+    assert!(!answer(&mut link, 6, start + INTERVAL * 3), "nobody asked that");
+    assert!(answer(&mut link, 5, start + INTERVAL * 4), "the last of two");
+}
+
+#[test]
 fn what_queues_add_to_a_round_trip_is_believed_an_eighth_at_a_time() {
     let start = origin();
     let mut link = link(Side::Acceptor, start);

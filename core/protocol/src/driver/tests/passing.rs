@@ -115,3 +115,20 @@ fn who_sends_much_has_as_many_rounds_as_anybody() {
     assert_eq!(world.acts().len(), 2);
     assert_eq!(world.heard(), [Heard::Progress(1)]);
 }
+
+#[test]
+fn what_waits_in_the_kernel_waits_with_the_patience_that_it_was_given() {
+    let mut world = World::new();
+    let (from, to) = pair(&mut world);
+    world.connection(to).io.patience = Patience::Short;
+    world.driver.settle();
+    world.connection(to).io.patience = Patience::Long;
+    world.peer(to).room = 4096;
+    world.receive(from, Incoming::Bytes(pattern(9000)), READABLE);
+    // As when a request and its body come together, on a connection that another one used before.
+    world.driver.service(from);
+    world.driver.settle();
+    let acts = world.acts();
+    assert_eq!(acts[0], Act::Waits(1, Patience::Short));
+    assert!(acts.contains(&Act::Waits(1, Patience::Long)), "{acts:?}");
+}
