@@ -212,8 +212,7 @@ get_new() {
         *) new=$folder/$name ;;
     esac
     chmod 755 "$new"
-    version=$(version_of "$new") ||
-        fail "$name does not run on this machine ($(uname -m)); is it for another architecture?"
+    version=$(version_of "$new") || fail "$(why_not_run)"
     case $version in
         "$program "*) ;;
         *) fail "$name is not $program: it calls itself \"$version\"" ;;
@@ -285,6 +284,18 @@ unpack() {
 }
 
 version_of() { "$1" --version 2>/dev/null; }
+
+# What keeps the new program from running, where it was put for that.
+why_not_run() {
+    printf '#!/bin/sh\n' >"$folder/try"
+    chmod 755 "$folder/try"
+    if "$folder/try" 2>/dev/null; then
+        echo "$name does not run on this machine ($(uname -m)); is it for another architecture?"
+    else
+        echo "no program runs in $folder, as on a file system with noexec; give another folder:" \
+            "TMPDIR=/root sh install.sh ..."
+    fi
+}
 
 # --- Putting in place ----------------------------------------------------------------------------
 
@@ -389,19 +400,18 @@ swap() {
     ! has_systemd || systemctl daemon-reload
 }
 
+# There is always something in the place of the first one.
 exchange() {
-    mv -f "$1" "$1.part"
+    cp -p "$1" "$1.part" || fail "there is no room for a copy of $1; nothing was changed"
     mv -f "$2" "$1"
     mv -f "$1.part" "$2"
 }
 
-# Whether the process is of a program that is not there any more: it was replaced, and not restarted.
+# Whether the process is of another file than the program: that was replaced, and it not restarted.
 runs_the_former() {
     pid=$(systemctl show --property=MainPID --value "$unit" 2>/dev/null) || return 1
-    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
-        *' (deleted)') return 0 ;;
-        *) return 1 ;;
-    esac
+    running=$(stat -Lc %d:%i "/proc/$pid/exe" 2>/dev/null) || return 1
+    [ "$running" != "$(stat -Lc %d:%i "$binary")" ]
 }
 
 # Returns when the old process has drained and the new one is ready, or the old one is back.

@@ -42,9 +42,9 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let check = args.check;
     let (flags, environment) = (args.flags(), Environment::of_process());
     let rules_source = PolicySource::new(flags.clone(), environment.clone());
-    let mut settings = Settings::load(flags, environment)?;
-    // Before the rules are read, so that no change is lost in between.
+    // Before anything is read, so that no change is lost in between.
     let rules_files = rules_source.watched()?;
+    let mut settings = Settings::load(flags, environment)?;
     let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();

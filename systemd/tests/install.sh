@@ -183,6 +183,47 @@ has_version mesh-agent 1.0.0
 kill "$former"
 rm "$work/pid"
 
+fresh 'so is one that was gone back from, and not restarted'
+mkdir -p "$root/etc/mesh" "$work/programs"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+run 0 upgrade "${agent2[@]}"
+# A process whose program is now the one that is kept.
+cp "$(command -v sleep)" "$work/programs/mesh-agent.previous"
+"$work/programs/mesh-agent.previous" 300 &
+former=$!
+echo "$former" >"$work/pid"
+run 0 rollback --no-start
+: >"$work/calls"
+run 0 install "${agent1[@]}"
+called 'restart mesh-agent'
+kill "$former"
+rm "$work/pid"
+
+fresh 'a rollback that is cut short leaves a program in place'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+run 0 upgrade "${agent2[@]}"
+printf '#!/bin/sh\n[ ! -e "%s/moved" ] || exit 1\n: >"%s/moved"\nexec %s "$@"\n' \
+    "$work" "$work" "$(command -v mv)" >"$work/bin/mv"
+chmod +x "$work/bin/mv"
+run 1 rollback
+rm "$work/bin/mv" "$work/moved"
+"$root/usr/local/bin/mesh-agent" --version >/dev/null || blame 'there is no program'
+run 0 install "${agent2[@]}"
+has_version mesh-agent 2.0.0
+
+if unshare -rm true 2>/dev/null; then
+    fresh 'a folder in which nothing runs is named'
+    mkdir -p "$work/closed"
+    # shellcheck disable=SC2016 # for the inner shell
+    out=$(unshare -rm sh -c 'mount -t tmpfs -o noexec none "$1" && shift && TMPDIR=$1 && export TMPDIR &&
+        shift && exec "$@"' sh "$work/closed" "$work/closed" \
+        "$shell" "$here/install.sh" install "${agent1[@]}" --root "$root" 2>&1) && blame 'it went well'
+    says "no program runs in $work/closed"
+fi
+
 fresh 'nothing is installed without the right checksum'
 run 2 install --from "$work/1.0.0/mesh-agent"
 says '--sums is missing'
