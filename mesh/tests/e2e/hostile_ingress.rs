@@ -156,6 +156,7 @@ fn an_agent_that_leaves_does_not_wait_for_a_tls_handshake() {
 fn an_agent_that_leaves_says_what_an_ingress_did_not_confirm() {
     let (ingress, mut agent, _service) = start(&["--drain-timeout", "0.3"]);
     let mut tunnel = ingress.welcome(64 * 1024);
+    agent.wait_log("registered");
     agent.signal("TERM");
     // The ECHO behind it is never answered.
     tunnel.expect(DRAIN);
