@@ -12,7 +12,7 @@ import { logGroup } from './logs';
 import { explain } from './nag';
 import type { Network } from './network';
 import { STOP_TIMEOUT, maxHealthyPercent, type Params } from './params';
-import { allowDescribing, allowPulling, secretOf, taskRole } from './roles';
+import { allowDecrypting, allowDescribing, allowPulling, secretOf, taskRole } from './roles';
 import { hardened, imageOf, logDriver } from './container';
 
 export interface IngressProps {
@@ -45,6 +45,9 @@ export class Ingress extends Construct {
     }
     const executionRole = taskRole(this, 'ExecutionRole', 'Pulls the image and writes the log');
     allowPulling(executionRole, params.ingressImage);
+    if (params.tokensKeyArn !== undefined) {
+      allowDecrypting(executionRole, params.tokensKeyArn);
+    }
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
       family: `${params.stackName}-ingress`,
       cpu: params.cpu,

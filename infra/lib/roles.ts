@@ -56,7 +56,11 @@ function placeOf(cluster: string): { prefix: string; name: string } {
 
 /** Lets the ECS agent pull an image, if it is in ECR. */
 export function allowPulling(role: Role, image: string): void {
-  const ecr = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([^:@]+)/.exec(image);
+  // Also by the names for FIPS, and for IPv6 besides IPv4.
+  const ecr =
+    /^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|on\.(?:aws|amazonwebservices\.com))(?:\.cn)?\/([^:@]+)/.exec(
+      image,
+    );
   if (ecr === null) {
     return;
   }
@@ -80,6 +84,19 @@ export function allowPulling(role: Role, image: string): void {
 /** A secret by its ARN, which the ECS agent may read for a container. */
 export function secretOf(scope: Construct, arn: string) {
   return Secret.fromSecretCompleteArn(scope, 'Tokens', arn);
+}
+
+/** Lets the ECS agent use a key for secrets, and for nothing else. */
+export function allowDecrypting(role: Role, keyArn: string): void {
+  role.addToPolicy(
+    new PolicyStatement({
+      actions: ['kms:Decrypt'],
+      resources: [keyArn],
+      conditions: {
+        StringEquals: { 'kms:ViaService': `secretsmanager.${Aws.REGION}.${Aws.URL_SUFFIX}` },
+      },
+    }),
+  );
 }
 
 /** cdk-nag shows references to AWS as `<AWS::Region>` in the ids of its findings. */

@@ -57,12 +57,13 @@ function admissionOf(params: Params, workloadRoleArn: string | undefined): Admis
   // refuses to start; the file decides alone.
   const own = hasFile || workloadRoleArn === undefined ? [] : [workloadRoleArn];
   const roles = [...params.allowedRoleArns, ...own];
-  const describable = params.allowedClusters ?? [params.clusterName];
+  const clusters = params.allowedClusters ?? [params.clusterName];
+  const described = roles.length > 0 || hasFile ? clusters : [];
   return {
     roles,
     // The file may be about tokens alone, and then the ingress refuses clusters without roles.
-    clusters: roles.length > 0 ? describable : (params.allowedClusters ?? []),
-    describable: roles.length > 0 || hasFile ? describable : [],
+    clusters: roles.length > 0 ? clusters : (params.allowedClusters ?? []),
+    describable: [...new Set([...described, ...params.describableClusters])],
   };
 }
 

@@ -22,7 +22,7 @@ describe('with an Application Load Balancer alone', () => {
 
   test.each([
     ['idle_timeout.timeout_seconds', '60'],
-    ['deletion_protection.enabled', 'true'],
+    ['deletion_protection.enabled', 'false'],
     ['routing.http.drop_invalid_header_fields.enabled', 'false'],
     ['routing.http.desync_mitigation_mode', 'defensive'],
   ])('its %s is %s', (key, value) => {
@@ -159,14 +159,14 @@ describe('parameters', () => {
       tlsPolicy: 'ELBSecurityPolicy-TLS13-1-3-2021-06',
       idleTimeoutSeconds: 300,
       deregistrationDelaySeconds: 5,
-      deletionProtection: false,
+      deletionProtection: true,
     });
     template.hasResourceProperties(BALANCER, { Scheme: 'internal' });
     template.hasResourceProperties(BALANCER, {
       LoadBalancerAttributes: attribute('idle_timeout.timeout_seconds', '300'),
     });
     template.hasResourceProperties(BALANCER, {
-      LoadBalancerAttributes: attribute('deletion_protection.enabled', 'false'),
+      LoadBalancerAttributes: attribute('deletion_protection.enabled', 'true'),
     });
     template.allResourcesProperties(LISTENER, { SslPolicy: 'ELBSecurityPolicy-TLS13-1-3-2021-06' });
     template.allResourcesProperties(TARGETS, {

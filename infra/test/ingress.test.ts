@@ -281,6 +281,39 @@ describe('parameters', () => {
     expect(variables).not.toHaveProperty('MESH_ALLOWED_CLUSTERS');
   });
 
+  test('the key of the secret may be used for reading it, if it is named', () => {
+    const { tokensSecretArn, tokensKeyArn } = EVERYTHING;
+    const template = templateWith({ tokensSecretArn, tokensKeyArn });
+    const [decrypting] = statements(template, EXECUTION_ROLE).filter(
+      ({ Action }) => Action === 'kms:Decrypt',
+    );
+    expect(decrypting).toMatchObject({ Effect: 'Allow', Resource: tokensKeyArn });
+    const without = JSON.stringify(statements(templateWith({ tokensSecretArn }), EXECUTION_ROLE));
+    expect(without).not.toContain('kms:');
+  });
+
+  test('rules of a file may name more clusters, which are asked about and demanded of nobody', () => {
+    const template = templateWith({
+      allowedRoleArns: [],
+      configPath: '/etc/mesh/server.yaml',
+      describableClusters: ['production'],
+    });
+    expect(environment(template, 'ingress')).not.toHaveProperty('MESH_ALLOWED_CLUSTERS');
+    const [clusters] = statements(template, TASK_ROLE).filter(
+      ({ Action }) => Action === 'ecs:DescribeClusters',
+    );
+    expect(JSON.stringify(clusters?.['Resource'])).toMatch(/cluster\/mesh".*cluster\/production"/);
+  });
+
+  test.each([
+    '123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/mesh:0.1.0',
+    '123456789012.dkr-ecr.eu-central-1.on.aws/mesh:0.1.0',
+    '123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/mesh:0.1.0',
+  ])('%s may be pulled', (ingressImage) => {
+    const pulled = JSON.stringify(statements(templateWith({ ingressImage }), EXECUTION_ROLE));
+    expect(pulled).toContain(':123456789012:repository/mesh"');
+  });
+
   test('a file in the image decides alone who may register', () => {
     const template = templateWith({
       allowedRoleArns: [],

@@ -39,7 +39,7 @@ test('the least that is needed has these defaults', () => {
     cpuArchitecture: 'ARM64',
     desiredCount: 2,
     agentLoadBalancer: 'alb',
-    deletionProtection: true,
+    deletionProtection: false,
   });
   expect(params.testWorkload).toBeUndefined();
   expect(params.vpcId).toBeUndefined();
@@ -114,6 +114,8 @@ test.each([
   ['allowedClusters', ['*'], 'is no name of an ECS cluster'],
   ['allowedClusters', ['arn:aws:ecs:eu-central-1:123456789012:service/x'], 'is no ARN of an ECS'],
   ['tokensSecretArn', 'mesh-tokens', 'is no ARN of a secret'],
+  ['tokensKeyArn', 'alias/aws/secretsmanager', 'is no ARN of a KMS key'],
+  ['describableClusters', ['*'], 'is no name of an ECS cluster'],
   ['configPath', 'server.yaml', 'is no absolute path'],
   ['logLevel', 'loud', 'is no log level'],
   ['logRetentionDays', 31, 'is not known'],
@@ -216,6 +218,7 @@ test('memory is that of docs/operations.md', () => {
   const one = { cpu: 512, windowGrowthKiB: 0 };
   const small = { ...one, maxConnections: 2000, maxTunnels: 100, streamWindowKiB: 64 };
   expect(ingressMemoryMiB(small)).toBe(972);
+  expect(ingressMemoryMiB({ ...small, serviceConnectNamespace: 'mesh' })).toBe(972 + 64);
   expect(ingressMemoryMiB({ ...small, windowGrowthKiB: 2048, cpu: 2048 })).toBe(972 + 250 + 6);
   const many = { maxConnections: 20000, maxTunnels: 1000, streamWindowKiB: 256 };
   const defaults = { ...one, ...many, windowGrowthKiB: 8192 };

@@ -35,9 +35,12 @@ export const EVERYTHING = {
   agentLoadBalancer: 'nlb',
   allowedClusters: ['mesh', 'arn:aws:ecs:eu-west-1:123456789012:cluster/edge'],
   tokensSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:mesh-tokens-AbCdEf',
+  tokensKeyArn: 'arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef',
   loadBalancerLogsBucket: 'example-logs',
   alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:alarms',
+  // Its proxy takes memory, too.
   serviceConnectNamespace: 'mesh.internal',
+  memory: 2048,
   serviceConnectClientSecurityGroupIds: ['sg-0123456789abcdef0'],
   testWorkload: { image: TEST_APP, desiredCount: 1, exec: true },
 };

@@ -169,6 +169,13 @@ export const secretArn = arn(
   'a secret, with the six characters at its end',
   'arn:aws:secretsmanager:eu-central-1:123456789012:secret:mesh-tokens-AbCdEf',
 );
+export const keyArn = arn(
+  'kms',
+  REGION,
+  'key/[A-Za-z0-9-]+',
+  'a KMS key',
+  'arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef',
+);
 /**
  * Names may have stars, as the ingress allows them; partition and account must be plain. STS does
  * not tell paths, so that a star alone behind one would be every role of the account. A comma, which

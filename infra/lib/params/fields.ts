@@ -71,7 +71,9 @@ export const FIELDS = {
 
   allowedRoleArns: or(check.list(check.roleArn), []),
   allowedClusters: optional(check.list(check.cluster)),
+  describableClusters: or(check.list(check.cluster), []),
   tokensSecretArn: optional(check.secretArn),
+  tokensKeyArn: optional(check.keyArn),
   configPath: optional(check.absolutePath),
 
   requestTimeoutSeconds: or(check.integer(1, 3999), 30),
@@ -89,7 +91,7 @@ export const FIELDS = {
   logRetentionDays: or(check.oneOf(...RETENTION_DAYS), 30),
   loadBalancerLogsBucket: optional(check.bucketName),
   alarmTopicArn: optional(check.topicArn),
-  deletionProtection: or(check.flag, true),
+  deletionProtection: or(check.flag, false),
 
   serviceConnectNamespace: optional(check.namespaceName),
   serviceConnectClientSecurityGroupIds: or(check.list(check.securityGroupId), []),

@@ -7,6 +7,8 @@ const HEAD = 64 * KIB;
 const TUNNEL_BUFFER = 256 * KIB;
 /** Of each worker: used memory for queues, and for heads. */
 const POOLS = 6 * MIB;
+/** What AWS advises to leave to the proxy of Service Connect, which is in the same task. */
+const SERVICE_CONNECT_PROXY = 64 * MIB;
 /** A long queue owns so much more memory than is in it. */
 const OWNED_OF_QUEUED = 1.25;
 
@@ -16,6 +18,7 @@ export interface IngressLimits {
   readonly streamWindowKiB: number;
   readonly windowGrowthKiB: number;
   readonly cpu: number;
+  readonly serviceConnectNamespace?: string | undefined;
 }
 
 /** Event loops of an ingress task: one for each whole core, and one where there is none. */
@@ -23,13 +26,14 @@ export function workers(cpu: number): number {
   return Math.max(1, Math.floor(cpu / 1024));
 }
 
-/** Bytes that callers and agents can make an ingress hold, in MiB. */
+/** What callers and agents can make an ingress hold, and who is beside it, in MiB. */
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 128 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
   const tunnel = 432 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
-  const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS;
+  const proxy = limits.serviceConnectNamespace === undefined ? 0 : SERVICE_CONNECT_PROXY;
+  const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS + proxy;
   return Math.ceil(bytes / MIB);
 }
 
