@@ -367,3 +367,29 @@ fn a_service_may_ignore_an_upgrade() {
     origin.next().approve();
     assert_eq!(Answer::read(&mut caller).status, 200);
 }
+
+#[test]
+fn the_service_is_asked_for_no_http2_and_for_nothing_by_head() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let mut caller = mesh.call();
+    let settings = "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n";
+    let http2 = format!("Upgrade: h2c\r\n{settings}");
+    for (method, fields) in [
+        ("GET", format!("Connection: Upgrade, HTTP2-Settings\r\n{http2}")),
+        ("GET", format!("Connection: Upgrade\r\n{http2}")),
+        ("HEAD", "Connection: Upgrade\r\nUpgrade: raw/2\r\n".to_owned()),
+    ] {
+        caller.send(format!("{method} / HTTP/1.1\r\nHost: demo.local\r\n{fields}\r\n"));
+        let mut call = origin.next();
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(call.lines_of(name), [""; 0], "{method} {fields}");
+        }
+        if method == "HEAD" {
+            call.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+            assert!(take_head(&mut caller).unwrap().starts_with(b"HTTP/1.1 200 "));
+        } else {
+            call.approve();
+            assert_eq!(Answer::read(&mut caller).status, 200);
+        }
+    }
+}

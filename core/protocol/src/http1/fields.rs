@@ -13,7 +13,8 @@ pub(super) enum Name {
     ContentLength,
     Expect,
     Host,
-    /// `Keep-Alive` or `Proxy-Connection`: about one hop, and never of use to the next.
+    /// `Keep-Alive`, `Proxy-Connection` or `HTTP2-Settings`: about one hop, and never of use to the
+    /// next.
     HopByHop,
     Te,
     Trailer,
@@ -40,6 +41,7 @@ impl Name {
             10 if is(name, b"connection") => Self::Connection,
             10 if is(name, b"keep-alive") => Self::HopByHop,
             14 if is(name, b"content-length") => Self::ContentLength,
+            14 if is(name, b"http2-settings") => Self::HopByHop,
             15 if is(name, b"x-forwarded-for") => Self::XForwardedFor,
             16 if is(name, b"x-forwarded-port") => Self::XForwardedPort,
             16 if is(name, b"x-forwarded-host") => Self::XForwardedHost,

@@ -62,6 +62,8 @@ pub(super) struct Noted {
     asks_close: bool,
     asks_keep_alive: bool,
     lists_upgrade: bool,
+    /// Whether `Upgrade` lists HTTP/2.
+    lists_http2: bool,
     /// Whether `Connection` lists fields that are not of this hop by their names.
     lists_others: bool,
     expects_continue: bool,
@@ -82,13 +84,13 @@ impl Noted {
         match name {
             Name::Connection => fields::elements(value).for_each(|option| self.note_option(option)),
             Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Name::Upgrade => self.lists_http2 |= fields::elements(value).any(is_http2),
             Name::ContentLength
             | Name::Host
             | Name::HopByHop
             | Name::Te
             | Name::Trailer
             | Name::TransferEncoding
-            | Name::Upgrade
             | Name::XForwardedFor
             | Name::XForwardedHost
             | Name::XForwardedPort
@@ -110,6 +112,11 @@ impl Noted {
             self.lists_others = true;
         }
     }
+}
+
+/// Whether a protocol is HTTP/2 (RFC 7540 3.2).
+fn is_http2(protocol: &[u8]) -> bool {
+    protocol.eq_ignore_ascii_case(b"h2c")
 }
 
 /// A bit for a name.
@@ -225,9 +232,14 @@ impl<'s, 'b> Framing<'s, 'b> {
         }
     }
 
-    /// Whether another protocol is asked for (RFC 9110 7.8); HTTP/1.0 cannot ask.
+    /// Whether another protocol is asked for (RFC 9110 7.8); HTTP/1.0 cannot ask. HTTP/2 is none: its
+    /// requests would go on to the service unread, with whatever host and `X-Forwarded-For` they like.
     pub(super) const fn is_upgrade(&self, version: Version) -> bool {
-        matches!(version, Version::Http11) && self.noted.lists_upgrade && self.has(Name::Upgrade)
+        let Noted { lists_upgrade, lists_http2, .. } = self.noted;
+        matches!(version, Version::Http11)
+            && lists_upgrade
+            && !lists_http2
+            && self.has(Name::Upgrade)
     }
 
     /// Whether the body waits for a 100 (RFC 9110 10.1.1); HTTP/1.0 does not know of it.

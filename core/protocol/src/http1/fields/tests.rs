@@ -4,8 +4,15 @@ use super::{
 
 #[test]
 fn names_are_known_in_any_case() {
-    let hop =
-        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    let hop = [
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
     for name in hop {
         assert!(is_hop_by_hop(name) && is_hop_by_hop(&name.to_uppercase()), "{name}");
         assert!(!is_protected(name) && !is_trailer_allowed(name), "{name}");

@@ -103,6 +103,7 @@ const FIELDS: &[(BodyKind, &str, &str)] = &[
         "X-Amzn-Trace-Id: Root=1\ntraceparent: 00-a\ntracestate: b\nForwarded: for=x\n",
     ),
     (Empty, "Connection: HTTP2-Settings, Upgrade\nUpgrade: h2c\nHTTP2-Settings: AA\n", ""),
+    (Empty, "HTTP2-Settings: AA\n", ""),
 ];
 
 #[test]

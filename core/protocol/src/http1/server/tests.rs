@@ -74,6 +74,10 @@ fn requests_are_understood() {
         ("Upgrade: x", false),
         ("Connection: upgrade", false),
         ("Connection: x, UPGRADE\r\nupgrade: x", true),
+        ("Connection: upgrade\r\nUpgrade: h2c", false),
+        ("Connection: upgrade\r\nUpgrade: websocket, H2C", false),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket", false),
+        ("Connection: upgrade\r\nUpgrade: h2c-like", true),
     ] {
         let mut conn = ServerConn::new(4096);
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
