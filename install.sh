@@ -393,6 +393,8 @@ systemd_version() {
 
 # Program and unit change places with those that were kept.
 swap() {
+    copy "$binary"
+    [ ! -f "$unit_file.previous" ] || copy "$unit_file"
     exchange "$binary" "$previous"
     if [ -f "$unit_file.previous" ]; then
         exchange "$unit_file" "$unit_file.previous"
@@ -400,9 +402,14 @@ swap() {
     ! has_systemd || systemctl daemon-reload
 }
 
-# There is always something in the place of the first one.
+copy() {
+    cp -p "$1" "$1.part" && return
+    rm -f "$1.part" "$binary.part"
+    fail "there is no room for a copy of $1; nothing was changed"
+}
+
+# With a copy of the first one, so that there is always something in its place.
 exchange() {
-    cp -p "$1" "$1.part" || fail "there is no room for a copy of $1; nothing was changed"
     mv -f "$2" "$1"
     mv -f "$1.part" "$2"
 }

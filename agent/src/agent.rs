@@ -185,10 +185,7 @@ impl Agent {
                 let serial = tunnel.serial;
                 self.tunnel_ended(serial, &reason.to_string(), cx);
             }
-            Some(Conn::Upstream(_)) => {
-                self.upstream_closed(conn, reason, cx);
-                self.close_drained(conn, cx);
-            }
+            Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
             Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
             Some(Conn::Visitor(_)) | None => {}
         }
@@ -213,6 +210,7 @@ impl App for Agent {
 
     fn handle(&mut self, event: Event, cx: &mut Context<'_>) {
         self.now = cx.now;
+        let ended = if let Event::Closed { conn, .. } = &event { Some(*conn) } else { None };
         match event {
             Event::Connected { conn } => self.connected(conn, cx),
             Event::Progress { conn } => self.progress(conn, cx),
@@ -222,6 +220,7 @@ impl App for Agent {
             Event::Tick => self.tick(cx),
             Event::Drain => self.begin_drain(cx),
         }
+        self.close_drained(ended, cx);
     }
 
     fn poll_job(&mut self) -> Option<Job> {

@@ -94,34 +94,35 @@ impl Agent {
         links.map(|link| link.session.len()).sum()
     }
 
-    /// Closes a tunnel that is not needed any more.
-    pub(crate) fn close_if_drained(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    /// Closes the tunnels that are not needed any more. A connection that has just ended is not
+    /// forgotten yet.
+    pub(crate) fn close_drained(&mut self, ended: Option<ConnId>, cx: &mut Context<'_>) {
         if !self.drain.is_draining() {
             return;
         }
-        let link = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.serving());
-        if link.is_some_and(|link| link.session.is_empty() && link.is_answered())
-            && !self.has_rest(None)
-        {
-            self.close_tunnel(conn, NORMAL, cx);
+        let mut idle: Vec<_> = self
+            .tunnels
+            .iter_mut()
+            .filter_map(|(conn, tunnel)| {
+                let link = tunnel.serving()?;
+                (link.session.is_empty() && link.is_answered()).then_some(*conn)
+            })
+            .collect();
+        if idle.is_empty() || self.has_rest(ended) {
+            return;
         }
-    }
-
-    /// A connection to the service is over: it may have been what tunnels still waited for.
-    pub(crate) fn close_drained(&mut self, closed: ConnId, cx: &mut Context<'_>) {
-        if self.drain.is_draining() && !self.has_rest(Some(closed)) {
-            let conns: Vec<_> = self.tunnels.keys().copied().collect();
-            conns.into_iter().for_each(|conn| self.close_if_drained(conn, cx));
-        }
+        idle.sort_unstable();
+        idle.into_iter().for_each(|conn| self.close_tunnel(conn, NORMAL, cx));
     }
 
     /// Whether the service has not taken all that it was sent, the last of requests that are over
     /// included.
-    fn has_rest(&self, closed: Option<ConnId>) -> bool {
+    fn has_rest(&self, ended: Option<ConnId>) -> bool {
         self.conns.iter().any(|(conn, connection)| {
-            Some(conn) != closed
+            let io = &connection.io;
+            Some(conn) != ended
                 && matches!(connection.state, Conn::Upstream(_))
-                && !connection.io.tx.is_empty()
+                && (io.closing.is_some() || !io.tx.is_empty())
         })
     }
 

@@ -35,6 +35,8 @@ struct Entry {
     welcomed: Option<Instant>,
     /// When the ingress asked for another one in its place.
     moving: Option<Instant>,
+    /// It is about to end, since it was moving for longest.
+    is_left: bool,
 }
 
 impl Ledger {
@@ -50,6 +52,7 @@ impl Ledger {
             since: now,
             welcomed: None,
             moving: None,
+            is_left: false,
         });
         serial
     }
@@ -101,11 +104,15 @@ impl Ledger {
         Some(entry.since)
     }
 
-    /// Of more than `most` that are moving, the one that began first, and who has it.
-    pub(crate) fn left_behind(&self, most: usize) -> Option<(Serial, WorkerId)> {
-        let moving = || self.tunnels.iter().filter(|entry| entry.moving.is_some());
-        let first = moving().min_by_key(|entry| entry.moving)?;
-        (moving().count() > most).then_some((first.serial, first.worker))
+    /// Of more than `most` that are moving, the one that began first, and who has it. It is told once.
+    pub(crate) fn leave_behind(&mut self, most: usize) -> Option<(Serial, WorkerId)> {
+        let is_moving = |entry: &&mut Entry| entry.moving.is_some() && !entry.is_left;
+        if self.tunnels.iter_mut().filter(is_moving).count() <= most {
+            return None;
+        }
+        let first = self.tunnels.iter_mut().filter(is_moving).min_by_key(|entry| entry.moving)?;
+        first.is_left = true;
+        Some((first.serial, first.worker))
     }
 
     /// It has ended. When it was welcomed, if it was.

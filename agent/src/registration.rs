@@ -75,7 +75,7 @@ impl Agent {
                 self.end_tunnel(conn, PROTOCOL_ERROR, &error.to_string(), cx);
             }
             Ok(()) if is_over => self.end_tunnel(conn, NORMAL, "closed by the peer", cx),
-            Ok(()) => self.close_if_drained(conn, cx),
+            Ok(()) => {}
         }
     }
 
@@ -287,7 +287,7 @@ impl Agent {
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
         // An honest ingress lets go of its own.
-        if let Some((oldest, worker)) = self.ledger.left_behind(MOVING_MAX * self.slots.len()) {
+        if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
             match worker == self.workers.own {
                 true => self.leave_tunnel(oldest, cx),
                 false => {

@@ -21,6 +21,7 @@ node -r ts-node/register/transpile-only -e '
     const balanced = {
         ...MINIMAL,
         serviceConnectNamespace: "mesh.internal",
+        memory: 2048,
         testWorkload: { image: TEST_APP, desiredCount: 1, exec: true },
     };
     const sets = {

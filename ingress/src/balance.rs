@@ -234,7 +234,7 @@ impl View<'_> {
             };
             let (is_far, callers) = (worker != self.own, self.homes.at(worker));
             let moves = self.home.is_some() && is_far;
-            (moves, callers, is_far, self.load(one))
+            (!self.lasts(one), moves, callers, is_far, self.load(one))
         })
     }
 
@@ -242,6 +242,14 @@ impl View<'_> {
         match &candidate.place {
             Place::Here(id) => self.tunnels.get(*id).map_or(0, |tunnel| tunnel.load()),
             Place::There(_, gauge) => gauge.in_flight() + gauge.coming(),
+        }
+    }
+
+    /// Whether its agent was not told to have another one in its place.
+    fn lasts(&self, candidate: &Candidate) -> bool {
+        match &candidate.place {
+            Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.lasts()),
+            Place::There(_, gauge) => gauge.lasts(),
         }
     }
 

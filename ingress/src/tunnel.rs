@@ -60,7 +60,7 @@ pub struct Tunnel {
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
-    /// It was, and another one is there: this one ends with its last stream.
+    /// It was, and another one is there: that gets what is new, and this one ends with its last stream.
     pub is_replaced: bool,
     /// Requests it was given so far.
     pub requests: u64,

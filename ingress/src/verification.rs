@@ -134,6 +134,7 @@ impl Ingress {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
         self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
         if let Err(failure) = outcome {
+            self.verifier.has_failed = true;
             // Nobody may be left here whom that would concern.
             if self.verifier.due.is_some() || self.workers.is_first() {
                 self.note_silence(failure, cx.now);
@@ -194,7 +195,6 @@ impl Ingress {
 
     /// Says once that ECS is silent about registered agents.
     fn note_silence(&mut self, failure: &Failure, now: Instant) {
-        self.verifier.has_failed = true;
         if self.verifier.silent.is_some() {
             return;
         }

@@ -217,15 +217,18 @@ impl Ingress {
         }
     }
 
-    /// Nothing new goes to this tunnel.
+    /// Nothing new goes to this tunnel; to one that was told to move only where no worker knows of the
+    /// other one yet.
     fn supersede(&mut self, serial: Serial) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
-        if let Some(tunnel) = self.tunnels.get_mut(id)
-            && !std::mem::replace(&mut tunnel.is_draining, true)
-        {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        let mark = match tunnel.was_told_to_move {
+            true => &mut tunnel.is_replaced,
+            false => &mut tunnel.is_draining,
+        };
+        if !std::mem::replace(mark, true) {
             log::info!("tunnel {}: its agent has another one in its place", tunnel.name);
-            tunnel.is_replaced = tunnel.was_told_to_move;
             tunnel.publish();
         }
     }

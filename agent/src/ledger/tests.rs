@@ -72,13 +72,13 @@ fn a_tunnel_that_ended_is_forgotten() {
 fn the_one_that_has_been_moving_for_longest_is_left_behind() {
     let (now, mut ledger) = (origin(), Ledger::default());
     let serials = [(); 4].map(|()| ledger.open(now));
-    assert_eq!(ledger.left_behind(0), None);
+    assert_eq!(ledger.leave_behind(0), None);
     let worker = ledger.welcome(serials[2], 2, now);
     for (after, serial) in [(1, serials[2]), (2, serials[0]), (3, serials[3])] {
         ledger.moves(serial, now + Duration::from_secs(after));
     }
-    assert_eq!(ledger.left_behind(3), None);
-    assert_eq!(ledger.left_behind(2), Some((serials[2], worker)));
-    ledger.close(serials[2]);
-    assert_eq!(ledger.left_behind(1), Some((serials[0], WorkerId::FIRST)));
+    assert_eq!(ledger.leave_behind(3), None);
+    assert_eq!(ledger.leave_behind(2), Some((serials[2], worker)));
+    assert_eq!(ledger.leave_behind(2), None, "it is about to end");
+    assert_eq!(ledger.leave_behind(1), Some((serials[0], WorkerId::FIRST)));
 }

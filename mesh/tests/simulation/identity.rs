@@ -353,16 +353,21 @@ fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {
 /// The old tunnel gets nothing new once there is another one, and is closed without a word of reproach.
 #[test]
 fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one() {
-    for workers in [1, 2] {
+    for workers in [1, 2, 3] {
         seeds(4, |seed| {
             let cloud = fast();
             let calm = Plan::calm().with_workers(workers);
             let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
             stage.expect_ready(Duration::from_secs(10));
-            stage.world.run_for(LIFETIME - Duration::from_secs(20));
-            for _ in 0..4 {
+            stage.world.run_for(LIFETIME - Duration::from_secs(1));
+            // Some at each moment, at whatever worker they are.
+            for _ in 0..6 {
+                let ask = || Ask::new(Request::get(HOST, "/slow/7"));
+                stage.add_caller((0..300).map(|_| ask()).collect(), |client| client);
+            }
+            for _ in 0..2 {
                 let ask = || Ask::new(Request::get(HOST, "/drip/300"));
-                stage.add_caller((0..120).map(|_| ask()).collect(), |client| client);
+                stage.add_caller((0..105).map(|_| ask()).collect(), |client| client);
             }
             stage.world.run_for(Duration::from_secs(60));
             assert_eq!(tunnels(&stage.world, &stage), 1, "it went with its last request");

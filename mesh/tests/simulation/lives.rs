@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
-use mesh_sim::peers::{Health, HttpClient, HttpService, Outcome, Request, Response, pattern};
+use mesh_sim::peers::{
+    Health, HttpClient, HttpService, Outcome, Request, Response, Vanish, pattern,
+};
 use mesh_sim::{Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 /// Two echo intervals, and the way there and back.
 const NOTICED: Duration = Duration::from_secs(31);
@@ -125,6 +127,30 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
         stage.expect_ready(2 * RECONNECTED);
         stage.probe();
         stage.expect_empty_after_drain();
+    });
+}
+
+/// What nobody will ever take holds up no drain.
+#[test]
+fn an_agent_leaves_as_soon_as_its_last_caller_has_given_up() {
+    seeds(16, |seed| {
+        let mut plan = Plan::calm();
+        let slow =
+            LinkConfig { bytes_per_second: Some(100_000), capacity: 4096, ..LinkConfig::fast() };
+        plan.service_links = LinkRules::fixed(slow);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let upload = Request::post(HOST, "/upload", &pattern(2_000_000));
+        let caller = HttpClient::new(TRAFFIC_ADDRESS, vec![upload])
+            .vanishing(Vanish::ResetAfterSending(1_200_000));
+        stage.world.add_peer("caller", caller, &[]);
+        stage.world.run_for(Duration::from_secs(1));
+        let (ingress, agent) = (stage.ingress, stage.agents[0]);
+        stage.world.drain(agent);
+        let left = move |world: &World| census(world, ingress).in_flight == 0;
+        stage.world.expect("the caller gives up", left, Duration::from_secs(20));
+        let gone = move |world: &World| world.life(agent) == Life::Exited;
+        stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
     });
 }
 
