@@ -62,9 +62,8 @@ impl Mesh {
             // It has no log.
             Command::Health(_) => return Ok(command),
         };
-        *verbose |= self.verbose;
-        if level.is_none() {
-            *level = self.log_level;
+        if level.is_none() && !*verbose {
+            (*level, *verbose) = (self.log_level, self.verbose);
         }
         Ok(command)
     }

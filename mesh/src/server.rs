@@ -41,10 +41,10 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     }
     let check = args.check;
     let (flags, environment) = (args.flags(), Environment::of_process());
-    let rules_source = PolicySource::new(flags.clone(), environment.clone());
-    // Before anything is read, so that no change is lost in between.
-    let rules_files = rules_source.watched()?;
+    let mut rules_source = PolicySource::new(flags.clone(), environment.clone());
     let mut settings = Settings::load(flags, environment)?;
+    // After that, since what is no file can be read once only.
+    let rules_files = rules_source.watched()?;
     let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();

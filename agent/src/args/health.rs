@@ -130,7 +130,13 @@ fn status(url: &Url) -> Result<u16, String> {
         if let Some(length) = scan.poll(&bytes).map_err(nonsense)? {
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&bytes[..length], &mut storage).map_err(nonsense)?;
-            return Ok(head.status);
+            if !matches!(head.status, 100..=199) || head.status == 101 {
+                return Ok(head.status);
+            }
+            // The answer itself is still to come (RFC 9110 15.2).
+            bytes.drain(..length);
+            scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
+            continue;
         }
         match stream.read(&mut piece) {
             Ok(0) => return Err("closed before the end of the answer's head".to_owned()),

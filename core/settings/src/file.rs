@@ -94,9 +94,9 @@ pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
 pub(crate) fn read_bytes(path: &str, asked_by: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     let complaint = match read {
-        Ok(length) if (length as u64) < FILE_BYTES_MAX => {
+        Ok(length) if length as u64 <= FILE_BYTES_MAX => {
             if bytes.starts_with(BYTE_ORDER_MARK) {
                 bytes.drain(..BYTE_ORDER_MARK.len());
             }

@@ -201,10 +201,11 @@ impl Settings {
     /// strange in it is a warning.
     pub fn log_rules(&mut self, default: Rules) -> Result<Rules, Error> {
         let rust_log = self.layers.environment().get(RUST_LOG).map(str::to_owned);
-        if let Some(rules) = self.rules(Layers::typed)? {
+        let mut is_quiet = false;
+        if let Some(rules) = self.rules(Layers::typed, &mut is_quiet)? {
             return Ok(rules);
         }
-        if let Some(rules) = self.rules(Layers::in_environment)? {
+        if let Some(rules) = self.rules(Layers::in_environment, &mut is_quiet)? {
             return Ok(rules);
         }
         match rust_log.as_deref().map(Rules::lenient) {
@@ -216,17 +217,19 @@ impl Settings {
             Some(Err(reason)) => self.warn(format!("{RUST_LOG} is ignored: {reason}")),
             None => {}
         }
-        if let Some(rules) = self.rules(Layers::in_file)? {
+        if let Some(rules) = self.rules(Layers::in_file, &mut is_quiet)? {
             return Ok(rules);
         }
         self.note(LOG_LEVEL, Some(default.to_string()), Origin::Default);
         Ok(default)
     }
 
-    /// What one layer says of logging: the level, else whether to be verbose.
+    /// What one layer says of logging: the level, else whether to be verbose, unless a layer before it
+    /// said not to be.
     fn rules(
         &mut self,
         layer: impl Fn(&Layers, &'static str) -> Option<Found>,
+        is_quiet: &mut bool,
     ) -> Result<Option<Rules>, Error> {
         let wrong = |found: &Found, reason: String| complaint(&found.origin, &reason);
         if let Some(found) = layer(&self.layers, LOG_LEVEL) {
@@ -237,7 +240,8 @@ impl Settings {
         let Some(found) = layer(&self.layers, VERBOSE) else {
             return Ok(None);
         };
-        if !value::switch(found.text()).map_err(|reason| wrong(&found, reason))? {
+        *is_quiet |= !value::switch(found.text()).map_err(|reason| wrong(&found, reason))?;
+        if *is_quiet {
             return Ok(None);
         }
         let rules = Rules::verbose();

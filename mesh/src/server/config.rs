@@ -54,7 +54,9 @@ impl WorkerCount {
         if text.eq_ignore_ascii_case("auto") {
             return Ok(Self::Auto);
         }
-        let count = text.parse().ok().filter(|count| (1..=WORKERS_MAX).contains(count));
+        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let count = digits.and_then(|digits| digits.parse().ok());
+        let count = count.filter(|count| (1..=WORKERS_MAX).contains(count));
         count.map(Self::Exactly).ok_or_else(|| {
             format!("{text:?} is not a number of workers; give 1 to {WORKERS_MAX}, or auto")
         })

@@ -42,6 +42,8 @@ pub(crate) struct Identity {
 pub(crate) struct PolicySource {
     flags: Flags,
     environment: Environment,
+    /// What is watched.
+    files: Vec<PathBuf>,
 }
 
 /// The rules, in the configuration file only.
@@ -267,7 +269,7 @@ fn is_safe(url: &value::Url) -> bool {
 }
 impl PolicySource {
     pub(crate) const fn new(flags: Flags, environment: Environment) -> Self {
-        Self { flags, environment }
+        Self { flags, environment, files: Vec::new() }
     }
 
     /// The policy as it would be after a restart; one that admits nobody, if none is left.
@@ -275,36 +277,42 @@ impl PolicySource {
     /// # Errors
     /// A file cannot be used: the policy that is there should stay.
     pub(crate) fn load(&self) -> Result<Policy, Error> {
-        let policy = policy(&mut self.settings()?)?;
+        let mut settings = self.settings()?;
+        if files(&mut settings)? != self.files {
+            return Err(settings.blame(TOKEN_FILE, "another path takes a restart"));
+        }
+        let policy = policy(&mut settings)?;
         let nobody = || Policy::new(Vec::new(), Vec::new(), Tokens::default());
         Ok(policy.unwrap_or_else(nobody))
     }
 
-    /// The files that the policy is made of, as they are now, if there are any.
+    /// The files that the policy is made of, as they are now, if there are any, and if they can be
+    /// read again: a pipe cannot.
     ///
     /// # Errors
     /// The configuration file cannot be used.
-    pub(crate) fn watched(&self) -> Result<Option<Watched>, Error> {
-        let files = self.files()?;
-        if files.is_empty() {
+    pub(crate) fn watched(&mut self) -> Result<Option<Watched>, Error> {
+        let files = files(&mut self.settings()?)?;
+        if files.is_empty() || !files.iter().all(|file| file.is_file()) {
             return Ok(None);
         }
+        self.files.clone_from(&files);
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         Ok(Some(Watched::new(format!("the policy from {}", names.join(", ")), files)))
-    }
-
-    fn files(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut settings = self.settings()?;
-        let mut files = Vec::new();
-        for name in ["config", TOKEN_FILE] {
-            files.extend(settings.optional(name, |text| Ok(PathBuf::from(text)))?);
-        }
-        Ok(files)
     }
 
     fn settings(&self) -> Result<Settings, Error> {
         Settings::load(self.flags.clone(), self.environment.clone())
     }
+}
+
+/// The paths of the files that a policy is made of.
+fn files(settings: &mut Settings) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for name in ["config", TOKEN_FILE] {
+        files.extend(settings.optional(name, |text| Ok(PathBuf::from(text)))?);
+    }
+    Ok(files)
 }
 
 /// Makes the policy again when its files change, and tells the ingress. One that could not be

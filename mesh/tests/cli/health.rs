@@ -32,6 +32,9 @@ fn a_healthy_ingress_is_found_by_url_and_by_the_port_in_the_environment() {
             break address;
         }
     };
+    let hints = server(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    let output = run(&["health", "--url", &format!("http://{hints}/health")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let localhost = format!("http://localhost:{}/health", address.port());
     for url in [format!("http://{address}/health"), format!("http://{address}/ready"), localhost] {
         let output = run(&["--verbose", "health", "--url", &url]);

@@ -235,6 +235,40 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
 }
 
 #[test]
+fn a_flag_behind_the_command_counts_more_than_one_before_it() {
+    for (words, expected) in [
+        (["--log-level", "error", "server", "--verbose"].as_slice(), "log-level: debug"),
+        (&["--verbose", "server", "--log-level", "error"], "log-level: error"),
+    ] {
+        let output = run(&[words, &["--check"]].concat());
+        let shown = text(&output.stdout);
+        assert!(shown.lines().any(|line| line.starts_with(expected)), "{words:?}: {shown}");
+    }
+}
+
+#[test]
+fn the_file_may_come_from_a_pipe() {
+    let mut command = mesh(&["server", "--check", "--config", "/dev/stdin"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"idle-timeout: 81\nrules: []\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = text(&output.stdout);
+    assert!(shown.contains("idle-timeout: 81"), "{shown}{}", text(&output.stderr));
+}
+
+#[test]
+fn a_number_of_workers_is_digits() {
+    let output = run(&["server", "--workers", "+4", "--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("is not a number of workers"));
+}
+
+#[test]
 fn what_check_prints_is_a_file_that_sets_the_same() {
     for words in [
         &["server", "--idle-timeout", "80", "--check"][..],

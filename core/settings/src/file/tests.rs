@@ -104,6 +104,16 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_file_may_have_one_mebibyte() {
+    let path = std::env::temp_dir().join(format!("mesh-large-{}.yaml", std::process::id()));
+    for (length, is_fine) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        std::fs::write(&path, vec![b'#'; length]).unwrap();
+        assert_eq!(File::read(path.to_str().unwrap(), "--config").is_ok(), is_fine, "{length}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn what_is_no_text_is_named_with_its_line() {
     let path = std::env::temp_dir().join(format!("mesh-latin1-{}.yaml", std::process::id()));
     std::fs::write(&path, b"a: 1\nb: caf\xe9\n").unwrap();

@@ -28,6 +28,9 @@ impl Rules {
     /// A level does not exist.
     pub fn strict(text: &str) -> Result<Self, String> {
         let mut rules = Self::default();
+        if parts(text).next().is_none() {
+            value::level(text)?;
+        }
         for part in parts(text) {
             match part.split_once('=') {
                 Some((target, level)) => rules.target(target, value::level(level.trim())?),

@@ -123,6 +123,27 @@ fn the_log_level_has_its_own_order_of_layers() {
 }
 
 #[test]
+fn who_is_told_not_to_be_verbose_asks_nobody_else() {
+    let directory = std::env::temp_dir().join(format!("mesh-quiet-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("log.yaml");
+    let file = file.to_str().unwrap();
+    for (content, expected) in
+        [("verbose: true\n", "info"), ("verbose: true\nlog-level: warn\n", "warn")]
+    {
+        std::fs::write(file, content).unwrap();
+        let flags = Flags::new()
+            .one("config", Some(file.to_owned()))
+            .one("log-level", None)
+            .switch("verbose", false);
+        let variables = [("MESH_VERBOSE", "false")].into_iter().collect();
+        let mut settings = Settings::load(flags, variables).unwrap();
+        assert_eq!(settings.log_rules(Rules::default()).unwrap().to_string(), expected);
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
     let mut strange = settings(Flags::new(), &[("RUST_LOG", "mesh=loud")]);
     assert_eq!(strange.log_rules(Rules::default()).unwrap().to_string(), "info");
@@ -136,6 +157,10 @@ fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
         strange.log_rules(Rules::default()).unwrap_err().to_string(),
         "MESH_LOG_LEVEL: \"loud\" is not a log level; give off, error, warn, info, debug or trace"
     );
+    let mut empty = settings(Flags::new(), &[("MESH_LOG_LEVEL", " , ")]);
+    let error = empty.log_rules(Rules::default()).unwrap_err().to_string();
+    assert!(error.contains("is not a log level"), "{error}");
+    assert!(Rules::strict("").is_err());
 }
 
 #[test]

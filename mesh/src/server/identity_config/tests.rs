@@ -357,8 +357,9 @@ fn the_policy_is_made_again_from_the_files() {
     let flags = ServerArgs::from_args(&["mesh", "server"], &words).unwrap().flags();
     let variables = [("MESH_TOKENS", "edge-9 fedcba9876543210 z.x")];
     let environment: Environment = variables.into_iter().collect();
-    let source = PolicySource::new(flags, environment);
-    assert_eq!(source.files().unwrap(), [file.0.clone(), tokens.0.clone()]);
+    let mut source = PolicySource::new(flags, environment);
+    assert!(source.watched().unwrap().is_some());
+    assert_eq!(source.files, [file.0.clone(), tokens.0.clone()]);
     let (one, two) = ("edge-1", "edge-2");
     let may = |policy: &Policy, name: &str, host: &str| {
         decide(policy, &Principal::Token { name: name.to_owned() }, host) == Decision::Granted
@@ -378,13 +379,27 @@ fn the_policy_is_made_again_from_the_files() {
     );
     tokens.write("");
     assert!(!may(&source.load().unwrap(), two, "b.x"), "taking all tokens away is no mistake");
+    // Nobody watches that one.
+    let others = TempFile::new(&format!("edge-1 {TOKEN} a.x\n"));
+    file.write(&format!("{RULES}token-file: {}\n", others.path()));
+    let error = source.load().unwrap_err().to_string();
+    assert!(error.ends_with("token-file: another path takes a restart"), "{error}");
+}
+
+#[test]
+fn what_can_be_read_once_only_is_not_watched() {
+    let words = ["--config", "/dev/null", ID[0], ID[1]];
+    let flags = ServerArgs::from_args(&["mesh", "server"], &words).unwrap().flags();
+    let mut source = PolicySource::new(flags, Environment::default());
+    assert!(source.watched().unwrap().is_none());
 }
 
 #[test]
 fn without_anything_left_nobody_is_admitted() {
     let file = TempFile::new("bind: 127.0.0.1\n");
     let flags = ServerArgs::from_args(&["mesh", "server"], &["--config", file.path()]);
-    let source = PolicySource::new(flags.unwrap().flags(), Environment::default());
+    let mut source = PolicySource::new(flags.unwrap().flags(), Environment::default());
+    assert!(source.watched().unwrap().is_some());
     let policy = source.load().unwrap();
     assert!(is_denied(&policy, &role("mesh-a"), "a.x"));
     assert_eq!(policy.methods(), []);
