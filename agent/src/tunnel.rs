@@ -170,6 +170,9 @@ pub(crate) fn check_answer(
     let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
     let head = head.map_err(|_| malformed())?;
     let ingress = offer.verify(&head).map_err(|error| match (reason(&head), elsewhere(&head)) {
+        (Some(reason @ "no_route"), _) => format!(
+            "{error} ({reason}): that port is for requests; agents dial the ingress's --websocket-port"
+        ),
         (Some(reason), _) => format!("{error} ({reason})"),
         (None, Some(place)) => {
             format!("{error}, which leads to {place:?}; if that is the ingress, give its endpoint")

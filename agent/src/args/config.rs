@@ -55,7 +55,7 @@ impl Start {
         let task = settings.parsed("task-arn", String::new(), ecs_arn, label)?;
         let container_instance =
             settings.parsed("container-instance", String::new(), ecs_arn, label)?;
-        let server_id = settings.optional("server-id", value::label)?;
+        let server_id = settings.optional("server-id", value::server_id)?;
         // The dot of a whole name is not part of what the ingress calls itself.
         let server_id = server_id.as_deref().unwrap_or(&ingress.host).trim_end_matches('.');
         let server_id = server_id.to_ascii_lowercase();
@@ -224,8 +224,9 @@ fn worker_count(settings: &mut Settings, limits: &Limits) -> Result<u8, Error> {
     let wanted = settings.number("workers", 1_usize, 1..=64)?;
     let tunnels = limits.all_tunnels();
     if wanted > tunnels {
+        let culprit = settings.culprit("workers");
         settings.warn(format!(
-            "--workers {wanted}: there are no more workers than tunnels, which are {tunnels} \
+            "{culprit} {wanted}: there are no more workers than tunnels, which are {tunnels} \
              (--tunnels times --tunnels-per-ingress)"
         ));
     }

@@ -119,6 +119,9 @@ fn status_within(url: Url, timeout: Duration) -> Result<u16, String> {
     })
 }
 
+/// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// The status of the answer to one GET.
 fn status(url: &Url) -> Result<u16, String> {
     let mut stream = connect(url).map_err(|error| reason(&error))?;
@@ -126,7 +129,10 @@ fn status(url: &Url) -> Result<u16, String> {
     let mut scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
     let (mut bytes, mut piece) = (Vec::new(), [0; 1024]);
     loop {
-        let nonsense = |error| format!("the answer is no HTTP: {error}");
+        let nonsense = |error| match bytes.starts_with(&TLS_ALERT) {
+            true => "the peer speaks TLS, which this command does not".to_owned(),
+            false => format!("the answer is no HTTP: {error}"),
+        };
         if let Some(length) = scan.poll(&bytes).map_err(nonsense)? {
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&bytes[..length], &mut storage).map_err(nonsense)?;

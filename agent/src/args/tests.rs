@@ -268,6 +268,9 @@ fn there_are_no_more_workers_than_tunnels() {
     let mut few = settings(&["--host", "a", "--workers", "2"], &[]);
     Start::read(&mut few).unwrap();
     assert!(few.warnings()[0].starts_with("--workers 2: there are no more workers than tunnels"));
+    let mut few = settings(&["--host", "a"], &[("MESH_WORKERS".to_owned(), "3")]);
+    Start::read(&mut few).unwrap();
+    assert!(few.warnings()[0].starts_with("MESH_WORKERS 3: "), "{:?}", few.warnings());
 }
 
 #[test]
@@ -324,5 +327,10 @@ fn the_ingress_is_to_call_itself_as_it_is_dialled() {
         assert_eq!(expected(&["--ingress-endpoint", url]), "mesh.example");
     }
     assert_eq!(expected(&["--server-id", "Other.Example."]), "other.example");
+    for wrong in ["", "https://mesh.example.com", "*.example.com"] {
+        let words = ["--host", "a.example", "--server-id", wrong];
+        let error = read(&words).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("--server-id: "), "{error}");
+    }
     assert_eq!(expected(&["--ingress-endpoint", "ws://[::1]:8082"]), "::1");
 }

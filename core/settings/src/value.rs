@@ -6,7 +6,7 @@ mod number;
 mod time;
 mod url;
 
-pub use host::host_pattern;
+pub use host::{host_pattern, server_id};
 pub use number::{number, show_size, size};
 pub use time::{duration, seconds, show_seconds};
 pub use url::{Url, url};

@@ -68,7 +68,7 @@ pub(super) const RULE_MEMBERS: [&str; 8] =
 impl Identity {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let identity = Self {
-            server_ids: settings.list("server-id", server_id, String::clone)?,
+            server_ids: settings.list("server-id", value::server_id, String::clone)?,
             sts_endpoint: endpoint(settings, "sts-endpoint")?,
             ecs_endpoint: endpoint(settings, "ecs-endpoint")?,
             ecs_recheck: settings.seconds(RECHECK, Duration::from_secs(60), 1_000..=86_400_000)?,
@@ -221,18 +221,6 @@ fn who(record: &Record) -> Result<Who, Error> {
         let [others @ .., last] = WHO;
         record.blame(RULES, &format!("a rule needs one of {} and {last}", others.join(", ")))
     })
-}
-
-/// What agents dial: a name or an address.
-fn server_id(text: &str) -> Result<String, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
-    let name = value::host_pattern(text)?;
-    if name.contains('*') {
-        return Err(format!("{text:?} must be one name; give for example mesh.example.com"));
-    }
-    Ok(name)
 }
 
 fn endpoint(settings: &mut Settings, name: &'static str) -> Result<Option<String>, Error> {

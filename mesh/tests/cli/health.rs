@@ -61,13 +61,14 @@ fn what_is_not_well_is_said_in_one_sentence() {
             .concat()
             .into_boxed_slice(),
     );
-    let cases: [(SocketAddr, &str); 6] = [
+    let cases: [(SocketAddr, &str); 7] = [
         (free, ": connection refused"),
         (server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), " answers 503, not 200"),
         (server(b"HTTP/1.1 204 No Content\r\n\r\n"), " answers 204, not 200"),
         (server(b"SSH-2.0-mesh\r\n"), ": the answer is no HTTP: "),
         (server(b"HTTP/1.1 200 OK\nA: b\n\n"), ": the answer is no HTTP: "),
         (server(large), ": the answer is no HTTP: "),
+        (server(b"\x15\x03\x03\x00\x02\x02\x32"), ": the peer speaks TLS"),
     ];
     for (address, expected) in cases {
         let output = run(&["health", "--url", &format!("http://{address}/health")]);

@@ -12,7 +12,7 @@ use crate::peers::frames::{
     RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message,
 };
 use crate::peers::place::own_address;
-use crate::peers::process::Process;
+use crate::peers::process::{Process, Server};
 use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
 use crate::peers::service::Service;
 use crate::peers::wire::{Wire, wait_until};
@@ -150,6 +150,13 @@ fn an_agent_that_leaves_does_not_wait_for_a_tls_handshake() {
     assert_eq!(agent.wait_exit().code(), Some(0));
     agent.wait_log("drained");
     assert_eq!(agent.log_count("unfinished"), 0, "{}", agent.log());
+}
+
+#[test]
+fn an_agent_that_dials_the_port_for_requests_hears_that() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let agent = crate::peers::process::agent(server.traffic, &service, &[]);
+    agent.wait_log("that port is for requests; agents dial the ingress's --websocket-port");
 }
 
 #[test]

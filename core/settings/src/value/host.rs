@@ -1,5 +1,7 @@
 //! Host names and patterns that an agent registers.
 
+use std::net::IpAddr;
+
 /// `*`, `*.suffix` or a DNS name; in lower case and without the dot at its end.
 ///
 /// # Errors
@@ -14,6 +16,20 @@ pub fn host_pattern(text: &str) -> Result<String, String> {
         return Ok(pattern);
     }
     Err(format!("{text:?} is not a host name; {}", hint(name)))
+}
+
+/// What agents dial, and an ingress calls itself: a name or an address.
+///
+/// # Errors
+/// It is neither, or a pattern.
+pub fn server_id(text: &str) -> Result<String, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if text.contains('*') {
+        return Err(format!("{text:?} must be one name; give for example mesh.example.com"));
+    }
+    host_pattern(text)
 }
 
 /// What would be right, guessed from what is wrong.
