@@ -88,12 +88,13 @@ export function secretOf(scope: Construct, arn: string) {
 
 /** Lets the ECS agent use a key for secrets, and for nothing else. */
 export function allowDecrypting(role: Role, keyArn: string): void {
+  const region = keyArn.split(':')[3];
   role.addToPolicy(
     new PolicyStatement({
       actions: ['kms:Decrypt'],
       resources: [keyArn],
       conditions: {
-        StringEquals: { 'kms:ViaService': `secretsmanager.${Aws.REGION}.${Aws.URL_SUFFIX}` },
+        StringEquals: { 'kms:ViaService': `secretsmanager.${region}.${Aws.URL_SUFFIX}` },
       },
     }),
   );

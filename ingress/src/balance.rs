@@ -226,7 +226,11 @@ impl View<'_> {
         if in_flight >= self.streams_max {
             return None;
         }
-        let fitting = agent.iter().filter(|one| is_usable(one) && self.has_room(one));
+        // What has another one in its place ends soon, with what is under way on it.
+        let has_successor = agent.iter().any(|one| is_usable(one) && !self.is_replaced(one));
+        let fitting = agent.iter().filter(|one| {
+            is_usable(one) && self.has_room(one) && !(has_successor && self.is_replaced(one))
+        });
         fitting.min_by_key(|one| {
             let worker = match &one.place {
                 Place::Here(_) => self.own,
@@ -234,7 +238,7 @@ impl View<'_> {
             };
             let (is_far, callers) = (worker != self.own, self.homes.at(worker));
             let moves = self.home.is_some() && is_far;
-            (!self.lasts(one), moves, callers, is_far, self.load(one))
+            (moves, callers, is_far, self.load(one))
         })
     }
 
@@ -245,11 +249,11 @@ impl View<'_> {
         }
     }
 
-    /// Whether its agent was not told to have another one in its place.
-    fn lasts(&self, candidate: &Candidate) -> bool {
+    /// Whether its agent has another one in its place.
+    fn is_replaced(&self, candidate: &Candidate) -> bool {
         match &candidate.place {
-            Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.lasts()),
-            Place::There(_, gauge) => gauge.lasts(),
+            Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.is_replaced),
+            Place::There(_, gauge) => gauge.is_replaced(),
         }
     }
 

@@ -25,6 +25,7 @@ pub struct Gauge {
     takes_requests: AtomicBool,
     has_room: AtomicBool,
     lasts: AtomicBool,
+    is_replaced: AtomicBool,
     is_gone: AtomicBool,
     /// In milliseconds, rounded up; 0 for never.
     ejected_until: AtomicU64,
@@ -41,6 +42,8 @@ pub struct Reading {
     pub has_room: bool,
     /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
     pub lasts: bool,
+    /// Whether another one is there in its place.
+    pub is_replaced: bool,
     /// Until when others are better.
     pub ejected_until: Option<Instant>,
 }
@@ -66,6 +69,7 @@ impl Gauge {
             takes_requests: AtomicBool::new(false),
             has_room: AtomicBool::new(false),
             lasts: AtomicBool::new(false),
+            is_replaced: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             ejected_until: AtomicU64::new(0),
         };
@@ -79,6 +83,7 @@ impl Gauge {
         self.takes_requests.store(reading.takes_requests, Ordering::Relaxed);
         self.has_room.store(reading.has_room, Ordering::Relaxed);
         self.lasts.store(reading.lasts, Ordering::Relaxed);
+        self.is_replaced.store(reading.is_replaced, Ordering::Relaxed);
         let until = reading.ejected_until.map_or(0, |until| self.millis(until));
         self.ejected_until.store(until, Ordering::Relaxed);
     }
@@ -125,6 +130,12 @@ impl Gauge {
         self.has_room.load(Ordering::Relaxed)
     }
 
+    /// Whether another tunnel is there in its place.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.is_replaced.load(Ordering::Relaxed)
+    }
+
     /// Whether the tunnel is there to stay.
     #[must_use]
     pub fn lasts(&self) -> bool {
@@ -145,6 +156,7 @@ impl Gauge {
             && self.takes_requests.load(Ordering::Relaxed) == reading.takes_requests
             && self.has_room() == reading.has_room
             && self.lasts.load(Ordering::Relaxed) == reading.lasts
+            && self.is_replaced.load(Ordering::Relaxed) == reading.is_replaced
             && self.ejected_until.load(Ordering::Relaxed)
                 == reading.ejected_until.map_or(0, |until| self.millis(until))
     }

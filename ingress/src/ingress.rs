@@ -195,7 +195,7 @@ impl Ingress {
             log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
             return self.end_tunnel(id, &link::Error::Closed(None), cx);
         }
-        if tunnel.is_replaced && tunnel.link.session.is_empty() {
+        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
             self.let_go(id, cx);
         }
     }

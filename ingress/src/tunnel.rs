@@ -190,6 +190,7 @@ impl Tunnel {
             takes_requests: self.takes_requests(),
             has_room: self.has_room(),
             lasts: self.lasts(),
+            is_replaced: self.is_replaced,
             ejected_until: self.outliers.ejected_until,
         }
     }

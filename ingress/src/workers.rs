@@ -217,8 +217,8 @@ impl Ingress {
         }
     }
 
-    /// Nothing new goes to this tunnel; to one that was told to move only where no worker knows of the
-    /// other one yet.
+    /// Nothing new goes to this tunnel, as soon as the other one is known; of one that was told to move
+    /// not every worker may know that yet.
     fn supersede(&mut self, serial: Serial) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
@@ -231,6 +231,19 @@ impl Ingress {
             log::info!("tunnel {}: its agent has another one in its place", tunnel.name);
             tunnel.publish();
         }
+    }
+
+    /// Whether the agent of a tunnel has another one in its place, at whatever worker.
+    pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
+        let Some(old) = self.tunnels.get(id) else { return false };
+        let (agent, lane) = (old.agent, old.hello.lane);
+        let is_here = self.tunnels.iter().any(|(_, tunnel)| {
+            tunnel.agent == agent && tunnel.hello.lane == lane && !tunnel.is_replaced
+        });
+        let is_there = |remote: &Remote| {
+            remote.agent == agent && remote.lane == lane && !remote.gauge.is_replaced()
+        };
+        is_here || self.workers.remotes.values().any(is_there)
     }
 
     /// The worker that gets an agent's next tunnel: the one with the fewest of this agent that are

@@ -43,8 +43,8 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let (flags, environment) = (args.flags(), Environment::of_process());
     let mut rules_source = PolicySource::new(flags.clone(), environment.clone());
     let mut settings = Settings::load(flags, environment)?;
-    // After that, since what is no file can be read once only.
-    let rules_files = rules_source.watched()?;
+    // Before the tokens are read, so that no change of theirs is lost in between.
+    let rules_files = rules_source.watched(&settings);
     let mut start = Start::read(&mut settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();

@@ -249,6 +249,12 @@ impl Settings {
         Ok(Some(rules))
     }
 
+    /// What a setting says, as text and unread, if anything says it.
+    #[must_use]
+    pub fn peek(&self, name: &'static str) -> Option<String> {
+        self.layers.get(name).map(|found| found.text().to_owned())
+    }
+
     /// Whether somebody set this, of the settings that were read.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {

@@ -141,6 +141,7 @@ const FAIR: Reading = Reading {
     takes_requests: true,
     has_room: true,
     lasts: true,
+    is_replaced: false,
     ejected_until: None,
 };
 
@@ -209,6 +210,31 @@ fn an_agent_elsewhere_is_measured_as_one_here_is() {
     gauge.publish(&FAIR);
     gauge.leave();
     assert_eq!(pick(), Err(Unavailable::NoHealthyAgent));
+}
+
+#[test]
+fn what_has_another_one_in_its_place_gets_nothing_where_that_is_known() {
+    let now = origin();
+    let (mut tunnels, id, all, gauge) = two_workers(now);
+    let both = [all[0].clone(), there(99, all[0].agent.0.0, &gauge)];
+    let mut rng = Rng::from_seed(9);
+    let homes = Homes::new(2);
+    let mut pick = |tunnels: &Tunnels, known: &[Candidate]| {
+        let view = view(tunnels, &homes, Scope::Everywhere, now);
+        super::pick(known, &view, None, &mut rng).map(is_elsewhere)
+    };
+    assert_eq!(pick(&tunnels, &both), Ok(false), "nearer");
+    tunnels.get_mut(id).unwrap().is_replaced = true;
+    assert_eq!(pick(&tunnels, &both), Ok(true));
+    assert_eq!(pick(&tunnels, &both[..1]), Ok(false), "the other one is not known yet");
+    gauge.publish(&Reading { has_room: false, ..FAIR });
+    assert_eq!(pick(&tunnels, &both), Err(Unavailable::Overloaded));
+    gauge.publish(&Reading { takes_requests: false, ..FAIR });
+    assert_eq!(pick(&tunnels, &both), Ok(false), "the other one is of no use");
+}
+
+fn is_elsewhere(picked: &Candidate) -> bool {
+    matches!(picked.place, Place::There(..))
 }
 
 /// An agent with a tunnel here and one at the other worker, and one that has a tunnel here only.

@@ -17,6 +17,7 @@ fn it_says_what_was_published_last() {
         takes_requests: true,
         has_room: true,
         lasts: true,
+        is_replaced: false,
         ejected_until: None,
     };
     let gauge = Gauge::new(Serial(7), epoch, &fair);
@@ -27,10 +28,11 @@ fn it_says_what_was_published_last() {
         takes_requests: false,
         has_room: false,
         lasts: false,
+        is_replaced: true,
         ejected_until: Some(until),
     };
     gauge.publish(&poor);
-    assert!(gauge.says(&poor) && !gauge.says(&fair) && !gauge.lasts());
+    assert!(gauge.says(&poor) && !gauge.says(&fair) && !gauge.lasts() && gauge.is_replaced());
     assert!(gauge.is_ejected(now) && gauge.is_ejected(until - Duration::from_micros(1)));
     assert!(!gauge.is_ejected(until + Duration::from_millis(1)));
     gauge.publish(&fair);
@@ -45,6 +47,7 @@ fn who_sets_out_counts_until_it_arrives_or_is_gone() {
         takes_requests: true,
         has_room: true,
         lasts: true,
+        is_replaced: false,
         ejected_until: None,
     };
     let gauge = Arc::new(Gauge::new(Serial(7), origin(), &reading));

@@ -266,8 +266,8 @@ impl PolicySource {
     /// A file cannot be used: the policy that is there should stay.
     pub(crate) fn load(&self) -> Result<Policy, Error> {
         let mut settings = self.settings()?;
-        if files(&mut settings)? != self.files {
-            return Err(settings.blame(TOKEN_FILE, "another path takes a restart"));
+        if !files(&settings).all(|file| self.files.contains(&file)) {
+            return Err(Error::new(format!("{TOKEN_FILE}: another path takes a restart")));
         }
         let policy = policy(&mut settings)?;
         let nobody = || Policy::new(Vec::new(), Vec::new(), Tokens::default());
@@ -276,17 +276,14 @@ impl PolicySource {
 
     /// The files that the policy is made of, as they are now, if there are any, and if they can be
     /// read again: a pipe cannot.
-    ///
-    /// # Errors
-    /// The configuration file cannot be used.
-    pub(crate) fn watched(&mut self) -> Result<Option<Watched>, Error> {
-        let files = files(&mut self.settings()?)?;
+    pub(crate) fn watched(&mut self, settings: &Settings) -> Option<Watched> {
+        let files: Vec<_> = files(settings).collect();
         if files.is_empty() || !files.iter().all(|file| file.is_file()) {
-            return Ok(None);
+            return None;
         }
         self.files.clone_from(&files);
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        Ok(Some(Watched::new(format!("the policy from {}", names.join(", ")), files)))
+        Some(Watched::new(format!("the policy from {}", names.join(", ")), files))
     }
 
     fn settings(&self) -> Result<Settings, Error> {
@@ -295,12 +292,8 @@ impl PolicySource {
 }
 
 /// The paths of the files that a policy is made of.
-fn files(settings: &mut Settings) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for name in ["config", TOKEN_FILE] {
-        files.extend(settings.optional(name, |text| Ok(PathBuf::from(text)))?);
-    }
-    Ok(files)
+fn files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    ["config", TOKEN_FILE].into_iter().filter_map(|name| settings.peek(name)).map(PathBuf::from)
 }
 
 /// Makes the policy again when its files change, and tells the ingress. One that could not be

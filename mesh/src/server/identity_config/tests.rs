@@ -358,7 +358,7 @@ fn the_policy_is_made_again_from_the_files() {
     let variables = [("MESH_TOKENS", "edge-9 fedcba9876543210 z.x")];
     let environment: Environment = variables.into_iter().collect();
     let mut source = PolicySource::new(flags, environment);
-    assert!(source.watched().unwrap().is_some());
+    assert!(source.watched(&source.settings().unwrap()).is_some());
     assert_eq!(source.files, [file.0.clone(), tokens.0.clone()]);
     let (one, two) = ("edge-1", "edge-2");
     let may = |policy: &Policy, name: &str, host: &str| {
@@ -384,6 +384,8 @@ fn the_policy_is_made_again_from_the_files() {
     file.write(&format!("{RULES}token-file: {}\n", others.path()));
     let error = source.load().unwrap_err().to_string();
     assert!(error.ends_with("token-file: another path takes a restart"), "{error}");
+    file.write(RULES);
+    assert!(!may(&source.load().unwrap(), one, "a.x"), "no path takes the tokens away");
 }
 
 #[test]
@@ -391,7 +393,7 @@ fn what_can_be_read_once_only_is_not_watched() {
     let words = ["--config", "/dev/null", ID[0], ID[1]];
     let flags = ServerArgs::from_args(&["mesh", "server"], &words).unwrap().flags();
     let mut source = PolicySource::new(flags, Environment::default());
-    assert!(source.watched().unwrap().is_none());
+    assert!(source.watched(&source.settings().unwrap()).is_none());
 }
 
 #[test]
@@ -399,7 +401,7 @@ fn without_anything_left_nobody_is_admitted() {
     let file = TempFile::new("bind: 127.0.0.1\n");
     let flags = ServerArgs::from_args(&["mesh", "server"], &["--config", file.path()]);
     let mut source = PolicySource::new(flags.unwrap().flags(), Environment::default());
-    assert!(source.watched().unwrap().is_some());
+    assert!(source.watched(&source.settings().unwrap()).is_some());
     let policy = source.load().unwrap();
     assert!(is_denied(&policy, &role("mesh-a"), "a.x"));
     assert_eq!(policy.methods(), []);
