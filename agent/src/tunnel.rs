@@ -149,7 +149,7 @@ impl Tunnel {
 }
 
 /// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
-const TLS_ALERT: [u8; 2] = [21, 3];
+pub(crate) const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
 ///

@@ -4,8 +4,8 @@
 //!                  worker 0                                  worker n
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
 //!               probes the service -------- Health ---------> | upstream connections of its own
-//!               dials anew <--------------- Moves, Ended ------|
-//!               leaves old tunnels --------- Leave -----------'
+//!               dials anew <--------------- Moves, Ended ------'
+//!               names old tunnels ---------- Leave ----------> ends them
 //! ```
 //!
 //! The first worker gets all tunnels, proves who the agent is, and looks after the service. Once a

@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 UNITS = pathlib.Path(__file__).resolve().parent.parent
@@ -151,8 +152,9 @@ def serves_a_request(programs, folder):
         with running(client, "mesh-agent.service") as agent:
             own = ports(agent, 1)["health"]
             wait = [programs / "mesh-agent", "health", "--url", f"http://127.0.0.1:{own}/health"]
+            due = time.monotonic() + 60
             while subprocess.run(wait, capture_output=True, check=False).returncode != 0:
-                assert agent.poll() is None, "the agent ended"
+                assert agent.poll() is None and time.monotonic() < due, "the agent is not well"
             url = f"http://127.0.0.1:{at['traffic']}/health"
             asked = urllib.request.Request(url, headers={"Host": "sandbox.test"})
             with urllib.request.urlopen(asked, timeout=30) as answer:

@@ -55,10 +55,9 @@ impl Start {
         let task = settings.parsed("task-arn", String::new(), ecs_arn, label)?;
         let container_instance =
             settings.parsed("container-instance", String::new(), ecs_arn, label)?;
-        let server_id = settings.optional("server-id", value::server_id)?;
         // The dot of a whole name is not part of what the ingress calls itself.
-        let server_id = server_id.as_deref().unwrap_or(&ingress.host).trim_end_matches('.');
-        let server_id = server_id.to_ascii_lowercase();
+        let dialled = || ingress.host.trim_end_matches('.').to_ascii_lowercase();
+        let server_id = settings.optional("server-id", value::server_id)?.unwrap_or_else(dialled);
         let token = TokenSource::read_from(settings)?;
         let health = health_check(settings)?;
         let health_address = health_address(settings)?;

@@ -19,6 +19,8 @@ use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_settings::value::{self, Url};
 use mesh_settings::{Environment, Error, output, reason};
 
+use crate::tunnel::TLS_ALERT;
+
 /// Ask an ingress or an agent how it is: exit with 0 when it answers 200, and with 1 and one sentence when it
 /// does not.
 #[derive(Debug, FromArgs)]
@@ -118,9 +120,6 @@ fn status_within(url: Url, timeout: Duration) -> Result<u16, String> {
         Err(format!("no answer within {} seconds", value::show_seconds(&timeout)))
     })
 }
-
-/// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
-const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// The status of the answer to one GET.
 fn status(url: &Url) -> Result<u16, String> {

@@ -5,6 +5,7 @@
 //! and a shell, and [`Driver`] the loop that every shell runs. On these stand the protocols.
 
 pub mod app;
+mod batch;
 pub mod buf;
 pub mod conns;
 pub mod control;

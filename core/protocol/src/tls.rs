@@ -14,6 +14,7 @@ use std::io::{self, BufRead, IoSlice, Write};
 use rustls::{Connection, Error};
 
 use crate::Buf;
+use crate::batch::Batch;
 use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES_MAX};
 
 /// One end of a TLS session.
@@ -21,13 +22,8 @@ use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES_MAX};
 pub struct TlsFilter {
     session: Connection,
     ended: bool,
-    /// Plaintext bytes that may be sealed at once. Nothing overtakes what is sealed, so there is little
-    /// of it where the peer takes little.
-    seal_max: usize,
-    /// As much as that was sealed, and is not all written.
-    is_full: bool,
-    /// Full ones that were written whole, one after the other.
-    taken: u8,
+    /// Plaintext that is sealed at once: nothing can overtake it any more.
+    batch: Batch,
 }
 
 /// Plaintext bytes sealed at once at the most: a run of DATA with its headers, in full records and one
@@ -35,18 +31,14 @@ pub struct TlsFilter {
 const SEAL_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_MAX;
 /// The same at first, and after the peer left something: one record.
 const SEAL_BYTES_MIN: usize = 16 * 1024;
-/// Full ones to be written whole before twice as much is sealed at once. A slow path takes some records
-/// and then none for a while.
-const TAKEN_MIN: u8 = 4;
 
 impl TlsFilter {
     /// A filter for a new client or server session.
     #[must_use]
     pub fn new(session: impl Into<Connection>) -> Self {
-        let mut filter =
-            Self { session: session.into(), ended: false, seal_max: 0, is_full: false, taken: 0 };
-        filter.seal_by(SEAL_BYTES_MIN);
-        filter
+        let mut session = session.into();
+        session.set_buffer_limit(Some(SEAL_BYTES_MIN));
+        Self { session, ended: false, batch: Batch::new(SEAL_BYTES_MIN, SEAL_BYTES_MAX) }
     }
 
     /// Takes what the peer sent and appends the plaintext in it to `rx`; how many bytes that were.
@@ -83,7 +75,9 @@ impl TlsFilter {
             return 0;
         }
         let count = self.session.writer().write_vectored(slices).unwrap_or(0);
-        self.is_full |= count >= self.seal_max;
+        if count > 0 {
+            self.batch.note_sent(count);
+        }
         count
     }
 
@@ -105,12 +99,11 @@ impl TlsFilter {
     pub fn write_to(&mut self, peer: &mut dyn Write) -> io::Result<usize> {
         let written = self.session.write_tls(peer);
         match &written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.seal_by(SEAL_BYTES_MIN);
-            }
-            Ok(_) if !self.session.wants_write() => self.note_taken(),
-            Ok(_) | Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.batch.note_left(),
+            Ok(_) if !self.session.wants_write() => self.batch.note_taken(),
+            Ok(_) | Err(_) => return written,
         }
+        self.session.set_buffer_limit(Some(self.batch.size()));
         written
     }
 
@@ -136,26 +129,6 @@ impl TlsFilter {
                 session.peer_certificates()?.first().map(AsRef::as_ref)
             }
             Connection::Server(_) | Connection::Client(_) => None,
-        }
-    }
-
-    /// Everything that was sealed is written.
-    fn note_taken(&mut self) {
-        if !std::mem::take(&mut self.is_full) || self.seal_max == SEAL_BYTES_MAX {
-            return;
-        }
-        self.taken += 1;
-        if self.taken >= TAKEN_MIN {
-            self.seal_by(SEAL_BYTES_MAX.min(2 * self.seal_max));
-        }
-    }
-
-    /// Seals so much at once from now on.
-    fn seal_by(&mut self, max: usize) {
-        (self.is_full, self.taken) = (false, 0);
-        if self.seal_max != max {
-            self.seal_max = max;
-            self.session.set_buffer_limit(Some(max));
         }
     }
 

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::identity::dns_names;
-use tls::{Tls, Written};
+use tls::Tls;
 
 /// One connection's socket.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl Transport for Socket {
             Self::Plain(_) => {}
             Self::Tls(tls) => {
                 tls.filter.finish();
-                if let Written::Blocked(_) = tls.write(Then::End)? {
+                if let Flushed::Blocked(_) = tls.write(Then::End)? {
                     return Ok(Flushed::Blocked(0));
                 }
             }

@@ -255,6 +255,7 @@ fn is_safe(url: &value::Url) -> bool {
     let is_loopback = url.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     url.scheme == "https" || is_loopback || url.host == "localhost"
 }
+
 impl PolicySource {
     pub(crate) const fn new(flags: Flags, environment: Environment) -> Self {
         Self { flags, environment, files: Vec::new() }

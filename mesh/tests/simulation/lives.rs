@@ -134,11 +134,7 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
 #[test]
 fn an_agent_leaves_as_soon_as_its_last_caller_has_given_up() {
     seeds(16, |seed| {
-        let mut plan = Plan::calm();
-        let slow =
-            LinkConfig { bytes_per_second: Some(100_000), capacity: 4096, ..LinkConfig::fast() };
-        plan.service_links = LinkRules::fixed(slow);
-        let mut stage = Stage::new(seed, plan);
+        let mut stage = Stage::new(seed, Plan::calm().with_slow_services());
         stage.expect_ready(Duration::from_secs(5));
         let upload = Request::post(HOST, "/upload", &pattern(2_000_000));
         let caller = HttpClient::new(TRAFFIC_ADDRESS, vec![upload])

@@ -124,6 +124,14 @@ impl Plan {
         self
     }
 
+    /// Services that take their bytes little by little.
+    pub(crate) const fn with_slow_services(mut self) -> Self {
+        let slow =
+            LinkConfig { bytes_per_second: Some(100_000), capacity: 4096, ..LinkConfig::fast() };
+        self.service_links = LinkRules::fixed(slow);
+        self
+    }
+
     /// One in half of all histories, else two or three.
     fn workers_at(&self, seed: u64) -> u8 {
         self.workers.unwrap_or([1, 2, 1, 3][(seed % 4) as usize])

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::Rng;
 use mesh_sim::peers::{RawPeer, RawTurn, Received, Then, pattern};
-use mesh_sim::{FaultRates, Life, LinkConfig, LinkRules, NodeId, World, seeds};
+use mesh_sim::{FaultRates, Life, NodeId, World, seeds};
 
 use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census};
 
@@ -133,11 +133,7 @@ fn whoever_ends_first_hears_the_other_out() {
 #[test]
 fn an_agent_that_leaves_lets_the_service_hear_the_caller_out() {
     seeds(32, |seed| {
-        let mut plan = Plan::calm();
-        let slow =
-            LinkConfig { bytes_per_second: Some(100_000), capacity: 4096, ..LinkConfig::fast() };
-        plan.service_links = LinkRules::fixed(slow);
-        let mut stage = Stage::new(seed, plan);
+        let mut stage = Stage::new(seed, Plan::calm().with_slow_services());
         let service = service(pattern(100), false);
         let service = stage.world.add_peer("talker", service, &[SERVICE]);
         stage.world.set_links(stage.agents[0], service, stage.plan.service_links);

@@ -10,7 +10,8 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TAKEN_MIN, TlsFilter};
+use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TlsFilter};
+use crate::batch::TAKEN_MIN;
 use crate::mux::frame::{HEADER_BYTES, RUN_BYTES_MAX, RUN_FRAMES_MAX};
 use crate::ws::frame::SERVER_HEADER_BYTES;
 use crate::{Buf, Rng};
@@ -194,7 +195,7 @@ fn nothing_leaves_before_the_handshake_is_over() {
 fn swift() -> Pair {
     let mut pair = Pair::new(&TLS13, 1_000_000);
     pair.drive();
-    while pair.client.filter.seal_max < SEAL_BYTES_MAX {
+    while pair.client.filter.batch.size() < SEAL_BYTES_MAX {
         pair.client.tx.extend(&vec![1; SEAL_BYTES_MAX]);
         pair.drive();
     }

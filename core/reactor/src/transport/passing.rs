@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Write};
 
 use mesh_protocol::{Buf, Flushed, PIECES_MAX};
 
-use super::{Plain, Then, Tls, Written, retry};
+use super::{Plain, Then, Tls, retry};
 
 impl Plain {
     /// One write of everything. What does not go is queued, and the queue flushed: only when the
@@ -27,13 +27,11 @@ impl Plain {
 impl Tls {
     /// Sealed from where they lie, as far as they can be at once.
     pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
-        let written = self.write(Then::More)?;
-        let sealed = match written {
-            Written::All(_) => self.filter.seal(&slices(tx, pieces)[..=pieces.len()]),
-            Written::Blocked(_) => 0,
+        let (count, sealed) = match self.write(Then::More)? {
+            Flushed::All(count) => (count, self.filter.seal(&slices(tx, pieces)[..=pieces.len()])),
+            Flushed::Blocked(count) => (count, 0),
         };
         settle(sealed, tx, pieces);
-        let (Written::All(count) | Written::Blocked(count)) = written;
         Ok(match self.flush(tx, Then::More)? {
             Flushed::All(more) => Flushed::All(count + more),
             Flushed::Blocked(more) => Flushed::Blocked(count + more),

@@ -23,12 +23,6 @@ const CIPHERTEXT_BYTES_MIN: usize = 4 * 1024;
 /// What rustls says of a first byte that begins no TLS record, such as the `G` of `GET`.
 const NO_TLS: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 
-/// How much ciphertext was written, and what became of the rest.
-pub(super) enum Written {
-    All(usize),
-    Blocked(usize),
-}
-
 impl Tls {
     pub(super) const fn new(stream: TcpStream, filter: TlsFilter) -> Self {
         Self { stream, filter, failed: None }
@@ -100,8 +94,8 @@ impl Tls {
         let mut total = 0;
         loop {
             match self.write(then)? {
-                Written::All(count) => total += count,
-                Written::Blocked(count) => return Ok(Flushed::Blocked(total + count)),
+                Flushed::All(count) => total += count,
+                Flushed::Blocked(count) => return Ok(Flushed::Blocked(total + count)),
             }
             match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
                 0 => return Ok(Flushed::All(total)),
@@ -112,7 +106,7 @@ impl Tls {
 
     /// Writes ciphertext until there is none left or the kernel says "would block". What leaves during
     /// the handshake does not count.
-    pub(super) fn write(&mut self, then: Then) -> io::Result<Written> {
+    pub(super) fn write(&mut self, then: Then) -> io::Result<Flushed> {
         let mut total = 0;
         while self.filter.has_outgoing() {
             let (filter, stream) = (&mut self.filter, &mut self.stream);
@@ -123,10 +117,10 @@ impl Tls {
             match written {
                 Some(_) if self.filter.is_handshaking() => {}
                 Some(count) => total += count,
-                None => return Ok(Written::Blocked(total)),
+                None => return Ok(Flushed::Blocked(total)),
             }
         }
-        Ok(Written::All(total))
+        Ok(Flushed::All(total))
     }
 }
 

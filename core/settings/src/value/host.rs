@@ -1,4 +1,4 @@
-//! Host names and patterns that an agent registers.
+//! Host names: patterns that an agent registers, and what an ingress calls itself.
 
 use std::net::IpAddr;
 

@@ -1,11 +1,13 @@
-use super::{BYTES_MIN, Burst, FRESH_BYTES, RUN_BYTES_MAX, TAKEN_MIN};
+use super::{BYTES_MIN, Burst, FRESH_BYTES, RUN_BYTES_MAX};
+use crate::batch::TAKEN_MIN;
 use crate::mux::Turns;
 use crate::mux::frame::RUN_FRAMES_MAX;
 
 /// One that is filled, behind so many bytes.
 fn fill(burst: &mut Burst, queued: usize) {
     burst.begin(queued);
-    burst.end(queued.max(burst.max));
+    let full = queued.max(burst.0.size());
+    burst.end(full);
 }
 
 fn grown() -> Burst {
@@ -20,11 +22,11 @@ fn grown() -> Burst {
 fn what_the_kernel_takes_at_once_becomes_more_up_to_a_run() {
     let mut burst = Burst::new();
     for _ in 0..=TAKEN_MIN {
-        assert_eq!(burst.max, BYTES_MIN);
+        assert_eq!(burst.0.size(), BYTES_MIN);
         fill(&mut burst, 0);
     }
-    assert_eq!(burst.max, 2 * BYTES_MIN);
-    assert_eq!(grown().max, RUN_BYTES_MAX);
+    assert_eq!(burst.0.size(), 2 * BYTES_MIN);
+    assert_eq!(grown().0.size(), RUN_BYTES_MAX);
     assert_eq!(grown().frames(), RUN_FRAMES_MAX);
 }
 
@@ -32,12 +34,12 @@ fn what_the_kernel_takes_at_once_becomes_more_up_to_a_run() {
 fn what_is_left_of_one_makes_the_next_ones_small() {
     let mut burst = grown();
     fill(&mut burst, 1);
-    assert_eq!(burst.max, BYTES_MIN);
+    assert_eq!(burst.0.size(), BYTES_MIN);
     // A slow path takes one, and leaves the next.
     for _ in 0..20 {
         fill(&mut burst, 0);
         fill(&mut burst, 1);
-        assert_eq!(burst.max, BYTES_MIN);
+        assert_eq!(burst.0.size(), BYTES_MIN);
     }
 }
 
@@ -46,16 +48,17 @@ fn those_that_are_not_full_say_nothing() {
     let mut burst = Burst::new();
     for _ in 0..20 * TAKEN_MIN {
         burst.begin(0);
-        burst.end(burst.max - 1);
+        let short = burst.0.size() - 1;
+        burst.end(short);
     }
-    assert_eq!(burst.max, BYTES_MIN);
+    assert_eq!(burst.0.size(), BYTES_MIN);
 }
 
 #[test]
 fn streams_that_have_sent_little_have_turns_behind_a_full_one() {
     for burst in [Burst::new(), grown()] {
-        assert_eq!(burst.turns(burst.max - 1), Some(Turns::All));
-        assert_eq!(burst.turns(burst.max), Some(Turns::FreshOnly));
-        assert_eq!(burst.turns(burst.max + FRESH_BYTES), None);
+        assert_eq!(burst.turns(burst.0.size() - 1), Some(Turns::All));
+        assert_eq!(burst.turns(burst.0.size()), Some(Turns::FreshOnly));
+        assert_eq!(burst.turns(burst.0.size() + FRESH_BYTES), None);
     }
 }
