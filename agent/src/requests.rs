@@ -147,9 +147,11 @@ impl Agent {
         exchange.moved = cx.now;
         exchange.unreleased += pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if exchange.phase == Phase::Upgraded {
+            let (tunnel, stream) = (exchange.tunnel, exchange.stream);
             cx.send(owner, &mut io.tx, pieces);
             if end.is_some() {
                 io.close(Closing::Write);
+                self.keep_grown(owner, tunnel, stream);
             }
             return;
         }
@@ -164,6 +166,17 @@ impl Agent {
         if let Err(error) = ended {
             log::debug!("a request body that came through the tunnel: {error}");
             self.fail(owner, ResetCode::Protocol, "malformed request body", cx.now);
+        }
+    }
+
+    /// What is left of an upgraded connection's last bytes takes of the tunnel's window growth until the
+    /// connection is over.
+    fn keep_grown(&mut self, owner: ConnId, tunnel: ConnId, stream: StreamId) {
+        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
+            && let Some(grown) = link.session.take_grown(stream)
+            && let Some((upstream, _)) = self.upstream(owner)
+        {
+            upstream.grown = Some(grown);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use mesh_protocol::mux::{ResetCode, Turn};
+use mesh_protocol::mux::{Grown, ResetCode, Turn};
 use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
 
 use crate::agent::{Agent, Conn};
@@ -149,7 +149,7 @@ impl Agent {
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
-                    over.push((owner, Ok(())));
+                    over.push((owner, Ok(session.take_grown(stream))));
                 }
                 Err(error) => over.push((owner, Err(error))),
             }
@@ -160,7 +160,7 @@ impl Agent {
         }
         for (owner, outcome) in over.drain(..) {
             match outcome {
-                Ok(()) => self.complete(owner, cx),
+                Ok(grown) => self.complete(owner, grown, cx),
                 Err(error) => self.refuse_response(owner, error, cx.now),
             }
         }
@@ -168,7 +168,7 @@ impl Agent {
     }
 
     /// The response is complete: the connection is kept, or closed.
-    fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
+    fn complete(&mut self, conn: ConnId, grown: Option<Grown>, cx: &Context<'_>) {
         let now = cx.now;
         if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
             self.heads.keep(head);
@@ -184,6 +184,7 @@ impl Agent {
             }
         } else if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since: now };
+            upstream.grown = grown;
             io.close(Closing::AfterFlush);
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::Patience;
 use mesh_protocol::http1::ClientConn;
+use mesh_protocol::mux::Grown;
 
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
@@ -19,6 +20,9 @@ pub struct Upstream {
     pub(crate) state: State,
     /// While the connection is being made: since when.
     pub(crate) connecting: Option<Instant>,
+    /// What the rest of a request that waits in `tx` takes of the window growth of its tunnel, until the
+    /// connection is over.
+    pub(crate) grown: Option<Grown>,
 }
 
 #[derive(Debug)]
@@ -38,7 +42,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 impl Upstream {
     pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
         let http = ClientConn::new(head_bytes);
-        Self { http, state: State::Busy(exchange), connecting: Some(now) }
+        Self { http, state: State::Busy(exchange), connecting: Some(now), grown: None }
     }
 
     /// When the connection has waited long enough.

@@ -215,6 +215,7 @@ impl Ingress {
             Ok(state) => {
                 connection.io.rx_limit = crate::ingress::TUNNEL_RX_MAX;
                 connection.state = state;
+                self.registering += 1;
             }
             Err(error) => self.reply_admin(conn, |http, io| {
                 let body = format!("This port is for agents ({error}).\n");

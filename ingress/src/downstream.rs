@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::ServerConn;
 use mesh_protocol::http1::forward::Forwarded;
+use mesh_protocol::mux::Grown;
 use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
@@ -35,6 +36,8 @@ pub struct Downstream {
     /// The worker that lent the connection for the present exchange, unless it is kept.
     pub(crate) lender: Option<WorkerId>,
     pub(crate) state: State,
+    /// What the answer that waits in `tx` takes of the window growth of the tunnel that brought it.
+    pub(crate) grown: Option<Grown>,
     /// Bytes of its `tx` that had left when it was last looked at.
     taken: u64,
     /// Where its last requests were served, and how many of them in a row.
@@ -104,7 +107,7 @@ impl Downstream {
     ) -> Self {
         let http = ServerConn::new(head_bytes);
         let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, via, state, home: None, lender: None, taken: 0, last }
+        Self { http, peer, via, state, grown: None, home: None, lender: None, taken: 0, last }
     }
 
     /// The connection belongs to this worker from now on.
@@ -136,6 +139,9 @@ impl Downstream {
 
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
+        if self.grown.is_some() && io.tx.is_empty() {
+            self.grown = None;
+        }
         if io.closing >= Some(Closing::AfterFlush) {
             // Whatever was begun here was given up, and nothing follows.
             return Step::Wait;

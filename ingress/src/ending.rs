@@ -1,6 +1,6 @@
 //! How exchanges and tunnels end, well or badly.
 
-use mesh_protocol::mux::ResetCode;
+use mesh_protocol::mux::{ResetCode, StreamId};
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
 use crate::downstream::{Downstream, State};
@@ -25,6 +25,7 @@ impl Ingress {
         let Some(exchange) = self.take_exchange(owner) else { return };
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
+        self.keep_grown(owner, exchange.tunnel, exchange.stream);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
         self.heads.keep(exchange.replay.into_memory());
@@ -34,6 +35,17 @@ impl Ingress {
         {
             // Its end took no bytes, so none leave that would take the connection on.
             self.advance_downstream(owner, cx);
+        }
+    }
+
+    /// What an answer took of the window growth of its tunnel stays taken until it has left: callers that
+    /// stop reading would else each have as much wait, one after the other.
+    pub(crate) fn keep_grown(&mut self, owner: ConnId, tunnel: TunnelId, stream: StreamId) {
+        if let Some(tunnel) = self.tunnels.get_mut(tunnel)
+            && let Some(grown) = tunnel.link.session.take_grown(stream)
+            && let Some((downstream, _)) = self.downstream(owner)
+        {
+            downstream.grown = Some(grown);
         }
     }
 

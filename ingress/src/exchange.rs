@@ -132,7 +132,12 @@ impl Replay {
             self.body = Kept::Rest;
         } else {
             self.body = Kept::TooMany;
-            self.bytes.truncate(self.head);
+            if self.kept() > 0 {
+                // An answer may take hours, and the head is all that is still of use.
+                let mut head = Buf::new();
+                head.extend(self.head());
+                self.bytes = head;
+            }
         }
     }
 
@@ -260,3 +265,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

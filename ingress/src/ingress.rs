@@ -59,6 +59,8 @@ pub struct Ingress {
     pub(crate) in_flight: usize,
     /// Connections that are neither callers' nor tunnels.
     pub(crate) others: usize,
+    /// Those of them that are to become tunnels.
+    pub(crate) registering: usize,
     /// For the shell.
     ///
     /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
@@ -117,6 +119,7 @@ impl Ingress {
             now,
             in_flight: 0,
             others: 0,
+            registering: 0,
             jobs: VecDeque::new(),
             verifier: Verifier::default(),
             registered: 0,
@@ -205,7 +208,11 @@ impl Ingress {
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
-            Some(Conn::Admin(_) | Conn::Registration(_)) => self.others -= 1,
+            Some(Conn::Admin(_)) => self.others -= 1,
+            Some(Conn::Registration(_)) => {
+                self.others -= 1;
+                self.registering -= 1;
+            }
             Some(Conn::Moving(tunnel)) => self.moving_tunnel_closed(tunnel.serial),
             None => {}
         }

@@ -36,6 +36,8 @@ pub struct Census {
     pub candidates: usize,
     /// The most bytes that wait for one caller.
     pub caller_tx: usize,
+    /// The bytes that wait for all of them.
+    pub callers_tx: usize,
     /// The most bytes that wait for one tunnel, whether as bytes or as frames.
     pub tunnel_tx: usize,
 }
@@ -56,6 +58,7 @@ impl Census {
             streams: self.streams + other.streams,
             candidates: self.candidates + other.candidates,
             caller_tx: self.caller_tx.max(other.caller_tx),
+            callers_tx: self.callers_tx + other.callers_tx,
             tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
         }
     }
@@ -91,6 +94,7 @@ impl Ingress {
                 Conn::Downstream(_) => {
                     census.downstreams += 1;
                     census.caller_tx = census.caller_tx.max(waiting);
+                    census.callers_tx += waiting;
                 }
                 Conn::Tunnel => {
                     let session = self.tunnels.get(TunnelId(conn)).map(|one| &one.link.session);
@@ -110,7 +114,8 @@ impl Ingress {
     /// When it does not agree.
     pub fn check_invariants(&self) {
         assert!(!self.conns.has_touched(), "a touched connection was not served");
-        let (mut callers, mut busy, mut others, mut residents) = (0, 0, 0, 0);
+        let (mut callers, mut busy, mut residents) = (0, 0, 0);
+        let (mut others, mut registering) = (0, 0);
         for (conn, connection) in self.conns.iter() {
             assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
             match &connection.state {
@@ -120,7 +125,11 @@ impl Ingress {
                     busy += usize::from(matches!(downstream.state, State::Busy(_)));
                     self.check_downstream(conn, downstream);
                 }
-                Conn::Admin(_) | Conn::Registration(_) => others += 1,
+                Conn::Admin(_) => others += 1,
+                Conn::Registration(_) => {
+                    others += 1;
+                    registering += 1;
+                }
                 Conn::Tunnel => self.check_tunnel(TunnelId(conn), connection),
                 Conn::Moving(_) => self.check_leaving(connection),
             }
@@ -137,6 +146,7 @@ impl Ingress {
         assert!(counted >= residents, "{residents} callers are at home here, not {counted}");
         assert_eq!(self.in_flight, busy, "exchanges in flight");
         assert_eq!(self.others, others, "connections besides callers' and tunnels");
+        assert_eq!(self.registering, registering, "connections that are to become tunnels");
         self.check_routes();
     }
 

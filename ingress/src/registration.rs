@@ -118,10 +118,7 @@ impl Registration {
 impl Ingress {
     /// Whether one more agent may try to register.
     pub(crate) fn has_room_for_agent(&self) -> bool {
-        let trying =
-            |connection: &Connection<Conn>| matches!(connection.state, Conn::Registration(_));
-        let trying = self.conns.iter().filter(|(_, connection)| trying(connection)).count();
-        self.all_tunnels() + trying < self.config.limits.tunnels
+        self.all_tunnels() + self.registering < self.config.limits.tunnels
     }
 
     /// Answers an upgrade request: from here on the connection speaks frames.
@@ -253,6 +250,7 @@ impl Ingress {
         let Applicant { hello, .. } = applicant.expect("nobody is decided about before HELLO");
         self.registered += 1;
         self.others -= 1;
+        self.registering -= 1;
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process).unwrap_or(AgentId(serial));
         self.replace_tunnels(agent, hello.lane);

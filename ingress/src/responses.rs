@@ -14,8 +14,10 @@ use crate::tunnel::{Ejected, TunnelId};
 /// the lines about framing and persistence are still to be added.
 const RESPONSE_HEAD_MAX: usize = 32 * 1024 - 64;
 
-/// Bytes that may wait for a caller when an interim response is added to them.
-const INTERIM_QUEUE_MAX: usize = 16 * 1024;
+/// Bytes that may wait for a caller with an interim response. The final head and a whole window may
+/// join them; by then the request's own head has left the tunnel, which made room for as much
+/// (docs/operations.md, "Memory").
+const INTERIM_QUEUE_MAX: usize = 8 * 1024;
 
 impl Ingress {
     /// Acts on what arrived on a tunnel.
@@ -148,7 +150,7 @@ impl Ingress {
                 return Err(http1::Error::BadStatus);
             }
             // An interim response is a courtesy: a caller that does not read gets no more of them.
-            if io.tx.len() < INTERIM_QUEUE_MAX {
+            if io.tx.len() + head.bytes.len() <= INTERIM_QUEUE_MAX {
                 http.interim(&response, &mut io.tx);
             }
             return Ok(());
@@ -186,10 +188,12 @@ impl Ingress {
         exchange.response_bytes += count as u64;
         exchange.unreleased += count;
         if exchange.phase == Phase::Upgraded {
+            let (tunnel, stream) = (exchange.tunnel, exchange.stream);
             cx.send(owner, &mut io.tx, pieces);
             if end.is_some() {
                 // The exchange is over when its connection is.
                 io.close(Closing::Write);
+                self.keep_grown(owner, tunnel, stream);
             }
             return;
         }

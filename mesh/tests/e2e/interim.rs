@@ -31,6 +31,22 @@ fn interim_responses_arrive_before_the_final_one_is_written() {
     assert_eq!(Answer::read(&mut caller).status, 200);
 }
 
+/// What waits for a caller that does not read is bounded, and heads need no credit.
+#[test]
+fn an_interim_response_of_more_than_8_kib_is_left_out() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let mut caller = mesh.call();
+    caller.send("GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n");
+    let mut call = origin.next();
+    let hints =
+        |length| format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(length));
+    call.wire.send(hints(8 * 1024));
+    call.wire.send(hints(8 * 1000));
+    expect(&mut caller, hints(8 * 1000));
+    call.approve();
+    assert_eq!(Answer::read(&mut caller).status, 200);
+}
+
 #[test]
 fn only_the_service_asks_for_a_body_that_waits() {
     let (mesh, origin) = Mesh::start_by_hand();

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::{HttpClient, Request, pattern};
+use mesh_sim::peers::{HttpClient, Reading, Request, pattern};
 use mesh_sim::{LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage};
+use crate::stage::{HOST, Plan, Stage, census};
 
 const BYTES: usize = 20_000_000;
 /// 200 Mbit/s.
@@ -16,8 +16,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// and up to two for each of two steps.
 const GROWING: u32 = 6;
 
-/// How long one exchange takes.
-fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Duration {
+/// An agent that is so far away, of which the first echo is answered.
+fn far_stage(seed: u64, round_trip: Duration, window_growth: u32) -> Stage {
     let mut plan = Plan::calm();
     plan.ingress.limits.window_growth = window_growth;
     plan.agent.limits.window_growth = window_growth;
@@ -29,8 +29,13 @@ fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Durati
     });
     let mut stage = Stage::new(seed, plan);
     stage.expect_ready(Duration::from_secs(5));
-    // The first echo is answered.
     stage.world.run_for(Duration::from_secs(1));
+    stage
+}
+
+/// How long one exchange takes.
+fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Duration {
+    let mut stage = far_stage(seed, round_trip, window_growth);
     let caller = stage.add_caller(vec![ask], |client| client);
     let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
     stage.world.expect("it is over", done, Duration::from_secs(60));
@@ -77,5 +82,27 @@ fn all_of_a_window_that_has_grown_is_under_way() {
         };
         let (more, ideal) = (took(3 * BYTES) - took(2 * BYTES), ideal(BYTES));
         assert!(more < ideal * 7 / 4, "{more:?} in place of {ideal:?}");
+    });
+}
+
+/// Callers that read fast at first, so that their windows grow, and then no more. The service has sent
+/// all of their answers, which wait.
+#[test]
+fn callers_that_stop_reading_leave_no_more_waiting_than_windows_may_grow_by() {
+    const CALLERS: usize = 4;
+    const GROWTH: u32 = 4 << 20;
+    seeds(2, |seed| {
+        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        let window = Plan::calm().ingress.limits.stream_window;
+        for _ in 0..CALLERS {
+            let ask = Ask::new(Request::get(HOST, "/bytes/8000000"));
+            stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
+            stage.world.run_for(Duration::from_secs(3));
+        }
+        let waiting = census(&stage.world, stage.ingress).callers_tx;
+        let most = CALLERS * (window as usize + 1024) + GROWTH as usize;
+        assert!(waiting > GROWTH as usize / 2, "{waiting} bytes: no window has grown");
+        assert!(waiting <= most, "{waiting} bytes wait, and not {most}");
+        stage.callers.clear();
     });
 }

@@ -15,8 +15,9 @@ pub use receive::{Event, Head};
 
 use super::error::ResetCode;
 use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
+use super::growth::{Grown, Growth};
 use super::outbound::Outbound;
-use super::stream::{Growth, Sender, Stream};
+use super::stream::{Sender, Stream};
 use crate::{Buf, ConnId};
 
 /// Which end of the tunnel this is.
@@ -42,6 +43,8 @@ pub struct Session {
     bulk: VecDeque<StreamId>,
     limits: Limits,
     growth: Growth,
+    /// Of the last stream that is over: what its bytes that still wait take of the growth.
+    waiting: Option<(StreamId, Grown)>,
 }
 
 /// Streams by their number.
@@ -119,16 +122,16 @@ impl Session {
             fresh: VecDeque::new(),
             bulk: VecDeque::new(),
             limits: Limits { streams, send_window, recv_window, pending_bytes },
-            growth: Growth { left: 0, round_trip: None },
+            growth: Growth::new(0),
+            waiting: None,
         }
     }
 
     /// The same, with receive windows that may grow by so many bytes together: those of streams
     /// that a window holds back, on a path with a long round trip.
     #[must_use]
-    pub const fn with_growth(mut self, bytes: u32) -> Self {
-        self.growth.left = bytes;
-        self
+    pub fn with_growth(self, bytes: u32) -> Self {
+        Self { growth: Growth::new(bytes), ..self }
     }
 
     /// Takes note of how long a frame and its answer take.
@@ -206,11 +209,17 @@ impl Session {
         self.remove(stream);
     }
 
-    /// Takes a stream out, and with it what its window had grown by.
-    fn remove(&mut self, stream: StreamId) -> Option<Stream> {
-        let removed = self.streams.remove(&stream)?;
-        self.growth.left += removed.recv.window - self.limits.recv_window;
-        Some(removed)
+    /// Takes a stream out. What its window had grown by goes back, but for what its bytes still need.
+    fn remove(&mut self, stream: StreamId) -> Option<Option<ConnId>> {
+        let Stream { owner, recv, .. } = self.streams.remove(&stream)?;
+        self.waiting = recv.into_grown(self.limits.recv_window).map(|grown| (stream, grown));
+        Some(owner)
+    }
+
+    /// What the window of the stream that has just ended had grown by, if bytes that came by it still
+    /// wait here: to be kept for as long as they do, so that no other stream has as many wait.
+    pub fn take_grown(&mut self, stream: StreamId) -> Option<Grown> {
+        self.waiting.take_if(|(of, _)| *of == stream).map(|(_, grown)| grown)
     }
 
     /// Bytes of a stream have left for their destination: returns their credit in time.
@@ -329,8 +338,7 @@ impl Session {
     /// Bytes of a stream that arrived and were not yet released.
     #[must_use]
     pub fn unreleased(&self, stream: StreamId) -> Option<u32> {
-        let recv = &self.streams.get(&stream)?.recv;
-        Some(recv.window - recv.allowed - recv.unreturned)
+        Some(self.streams.get(&stream)?.recv.unreleased())
     }
 
     /// How many streams are open.

@@ -1,9 +1,10 @@
 //! One stream: two directions that end by themselves, each with its credit.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Outbound;
 use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId, full_frames};
+use super::growth::{Grown, Growth};
 use super::{Error, ResetCode};
 use crate::ConnId;
 
@@ -40,6 +41,8 @@ pub(super) struct Recv {
     pub(super) unreturned: u32,
     /// Bytes that may be on their way or wait here; it only grows.
     pub(super) window: u32,
+    /// What of it comes out of the budget of all streams.
+    grown: Option<Grown>,
     /// Bytes that were released since the pace was last looked at.
     paced: u32,
     /// When that was, or else when the first bytes were released.
@@ -56,6 +59,7 @@ impl Stream {
                 allowed: recv_window,
                 unreturned: 0,
                 window: recv_window,
+                grown: None,
                 paced: 0,
                 paced_at: None,
                 ended: false,
@@ -122,7 +126,26 @@ impl Recv {
             return 0;
         }
         (self.paced, self.paced_at) = (0, Some(now));
-        growth.take(self.window, now.saturating_duration_since(since))
+        let Some(more) = growth.take(self.window, now.saturating_duration_since(since)) else {
+            return 0;
+        };
+        let bytes = more.bytes();
+        self.grown.get_or_insert_with(|| growth.none()).add(more);
+        bytes
+    }
+
+    /// Bytes that were delivered and have not left for their destination.
+    pub(super) const fn unreleased(&self) -> u32 {
+        self.window - self.allowed - self.unreturned
+    }
+
+    /// What it had grown by, as far as that is needed for what waits beyond the window that both ends
+    /// announced.
+    pub(super) fn into_grown(self, announced: u32) -> Option<Grown> {
+        let waiting = self.unreleased().saturating_sub(announced);
+        let mut grown = self.grown?;
+        grown.keep(waiting);
+        (waiting > 0).then_some(grown)
     }
 
     /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that
@@ -139,48 +162,6 @@ impl Recv {
 /// Credit that is worth a frame for a window of any size: what may come in one run.
 #[expect(clippy::cast_possible_truncation, reason = "128 KiB")]
 const STEP_BYTES_MIN: u32 = RUN_BYTES_MAX as u32;
-
-/// What the windows of a session may grow by, and when they do.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Growth {
-    /// Bytes left for all streams together.
-    pub(super) left: u32,
-    /// How long a frame and its answer take.
-    pub(super) round_trip: Option<Duration>,
-}
-
-impl Growth {
-    /// By how much a window grows of which half was used up in that time.
-    ///
-    /// Round trips that are too short to be measured by that count as the least that can be: both ends
-    /// wait for their turn at a processor then, and not for the path.
-    ///
-    /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
-    /// came so fast is what the path can carry, and each step takes a round trip. More than to double
-    /// it leaves half of the budget to others.
-    fn take(&mut self, window: u32, took: Duration) -> u32 {
-        let Some(round_trip) = self.round_trip else { return 0 };
-        let round_trip = round_trip.max(MEASURABLE);
-        let is_enough = round_trip == MEASURABLE && window >= SHORT_WINDOW_MAX;
-        if took > 2 * round_trip || is_enough {
-            return 0;
-        }
-        let halves = round_trip.as_micros() / took.max(MEASURABLE).as_micros();
-        let times = u32::try_from(halves).unwrap_or(u32::MAX).clamp(2, TIMES_MAX);
-        let more = window.saturating_mul(times - 1);
-        let more = more.min(window.max(self.left / 2)).min(self.left);
-        self.left -= more;
-        more
-    }
-}
-
-/// Half a window may come in one turn of the loop, in no time: less than this says nothing of the path.
-const MEASURABLE: Duration = Duration::from_millis(1);
-/// Where a round trip takes no more than that, a window of so many bytes holds nothing back: larger ones
-/// would only wait at the far end.
-const SHORT_WINDOW_MAX: u32 = 1024 * 1024;
-/// How many times as large a window becomes at once, at the most: what the default one needs to be 8 MiB.
-const TIMES_MAX: u32 = 32;
 
 /// The sending direction of one stream, borrowed for as long as its turn lasts.
 #[derive(Debug)]

@@ -44,6 +44,8 @@ pub enum Reading {
     Eager,
     /// So many bytes, and so often.
     Slow(usize, Duration),
+    /// So many bytes of all, and no more.
+    UpTo(u64),
     /// Not at all.
     Never,
 }

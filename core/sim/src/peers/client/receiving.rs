@@ -14,7 +14,8 @@ impl HttpClient {
         while let Some(line) = &mut self.line {
             let max = match self.reading {
                 Reading::Never => return,
-                Reading::Eager => QUEUE_MAX,
+                Reading::UpTo(bytes) if self.received_total >= bytes => return,
+                Reading::UpTo(_) | Reading::Eager => QUEUE_MAX,
                 Reading::Slow(bytes, _) => bytes,
             };
             if let Some(at) = self.next_read

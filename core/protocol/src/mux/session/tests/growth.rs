@@ -84,6 +84,39 @@ fn streams_share_what_windows_may_grow_by_and_give_it_back() {
     assert_eq!(pass(&mut session, 5, 500, at(4)), 500 + 1000, "what a finished one had is free");
 }
 
+/// A stream that has grown and ends while so many bytes of it wait, and another one that might grow.
+fn ended_with(waiting: usize) -> (Session, Instant) {
+    let begin = now();
+    let mut session = growing(2, 1000, 100);
+    assert_eq!(pass(&mut session, 1, 500, begin), 500 + 1000);
+    feed(&mut session, (FrameKind::Data, Flags::END, 1, &BYTES[..waiting])).unwrap();
+    session.forget(StreamId(1));
+    (session, begin)
+}
+
+#[test]
+fn growth_comes_back_when_what_came_by_it_has_left() {
+    let (mut session, begin) = ended_with(1800);
+    let grown = session.take_grown(StreamId(1)).unwrap();
+    assert_eq!(pass(&mut session, 3, 500, begin), 500 + 200, "800 of them are more than a window");
+    assert!(session.take_grown(StreamId(1)).is_none());
+    drop(grown);
+    assert_eq!(pass(&mut session, 3, 600, begin), 600 + 800);
+    let (mut session, begin) = ended_with(1000);
+    assert!(session.take_grown(StreamId(1)).is_none(), "no more than anybody may have wait");
+    assert_eq!(pass(&mut session, 3, 500, begin), 500 + 1000);
+}
+
+#[test]
+fn growth_that_nobody_keeps_comes_back() {
+    let (mut session, begin) = ended_with(1800);
+    session.forget(StreamId(3));
+    assert!(session.take_grown(StreamId(1)).is_none(), "another stream has ended since");
+    feed(&mut session, (FrameKind::Request, Flags::NONE, 5, b"")).unwrap();
+    session.adopt(StreamId(5), owners(1)[0]);
+    assert_eq!(pass(&mut session, 5, 500, begin), 500 + 1000);
+}
+
 #[test]
 fn the_first_half_of_a_window_counts_though_it_comes_at_once() {
     let mut session = growing(1, 1 << 20, 300);

@@ -335,7 +335,9 @@ impl Pair {
             }
             let grown: u32 =
                 session.streams.values().map(|stream| stream.recv.window - end.window).sum();
-            assert_eq!(grown + session.growth.left, end.growth, "growth is lost or made up");
+            let waiting = session.waiting.as_ref().map_or(0, |(_, grown)| grown.bytes());
+            let total = grown + waiting + session.growth.left();
+            assert_eq!(total, end.growth, "growth is lost or made up");
             let queued = session.fresh.len() + session.bulk.len();
             assert!(queued <= 4 * self.streams.len() + 64, "{queued} turns");
         }

@@ -1,0 +1,26 @@
+use mesh_protocol::Buf;
+use mesh_protocol::mux::Flags;
+
+use super::Replay;
+
+const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn replay() -> Replay {
+    let mut head = Buf::new();
+    head.extend(HEAD);
+    Replay::new(head, Flags::NONE, false)
+}
+
+#[test]
+fn a_body_that_is_of_no_more_use_takes_no_memory() {
+    let (mut answered, mut long) = (replay(), replay());
+    answered.keep(&[b'x'; 60_000]);
+    answered.forget();
+    for _ in 0..10 {
+        long.keep(&[b'x'; 10_000]);
+    }
+    for replay in [answered, long] {
+        assert_eq!((replay.head(), replay.unsent()), (HEAD, &[][..]));
+        assert!(replay.into_memory().capacity() < 1024);
+    }
+}
