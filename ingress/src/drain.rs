@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{Closing, ConnId, Context};
+use mesh_protocol::{ConnId, Context};
 
 use crate::config::Timeouts;
 use crate::ending::GOING_AWAY;
@@ -198,7 +198,8 @@ impl Ingress {
         cx.stop_accepting(TRAFFIC);
     }
 
-    /// Says goodbye to the agents, and exits when they have heard it.
+    /// Says goodbye to the agents, and exits when they have heard it. What is still under way ends at
+    /// once, however long they take: the exit itself could not tell a caller that its answer is cut.
     pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
         self.drain.phase = Phase::Leaving { since: cx.now };
         if self.workers.is_first() {
@@ -212,12 +213,6 @@ impl Ingress {
     }
 
     pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        if let Some(tunnel) = self.tunnels.get_mut(id) {
-            tunnel.link.close(GOING_AWAY);
-        }
-        self.transmit_tunnel(id, cx);
-        if let Some(connection) = self.conns.get_mut(id.conn()) {
-            connection.io.close(Closing::AfterFlush);
-        }
+        self.close_tunnel(id, GOING_AWAY, "leaving", cx);
     }
 }

@@ -75,6 +75,10 @@ impl Ingress {
         rx.consume(outcome.unwrap_or_default());
         let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
         io.rx = rx;
+        if io.closing == Some(Closing::Agreed) && !io.rx.is_empty() {
+            // It was answered as the last one, and something follows that must not reset the answer.
+            io.closing = Some(Closing::AfterFlush);
+        }
         let has_begun = outcome? > 0;
         if !has_begun && io.rx_eof {
             io.close(Closing::AfterFlush);
@@ -294,7 +298,7 @@ impl Ingress {
             self.cut(conn);
             return self.finish(conn, &exchange, cx);
         }
-        if exchange.replay.is_possible(reached) {
+        if !self.drain.is_leaving() && exchange.replay.is_possible(reached) {
             let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
             let wanted = (Scope::Everywhere, Some(tried));
             if let Ok(place) = self.choose_from(conn, route, wanted, cx) {

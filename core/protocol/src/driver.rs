@@ -239,8 +239,18 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.socket(conn)?.transport.as_mut()
     }
 
-    /// Ends the driving: all connections close, unheard by the application.
-    pub fn into_app(self) -> A {
+    /// Ends the driving: all connections close, unheard by the application. Where something was still
+    /// to leave, a reset says so: the peer might take what it got for the whole.
+    pub fn into_app(mut self) -> A {
+        for socket in self.sockets.iter_mut().flatten() {
+            let connection = self.app.conns().get(socket.owner);
+            let has_unsent = connection.is_some_and(|connection| !connection.io.tx.is_empty());
+            if let Some(transport) = &mut socket.transport
+                && (has_unsent || transport.has_pending())
+            {
+                transport.reset();
+            }
+        }
         self.app
     }
 

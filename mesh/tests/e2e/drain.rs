@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::peers::balancer::{Balancer, Choice, Target};
 use crate::peers::caller::{ask, get, read_response, request, try_ask};
+use crate::peers::frames::{BINARY, DATA, END, Masking, RESPONSE, frame, message};
 use crate::peers::load::Load;
 use crate::peers::process::{Server, agent, mesh};
+use crate::peers::raw_agent::RawAgent;
 use crate::peers::service::Service;
 use crate::peers::wire::{End, Wire, wait_until};
 
@@ -193,6 +195,55 @@ fn an_answer_that_a_hurried_leave_cuts_is_reset() {
         server.process.signal("TERM");
         assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
         assert_eq!(wire.read_to_end().1, End::Reset, "{workers} workers");
+    }
+}
+
+/// An answer that is whole at the ingress, and waits for a caller that does not read.
+#[test]
+fn a_delivered_answer_that_a_hurried_leave_cuts_is_reset() {
+    const BYTES: usize = 15 << 20;
+    for workers in ["1", "2"] {
+        let words = ["--workers", workers, "--stream-window", "16MiB", "--window-growth", "0"];
+        let mut server = Server::start(&words);
+        let mut agent = RawAgent::register_host(server.tunnels, "demo.local");
+        let mut wire = Wire::connect_slowly(server.traffic);
+        wire.send("GET / HTTP/1.0\r\nHost: demo.local\r\n\r\n");
+        let stream = agent.expect_request();
+        let mut frames = frame(RESPONSE, 0, stream, b"HTTP/1.1 200 OK\r\n\r\n");
+        for _ in 0..BYTES / 16_384 {
+            agent.wire.send(message(BINARY, Masking::Masked, &frames));
+            frames = frame(DATA, 0, stream, &[b'x'; 16_384]);
+        }
+        agent.wire.send(message(BINARY, Masking::Masked, &frame(DATA, END, stream, b"")));
+        wait_until("the answer is whole", || server.metric("mesh_requests_in_flight", "") == 0);
+        server.process.signal("TERM");
+        wait_until("/health fails", || server.page("/health").status == 503);
+        server.process.signal("TERM");
+        assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+        let (body, end) = wire.read_to_end();
+        assert!(body.len() < BYTES, "all of it has left: {} bytes", body.len());
+        assert_eq!(end, End::Reset, "{workers} workers");
+    }
+}
+
+#[test]
+fn an_agent_that_does_not_hear_the_goodbye_of_a_hurried_leave_costs_no_caller_the_truth() {
+    for workers in ["1", "3"] {
+        let (mut server, agent, service) = mesh(&["--workers", workers], &[]);
+        let mut cut = Wire::connect(server.traffic);
+        cut.send("GET /endless HTTP/1.0\r\nHost: demo.local\r\n\r\n");
+        cut.wait(|bytes| (bytes.len() > 100_000).then_some(()));
+        let mut held = Wire::connect(server.traffic);
+        held.send(request("GET", "/hold", ""));
+        service.wait_held(1);
+        agent.signal("STOP");
+        server.process.signal("TERM");
+        wait_until("/health fails", || server.page("/health").status == 503);
+        server.process.signal("TERM");
+        assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
+        assert_eq!(read_response(&mut held).unwrap().verdict(), (502, "agent_lost"));
+        assert_eq!(cut.read_to_end().1, End::Reset, "{workers} workers");
+        agent.signal("CONT");
     }
 }
 

@@ -172,6 +172,21 @@ fn a_caller_with_http_1_0_can_keep_its_connection() {
     }
 }
 
+/// Without a length it has no body, and no other request may follow.
+#[test]
+fn what_follows_a_last_request_does_not_destroy_its_answer() {
+    let (mesh, _origin) = Mesh::start_by_hand();
+    for _ in 0..20 {
+        let mut caller = mesh.call();
+        let head = "POST / HTTP/1.0\r\nHost: nobody.local\r\n\r\n";
+        // It may be reset while this is being sent, and then it was for what came first.
+        let _ = caller.try_send([head.as_bytes(), &[b'x'; 300_000]].concat());
+        let (answer, end) = caller.read_to_end();
+        assert!(answer.starts_with(b"HTTP/1.1 404 "), "{answer:?}");
+        assert_eq!(end, End::Closed);
+    }
+}
+
 #[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let (mesh, _app) = Mesh::start();

@@ -86,7 +86,12 @@ impl<A: App, T: Transport> Driver<A, T> {
             // It would come back unnoticed after this: who has it is to keep it.
             return;
         }
-        let due = self.deadline_of(conn);
+        let mut due = self.deadline_of(conn);
+        if due.is_some_and(|due| due <= self.now) && self.has_unread(conn) {
+            // It came in time if the process itself was asleep.
+            self.service(conn);
+            due = self.deadline_of(conn);
+        }
         if due.is_some_and(|due| due <= self.now) {
             if self.is_ending(conn) {
                 return self.give_up(conn);
@@ -96,6 +101,11 @@ impl<A: App, T: Transport> Driver<A, T> {
         } else {
             self.timers.update(conn, due);
         }
+    }
+
+    /// Whether the kernel has told of bytes that were not read yet.
+    fn has_unread(&mut self, conn: ConnId) -> bool {
+        self.socket(conn).is_some_and(|socket| socket.ready.readable && !socket.eof)
     }
 
     /// Ends a connection whose peer neither takes what is left nor closes.

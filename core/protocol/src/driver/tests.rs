@@ -778,6 +778,46 @@ fn a_deadline_that_moved_later_costs_no_event() {
 }
 
 #[test]
+fn what_came_while_the_process_slept_is_heard_before_its_deadline() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.driver.settle();
+    let due = world.now + Duration::from_secs(1);
+    world.driver.app_mut().deadlines.insert(conn, due);
+    world.connection(conn);
+    world.driver.settle();
+    world.receive(conn, bytes("in time"), READABLE);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.heard(), [Heard::Progress(1), Heard::Deadline(1)]);
+    world.driver.app_mut().deadlines.insert(conn, world.now + Duration::from_secs(1));
+    world.connection(conn);
+    world.driver.settle();
+    world.receive(conn, Incoming::Eof, HANGUP);
+    world.pass(Duration::from_secs(5));
+    let heard = world.heard();
+    assert_eq!(heard.first(), Some(&Heard::Progress(1)), "{heard:?}");
+}
+
+#[test]
+fn what_was_to_leave_when_all_ends_is_reset() {
+    let mut world = World::new();
+    let [whole, cut] = [0; 2].map(|_| world.accept(Rule::Keep));
+    world.peer(cut).room = 3;
+    for conn in [whole, cut] {
+        world.connection(conn).io.tx.extend(b"answer");
+        world.driver.latch(conn, BOTH);
+    }
+    world.driver.settle();
+    world.acts();
+    let World { driver, acts, .. } = world;
+    drop(driver.into_app());
+    assert_eq!(
+        acts.try_iter().collect::<Vec<_>>(),
+        [Act::Reset(2), Act::Dropped(1), Act::Dropped(2)]
+    );
+}
+
+#[test]
 fn the_applications_own_deadline_is_a_tick() {
     let mut world = World::new();
     let due = world.now + Duration::from_secs(3);
