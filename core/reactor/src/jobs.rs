@@ -9,7 +9,6 @@
 //! Nothing waits in here: a job is taken only when a thread is free for it, so the queue is the
 //! application's, which knows for whom it is still worth the while.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -32,6 +31,8 @@ pub(crate) struct Jobs<J, A> {
     offload: Offload,
     at_once: usize,
     under_way: usize,
+    /// A job for which there was no thread yet.
+    kept: Option<J>,
     mailbox: Mailbox<A>,
     answers: Receiver<(Source, A)>,
 }
@@ -69,6 +70,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
             offload: Offload::new(at_once),
             at_once,
             under_way: 0,
+            kept: None,
             mailbox: Mailbox { sender, waker: handle.waker() },
             answers,
         }
@@ -76,19 +78,28 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
 
     /// Whether somebody is free.
     pub(crate) const fn has_room(&self) -> bool {
-        self.under_way < self.at_once
+        self.under_way < self.at_once && self.kept.is_none()
     }
 
-    /// Has a job done.
-    ///
-    /// # Errors
-    /// There can be no threads: then nothing that blocks can ever be done.
-    pub(crate) fn start(&mut self, job: J) -> io::Result<()> {
+    /// Has a job done, now or as soon as the system gives a thread for it.
+    pub(crate) fn start(&mut self, job: J) {
+        self.kept = Some(job);
+        self.start_kept();
+    }
+
+    /// Tries once more, with the job that was kept.
+    pub(crate) fn start_kept(&mut self) {
+        let Some(job) = self.kept.take() else { return };
+        if let Err(error) = self.offload.grow() {
+            log::error!("no thread for what has to wait for others: {error}; trying again");
+            self.kept = Some(job);
+            return;
+        }
         let (worker, mailbox) = (Arc::clone(&self.worker), self.mailbox.clone());
         self.offload
-            .submit(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))?;
+            .enqueue(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))
+            .expect("the queue holds as many as there may be at once");
         self.under_way += 1;
-        Ok(())
     }
 
     /// The next answer.

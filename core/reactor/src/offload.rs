@@ -9,12 +9,16 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Runs jobs in the order in which they came, a few at a time. The threads begin with the first
-/// job and end with this value, each after the job it is at.
+/// Runs jobs in the order in which they came, a few at a time. Each of the first jobs brings a thread;
+/// all end with this value, each after the job it is at.
 pub(crate) struct Offload {
     threads: usize,
-    jobs: Option<SyncSender<Box<dyn FnOnce() + Send>>>,
+    threads_max: usize,
+    sender: SyncSender<Job>,
+    receiver: Arc<Mutex<Receiver<Job>>>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Jobs waiting for a thread.
 const QUEUE_JOBS_MAX: usize = 256;
@@ -22,8 +26,9 @@ const QUEUE_JOBS_MAX: usize = 256;
 impl Offload {
     /// So many jobs may block at once, on an answer that never comes for example, before others
     /// have to wait.
-    pub(crate) const fn new(threads: usize) -> Self {
-        Self { threads, jobs: None }
+    pub(crate) fn new(threads_max: usize) -> Self {
+        let (sender, receiver) = mpsc::sync_channel(QUEUE_JOBS_MAX);
+        Self { threads: 0, threads_max, sender, receiver: Arc::new(Mutex::new(receiver)) }
     }
 
     /// Has `work` done on a helper thread and `deliver` take what comes of it, there.
@@ -35,26 +40,45 @@ impl Offload {
         work: impl FnOnce() -> R + Send + 'static,
         deliver: impl FnOnce(R) + Send + 'static,
     ) -> io::Result<()> {
-        let jobs =
-            if let Some(jobs) = &self.jobs { jobs } else { self.jobs.insert(start(self.threads)?) };
-        jobs.try_send(Box::new(move || deliver(work())))
+        self.grow()?;
+        self.enqueue(work, deliver)
+    }
+
+    /// The same, with the threads that are there.
+    ///
+    /// # Errors
+    /// Too many jobs are waiting.
+    pub(crate) fn enqueue<R>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+        deliver: impl FnOnce(R) + Send + 'static,
+    ) -> io::Result<()> {
+        self.sender
+            .try_send(Box::new(move || deliver(work())))
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs are waiting"))
     }
-}
 
-fn start(threads: usize) -> io::Result<SyncSender<Box<dyn FnOnce() + Send>>> {
-    let (sender, receiver) = mpsc::sync_channel(QUEUE_JOBS_MAX);
-    let receiver = Arc::new(Mutex::new(receiver));
-    for number in 1..=threads {
-        let receiver = Arc::clone(&receiver);
-        thread::Builder::new()
-            .name(format!("offload {number}"))
-            .spawn(move || work_off(&receiver))?;
+    /// Begins one more thread, up to the limit. Where the system gives no more of them, those that are
+    /// there do the work.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn grow(&mut self) -> io::Result<()> {
+        if self.threads == self.threads_max {
+            return Ok(());
+        }
+        let receiver = Arc::clone(&self.receiver);
+        let name = format!("offload {}", self.threads + 1);
+        match thread::Builder::new().name(name).spawn(move || work_off(&receiver)) {
+            Ok(_) => self.threads += 1,
+            Err(error) if self.threads == 0 => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
-    Ok(sender)
 }
 
-fn work_off(jobs: &Mutex<Receiver<Box<dyn FnOnce() + Send>>>) {
+fn work_off(jobs: &Mutex<Receiver<Job>>) {
     loop {
         // The lock is released before the job runs; the thread that holds it waits for all.
         let job = jobs.lock().map(|jobs| jobs.recv());

@@ -169,7 +169,7 @@ impl<A: App> Reactor<A> {
     /// Connections that are still open are closed.
     ///
     /// # Errors
-    /// The kernel refuses to poll, or the threads that jobs need.
+    /// The kernel refuses to poll, or the threads of other workers.
     ///
     /// # Panics
     /// When another worker panicked.
@@ -187,7 +187,7 @@ impl<A: App> Reactor<A> {
                 return Ok(self.driver.into_app());
             }
             self.watch();
-            self.start_jobs()?;
+            self.start_jobs();
             let sleep = self.lie_down();
             match self.poll.poll(&mut events, sleep) {
                 Ok(()) => {}
@@ -248,13 +248,13 @@ impl<A: App> Reactor<A> {
     }
 
     /// Has the application's jobs done as far as somebody is free.
-    fn start_jobs(&mut self) -> io::Result<()> {
+    fn start_jobs(&mut self) {
+        self.jobs.start_kept();
         while self.jobs.has_room()
             && let Some(job) = self.driver.poll_job()
         {
-            self.jobs.start(job)?;
+            self.jobs.start(job);
         }
-        Ok(())
     }
 
     /// How long the kernel may let us sleep: without end where the alarm wakes us.

@@ -46,3 +46,13 @@ fn a_full_queue_refuses_and_recovers() {
     }
     offload.submit(|| (), |()| ()).unwrap();
 }
+
+#[test]
+fn jobs_bring_their_threads_up_to_the_limit() {
+    let mut offload = Offload::new(THREADS);
+    let counts = (0..2 * THREADS).map(|_| {
+        offload.submit(|| (), |()| ()).unwrap();
+        offload.threads
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 3, 4, 4, 4, 4, 4]);
+}
