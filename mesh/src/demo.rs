@@ -71,6 +71,8 @@ pub(crate) fn start(args: DemoArgs) -> Result<(), Error> {
     output::say(&picture::path(&addresses, HOST));
     match exchange(&parts) {
         Ok(exchange) => output::say(&picture::exchange(&exchange)),
+        // Somebody has seen enough already.
+        Err(_) if parts.have_left() => return parts.wait(),
         Err(error) => {
             parts.stop();
             return Err(error);

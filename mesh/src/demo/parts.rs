@@ -94,6 +94,11 @@ impl Parts {
         Ok(())
     }
 
+    /// Whether the ingress has ended, as it does when it is asked to.
+    pub(crate) fn have_left(&self) -> bool {
+        self.ingress.thread.is_finished()
+    }
+
     /// Waits for Ctrl-C or SIGTERM, on which the ingress drains, and ends the other two.
     pub(crate) fn wait(self) -> Result<(), Error> {
         let drained = self.ingress.join();

@@ -455,6 +455,16 @@ fn the_demo_shows_a_request_through_the_mesh() {
 }
 
 #[test]
+fn a_demo_that_is_asked_to_leave_before_its_request_is_answered_leaves_in_peace() {
+    for _ in 0..5 {
+        let mut demo = Program::run(&mut mesh(&["demo"]));
+        demo.line();
+        demo.ask("-INT");
+        assert!(demo.child.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn the_demo_serves_what_it_tells_to_try_until_it_is_asked_to_leave() {
     let mut demo = Program::run(&mut mesh(&["demo"]));
     let line = loop {

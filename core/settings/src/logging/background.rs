@@ -112,6 +112,11 @@ impl Queue {
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
+    /// Whether lines were lost since they were last counted.
+    fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) > 0
+    }
+
     /// How many lines were lost since the last call.
     fn take_lost(&self) -> u64 {
         self.lost.swap(0, Ordering::Relaxed)

@@ -106,6 +106,31 @@ fn lines_beyond_the_limit_are_dropped_at_once_and_counted() {
 }
 
 #[test]
+fn lines_that_were_dropped_are_told_of_though_no_more_come() {
+    let (gate, keeper) = gate();
+    let (log, warnings) = start(gate);
+    for lost in [7, 5] {
+        put(&log, "first");
+        keeper.entered.recv().unwrap();
+        (0..LINES_MAX + lost).for_each(|_| put(&log, "next"));
+        // Until all that waits is written.
+        let lines = keeper.taken.lock().unwrap().lines().count() + 1 + LINES_MAX;
+        while keeper.taken.lock().unwrap().lines().count() < lines {
+            keeper.permits.send(Ok(usize::MAX)).unwrap();
+            let _ = keeper.entered.recv_timeout(Duration::from_millis(10));
+        }
+    }
+    let due = Instant::now() + Duration::from_secs(30);
+    while warnings.all().len() < 2 {
+        assert!(Instant::now() < due, "{:?}", warnings.all());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let expected = ["access log: 7 lines were dropped", "access log: 5 lines were dropped"];
+    assert_eq!(warnings.all(), expected);
+    drop(log);
+}
+
+#[test]
 fn a_reader_that_is_gone_is_one_warning() {
     let (gate, keeper) = gate();
     let (log, warnings) = start(gate);

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::{Names, Queue};
@@ -15,6 +15,8 @@ pub(super) struct Writer<O, W> {
     queue: Arc<Queue>,
     /// Whether a part of a line was written last, so that the next one would hang on to it.
     is_torn: bool,
+    /// Whether the last attempt failed: there is more to come of that, and a warning told of it.
+    is_failing: bool,
     complained: Seldom,
     reported: Seldom,
 }
@@ -27,14 +29,14 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
         let complained = Seldom { every: Duration::from_secs(60), last: None };
         // A writer that is just too slow loses some lines all the time.
         let reported = Seldom { every: Duration::from_secs(1), last: None };
-        Self { names, out, warn, queue, is_torn: false, complained, reported }
+        Self { names, out, warn, queue, is_torn: false, is_failing: false, complained, reported }
     }
 
     /// Writes until nobody can send lines any more and all of them are out.
     pub(super) fn run(mut self, lines: &Receiver<String>) {
         let mut batch = String::new();
         let queue = Arc::clone(&self.queue);
-        while let Ok(first) = lines.recv().map(|line| queue.taken(line)) {
+        while let Some(first) = self.first(lines).map(|line| queue.taken(line)) {
             batch.clear();
             if self.is_torn {
                 batch.push('\n');
@@ -45,13 +47,31 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
             {
                 batch.push_str(&next);
             }
-            match self.write(batch.as_bytes()) {
+            let written = self.write(batch.as_bytes());
+            self.is_failing = written.is_err();
+            match written {
                 Ok(()) if self.reported.is_due() => self.report(),
                 Ok(()) => {}
                 Err(error) => self.complain(&error),
             }
         }
         self.report();
+    }
+
+    /// The next line, whenever it comes; `None` when none can come any more. Should none come for a
+    /// while, what was lost before is told meanwhile.
+    fn first(&mut self, lines: &Receiver<String>) -> Option<String> {
+        if self.is_failing || !self.queue.has_lost() {
+            return lines.recv().ok();
+        }
+        match lines.recv_timeout(self.reported.left()) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.report();
+                lines.recv().ok()
+            }
+        }
     }
 
     fn write(&mut self, batch: &[u8]) -> io::Result<()> {
@@ -102,6 +122,11 @@ struct Seldom {
 impl Seldom {
     fn is_due(&self) -> bool {
         self.last.is_none_or(|last| last.elapsed() >= self.every)
+    }
+
+    /// How long it is until then.
+    fn left(&self) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| self.every.saturating_sub(last.elapsed()))
     }
 
     fn done(&mut self) {
