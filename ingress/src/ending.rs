@@ -1,6 +1,6 @@
 //! How exchanges and tunnels end, well or badly.
 
-use mesh_protocol::mux::{ResetCode, StreamId};
+use mesh_protocol::mux::{Grown, ResetCode};
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
 use crate::downstream::{Downstream, State};
@@ -24,8 +24,8 @@ impl Ingress {
         }
         let Some(exchange) = self.take_exchange(owner) else { return };
         // A request that is still under way is of no use to anybody now.
-        self.cancel_stream(&exchange);
-        self.keep_grown(owner, exchange.tunnel, exchange.stream);
+        let grown = self.cancel_stream(&exchange);
+        self.keep_grown(owner, grown);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
         self.heads.keep(exchange.replay.into_memory());
@@ -40,12 +40,11 @@ impl Ingress {
 
     /// What an answer took of the window growth of its tunnel stays taken until it has left: callers that
     /// stop reading would else each have as much wait, one after the other.
-    pub(crate) fn keep_grown(&mut self, owner: ConnId, tunnel: TunnelId, stream: StreamId) {
-        if let Some(tunnel) = self.tunnels.get_mut(tunnel)
-            && let Some(grown) = tunnel.link.session.take_grown(stream)
+    pub(crate) fn keep_grown(&mut self, owner: ConnId, grown: Option<Grown>) {
+        if grown.is_some()
             && let Some((downstream, _)) = self.downstream(owner)
         {
-            downstream.grown = Some(grown);
+            downstream.grown = grown;
         }
     }
 
@@ -192,9 +191,10 @@ impl Ingress {
         Some(exchange)
     }
 
-    /// Tells the agent that nobody wants the exchange any more, unless it is over there too.
-    fn cancel_stream(&mut self, exchange: &Exchange) {
-        self.reset_with(exchange, ResetCode::Cancel, "");
+    /// Tells the agent that nobody wants the exchange any more, unless it is over there too. What is
+    /// left of its answer may have taken some of the tunnel's window growth.
+    fn cancel_stream(&mut self, exchange: &Exchange) -> Option<Grown> {
+        self.reset_with(exchange, ResetCode::Cancel, "")
     }
 
     /// Tells the agent that the exchange failed here.
@@ -204,12 +204,12 @@ impl Ingress {
         self.reset_with(exchange, code, reason.name());
     }
 
-    fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) {
-        if let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) {
-            tunnel.link.session.reset(exchange.stream, code, text);
-            tunnel.publish();
-            self.conns.touch(exchange.tunnel.conn());
-        }
+    fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) -> Option<Grown> {
+        let tunnel = self.tunnels.get_mut(exchange.tunnel)?;
+        tunnel.link.session.reset(exchange.stream, code, text);
+        tunnel.publish();
+        self.conns.touch(exchange.tunnel.conn());
+        tunnel.link.session.take_grown(exchange.stream)
     }
 
     /// The one place where an exchange is counted and logged.

@@ -89,12 +89,14 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
 
     /// Tries once more, with the job that was kept.
     pub(crate) fn start_kept(&mut self) {
-        let Some(job) = self.kept.take() else { return };
-        if let Err(error) = self.offload.grow() {
-            log::error!("no thread for what has to wait for others: {error}; trying again");
-            self.kept = Some(job);
+        if self.kept.is_none() {
             return;
         }
+        if let Err(error) = self.offload.grow() {
+            log::error!("no thread for what has to wait for others: {error}; trying again");
+            return;
+        }
+        let Some(job) = self.kept.take() else { return };
         let (worker, mailbox) = (Arc::clone(&self.worker), self.mailbox.clone());
         self.offload
             .enqueue(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))

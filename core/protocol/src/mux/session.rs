@@ -211,8 +211,8 @@ impl Session {
 
     /// Takes a stream out. What its window had grown by goes back, but for what its bytes still need.
     fn remove(&mut self, stream: StreamId) -> Option<Option<ConnId>> {
-        let Stream { owner, recv, .. } = self.streams.remove(&stream)?;
-        self.waiting = recv.into_grown(self.limits.recv_window).map(|grown| (stream, grown));
+        let Stream { owner, mut recv, .. } = self.streams.remove(&stream)?;
+        self.waiting = recv.take_grown(self.limits.recv_window).map(|grown| (stream, grown));
         Some(owner)
     }
 

@@ -141,9 +141,9 @@ impl Recv {
 
     /// What it had grown by, as far as that is needed for what waits beyond the window that both ends
     /// announced.
-    pub(super) fn into_grown(self, announced: u32) -> Option<Grown> {
+    pub(super) fn take_grown(&mut self, announced: u32) -> Option<Grown> {
+        let mut grown = self.grown.take()?;
         let waiting = self.unreleased().saturating_sub(announced);
-        let mut grown = self.grown?;
         grown.keep(waiting);
         (waiting > 0).then_some(grown)
     }
