@@ -12,9 +12,9 @@
 //!                                                   EcsSubject::verify(answers) --> EcsFacts
 //! ```
 //!
-//! That a task is of a service is proved by `startedBy`, which has to be a deployment of that
-//! service; the task's group only says which service to ask about. Both are free text for those
-//! who may call `RunTask` or `StartTask` with the role, who are trusted with this.
+//! That a task is of a service is proved by `startedBy`, which has to be a deployment or a task set
+//! of that service; the task's group only says which service to ask about. Both are free text for
+//! those who may call `RunTask` or `StartTask` with the role, who are trusted with this.
 
 mod answers;
 mod question;

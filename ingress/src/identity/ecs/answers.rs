@@ -115,7 +115,7 @@ pub struct Task {
     /// How it was launched.
     #[serde(default)]
     pub launch_type: Option<String>,
-    /// The deployment of the service that started it, or what another starter wrote.
+    /// The deployment or task set of the service that started it, or what another starter wrote.
     #[serde(default)]
     pub started_by: Option<String>,
     /// `service:NAME` for a service's tasks.
@@ -157,12 +157,15 @@ pub struct Service {
     /// `ACTIVE`, `DRAINING` or `INACTIVE`.
     #[serde(default)]
     pub status: String,
-    /// Its deployments, as long as they have tasks.
+    /// Its deployments, as long as they have tasks; none where somebody other than ECS deploys.
     #[serde(default)]
     pub deployments: Vec<Deployment>,
+    /// What there is in their place where CodeDeploy or a deployer outside of AWS does it.
+    #[serde(default)]
+    pub task_sets: Vec<Deployment>,
 }
 
-/// A deployment of a service.
+/// A deployment of a service, or a task set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Deployment {
     /// What the tasks that it starts have as `startedBy`.

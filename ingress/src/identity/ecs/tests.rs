@@ -49,7 +49,11 @@ fn answers(task: &str) -> EcsAnswers {
             {{"serviceArn":"s","serviceName":"elsewhere","clusterArn":"{CLUSTER}-2",
               "status":"ACTIVE","deployments":[{{"id":"ecs-svc/1"}}]}},
             {{"serviceArn":"s","serviceName":"idle","clusterArn":"{CLUSTER}","status":"ACTIVE",
-              "deployments":[{{}}]}}
+              "deployments":[{{}}],"taskSets":[{{"startedBy":"CODE_DEPLOY"}}]}},
+            {{"serviceArn":"s","serviceName":"blue-green","clusterArn":"{CLUSTER}",
+              "status":"ACTIVE","deploymentController":{{"type":"CODE_DEPLOY"}},"deployments":[],
+              "taskSets":[{{"id":"ecs-svc/4","status":"PRIMARY","startedBy":"CODE_DEPLOY"}},
+                          {{"id":"ecs-svc/5","status":"ACTIVE","externalId":"x"}}]}}
         ]}}"#
     );
     answers.add(Operation::DescribeServices, json(&services)).unwrap();
@@ -175,6 +179,31 @@ fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
     assert_eq!(facts.service.as_deref(), Some("leaving"));
     for group in ["family:mesh".into(), "orders".into(), "service:".into(), "".into(), null()] {
         assert_eq!(with(group, "ecs-svc/1".into()).unwrap().service, None);
+    }
+}
+
+/// CodeDeploy and deployers outside of AWS make task sets, and ECS lists no deployments then.
+#[test]
+fn a_service_without_deployments_is_proved_by_its_task_sets() {
+    let with = |group: &str, started_by: &str| {
+        let task = task_with(&[("group", group.into()), ("startedBy", started_by.into())]);
+        verify(Requirement::Service, &task)
+    };
+    for set in ["ecs-svc/4", "ecs-svc/5"] {
+        let facts = with("service:blue-green", set).unwrap();
+        assert_eq!(facts.service.as_deref(), Some("blue-green"));
+    }
+    for (group, started_by) in [
+        ("service:blue-green", "ecs-svc/1"),
+        // Says who made the set, and anybody can say the same of a task.
+        ("service:blue-green", "CODE_DEPLOY"),
+        ("service:blue-green", "x"),
+        ("service:blue-green", ""),
+        ("service:orders", "ecs-svc/4"),
+        ("service:idle", ""),
+    ] {
+        let error = with(group, started_by).unwrap_err();
+        assert!(matches!(error, EcsRefusal::NotOfService { .. }), "{group}: {error}");
     }
 }
 

@@ -97,7 +97,8 @@ fn verify_service(task: &Task, answers: &EcsAnswers) -> Result<Option<String>, E
         return Err(EcsRefusal::UnknownService { task: arn, service: name });
     };
     let started_by = task.started_by.as_deref().unwrap_or_default();
-    let started = found.deployments.iter().any(|deployment| deployment.id == started_by);
+    let mut starters = found.deployments.iter().chain(&found.task_sets);
+    let started = starters.any(|starter| starter.id == started_by);
     if started_by.is_empty() || !started {
         return Err(EcsRefusal::NotOfService { task: arn, service: name });
     }
