@@ -23,17 +23,40 @@ pub(crate) fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// The `Code` in `<ErrorResponse><Error>`, in whatever namespace: it is only a word. Around the
-/// `Error` there may be `Errors`, as some services and stand-ins have it.
-pub(crate) fn error_code(body: &[u8]) -> Option<String> {
+/// What AWS says of a request that it refuses.
+pub(crate) struct Complaint {
+    /// A word that [`is_code`].
+    pub(crate) code: String,
+    /// As it was sent, which is more than may be shown: see [`explanation`].
+    pub(crate) message: String,
+}
+
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// `Code` and `Message` in `<ErrorResponse><Error>`, in whatever namespace: they are only words.
+/// Around the `Error` there may be `Errors`, as some services and stand-ins have it.
+pub(crate) fn complaint(body: &[u8]) -> Option<Complaint> {
     let document = xml::parse(std::str::from_utf8(body).ok()?)?;
     let root = document.root_element();
     if !is_named(root, "ErrorResponse") {
         return None;
     }
     let around = only(root, "Errors").unwrap_or(root);
-    let code = xml::text(only(only(around, "Error")?, "Code")?)?;
-    is_code(code).then(|| code.to_owned())
+    let error = only(around, "Error")?;
+    let code = xml::text(only(error, "Code")?)?;
+    let message = only(error, "Message").and_then(xml::text).unwrap_or_default();
+    is_code(code).then(|| Complaint { code: code.to_owned(), message: message.to_owned() })
+}
+
+/// What of AWS's message may be shown: its first line, at most 500 characters. Where a signature
+/// does not fit, the lines below show what should have been signed, the session's token included.
+/// A line that repeats `token`, with which the request was made, or its signature is left out too.
+pub(crate) fn explanation(message: &str, token: Option<&str>) -> String {
+    let line = message.trim().lines().next().unwrap_or_default();
+    if line.contains("Signature=") || token.is_some_and(|token| line.contains(token)) {
+        return String::new();
+    }
+    line.chars().filter(|letter| !letter.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
 fn only<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {

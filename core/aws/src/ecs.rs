@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::codes::{error_code, is_code, is_expiry, is_throttling};
+use crate::codes::{self, Complaint, is_code, is_expiry, is_throttling};
 use crate::http::{Answer, Client, HttpError, Limits};
 use crate::sign::{self, Scope, Unsigned};
 use crate::{Chain, CredentialsError, Endpoint, Environment, SetupError};
@@ -50,7 +50,6 @@ const LIMITS: Limits = Limits {
     total: Duration::from_secs(15),
     answer_bytes_max: 4 * 1024 * 1024,
 };
-const MESSAGE_CHARS_MAX: usize = 500;
 
 impl Ecs {
     /// A client of ECS at `endpoint`.
@@ -94,7 +93,7 @@ impl Ecs {
             return serde_json::from_slice(&answer.body)
                 .map_err(|_| self.unexpected(operation, "answers with other JSON than expected"));
         }
-        let failure = self.refusal(operation, &answer);
+        let failure = self.refusal(operation, &answer, credentials.session_token.as_deref());
         if matches!(&failure, EcsFailure::Denied { code, .. } if is_expiry(code)) {
             chain.forget();
         }
@@ -117,9 +116,10 @@ impl Ecs {
         EcsFailure::Unexpected(format!("ECS {operation} at {} {what}", self.endpoint.url))
     }
 
-    fn refusal(&self, operation: &str, answer: &Answer) -> EcsFailure {
+    fn refusal(&self, operation: &str, answer: &Answer, token: Option<&str>) -> EcsFailure {
         let status = answer.status;
-        let (code, message) = complaint(&answer.body).unzip();
+        let explained = |it: Complaint| (it.code, codes::explanation(&it.message, token));
+        let (code, message) = complaint(&answer.body).map(explained).unzip();
         let passes =
             matches!(status, 429 | 500..=599) || code.as_deref().is_some_and(is_throttling);
         match (status, code) {
@@ -142,9 +142,9 @@ impl Ecs {
 }
 
 /// Code and message in the JSON of a refusal, or in the XML that some put in its place.
-fn complaint(body: &[u8]) -> Option<(String, String)> {
+fn complaint(body: &[u8]) -> Option<Complaint> {
     #[derive(Deserialize)]
-    struct Complaint {
+    struct Fields {
         #[serde(rename = "__type")]
         kind: String,
         // Under either name, or under both.
@@ -153,14 +153,13 @@ fn complaint(body: &[u8]) -> Option<(String, String)> {
         #[serde(default, rename = "Message")]
         capital: Option<String>,
     }
-    let Ok(Complaint { kind, message, capital }) = serde_json::from_slice(body) else {
-        return error_code(body).map(|code| (code, String::new()));
+    let Ok(Fields { kind, message, capital }) = serde_json::from_slice(body) else {
+        return codes::complaint(body);
     };
     // Some services put a namespace before the name.
     let code = kind.rsplit('#').next().unwrap_or_default();
     let message = message.or(capital).unwrap_or_default();
-    let message = message.chars().filter(|it| !it.is_control()).take(MESSAGE_CHARS_MAX).collect();
-    is_code(code).then(|| (code.to_owned(), message))
+    is_code(code).then(|| Complaint { code: code.to_owned(), message })
 }
 
 /// Whether the code is about who asks rather than about what is asked.

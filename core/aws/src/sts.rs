@@ -74,7 +74,9 @@ impl Sts {
         };
         let mut headers = vec![("host", request.host)];
         headers.extend(request.headers);
-        let body = failure::post(&self.client, &url, &headers, request.body)?;
+        let token = headers.iter().find(|(name, _)| *name == "x-amz-security-token");
+        let token = token.map(|(_, token)| *token);
+        let body = failure::post(&self.client, &url, &headers, request.body, token)?;
         Identity::parse(&body)
     }
 
@@ -96,7 +98,8 @@ impl Sts {
         let scope = Scope { region: endpoint.region.as_str(), service: "sts", now };
         let signature = sign::sign(&credentials, scope, request)
             .map_err(|error| StsFailure::Unexpected(error.to_string()))?;
-        failure::post(&self.client, &url, &signature.with(&headers), QUESTION)
+        let token = credentials.session_token.as_deref();
+        failure::post(&self.client, &url, &signature.with(&headers), QUESTION, token)
             .and_then(|body| Identity::parse(&body))
             .inspect_err(|failure| {
                 if failure.is_expiry() {

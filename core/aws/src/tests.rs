@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use folder::Folder;
 pub(crate) use server::{Reply, Server, refused};
-pub(crate) use sts::{error_xml, identity_xml, session_xml};
+pub(crate) use sts::{error_xml, explained_xml, identity_xml, session_xml};
 pub(crate) use tls::TlsServer;
 
 use crate::http::Limits;

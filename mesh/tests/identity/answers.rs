@@ -35,7 +35,7 @@ fn an_agent_learns_that_its_session_is_over() {
     let agent = client(&sts.url(), &server, &service, &variables, &host);
     agent.wait_log(
         "the ingress refused this agent: refused (Unauthenticated): STS refuses with ExpiredToken \
-         (403)",
+         (403): The security token included in the request is expired",
     );
     agent.wait_log("connecting again in");
     agent.wait_log("STS does not accept this agent's AWS credentials (ExpiredToken)");

@@ -22,7 +22,10 @@ fn open(moto: &Moto, aws: &str, words: &[&str]) -> Server {
 
 /// What moto says when something that was signed is another thing now.
 fn unfit() -> Refused {
-    ("unauthenticated".to_owned(), "STS refuses with SignatureDoesNotMatch (403)".to_owned())
+    let reason = "STS refuses with SignatureDoesNotMatch (403): The request signature we calculated \
+                  does not match the signature you provided. Check your AWS Secret Access Key and \
+                  signing method. Consult the service documentation for details.";
+    ("unauthenticated".to_owned(), reason.to_owned())
 }
 
 #[test]
@@ -124,7 +127,8 @@ fn no_field_of_a_proof_can_be_changed() {
         let mut proof = agent.prove(identity);
         proof[name] = value.as_str().into();
         let (_, reason) = refusal(agent.answer(&proof));
-        assert_eq!(reason, format!("STS refuses with {code} (403)"), "{name}");
+        let why = "The security token included in the request is invalid.";
+        assert_eq!(reason, format!("STS refuses with {code} (403): {why}"), "{name}");
     }
 }
 

@@ -110,7 +110,9 @@ fn every_decision_is_one_line_of_the_audit() {
     assert_eq!((&*code, reason), ("forbidden", expected));
     // Refused by moto.
     let (code, reason) = refusal(apply("orders.example.com", &operator.with_wrong_secret()));
-    let expected = "STS refuses with SignatureDoesNotMatch (403)";
+    let expected = "STS refuses with SignatureDoesNotMatch (403): The request signature we \
+                    calculated does not match the signature you provided. Check your AWS Secret \
+                    Access Key and signing method. Consult the service documentation for details.";
     assert_eq!((&*code, &*reason), ("unauthenticated", expected));
     assert_eq!(decisions(&server), 3);
     server.process.expect_log(AUDIT, 3);

@@ -64,9 +64,13 @@ fn an_agent_that_sts_refuses_is_told_what_will_come_of_it() {
 fn an_agent_that_may_not_look_at_its_cluster_says_which_permission_is_missing() {
     let Some(moto) = Moto::shared() else { return };
     let variables = moto.user("powerless").variables();
-    let sentence = "this agent may not look at its cluster production (ECS denies it with \
-                    AccessDenied); it needs ecs:DescribeClusters on it only for this look";
-    let agent = look(&moto.url(), &variables, "production", sentence);
+    let sentence = format!(
+        "this agent may not look at its cluster production (ECS denies it with AccessDenied: User: \
+         {} is not authorized to perform: ecs:DescribeClusters); it needs ecs:DescribeClusters on it \
+         only for this look",
+        moto.user("powerless").arn
+    );
+    let agent = look(&moto.url(), &variables, "production", &sentence);
     agent.expect_log(WARNING, 1);
 }
 

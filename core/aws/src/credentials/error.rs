@@ -29,7 +29,11 @@ impl fmt::Display for CredentialsError {
                 write!(f, "AWS credentials ({source}): {complaint}")
             }
             Self::Expired(source) => {
-                write!(f, "AWS credentials ({source}): those that are there have expired")
+                write!(
+                    f,
+                    "AWS credentials ({source}): those that are there have expired, by this host's \
+                     clock"
+                )
             }
         }
     }

@@ -80,7 +80,7 @@ fn what_our_credentials_may_not_is_denied() {
     }
     let xml = failure(Reply::Answer(403, error_xml("InvalidClientTokenId")));
     let expected =
-        EcsFailure::Denied { code: "InvalidClientTokenId".to_owned(), message: String::new() };
+        EcsFailure::Denied { code: "InvalidClientTokenId".to_owned(), message: "why".to_owned() };
     assert_eq!(xml, expected);
 }
 
@@ -99,6 +99,17 @@ fn a_wrong_question_is_refused() {
     };
     assert_eq!(message.chars().count(), 500);
     assert!(!message.contains('\u{1b}'));
+}
+
+/// AWS shows what it would have signed, and our session token is part of that.
+#[test]
+fn a_denial_repeats_nothing_of_the_request() {
+    let body = "{\"__type\":\"InvalidSignatureException\",\"message\":\"It does not match.\\n\\nThe \
+                Canonical String for this request should have been\\n'POST\\n/\\n\\n\
+                x-amz-security-token:tok/en+1==\\n'\"}";
+    let failure = failure(Reply::Answer(400, body.to_owned()));
+    let expected = "ECS denies it with InvalidSignatureException: It does not match.";
+    assert_eq!(failure.to_string(), expected);
 }
 
 #[test]

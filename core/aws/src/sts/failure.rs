@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::CredentialsError;
-use crate::codes::{error_code, is_expiry, is_throttling};
+use crate::codes::{complaint, explanation, is_expiry, is_throttling};
 use crate::http::{Answer, Client, HttpError};
 
 /// Why there is no answer to who somebody is.
@@ -15,6 +15,9 @@ pub enum StsFailure {
         code: String,
         /// The HTTP status, 4xx.
         status: u16,
+        /// AWS's explanation, such as that the signature has expired; nothing where it would repeat
+        /// what was sent. At most 500 characters.
+        message: String,
     },
     /// STS was not reached or had trouble of its own: a sentence. Another try may do better.
     Unreachable(String),
@@ -24,12 +27,14 @@ pub enum StsFailure {
     Credentials(CredentialsError),
 }
 
-/// Posts to STS and gives the body of a good answer.
+/// Posts to STS and gives the body of a good answer. `token` is the one among what is sent that
+/// must not be seen in a refusal.
 pub(super) fn post(
     client: &Client,
     url: &str,
     headers: &[(&str, &str)],
     body: &str,
+    token: Option<&str>,
 ) -> Result<Vec<u8>, StsFailure> {
     let answer = client.post(url, headers, body.as_bytes()).map_err(|error| {
         let sentence = format!("STS at {url}: {error}");
@@ -44,21 +49,23 @@ pub(super) fn post(
     })?;
     match answer.status {
         200 => Ok(answer.body),
-        status => Err(refusal(url, status, &answer)),
+        _ => Err(refusal(url, &answer, token)),
     }
 }
 
-fn refusal(url: &str, status: u16, answer: &Answer) -> StsFailure {
-    let code = error_code(&answer.body);
-    match (status, code) {
-        (429 | 500..=599, code) => {
-            let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+fn refusal(url: &str, answer: &Answer, token: Option<&str>) -> StsFailure {
+    let status = answer.status;
+    match (status, complaint(&answer.body)) {
+        (429 | 500..=599, complaint) => {
+            let code = complaint.map_or_else(String::new, |it| format!(" ({})", it.code));
             StsFailure::Unreachable(format!("STS at {url} answers {status}{code}"))
         }
-        (400..=499, Some(code)) if is_throttling(&code) => {
-            StsFailure::Unreachable(format!("STS at {url} answers {status} ({code})"))
+        (400..=499, Some(it)) if is_throttling(&it.code) => {
+            StsFailure::Unreachable(format!("STS at {url} answers {status} ({})", it.code))
         }
-        (400..=499, Some(code)) => StsFailure::Refused { code, status },
+        (400..=499, Some(it)) => {
+            StsFailure::Refused { message: explanation(&it.message, token), code: it.code, status }
+        }
         (300..=399, _) => {
             StsFailure::Unexpected(format!("STS at {url} answers {status}, a redirect"))
         }
@@ -76,7 +83,10 @@ impl StsFailure {
 impl fmt::Display for StsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { code, status } => write!(f, "STS refuses with {code} ({status})"),
+            Self::Refused { code, status, message } => {
+                write!(f, "STS refuses with {code} ({status})")?;
+                if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+            }
             Self::Unreachable(sentence) | Self::Unexpected(sentence) => f.write_str(sentence),
             Self::Credentials(error) => error.fmt(f),
         }

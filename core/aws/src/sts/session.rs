@@ -36,7 +36,8 @@ pub(crate) fn assume(
     let scope = Scope { region: endpoint.region.as_str(), service: "sts", now };
     let signature = sign::sign(base, scope, request)
         .map_err(|error| StsFailure::Unexpected(error.to_string()))?;
-    let answer = failure::post(client, &url, &signature.with(&headers), &body)?;
+    let signed = signature.with(&headers);
+    let answer = failure::post(client, &url, &signed, &body, base.session_token.as_deref())?;
     credentials(&answer, "AssumeRole", source)
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn assume_with_web_identity(
     let body = question("AssumeRoleWithWebIdentity", role, Some(token), now);
     let url = format!("{}/", endpoint.url);
     let headers = [("content-type", FORM), ("host", endpoint.host.as_str())];
-    let answer = failure::post(client, &url, &headers, &body)?;
+    let answer = failure::post(client, &url, &headers, &body, Some(token))?;
     credentials(&answer, "AssumeRoleWithWebIdentity", source)
 }
 

@@ -3,13 +3,18 @@ use std::time::Duration;
 use super::{Identity, SignedRequest, Sts, StsFailure};
 use crate::http::Client;
 use crate::tests::{
-    IMPATIENT, PATIENT, Reply, Server, environment, error_xml, identity_xml, keys, now, refused,
+    IMPATIENT, PATIENT, Reply, Server, environment, error_xml, explained_xml, identity_xml, keys,
+    now, refused,
 };
 use crate::{Chain, CredentialsError, Endpoint, Region};
 
 const REQUEST: SignedRequest<'static> = SignedRequest {
     host: "sts.eu-central-1.amazonaws.com",
-    headers: &[("content-type", "text/plain"), ("authorization", "AWS4-HMAC-SHA256 hush")],
+    headers: &[
+        ("content-type", "text/plain"),
+        ("x-amz-security-token", "hushhush"),
+        ("authorization", "AWS4-HMAC-SHA256 hush"),
+    ],
     body: "Action=GetCallerIdentity&Version=2011-06-15",
 };
 
@@ -42,10 +47,35 @@ fn a_signed_request_is_sent_as_it_is() {
 fn a_refusal_has_the_word_of_aws() {
     for code in ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken"] {
         let failure = forward(Reply::Answer(403, error_xml(code))).unwrap_err();
-        assert_eq!(failure, StsFailure::Refused { code: code.to_owned(), status: 403 });
+        let (code, message) = (code.to_owned(), "why".to_owned());
+        assert_eq!(failure, StsFailure::Refused { code, status: 403, message });
     }
-    let failure = forward(Reply::Answer(400, error_xml("RequestExpired"))).unwrap_err();
+    let silent = "<ErrorResponse><Error><Code>RequestExpired</Code></Error></ErrorResponse>";
+    let failure = forward(Reply::Answer(400, silent.to_owned())).unwrap_err();
     assert_eq!(failure.to_string(), "STS refuses with RequestExpired (400)");
+}
+
+#[test]
+fn a_refusal_says_what_aws_says_of_it() {
+    let late = "Signature expired: 20260101T000000Z is now earlier than 20260101T004500Z \
+                (20260101T010000Z - 15 min.)";
+    let answer = Reply::Answer(403, explained_xml("SignatureDoesNotMatch", late));
+    let expected = format!("STS refuses with SignatureDoesNotMatch (403): {late}");
+    assert_eq!(forward(answer).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_refusal_repeats_nothing_of_the_request() {
+    let said = |message: &str| {
+        let answer = Reply::Answer(403, explained_xml("SignatureDoesNotMatch", message));
+        forward(answer).unwrap_err().to_string()
+    };
+    let plain = "STS refuses with SignatureDoesNotMatch (403)";
+    let echo = "It does not match.\n\nThe Canonical String for this request should have been\n\
+                'POST\n/\n\nx-amz-security-token:hushhush\n'";
+    assert_eq!(said(echo), format!("{plain}: It does not match."));
+    assert_eq!(said(&echo.replace('\n', " ")), plain);
+    assert_eq!(said("'AWS4-HMAC-SHA256 Credential=A/x, Signature=hush' lacks a part."), plain);
 }
 
 #[test]

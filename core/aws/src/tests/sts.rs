@@ -29,9 +29,13 @@ pub(crate) fn identity_xml() -> String {
 }
 
 pub(crate) fn error_xml(code: &str) -> String {
+    explained_xml(code, "why")
+}
+
+pub(crate) fn explained_xml(code: &str, message: &str) -> String {
     format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <Error>\n    \
-         <Type>Sender</Type>\n    <Code>{code}</Code>\n    <Message>why</Message>\n  </Error>\n  \
+         <Type>Sender</Type>\n    <Code>{code}</Code>\n    <Message>{message}</Message>\n  </Error>\n  \
          <RequestId>r</RequestId>\n</ErrorResponse>\n"
     )
 }

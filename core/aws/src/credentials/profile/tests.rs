@@ -49,7 +49,7 @@ fn keys_are_taken_from_either_file() {
 fn an_end_that_somebody_wrote_beside_the_keys_counts() {
     let ending = |end: &str| of("", &format!("[shop]\n{KEYS}aws_expiration = {end}\n"));
     assert!(ending("2026-01-01T06:00:00Z").unwrap().expires().is_some());
-    assert!(ending("2025-12-31T06:00:00Z").unwrap_err().contains("have expired"));
+    assert!(ending("2025-12-31T06:00:00Z").unwrap_err().contains("by this host's clock"));
     assert!(ending("soon").unwrap_err().contains("aws_expiration of the profile shop"));
 }
 
@@ -167,6 +167,6 @@ fn a_refused_role_is_named() {
     assert_eq!(
         sentence,
         "AWS credentials (profile): the profile shop: arn:aws:iam::123456789012:role/x: \
-         STS refuses with AccessDenied (403)"
+         STS refuses with AccessDenied (403): why"
     );
 }

@@ -1,7 +1,7 @@
 use std::fs;
 
 use crate::credentials::sources::tests::load;
-use crate::tests::{Folder, Reply, Server, environment, error_xml, session_xml};
+use crate::tests::{Folder, Reply, Server, environment, error_xml, explained_xml, session_xml};
 use crate::{Environment, Source, timestamp};
 
 const ROLE: (&str, &str) = ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mesh agent");
@@ -67,6 +67,8 @@ fn what_goes_wrong_is_named_without_the_token() {
         assert!(!sentence.contains("hush"), "{sentence}");
     };
     check(Reply::Answer(400, error_xml("InvalidIdentityToken")), "InvalidIdentityToken (400)");
+    let echo = explained_xml("ValidationError", "Value 'hush' is no token");
+    check(Reply::Answer(400, echo), "ValidationError (400)");
     check(Reply::Answer(500, String::new()), "answers 500");
     check(Reply::Hangup, "STS at ");
     check(Reply::ok("{}"), "other than credentials");
