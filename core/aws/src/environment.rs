@@ -80,6 +80,15 @@ impl Environment {
         self.get(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// The path as a variable names it: `~/` in front is the home folder, as AWS's tools take it.
+    pub(crate) fn expand(&self, path: &str) -> PathBuf {
+        let below = path.strip_prefix("~/").and_then(|path| {
+            // An absolute path would take the place of the folder.
+            self.below_home(path.trim_start_matches('/'))
+        });
+        below.unwrap_or_else(|| PathBuf::from(path))
+    }
+
     /// A file below the home folder.
     pub(crate) fn below_home(&self, path: &str) -> Option<PathBuf> {
         self.get("HOME").map(|home| PathBuf::from(home).join(path))

@@ -8,12 +8,12 @@
 //! region = eu-central-1
 //! ```
 //!
-//! A setting that both files have counts as the credentials file says. Lines that begin with white
-//! space belong to nested settings, none of which matter here. A complaint names the line and
-//! never quotes it: it may hold a key.
+//! A setting that both files have counts as the credentials file says. Lines that are indented more
+//! than the setting before them belong to nested settings, none of which matter here; a profile that
+//! is indented as a whole is read as the AWS CLI reads it. A complaint names the line and never
+//! quotes it: it may hold a key.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::Environment;
 use crate::file::{Look, read_watched};
@@ -72,8 +72,11 @@ impl Profiles {
 
     fn add(&mut self, environment: &Environment, kind: Kind) -> Result<(), String> {
         let named = environment.get(kind.variable());
-        let Some(path) = named.map(PathBuf::from).or_else(|| environment.below_home(kind.path()))
-        else {
+        let path = match named {
+            Some(path) => Some(environment.expand(path)),
+            None => environment.below_home(kind.path()),
+        };
+        let Some(path) = path else {
             return Ok(());
         };
         let (text, look) = read_watched(&path)
@@ -83,28 +86,31 @@ impl Profiles {
             Some(text) => self
                 .take(&text, kind)
                 .map_err(|complaint| format!("{}: {complaint}", path.display())),
-            None if named.is_some() => {
-                Err(format!("{} names {}, which does not exist", kind.variable(), path.display()))
-            }
-            None => Ok(()),
+            None => named.map_or(Ok(()), |path| {
+                Err(format!("{} names {path}, which does not exist", kind.variable()))
+            }),
         }
     }
 
     fn take(&mut self, text: &str, kind: Kind) -> Result<(), String> {
         let mut section = Section::None;
+        // How far the last setting of this section is indented.
+        let mut indent = None;
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let number = number + 1;
             let content = line.trim();
             if content.is_empty() || content.starts_with(['#', ';']) {
                 continue;
             }
-            if line.starts_with([' ', '\t']) {
+            let blanks = line.len() - line.trim_start().len();
+            if indent.is_some_and(|indent| blanks > indent) {
                 continue;
             }
             if let Some(rest) = content.strip_prefix('[') {
                 section = kind.section(rest).ok_or_else(|| {
                     format!("line {number} begins with [ and is not the head of a profile")
                 })?;
+                indent = None;
                 if let Section::Profile(name) = &section {
                     self.by_name.entry(name.clone()).or_default();
                 }
@@ -113,6 +119,7 @@ impl Profiles {
             let (name, value) = content.split_once('=').ok_or_else(|| {
                 format!("line {number} is neither a [profile] nor a setting with =")
             })?;
+            indent = Some(blanks);
             match &section {
                 Section::Other => {}
                 Section::None => {

@@ -61,6 +61,14 @@ fn values_are_taken_as_people_write_them() {
     check("a = 1\r", "1");
     check("s3 =\n  a = 1", "");
     check("a = 1\n  a = 2", "1");
+    // Indented as a whole, as the AWS CLI takes it.
+    check("  a = 1", "1");
+    check("  b = 1\n  a = 2", "2");
+    check("\tb = 1\n\n\t# c\n\ta = 2", "2");
+    check("  s3 =\n    a = 1\n  b = 2", "");
+    check("  s3 =\n    a = 1\n  a = 2", "2");
+    check("  b = 1\na = 2", "2");
+    check("b = 1\n[profile x]\n  b = 1\n[default]\n  a = 2", "2");
 }
 
 #[test]
@@ -71,6 +79,7 @@ fn heads_are_taken_as_people_write_them() {
         "[ profile  shop ]",
         "[profile shop] # comment",
         "[profile \"shop\"]",
+        "  [profile shop]",
         "\u{feff}[profile shop]",
     ] {
         assert!(found(config), "{config}");
@@ -87,6 +96,10 @@ fn a_line_that_makes_no_sense_is_named_and_not_quoted() {
     assert_eq!(
         complaint("a = wJalrXUtnFEMI\n"),
         "~/.aws/config: line 1 is a setting before any [profile]"
+    );
+    assert_eq!(
+        complaint("\n  a = wJalrXUtnFEMI\n"),
+        "~/.aws/config: line 2 is a setting before any [profile]"
     );
     for head in ["[default", "[]", "[default] x"] {
         let complaint = complaint(head);
@@ -114,4 +127,20 @@ fn files_may_be_missing_unless_a_variable_names_them() {
     let folder_itself = environment([("AWS_CONFIG_FILE", folder.name())]);
     let complaint = Profiles::read(&folder_itself).err().unwrap();
     assert_eq!(complaint, format!("cannot read {}: is a directory", folder.name()));
+}
+
+#[test]
+fn a_tilde_that_begins_a_path_is_the_home_folder() {
+    let folder = Folder::new();
+    folder.file("aws/config", "[default]\na = 1\n");
+    let read = |path: &str, home: &str| {
+        Profiles::read(&environment([("AWS_CONFIG_FILE", path), ("HOME", home)]))
+    };
+    let profiles = read("~/aws/config", folder.name()).unwrap();
+    assert_eq!(profiles.chosen().and_then(|profile| profile.get("a")), Some("1"));
+    assert!(read("~//aws/config", folder.name()).is_ok());
+    for (path, home) in [("~/aws/config", ""), ("~nobody/aws/config", folder.name())] {
+        let complaint = read(path, home).err().unwrap();
+        assert_eq!(complaint, format!("AWS_CONFIG_FILE names {path}, which does not exist"));
+    }
 }
