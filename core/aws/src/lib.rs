@@ -1,8 +1,8 @@
 //! What the mesh asks of AWS: credentials, signatures, STS, ECS and task metadata.
 //!
 //! The only crate that knows aws-sigv4 and ureq. It is blocking and meant for helper threads; it
-//! knows nothing of ingress and agent. Time is an argument, the environment is a value, and each
-//! answer is read within limits of time and size.
+//! knows nothing of ingress and agent. The time that counts for signatures and credentials is an
+//! argument, the environment is a value, and each answer is read within limits of time and size.
 //!
 //! ```text
 //!   Environment --> Chain    whose requests these are        Regions   where they go

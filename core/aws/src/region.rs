@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::Environment;
 use crate::instance::{Instance, InstanceError};
@@ -21,7 +22,15 @@ pub struct Region(String);
 pub struct Regions {
     environment: Environment,
     instance: Instance,
-    found: Mutex<Option<Region>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unknown,
+    Found(Region),
+    /// Nobody who was asked knew one; they are asked again from then on.
+    Missing(String, Instant),
 }
 
 /// Why there is no region.
@@ -32,6 +41,12 @@ pub enum RegionError {
     /// Nothing names a region: a sentence that says where was looked.
     NotFound(String),
 }
+
+/// Where packets to the instance metadata service are lost, as they are in many networks outside of
+/// AWS, each look-up takes two seconds, and one thread waits for the other. An agent with many tunnels
+/// proves itself on all of them at once, and the ingress does not wait for long. A host whose network
+/// comes up after the agent is not kept from its region for long either.
+const MISSING_FOR: Duration = Duration::from_secs(60);
 
 impl Region {
     /// Takes a region's name: words of lower-case letters and at last a number, joined by `-`.
@@ -65,28 +80,42 @@ impl Regions {
     /// Looks where `environment` points to.
     #[must_use]
     pub fn new(environment: &Environment) -> Self {
-        Self {
-            environment: environment.clone(),
-            instance: Instance::new(environment),
-            found: Mutex::new(None),
-        }
+        Self::with(environment, Instance::new(environment))
     }
 
-    /// The region. Blocks for up to some seconds until it is known, and not at all afterwards;
-    /// what was not found is looked for again.
+    pub(crate) fn with(environment: &Environment, instance: Instance) -> Self {
+        Self { environment: environment.clone(), instance, state: Mutex::new(State::Unknown) }
+    }
+
+    /// The region. Blocks for up to some seconds until it is known, and not at all afterwards. Where
+    /// nobody knows one, that holds for a minute; variables and profiles are looked at each time.
     ///
     /// # Errors
     /// Nothing names a region, or what names one is broken.
     pub fn find(&self) -> Result<Region, RegionError> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(region) = &*found {
+        self.find_at(Instant::now())
+    }
+
+    fn find_at(&self, now: Instant) -> Result<Region, RegionError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Found(region) = &*state {
             return Ok(region.clone());
         }
-        let region = match configured(&self.environment)? {
-            Some(region) => region,
-            None => self.ask()?,
+        let found = match (configured(&self.environment)?, &*state) {
+            (Some(region), _) => Ok(region),
+            (None, State::Missing(why, until)) if now < *until => {
+                return Err(RegionError::NotFound(why.clone()));
+            }
+            (None, State::Unknown | State::Found(_) | State::Missing(..)) => self.ask(),
         };
-        Ok(found.insert(region).clone())
+        match &found {
+            Ok(region) => *state = State::Found(region.clone()),
+            Err(RegionError::NotFound(why)) => {
+                *state = State::Missing(why.clone(), now + MISSING_FOR);
+            }
+            Err(RegionError::Broken(_)) => {}
+        }
+        found
     }
 
     fn ask(&self) -> Result<Region, RegionError> {

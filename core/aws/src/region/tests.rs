@@ -1,6 +1,9 @@
-use super::{Region, RegionError, Regions};
+use std::time::{Duration, Instant};
+
+use super::{MISSING_FOR, Region, RegionError, Regions};
 use crate::Environment;
-use crate::tests::{Folder, Reply, Server, environment, refused};
+use crate::instance::Instance;
+use crate::tests::{Folder, PATIENT, Reply, Server, environment, refused};
 
 fn find(environment: &Environment) -> Result<String, RegionError> {
     Regions::new(environment).find().map(|region| region.to_string())
@@ -86,6 +89,34 @@ fn a_region_is_looked_for_until_it_is_found_and_then_remembered() {
         assert_eq!(regions.find().unwrap().as_str(), "eu-west-1");
     }
     assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn where_nobody_told_the_region_nobody_is_asked_for_a_while() {
+    let answers = [Reply::ok("token"), Reply::ok("eu-west-1")];
+    let replies = [vec![Reply::Hangup; 2], answers.to_vec()].concat();
+    let server = Server::script(replies);
+    let variables = environment([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url())]);
+    let regions = Regions::with(&variables, Instance::within(&variables, PATIENT));
+    let start = Instant::now();
+    let missing = regions.find_at(start).unwrap_err();
+    assert!(matches!(missing, RegionError::NotFound(_)), "{missing}");
+    let before = MISSING_FOR - Duration::from_millis(1);
+    for later in [Duration::ZERO, before] {
+        // Whoever asked now would be told.
+        assert_eq!(regions.find_at(start + later), Err(missing.clone()));
+    }
+    assert_eq!(regions.find_at(start + MISSING_FOR).unwrap().as_str(), "eu-west-1");
+}
+
+#[test]
+fn a_region_that_is_configured_meanwhile_is_found_at_once() {
+    let folder = Folder::new();
+    let variables = environment([("HOME", folder.name()), ("AWS_EC2_METADATA_DISABLED", "true")]);
+    let regions = Regions::new(&variables);
+    assert!(regions.find().is_err());
+    folder.file(".aws/config", "[default]\nregion = eu-west-1\n");
+    assert_eq!(regions.find().unwrap().as_str(), "eu-west-1");
 }
 
 #[test]
