@@ -140,7 +140,7 @@ impl Regions {
 }
 
 /// The region that variables or the profile name, without asking anybody.
-pub(crate) fn configured(environment: &Environment) -> Result<Option<Region>, RegionError> {
+fn configured(environment: &Environment) -> Result<Option<Region>, RegionError> {
     for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         if let Some(name) = environment.get(variable) {
             return named(variable, name).map(Some);

@@ -67,8 +67,9 @@ impl Chain {
         Self { sources, state: Mutex::new(State::Empty) }
     }
 
-    /// Credentials that are valid at `now`. Blocks for as long as a source takes, at most some ten
-    /// seconds, when there are none or when they are about to expire.
+    /// Credentials that are valid at `now`. Blocks for as long as a source takes when there are none
+    /// or when they are about to expire: up to some seconds, and up to ten for each role that is
+    /// assumed, of which a profile may name five in a row.
     ///
     /// # Errors
     /// Nothing is configured, or what is configured gives none. While older ones are still valid,

@@ -7,7 +7,9 @@ use super::{answer, profile, variables, web_identity};
 use crate::file::Look;
 use crate::http::{Client, Limits};
 use crate::instance::{Instance, InstanceError};
-use crate::{Credentials, CredentialsError, Endpoint, Environment, SetupError, Source, region};
+use crate::{
+    Credentials, CredentialsError, Endpoint, Environment, RegionError, Regions, SetupError, Source,
+};
 
 /// What the sources need: where to look, and with what to ask.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Sources {
     pub(super) client: Client,
     pub(super) container: Container,
     pub(super) instance: Instance,
+    /// For the STS that is asked.
+    pub(super) regions: Regions,
 }
 
 /// Credentials, and the files that they depend on: those that they are from, and those that would
@@ -58,6 +62,7 @@ impl Sources {
             client: Client::new(environment, STS_LIMITS)?,
             container: Container::new(environment)?,
             instance: Instance::new(environment),
+            regions: Regions::new(environment),
         })
     }
 
@@ -101,10 +106,14 @@ impl Sources {
         }
     }
 
-    /// STS in the region that is configured, or else the global endpoint: a role can be assumed
-    /// anywhere, so nobody is asked for the region.
+    /// STS in the region that this process is in, or the global endpoint where that is not known:
+    /// its sessions are worth nothing in other partitions and in regions that one opts into.
     pub(super) fn sts(&self) -> Result<Endpoint, String> {
-        let region = region::configured(&self.environment).map_err(|error| error.to_string())?;
+        let region = match self.regions.find() {
+            Ok(region) => Some(region),
+            Err(RegionError::NotFound(_)) => None,
+            Err(error @ RegionError::Broken(_)) => return Err(error.to_string()),
+        };
         Endpoint::sts(&self.environment, region.as_ref(), None).map_err(|error| error.to_string())
     }
 }

@@ -7,7 +7,7 @@ use crate::instance::Instance;
 use crate::tests::{
     Folder, PATIENT, Reply, SECRET, Server, environment, now, refused, session_xml,
 };
-use crate::{CredentialsError, Environment, Source};
+use crate::{CredentialsError, Environment, Regions, Source};
 
 /// Sources that ask without hurry and without pauses.
 pub(in crate::credentials) fn sources(environment: &Environment) -> Sources {
@@ -16,6 +16,7 @@ pub(in crate::credentials) fn sources(environment: &Environment) -> Sources {
         client: Client::new(environment, PATIENT).unwrap(),
         container: Container::at("", environment, PATIENT, Duration::ZERO).unwrap(),
         instance: Instance::within(environment, PATIENT),
+        regions: Regions::with(environment, Instance::within(environment, PATIENT)),
     }
 }
 
@@ -42,8 +43,11 @@ fn the_first_source_that_is_configured_decides() {
     let container = Server::script(vec![Reply::ok(json("CONTAINER", LATER))]);
     let instance = Server::script(["t", "mesh", &json("INSTANCE", LATER)].map(Reply::ok).to_vec());
     let (sts, container, instance) = (sts.url(), container.url(), instance.url());
-    let general: [(&str, &str); 2] =
-        [("AWS_ENDPOINT_URL_STS", &sts), ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x")];
+    let general: [(&str, &str); 3] = [
+        ("AWS_ENDPOINT_URL_STS", &sts),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x"),
+        ("AWS_REGION", "eu-central-1"),
+    ];
     let ordered: [(&str, &[(&str, &str)]); 5] = [
         ("VARIABLE", &[("AWS_ACCESS_KEY_ID", "VARIABLE"), ("AWS_SECRET_ACCESS_KEY", "s")]),
         ("PROFILE", &[("AWS_SHARED_CREDENTIALS_FILE", keys.to_str().unwrap())]),
@@ -114,7 +118,12 @@ fn what_has_expired_is_not_given() {
 #[test]
 fn roles_are_assumed_where_the_region_is_or_else_globally() {
     let host = |environment: &Environment| sources(environment).sts().unwrap().host;
-    assert_eq!(host(&environment([])), "sts.amazonaws.com");
+    let nowhere = environment([("AWS_EC2_METADATA_DISABLED", "true")]);
+    assert_eq!(host(&nowhere), "sts.amazonaws.com");
+    // Sessions of the global endpoint are worth nothing in China and in regions that one opts into.
+    let instance = Server::script(vec![Reply::ok("token"), Reply::ok("cn-north-1")]);
+    let instance = environment([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance.url())]);
+    assert_eq!(host(&instance), "sts.cn-north-1.amazonaws.com.cn");
     let here = environment([("AWS_REGION", "eu-central-1")]);
     assert_eq!(host(&here), "sts.eu-central-1.amazonaws.com");
     let nonsense = environment([("AWS_REGION", "here")]);

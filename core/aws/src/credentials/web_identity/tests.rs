@@ -6,12 +6,19 @@ use crate::{Environment, Source, timestamp};
 
 const ROLE: (&str, &str) = ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mesh agent");
 
+const REGION: (&str, &str) = ("AWS_REGION", "eu-central-1");
+
 fn good() -> Reply {
     Reply::ok(session_xml("AssumeRoleWithWebIdentity", "ASIAWEB"))
 }
 
 fn variables(sts: &str, file: &str) -> Environment {
-    environment([ROLE, ("AWS_WEB_IDENTITY_TOKEN_FILE", file), ("AWS_ENDPOINT_URL_STS", sts)])
+    environment([
+        ROLE,
+        REGION,
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file),
+        ("AWS_ENDPOINT_URL_STS", sts),
+    ])
 }
 
 #[test]
@@ -47,6 +54,7 @@ fn the_session_may_have_a_name() {
     let url = server.url();
     let variables = environment([
         ROLE,
+        REGION,
         ("AWS_ROLE_SESSION_NAME", "edge-1"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_str().unwrap()),
         ("AWS_ENDPOINT_URL_STS", &url),
