@@ -30,12 +30,12 @@ pub struct StsRequest {
 /// Session tokens are opaque and have no documented limit; a kilobyte or two is usual.
 const SECURITY_TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// How far the clocks of agent and ingress may be apart. STS itself takes requests within five
-/// minutes of their date.
+/// How far the clocks of agent and ingress may be apart. STS would take requests within fifteen
+/// minutes of their date; less of it is less time for whoever got hold of a proof.
 pub const DATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// The request to STS that checks a proof. `override_host` is the host, perhaps with a port, of a
-/// configured endpoint, for which any region will do.
+/// configured endpoint, for which any region will do, and the keys of a stand-in for AWS.
 ///
 /// # Errors
 /// A field is not what it can be; half a sentence without the field's content, which may be
@@ -46,11 +46,7 @@ pub fn sts_request(
     override_host: Option<&str>,
 ) -> Result<StsRequest, String> {
     check_host(proof, override_host)?;
-    let key = proof.access_key_id.as_str();
-    let is_key_byte = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    if !(16..=128).contains(&key.len()) || !key.bytes().all(is_key_byte) {
-        return Err("the proof has no valid access key id".to_owned());
-    }
+    check_key(proof, override_host)?;
     if unix_seconds(&proof.date).is_none() {
         return Err("the proof has no valid date".to_owned());
     }
@@ -74,8 +70,9 @@ pub fn sts_request(
     let signed: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let (day, _) = proof.date.split_at(8);
     let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={key}/{day}/{}/sts/aws4_request, SignedHeaders={}, \
+        "AWS4-HMAC-SHA256 Credential={}/{day}/{}/sts/aws4_request, SignedHeaders={}, \
          Signature={}",
+        proof.access_key_id,
         proof.region,
         signed.join(";"),
         proof.signature,
@@ -86,7 +83,7 @@ pub fn sts_request(
 
 fn check_host(proof: &IamProof, override_host: Option<&str>) -> Result<(), String> {
     let IamProof { host, region, .. } = proof;
-    if override_host.is_some_and(|known| known.eq_ignore_ascii_case(host)) {
+    if is_configured(host, override_host) {
         let is_region_byte =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=32).contains(&region.len()) || !region.bytes().all(is_region_byte) {
@@ -101,6 +98,23 @@ fn check_host(proof: &IamProof, override_host: Option<&str>) -> Result<(), Strin
         return Err(format!("the proof for {host} is not signed for the region {expected}"));
     }
     Ok(())
+}
+
+/// AWS makes its keys of capitals and digits. Stand-ins take what agents take, such as `test`.
+fn check_key(proof: &IamProof, override_host: Option<&str>) -> Result<(), String> {
+    let IamProof { host, access_key_id: key, .. } = proof;
+    let is_key = if is_configured(host, override_host) {
+        (1..=128).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    } else {
+        (16..=128).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    if is_key { Ok(()) } else { Err("the proof has no valid access key id".to_owned()) }
+}
+
+fn is_configured(host: &str, override_host: Option<&str>) -> bool {
+    override_host.is_some_and(|known| known.eq_ignore_ascii_case(host))
 }
 
 /// The letters of Base64 in both its forms.

@@ -147,6 +147,26 @@ fn a_configured_host_is_asked_for_any_region() {
     }
 }
 
+/// Stand-ins for AWS have keys such as `test`.
+#[test]
+fn a_configured_host_may_have_keys_of_its_own() {
+    let ask = |host: &str, key: &str| {
+        let proof = IamProof { host: host.to_owned(), access_key_id: key.to_owned(), ..proof() };
+        sts_request(&proof, &BINDING, Some("127.0.0.1:5055")).map(|request| request.headers)
+    };
+    for key in ["test", "t", "my_key_1", &"a".repeat(128)] {
+        let headers = ask("127.0.0.1:5055", key).unwrap();
+        let (_, authorization) = headers.last().unwrap();
+        assert!(authorization.contains(&format!("Credential={key}/2026")), "{authorization}");
+        let error = ask("sts.eu-central-1.amazonaws.com", key).unwrap_err();
+        assert_eq!(error, "the proof has no valid access key id");
+    }
+    for key in ["", "a b", "a/b", "a,b", "a\r\nb", "\u{e9}", &"a".repeat(129)] {
+        let error = ask("127.0.0.1:5055", key).unwrap_err();
+        assert_eq!(error, "the proof has no valid access key id", "{key:?}");
+    }
+}
+
 /// Each field with everything that could end a header, a list or a number early.
 #[test]
 fn no_field_can_carry_anything_else() {
