@@ -3,7 +3,8 @@
 //! The regions are those of `endpoints.json` and `partitions.json` in botocore 1.44; hosts are
 //! formed as in its rules for STS: `sts.REGION.SUFFIX` with the partition's two suffixes, the
 //! second of which has IPv6 addresses too, and `sts-fips.REGION.amazonaws.com` where it lists
-//! them. A region that is newer than this table works with a configured endpoint.
+//! them. Proofs for a region that is newer than this table work with a configured endpoint of STS;
+//! tasks and hosts of ECS in such a region are not known here.
 
 /// A world of AWS that is apart from the others.
 struct Partition {
