@@ -16,8 +16,10 @@ pub struct Health {
     next_at: Instant,
     /// The probe that is under way.
     pub(crate) probe: Option<ConnId>,
-    /// Why the last probe failed; empty after a good one.
+    /// Why the last probe that counts failed; empty while the service is healthy and answers.
     reason: String,
+    /// The reason that was told last, and when.
+    told: (String, Instant),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +48,24 @@ pub enum Change {
     Up,
     /// The service is unhealthy now.
     Down,
+    /// The service is unhealthy still, for another reason.
+    Cause,
 }
 
 /// Until a probe that disagrees is confirmed; shorter if probes are more frequent anyway.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Between two probes of a service that is down: callers wait for it to come back.
 const DOWN_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two reasons that are told of a service that stays down: it may fail in turns.
+const CAUSE_PAUSE: Duration = Duration::from_secs(10);
 
 impl Health {
     /// Nothing is known; the first probe is due at once, and decides alone.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         let reason = String::new();
-        Self { state: State::Unknown, against: 0, next_at: now, probe: None, reason }
+        let told = (String::new(), now);
+        Self { state: State::Unknown, against: 0, next_at: now, probe: None, reason, told }
     }
 
     /// Whether requests should come.
@@ -67,7 +74,7 @@ impl Health {
         self.state == State::Healthy
     }
 
-    /// Why the last probe failed.
+    /// Why the service is unhealthy; of one that is healthy, why the last probe failed, if it did.
     #[must_use]
     pub fn reason(&self) -> &str {
         if self.state == State::Unknown { "not checked yet" } else { &self.reason }
@@ -105,14 +112,15 @@ impl Health {
             (Verdict::Good, State::Unhealthy) => (false, check.rise, Change::Up),
             (Verdict::Bad(_), State::Healthy) => (false, check.fall, Change::Down),
         };
-        self.reason = match verdict {
-            Verdict::Good => String::new(),
-            Verdict::Bad(reason) => reason,
-        };
+        if let Verdict::Bad(reason) = verdict {
+            self.reason = reason;
+        } else if self.state != State::Unhealthy || self.against + 1 >= threshold {
+            self.reason.clear();
+        }
         if supports {
             self.against = 0;
             self.hasten(check);
-            return Change::Same;
+            return self.tell_cause(now);
         }
         self.against += 1;
         if self.against < threshold {
@@ -121,8 +129,20 @@ impl Health {
         }
         self.against = 0;
         self.state = if change == Change::Up { State::Healthy } else { State::Unhealthy };
+        self.told = (self.reason.clone(), now);
         self.hasten(check);
         change
+    }
+
+    /// Whether a service that stays down does so for another reason than was told: whoever mended the
+    /// first one looks for the next.
+    fn tell_cause(&mut self, now: Instant) -> Change {
+        let (told, at) = &self.told;
+        if self.state != State::Unhealthy || *told == self.reason || now < *at + CAUSE_PAUSE {
+            return Change::Same;
+        }
+        self.told = (self.reason.clone(), now);
+        Change::Cause
     }
 
     /// Brings the next probe of a service that is down forward.

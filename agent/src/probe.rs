@@ -130,3 +130,6 @@ impl Agent {
         self.report_health(&health);
     }
 }
+            Change::Cause => {
+                log::warn!("the local service is still unhealthy: {}", self.health.reason());
+            }

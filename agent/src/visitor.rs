@@ -26,6 +26,8 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     service: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_reason: Option<&'a str>,
     status: &'static str,
     tunnels: usize,
     tunnels_wanted: usize,
@@ -101,11 +103,13 @@ impl Agent {
     fn health_page(&self) -> Page {
         let reason = self.uselessness();
         let is_well = reason.is_none();
+        let service_reason = (!self.health.is_healthy()).then(|| self.health.reason());
         let word = |is_well| if is_well { "healthy" } else { "unhealthy" };
         let page = Health {
             hosts: &self.config.hosts,
             reason: reason.map(shorten),
             service: word(self.health.is_healthy()),
+            service_reason,
             status: word(is_well),
             tunnels: self.ledger.serving(),
             tunnels_wanted: self.slots.len(),

@@ -68,3 +68,28 @@ fn a_request_that_cannot_reach_the_service_brings_the_probe_forward() {
     health.suspect(later);
     assert_eq!(health.due(), Some(later + Duration::from_secs(1)), "not in a tight loop");
 }
+
+#[test]
+fn another_reason_of_a_service_that_stays_down_is_told_but_not_too_often() {
+    let (now, mut health) = (origin(), Health::new(origin()));
+    let wrong = || Verdict::Bad("answered 404".to_owned());
+    assert_eq!(health.record(bad(), &check(), now), Change::Down);
+    let after = |seconds| now + Duration::from_secs(seconds);
+    assert_eq!(health.record(bad(), &check(), after(20)), Change::Same, "it is known");
+    assert_eq!(health.record(wrong(), &check(), after(22)), Change::Cause);
+    assert_eq!(health.reason(), "answered 404");
+    assert_eq!(health.record(bad(), &check(), after(24)), Change::Same, "too soon");
+    assert_eq!(health.record(wrong(), &check(), after(40)), Change::Same, "it was told");
+    assert_eq!(health.record(bad(), &check(), after(42)), Change::Cause);
+}
+
+#[test]
+fn a_service_is_unhealthy_for_a_reason_until_it_is_healthy() {
+    let (now, mut health) = (origin(), Health::new(origin()));
+    health.record(bad(), &check(), now);
+    assert_eq!(health.record(Verdict::Good, &check(), now), Change::Same);
+    assert!(!health.is_healthy());
+    assert_eq!(health.report().reason, "connection refused");
+    assert_eq!(health.record(Verdict::Good, &check(), now), Change::Up);
+    assert_eq!(health.report().reason, "");
+}

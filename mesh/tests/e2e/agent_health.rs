@@ -65,6 +65,17 @@ fn an_agent_with_a_tunnel_is_healthy_and_one_that_lost_it_says_why_it_is_not() {
 }
 
 #[test]
+fn an_agent_says_why_its_service_is_down() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    service.set_healthy(false);
+    let agent = agent(server.tunnels, &service, &PORT);
+    let address = address(&agent);
+    let told = || json(&get(address, "/health"));
+    wait_until("it knows", || told()["service_reason"] == "answered 503");
+    assert_eq!(told()["service"], "unhealthy");
+}
+
+#[test]
 fn an_agent_that_leaves_says_so_and_serves_what_is_under_way() {
     let (server, mut agent, service) = mesh(&[], &PORT);
     let address = address(&agent);
