@@ -19,6 +19,9 @@ use crate::workers::Message;
 pub struct Probe {
     scan: HeadScan,
     pub(crate) since: Instant,
+    /// How many bytes of the answer are yet to come behind its head, where that said so. A service may
+    /// keep the connection although it is asked not to.
+    rest: Option<u64>,
 }
 
 /// The longest answer head that is read.
@@ -38,42 +41,59 @@ impl Agent {
             env!("CARGO_PKG_VERSION"),
         )
         .expect("a Buf takes everything");
-        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, since: cx.now }));
+        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, since: cx.now, rest: None }));
         self.health.probe = Some(conn);
         cx.connect(conn, target(&self.config.local, Traffic::Single));
     }
 
-    /// Reads what the service answered.
+    /// Reads what the service answered. Once the head has said enough, the rest is only taken: a
+    /// service that is still writing is not to meet a reset.
     pub(crate) fn advance_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let is_judged = self.health.probe != Some(conn);
         let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
             return;
         };
+        if is_judged {
+            return probe.hear_out(io);
+        }
         let verdict = loop {
             let length = match probe.scan.poll(io.rx.as_slice()) {
                 Ok(Some(length)) => length,
                 Ok(None) if !io.rx_eof => return,
                 Ok(None) => break Verdict::Bad("closed without an answer".to_owned()),
-                Err(error) => break Verdict::Bad(format!("answered nonsense: {error}")),
+                Err(error) => {
+                    io.close(Closing::Abort);
+                    break Verdict::Bad(format!("answered nonsense: {error}"));
+                }
             };
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage);
-            match head.map(|head| head.status) {
+            match head.map(|head| (head.status, body_length(&head))) {
                 // An interim response: the answer follows (RFC 9110 15.2).
-                Ok(100 | 102..=199) => io.rx.consume(length),
-                Ok(200..=399) => break Verdict::Good,
-                Ok(status) => break Verdict::Bad(format!("answered {status}")),
-                Err(error) => break Verdict::Bad(format!("answered nonsense: {error}")),
+                Ok((100 | 102..=199, _)) => io.rx.consume(length),
+                Ok((status, rest)) => {
+                    io.rx.consume(length);
+                    probe.rest = rest;
+                    break match status {
+                        200..=399 => Verdict::Good,
+                        _ => Verdict::Bad(format!("answered {status}")),
+                    };
+                }
+                Err(error) => {
+                    io.close(Closing::Abort);
+                    break Verdict::Bad(format!("answered nonsense: {error}"));
+                }
             }
         };
-        // The rest of the answer is of no interest.
-        io.close(Closing::Abort);
+        probe.hear_out(io);
         self.judge(conn, verdict, cx);
     }
 
-    /// The service took too long.
+    /// The service took too long, to answer or to end its answer.
     pub(crate) fn expire_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+        let is_judged = self.health.probe != Some(conn);
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.io.close(Closing::Abort);
+        connection.io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });
         let lack = connection.io.awaits.map_or("no answer", Awaited::lack);
         let timeout = self.config.health.timeout;
         self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")), cx);
@@ -124,12 +144,31 @@ impl Agent {
             Change::Down => {
                 log::warn!("the local service is unhealthy: {}", self.health.reason());
             }
+            Change::Cause => {
+                log::warn!("the local service is still unhealthy: {}", self.health.reason());
+            }
         }
         let health = self.health.report();
         self.tell_others(|| Message::Health(health.clone()));
         self.report_health(&health);
     }
 }
-            Change::Cause => {
-                log::warn!("the local service is still unhealthy: {}", self.health.reason());
-            }
+
+impl Probe {
+    /// Takes what nobody needs of an answer, up to its end.
+    fn hear_out(&mut self, io: &mut Duplex) {
+        self.rest = self.rest.map(|rest| rest.saturating_sub(io.rx.len() as u64));
+        io.rx.clear();
+        if io.rx_eof || self.rest == Some(0) {
+            io.close(Closing::AfterFlush);
+        }
+    }
+}
+
+/// How many bytes follow a head, where it says so.
+fn body_length(head: &ResponseHead<'_, '_>) -> Option<u64> {
+    if matches!(head.status, 204 | 304) {
+        return Some(0);
+    }
+    std::str::from_utf8(head.field("content-length")?).ok()?.trim().parse().ok()
+}

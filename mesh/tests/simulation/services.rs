@@ -1,8 +1,11 @@
 //! Services that close, refuse and break connections, and who notices.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_sim::peers::{HttpService, Outcome, RawClient, Request, pattern};
+use mesh_sim::peers::{
+    HttpService, Outcome, RawClient, RawPeer, RawTurn, Received, Request, Then, pattern,
+};
 use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
 
 use crate::ask::{Ask, Weather};
@@ -115,6 +118,47 @@ fn the_ingress_hears_of_a_new_reason_why_a_service_is_unhealthy() {
         assert_eq!(page.matches("answered 404").count(), 2, "{page}");
         assert!(!page.contains("refused"), "{page}");
         stage.expect_empty_after_drain();
+    });
+}
+
+/// As servers do that write the head of an answer and its body one after the other.
+#[test]
+fn a_service_is_heard_out_when_it_answers_a_health_check_in_parts() {
+    const PAUSE: Duration = Duration::from_millis(50);
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let mut begun = BTreeMap::new();
+        let slow = move |ends: &mut Vec<Received>, turn: &mut RawTurn<'_>| {
+            if let Some(end @ Received::Failed(_)) = turn.end {
+                ends.push(end);
+                turn.then = Then::Close;
+                return;
+            }
+            let Some((body_at, written)) = begun.get_mut(&turn.connection) else {
+                if turn.rx.ends_with(b"\r\n\r\n") {
+                    turn.tx.extend(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+                    turn.wake_in = Some(PAUSE);
+                    begun.insert(turn.connection, (turn.now + PAUSE, false));
+                }
+                return;
+            };
+            if *written && turn.end.is_some() {
+                ends.extend(turn.end);
+                turn.then = Then::Close;
+            } else if !*written && turn.now >= *body_at {
+                turn.tx.extend(b"fine");
+                turn.then = Then::Finish;
+                *written = true;
+            } else if !*written {
+                turn.wake_in = Some(*body_at - turn.now);
+            }
+        };
+        let slow = RawPeer::listening(Vec::new(), slow);
+        let slow = stage.world.add_peer("slow", slow, &["service0:3000"]);
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.run_for(Duration::from_secs(25));
+        let ends = &stage.world.peer::<RawPeer<Vec<Received>>>(slow).state;
+        assert_eq!(*ends, [Received::Eof; 3]);
     });
 }
 
