@@ -190,7 +190,6 @@ impl Agent {
             Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
             Some(Conn::Visitor(_)) | None => {}
         }
-        self.check_drained(cx);
     }
 }
 
@@ -243,6 +242,7 @@ impl App for Agent {
             #[cfg(feature = "aws")]
             Answer::Placed(place) => self.config.fill_in(place),
         }
+        self.close_drained(None, cx);
     }
 
     fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<Message>)> {
@@ -252,6 +252,7 @@ impl App for Agent {
     fn handle_message(&mut self, _: WorkerId, message: Message, cx: &mut Context<'_>) {
         self.now = cx.now;
         self.take_message(message, cx);
+        self.close_drained(None, cx);
     }
 
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {

@@ -2,8 +2,8 @@
 //!
 //! Each ingress is told with DRAIN that no new requests should come, and asked with an ECHO behind
 //! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered, the
-//! last exchange is over, and the service has taken all that was sent to it, the tunnel closes; with
-//! the last tunnel of all workers the agent leaves.
+//! last exchange is over, and the service has taken all that was sent to it, the tunnel closes. When no
+//! worker has a tunnel or something for the service left, the agent leaves.
 
 use std::time::Instant;
 
@@ -18,7 +18,10 @@ use crate::workers::Message;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     since: Option<Instant>,
-    has_left: bool,
+    /// Whether this worker has nothing left, and has said so or left.
+    is_over: bool,
+    /// How many other workers have nothing left; counted by the first one.
+    others_over: u8,
 }
 
 /// The endpoint has done what it was there for (RFC 6455 7.4.1).
@@ -70,7 +73,6 @@ impl Agent {
                 None => self.close_tunnel(conn, NORMAL, cx),
             }
         }
-        self.check_drained(cx);
     }
 
     /// The drain has lasted long enough.
@@ -78,8 +80,11 @@ impl Agent {
         let due = self.drain.deadline(&self.config.timeouts);
         if due.is_some_and(|due| due <= cx.now) {
             match self.under_way() {
-                0 if self.workers.are_others() => {
-                    log::warn!("leaving before every tunnel of other workers has ended");
+                0 if self.has_rest(None) => {
+                    log::warn!("leaving before the service has taken all that it was sent");
+                }
+                0 if self.workers.others() > 0 => {
+                    log::warn!("leaving before all other workers have finished");
                 }
                 0 => log::warn!("leaving before every ingress has let go of its tunnel"),
                 unfinished => log::warn!("leaving with {unfinished} exchanges unfinished"),
@@ -94,10 +99,15 @@ impl Agent {
         links.map(|link| link.session.len()).sum()
     }
 
-    /// Closes the tunnels that are not needed any more. A connection that has just ended is not
-    /// forgotten yet.
+    /// Another worker has nothing left.
+    pub(crate) fn other_drained(&mut self) {
+        self.drain.others_over = self.drain.others_over.saturating_add(1);
+    }
+
+    /// Closes the tunnels that are not needed any more, and leaves when nothing is left. A connection
+    /// that has just ended is not forgotten yet.
     pub(crate) fn close_drained(&mut self, ended: Option<ConnId>, cx: &mut Context<'_>) {
-        if !self.drain.is_draining() {
+        if !self.drain.is_draining() || self.drain.is_over {
             return;
         }
         let mut idle: Vec<_> = self
@@ -108,11 +118,13 @@ impl Agent {
                 (link.session.is_empty() && link.is_answered()).then_some(*conn)
             })
             .collect();
-        if idle.is_empty() || self.has_rest(ended) {
+        let is_busy = idle.is_empty() && !self.tunnels.is_empty();
+        if is_busy || self.has_rest(ended) {
             return;
         }
         idle.sort_unstable();
         idle.into_iter().for_each(|conn| self.close_tunnel(conn, NORMAL, cx));
+        self.check_drained(cx);
     }
 
     /// Whether the service has not taken all that it was sent, the last of requests that are over
@@ -142,11 +154,17 @@ impl Agent {
         }
     }
 
-    /// Leaves when no tunnel is left.
-    pub(crate) fn check_drained(&mut self, cx: &mut Context<'_>) {
-        let is_over = self.workers.is_first() && self.ledger.is_empty();
-        if self.drain.is_draining() && is_over && !self.drain.has_left {
-            self.drain.has_left = true;
+    /// Leaves when no tunnel of any worker is left; another worker than the first says that it could.
+    fn check_drained(&mut self, cx: &mut Context<'_>) {
+        if !self.workers.is_first() {
+            if self.tunnels.is_empty() {
+                self.drain.is_over = true;
+                self.tell_first(Message::Drained);
+            }
+            return;
+        }
+        if self.ledger.is_empty() && self.drain.others_over == self.workers.others() {
+            self.drain.is_over = true;
             log::info!("drained");
             cx.exit();
         }

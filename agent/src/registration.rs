@@ -377,7 +377,6 @@ impl Agent {
         } else {
             log::info!("a tunnel ended: {why}");
         }
-        self.check_drained(cx);
     }
 }
 

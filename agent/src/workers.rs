@@ -6,13 +6,14 @@
 //!               probes the service -------- Health ---------> | upstream connections of its own
 //!               dials anew <--------------- Moves, Ended ------'
 //!               names old tunnels ---------- Leave ----------> ends them
+//!               leaves <-------------------- Drained --------- has nothing left
 //! ```
 //!
 //! The first worker gets all tunnels, proves who the agent is, and looks after the service. Once a
 //! tunnel is welcome, and before its first stream opens, it goes to the worker with the fewest. From
 //! then on a request is that worker's alone, from the tunnel to the service and back. What is sent is
-//! bounded: some messages for each tunnel, one for each request that cannot reach the service, and one
-//! for each change of its health.
+//! bounded: some messages for each tunnel, one for each request that cannot reach the service, one for
+//! each change of its health or of why it is down, and one when the worker has nothing left.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -40,6 +41,8 @@ pub enum Message {
     Leave(Serial),
     /// From the first one: SIGTERM came.
     Drain,
+    /// To the first one: this worker has neither tunnels nor anything for the service left.
+    Drained,
 }
 
 /// This worker among the others.
@@ -47,6 +50,8 @@ pub enum Message {
 pub(crate) struct Workers {
     pub(crate) own: WorkerId,
     /// How many there are, this one included.
+    ///
+    /// Invariant: at least one.
     count: u8,
 }
 
@@ -62,9 +67,9 @@ impl Workers {
         self.own == WorkerId::FIRST
     }
 
-    /// Whether there are several.
-    pub(crate) const fn are_others(&self) -> bool {
-        self.count > 1
+    /// How many there are besides this one.
+    pub(crate) const fn others(&self) -> u8 {
+        self.count - 1
     }
 
     /// Which one this is, for the log, where there are others.
@@ -116,6 +121,7 @@ impl Agent {
             Message::Health(health) => self.report_health(&health),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
+            Message::Drained => self.other_drained(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::Rng;
 use mesh_sim::peers::{RawPeer, RawTurn, Received, Then, pattern};
-use mesh_sim::{FaultRates, Life, NodeId, World, seeds};
+use mesh_sim::{Death, FaultRates, Life, NodeId, World, seeds};
 
 use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census};
 
@@ -129,11 +129,33 @@ fn whoever_ends_first_hears_the_other_out() {
     });
 }
 
+/// Whether the ingress is still there when an agent leaves.
+#[derive(Debug, Clone, Copy)]
+enum Ingress {
+    Stays,
+    IsLost,
+    WasLost,
+}
+
 /// Also when the agent leaves meanwhile, and the exchange is over for everybody but the service.
 #[test]
 fn an_agent_that_leaves_lets_the_service_hear_the_caller_out() {
-    seeds(32, |seed| {
-        let mut stage = Stage::new(seed, Plan::calm().with_slow_services());
+    for (ingress, workers) in [
+        (Ingress::Stays, 1),
+        (Ingress::IsLost, 1),
+        (Ingress::WasLost, 1),
+        (Ingress::Stays, 2),
+        (Ingress::IsLost, 2),
+        (Ingress::WasLost, 2),
+    ] {
+        hears_out_before_leaving(ingress, workers);
+    }
+}
+
+fn hears_out_before_leaving(ingress: Ingress, workers: u8) {
+    seeds(16, |seed| {
+        let plan = Plan::calm().with_slow_services();
+        let mut stage = Stage::new(seed, plan.with_agent_workers(workers, workers.into()));
         let service = service(pattern(100), false);
         let service = stage.world.add_peer("talker", service, &[SERVICE]);
         stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
@@ -148,7 +170,15 @@ fn an_agent_that_leaves_lets_the_service_hear_the_caller_out() {
             census.streams == 0 && census.upstream_tx > 0
         };
         stage.world.expect("only the service lacks something", rests, Duration::from_secs(10));
+        if let Ingress::WasLost = ingress {
+            stage.world.kill(stage.ingress, Death::Reset);
+            let alone = move |world: &World| agent_census(world, agent).tunnels == 0;
+            stage.world.expect("the tunnels are lost", alone, Duration::from_secs(1));
+        }
         stage.world.drain(agent);
+        if let Ingress::IsLost = ingress {
+            stage.world.kill(stage.ingress, Death::Reset);
+        }
         let over = move |world: &World| {
             world.peer::<RawPeer<Talker>>(service).state.end.is_some()
                 && world.life(agent) == Life::Exited
