@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::health::Health;
 use crate::identity::{Answer, Job};
 use crate::ledger::{Ledger, Serial};
+use crate::losses::Losses;
 use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::tunnel::Tunnel;
@@ -49,8 +50,7 @@ pub struct Agent {
     pub(crate) drain: Drain,
     /// Why it was last not registered; empty since it was.
     pub(crate) complaint: String,
-    /// Why the last tunnel ended; empty since there was another one.
-    pub(crate) loss: String,
+    pub(crate) losses: Losses,
     /// When the process began.
     pub(crate) started: Instant,
     /// For the shell.
@@ -122,7 +122,7 @@ impl Agent {
             faults: Faults::default(),
             drain: Drain::default(),
             complaint: String::new(),
-            loss: String::new(),
+            losses: Losses::default(),
             started: now,
             jobs: VecDeque::new(),
             now,

@@ -18,6 +18,7 @@ pub mod health;
 pub mod identity;
 pub mod invariants;
 pub mod ledger;
+mod losses;
 pub mod pool;
 pub mod probe;
 mod registration;

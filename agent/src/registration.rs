@@ -246,7 +246,7 @@ impl Agent {
         tunnel.phase = Phase::Serving(link);
         let serial = tunnel.serial;
         self.complaint.clear();
-        self.loss.clear();
+        self.losses.clear();
         self.conns.touch(conn);
         log::info!(
             "registered {} at {} as session {} (ingress version {})",
@@ -371,9 +371,7 @@ impl Agent {
         let welcomed = self.ledger.close(serial);
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, welcomed, cx);
-            let ingress = authority(&self.config.ingress);
-            log::warn!("no tunnel to {ingress}: {why}; connecting again in {wait:.1?}");
-            self.loss = format!("no tunnel to {ingress}: {why}");
+            self.report_loss(why, welcomed, wait, cx.now);
         } else {
             log::info!("a tunnel ended: {why}");
         }

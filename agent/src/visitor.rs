@@ -127,7 +127,8 @@ impl Agent {
         if self.ledger.serving() > 0 {
             return None;
         }
-        Some(match (self.complaint.as_str(), self.loss.as_str()) {
+        Some(match (self.complaint.as_str(), self.losses.last()) {
+            // It leaves, or wants another proof of identity: it does not say.
             ("", "") if self.ledger.has_welcome() => {
                 "the ingress is leaving, and there is no other one yet"
             }

@@ -8,7 +8,7 @@ use crate::peers::caller::{read_response, request};
 use crate::peers::load::Load;
 use crate::peers::process::{Server, agent};
 use crate::peers::service::Service;
-use crate::peers::wire::{Wire, wait_until};
+use crate::peers::wire::Wire;
 
 /// Callers at once.
 const CALLERS: usize = 6;
@@ -79,7 +79,9 @@ fn all_tunnels_come_back_to_an_ingress_that_was_killed() {
     load.wait_served(SOME);
     assert_eq!(load.stop(), Vec::<String>::new());
     assert_eq!(requests(&server).len(), 2, "one tunnel at each worker");
-    wait_until("both are missed", || agent.log_count("no tunnel to") >= 2);
+    agent.wait_log(" was lost: ");
+    agent.wait_log("(1 of 2 left); connecting again");
+    agent.wait_log("no tunnel to");
 }
 
 #[test]

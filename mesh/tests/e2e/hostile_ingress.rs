@@ -363,6 +363,8 @@ fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
         "0.05",
         "--reconnect-max",
         "0.4",
+        "--log-level",
+        "debug",
     ]);
     let attempts = 12;
     for _ in 0..attempts {

@@ -1,0 +1,81 @@
+//! Tunnels that were lost, and those that never came to be, for the log and for whoever asks.
+//!
+//! An ingress that is away for a night costs each tunnel some attempts a minute. One line stands for
+//! all that fail in the same way.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use crate::agent::{Agent, authority};
+
+/// Until the same is said once more.
+const PAUSE: Duration = Duration::from_secs(600);
+/// Different losses that are said within that time. An ingress has its say in them.
+const SAID_MAX: usize = 16;
+
+/// What was lost since a tunnel was last welcomed, and what of it was said.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    /// Invariant: at most [`SAID_MAX`].
+    said: Vec<(String, Instant)>,
+    last: String,
+}
+
+impl Losses {
+    /// The last one; empty since a tunnel was welcomed.
+    pub(crate) fn last(&self) -> &str {
+        &self.last
+    }
+
+    /// A tunnel is welcome: whatever comes next is news.
+    pub(crate) fn clear(&mut self) {
+        self.said.clear();
+        self.last.clear();
+    }
+
+    /// Takes one in; whether it deserves a warning.
+    fn note(&mut self, loss: String, now: Instant) -> bool {
+        self.said.retain(|(_, at)| now < *at + PAUSE);
+        let is_news = self.said.len() < SAID_MAX && self.said.iter().all(|(said, _)| *said != loss);
+        if is_news {
+            self.said.push((loss.clone(), now));
+        }
+        self.last = loss;
+        is_news
+    }
+}
+
+impl Agent {
+    /// A tunnel that is to be is not there any more, or not yet: says why.
+    pub(crate) fn report_loss(
+        &mut self,
+        why: &str,
+        welcomed: Option<Instant>,
+        wait: Duration,
+        now: Instant,
+    ) {
+        let ingress = authority(&self.config.ingress);
+        let (serving, wanted) = (self.ledger.serving(), self.slots.len());
+        let loss = match self.ledger.has_welcome() {
+            true => format!("no other tunnel to {ingress}: {why}"),
+            false => format!("no tunnel to {ingress}: {why}"),
+        };
+        let line = match (self.ledger.has_welcome(), welcomed) {
+            (false, _) => loss.clone(),
+            (true, None) => format!("{loss} ({serving} of {wanted} there)"),
+            (true, Some(_)) => {
+                format!("a tunnel to {ingress} was lost: {why} ({serving} of {wanted} left)")
+            }
+        };
+        let level = match (self.losses.note(loss, now), welcomed) {
+            (true, _) => Level::Warn,
+            (false, Some(_)) => Level::Info,
+            (false, None) => Level::Debug,
+        };
+        log::log!(level, "{line}; connecting again in {wait:.1?}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

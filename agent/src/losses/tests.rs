@@ -1,0 +1,30 @@
+use super::*;
+
+#[expect(clippy::disallowed_methods, reason = "any instant does; these tests compare")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn each_loss_is_news_once_in_a_while_and_after_a_welcome() {
+    let (mut losses, now) = (Losses::default(), origin());
+    let mut note = |loss: &str, after| losses.note(loss.to_owned(), now + after);
+    assert!(note("refused", Duration::ZERO));
+    assert!(note("silent", Duration::from_secs(1)), "another one");
+    assert!(!note("refused", Duration::from_secs(2)), "in turns");
+    assert!(!note("refused", PAUSE - Duration::from_millis(1)));
+    assert!(note("refused", PAUSE));
+    assert!(!note("refused", PAUSE), "once");
+    assert_eq!(losses.last(), "refused");
+    losses.clear();
+    assert_eq!(losses.last(), "");
+    assert!(losses.note("refused".to_owned(), now + PAUSE));
+}
+
+#[test]
+fn an_ingress_that_is_inventive_fills_no_log() {
+    let (mut losses, now) = (Losses::default(), origin());
+    let said = (0..1000).filter(|number| losses.note(format!("refused: {number}"), now)).count();
+    assert_eq!(said, SAID_MAX);
+    assert_eq!(losses.last(), "refused: 999");
+}
