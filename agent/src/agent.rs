@@ -295,7 +295,12 @@ impl App for Agent {
             return words.write_str("draining");
         }
         let serving = self.ledger.serving();
-        let registered = if serving == 0 { "not registered" } else { "registered" };
+        let registered = match (serving, self.ledger.has_welcome()) {
+            (0, false) => "not registered",
+            // The old tunnel serves until there is another one.
+            (0, true) => "moving",
+            (1.., _) => "registered",
+        };
         let service = if self.health.is_healthy() { "healthy" } else { "not healthy" };
         let wanted = self.slots.len();
         write!(words, "{registered}, tunnels: {serving} of {wanted}, service: {service}")

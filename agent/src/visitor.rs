@@ -1,7 +1,8 @@
 //! Whoever asks this process how it is: one request, one answer.
 //!
-//! `/health` says whether the agent is of use: whether an ingress has registered it and it is not
-//! leaving. How the local service is does not count: what would be restarted for it is the agent.
+//! `/health` says whether the agent is of use: whether an ingress has registered it and has not asked
+//! for another tunnel, and the agent is not leaving. How the local service is does not count: what would
+//! be restarted for it is the agent.
 
 use std::time::{Duration, Instant};
 
@@ -130,7 +131,7 @@ impl Agent {
         Some(match (self.complaint.as_str(), self.losses.last()) {
             // It leaves, or wants another proof of identity: it does not say.
             ("", "") if self.ledger.has_welcome() => {
-                "the ingress is leaving, and there is no other one yet"
+                "the ingress asked for another tunnel, and there is none yet"
             }
             ("", "") => "no ingress has registered this agent yet",
             ("", loss) => loss,

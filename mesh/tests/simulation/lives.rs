@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
+use mesh_protocol::App;
 use mesh_sim::peers::{
     Health, HttpClient, HttpService, Outcome, Request, Response, Vanish, pattern,
 };
@@ -127,6 +128,29 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
         stage.expect_ready(2 * RECONNECTED);
         stage.probe();
         stage.expect_empty_after_drain();
+    });
+}
+
+/// The old tunnel serves on, and there is no other ingress to go to.
+#[test]
+fn an_agent_that_is_asked_for_another_tunnel_is_not_without_one() {
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let status = |stage: &Stage| {
+            let mut words = String::new();
+            let written = stage.world.app::<Agent>(stage.agents[0]).status(&mut words);
+            written.expect("a string takes everything");
+            words
+        };
+        stage.add_caller(vec![Ask::new(Request::get(HOST, "/slow/5000"))], |client| client);
+        stage.world.run_for(Duration::from_secs(1));
+        assert_eq!(status(&stage), "registered, tunnels: 1 of 1, service: healthy");
+        stage.world.drain(stage.ingress);
+        stage.world.run_for(Duration::from_secs(1));
+        assert_eq!(status(&stage), "moving, tunnels: 0 of 1, service: healthy");
+        stage.expect_answers(Duration::from_secs(5));
+        stage.judge(Weather::Fair);
     });
 }
 
