@@ -28,7 +28,17 @@ impl Backoff {
         if lived >= self.stable {
             self.attempts = 0;
         }
-        let ceiling = self.min.saturating_mul(1 << self.attempts.min(20)).min(self.max);
+        self.draw(self.max, rng)
+    }
+
+    /// How long to wait now, after an attempt that led to a good place and not to the one that is
+    /// looked for while somebody waits: trying is cheap there, and being late is not.
+    pub fn next_of_search(&mut self, rng: &mut Rng) -> Duration {
+        self.draw((self.max / 8).max(self.min), rng)
+    }
+
+    fn draw(&mut self, most: Duration, rng: &mut Rng) -> Duration {
+        let ceiling = self.min.saturating_mul(1 << self.attempts.min(20)).min(most);
         self.attempts = self.attempts.saturating_add(1);
         let micros = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(rng.below(micros))

@@ -3,7 +3,7 @@
 //! A tunnel is entered when it is dialled, by a number that it keeps wherever it goes, and leaves
 //! when it has ended. What goes through it is the business of the worker that has it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::WorkerId;
 
@@ -38,6 +38,9 @@ struct Entry {
     /// It is about to end, since it was moving for longest.
     is_left: bool,
 }
+
+/// How long an ingress waits for another tunnel when a proof of identity got old.
+const AWAITED: Duration = Duration::from_secs(300);
 
 impl Ledger {
     /// One more tunnel is dialled.
@@ -130,6 +133,12 @@ impl Ledger {
     /// Whether one is there through which requests come, moving or not.
     pub(crate) fn has_welcome(&self) -> bool {
         self.tunnels.iter().any(|entry| entry.welcomed.is_some())
+    }
+
+    /// Whether an ingress waits for another tunnel in the place of one, and asked for it a moment ago.
+    pub(crate) fn is_awaited(&self, now: Instant) -> bool {
+        let asked = self.tunnels.iter().filter_map(|entry| entry.moving);
+        asked.into_iter().any(|at| now < at + AWAITED)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

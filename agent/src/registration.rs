@@ -328,13 +328,24 @@ impl Agent {
         wait
     }
 
+    /// Plans the next attempt to find one ingress of several.
+    fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
+        if !self.ledger.is_awaited(cx.now) {
+            return self.redial(slot, None, cx);
+        }
+        let slot = &mut self.slots[slot];
+        let wait = slot.backoff.next_of_search(cx.rng);
+        slot.dial = Dial::At(cx.now + wait);
+        wait
+    }
+
     /// Leaves an ingress to which there are tunnels enough already, before introducing this agent: behind
     /// a load balancer, only trying again leads to the other ones.
     fn leave_known(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         if let Some(tunnel) = self.tunnels.remove(&conn) {
             self.ledger.close(tunnel.serial);
             if let Some(slot) = self.slot_of(tunnel.serial) {
-                let wait = self.redial(slot, None, cx);
+                let wait = self.search_on(slot, cx);
                 log::debug!(
                     "there is a tunnel to this ingress already; trying again in {wait:.1?}"
                 );

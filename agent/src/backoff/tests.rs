@@ -41,3 +41,16 @@ fn only_a_tunnel_that_lived_long_starts_the_waits_anew() {
     backoff.next(Some(now), now + 60 * SECOND, &mut rng);
     assert_eq!(backoff.attempts, 1);
 }
+
+#[test]
+fn a_search_that_somebody_waits_for_goes_on_without_long_waits() {
+    let (mut longest, mut rng) = (Duration::ZERO, Rng::from_seed(1));
+    let mut backoff = Backoff::new(SECOND, 32 * SECOND, 60 * SECOND);
+    for _ in 0..500 {
+        longest = backoff.next_of_search(&mut rng).max(longest);
+    }
+    assert!(longest > 3 * SECOND && longest < 4 * SECOND, "{longest:?}");
+    let mut patient = Backoff::new(20 * SECOND, 32 * SECOND, 60 * SECOND);
+    let waits = (0..500).map(|_| patient.next_of_search(&mut rng));
+    assert!(waits.max() > Some(18 * SECOND), "no less than the first wait");
+}

@@ -82,3 +82,16 @@ fn the_one_that_has_been_moving_for_longest_is_left_behind() {
     assert_eq!(ledger.leave_behind(2), None, "it is about to end");
     assert_eq!(ledger.leave_behind(1), Some((serials[0], WorkerId::FIRST)));
 }
+
+#[test]
+fn an_ingress_waits_for_another_tunnel_for_five_minutes() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let serial = ledger.open(now);
+    ledger.welcome(serial, 1, now);
+    assert!(!ledger.is_awaited(now));
+    ledger.moves(serial, now);
+    assert!(ledger.is_awaited(now + Duration::from_secs(299)));
+    assert!(!ledger.is_awaited(now + Duration::from_secs(300)));
+    ledger.close(serial);
+    assert!(!ledger.is_awaited(now));
+}
