@@ -112,9 +112,12 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-/// Files besides tunnels and connections to the service: those of health checks, three for each of up
-/// to 64 workers, tunnels on their way, what is asked of AWS.
-const OTHER_FILES: usize = 256;
+/// Files besides tunnels and connections to the service: four for each of up to 64 workers, and 64 for
+/// health checks, who asks for them, tunnels on their way, names looked up, what is asked of AWS.
+const OTHER_FILES: usize = 64 * 4 + 64;
+/// Tunnels that have requests for each that there is to be: it, and the one that it came in place of,
+/// whose last requests may take an hour.
+const GENERATIONS: usize = 2;
 
 /// Bounds on space.
 #[derive(Debug, Clone)]
@@ -156,9 +159,10 @@ impl Limits {
     /// for all other things than requests no more than a half.
     pub fn fit_into(&mut self, files: usize) {
         self.idle_upstreams = self.idle_upstreams.min(files / 8);
-        let others = self.all_tunnels() + self.idle_upstreams + OTHER_FILES;
+        let others = GENERATIONS * self.all_tunnels() + self.idle_upstreams + OTHER_FILES;
         let for_requests = files.saturating_sub(others).max(files / 2);
-        let for_each = u32::try_from(for_requests / self.tunnels.max(1)).unwrap_or(u32::MAX);
+        let for_each = for_requests / (GENERATIONS * self.tunnels.max(1));
+        let for_each = u32::try_from(for_each).unwrap_or(u32::MAX);
         let fewest = u32::try_from(self.tunnels_per_ingress).unwrap_or(u32::MAX);
         self.streams = self.streams.min(for_each.max(fewest));
     }

@@ -120,9 +120,9 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-/// Files that are no connections: listeners, logs, three for each of up to 64 workers, what is asked of
-/// AWS.
-const OWN_FILES: usize = 256;
+/// Files that are no connections: four for each of up to 64 workers, and 64 for listeners, logs, files
+/// that are read, what is asked of AWS.
+const OWN_FILES: usize = 64 * 4 + 64;
 
 /// Bounds on space.
 #[derive(Debug, Clone)]

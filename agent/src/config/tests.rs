@@ -11,13 +11,24 @@ fn streams(limits: Limits, files: usize) -> u32 {
 fn requests_leave_files_for_tunnels_up_to_a_half() {
     let one = Limits { tunnels: 1, tunnels_per_ingress: 1, ..Limits::default() };
     assert_eq!(streams(one.clone(), 65_536), 1024, "there are enough");
-    assert_eq!(streams(one.clone(), 1463), 1024, "just enough");
-    assert_eq!(streams(one.clone(), 1462), 1023);
-    assert_eq!(streams(one.clone(), 400), 200, "a half is the requests' in any case");
+    assert_eq!(streams(one.clone(), 2708), 1024, "just enough for a tunnel and the one before it");
+    assert_eq!(streams(one.clone(), 2707), 1023);
+    assert_eq!(streams(one.clone(), 400), 100, "a half is the requests' in any case");
     let four = Limits { tunnels: 4, tunnels_per_ingress: 2, ..one.clone() };
-    assert_eq!(streams(four.clone(), 4096), 830, "they share the rest of 4096");
+    assert_eq!(streams(four.clone(), 4096), 406, "they share the rest of 4096");
     assert_eq!(streams(four, 4), 2, "each tunnel has one");
     assert_eq!(streams(one, usize::MAX), 1024);
+}
+
+/// A tunnel that the ingress asked to replace keeps its requests, beside those of the next one.
+#[test]
+fn requests_of_a_tunnel_and_of_the_one_before_it_fit_into_the_files() {
+    for files in [1024, 1500, 2048, 4096, 65_536] {
+        let mut limits = Limits::default();
+        limits.fit_into(files);
+        let used = 2 + limits.idle_upstreams + 2 * limits.streams as usize + 256;
+        assert!(used <= files, "{used} of {files}");
+    }
 }
 
 #[test]

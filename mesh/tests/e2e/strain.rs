@@ -107,19 +107,33 @@ fn requests_leave_descriptors_for_tunnels() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let agent = limited_agent("-n 300", &server, &service);
     server.wait_available(1);
-    agent.expect_log("--max-streams (by default): 150 at the most, since", 1);
-    let mut wires: Vec<_> = (0..150)
+    agent.expect_log("--max-streams (by default): 75 at the most, since", 1);
+    let mut wires: Vec<_> = (0..75)
         .map(|_| {
             let mut wire = Wire::connect(server.traffic);
             wire.send(request("GET", "/hold", ""));
             wire
         })
         .collect();
-    service.wait_held(150);
+    service.wait_held(75);
     assert_eq!(server.get("/").verdict(), (503, "overloaded"));
     service.release();
     for wire in &mut wires {
         assert_eq!(read_response(wire).unwrap().status, 200);
+    }
+}
+
+/// As many as are kept free for it by those who share out the rest.
+#[test]
+fn a_process_of_many_workers_has_the_descriptors_that_it_is_reckoned_with() {
+    let (server, service) = (Server::start(&["--workers", "64"]), Service::start("a"));
+    let words = ["--workers", "16", "--tunnels-per-ingress", "16"];
+    let agent = agent(server.tunnels, &service, &words);
+    server.wait_available(16);
+    for (process, workers) in [(&server.process, 64), (&agent, 16)] {
+        let besides_tunnels = process.descriptors() - 16;
+        let reckoned = workers * 4..workers * 4 + 64;
+        assert!(reckoned.contains(&besides_tunnels), "{besides_tunnels} of {workers} workers");
     }
 }
 
