@@ -9,6 +9,7 @@ use std::time::Instant;
 use log::info;
 #[cfg(feature = "aws")]
 use log::warn;
+use mesh_protocol::proxy::Authority;
 use mesh_protocol::{ListenerId, Traffic};
 #[cfg(feature = "aws")]
 use mesh_reactor::Mailbox;
@@ -25,7 +26,7 @@ use super::tls::Tls;
 use crate::Agent;
 #[cfg(feature = "aws")]
 use crate::Identity;
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 #[cfg(feature = "aws")]
 use crate::identity::Answer;
 
@@ -109,19 +110,16 @@ fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
     Ok(Arc::new(Prover { token: start.token.clone() }))
 }
 
-fn announce(start: &Start) {
-    let config = &start.config;
-    info!(
-        target: LOG,
-        "agent {} serves {} from {}:{} through the ingress at {}:{}{}",
+/// What this agent is for, in one sentence.
+pub(super) fn introduction(config: &Config) -> String {
+    format!(
+        "agent {} serves {} from {} through the ingress at {}{}",
         mesh_settings::version(),
         config.hosts.join(", "),
-        config.local.host,
-        config.local.port,
-        config.ingress.host,
-        config.ingress.port,
+        Authority(&config.local.host, config.local.port),
+        Authority(&config.ingress.host, config.ingress.port),
         config.proxy.as_ref().map_or_else(String::new, |proxy| format!(" and the proxy {proxy:?}")),
-    );
+    )
 }
 
 /// Listens for those who ask how this agent is.
@@ -169,7 +167,7 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
-    announce(start);
+    info!(target: LOG, "{}", introduction(&start.config));
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the agent has left");
     Ok(())

@@ -1,7 +1,7 @@
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
-use super::{ClientArgs, Start, TokenSource};
+use super::{ClientArgs, Start, TokenSource, start};
 use crate::Identity;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
@@ -333,4 +333,22 @@ fn the_ingress_is_to_call_itself_as_it_is_dialled() {
         assert!(error.starts_with("--server-id: "), "{error}");
     }
     assert_eq!(expected(&["--ingress-endpoint", "ws://[::1]:8082"]), "::1");
+}
+
+#[test]
+fn the_first_line_of_the_log_names_addresses_as_they_are_written() {
+    let words = [
+        "--ingress-endpoint",
+        "ws://[::1]:8082",
+        "--local-endpoint",
+        "http://[::1]:3000",
+        "--host",
+        "a.example",
+        "--proxy",
+        "http://[::1]:3128",
+    ];
+    let line = start::introduction(&read(&words).unwrap().config);
+    let places = "serves a.example from [::1]:3000 through the ingress at [::1]:8082 and the proxy \
+                  [::1]:3128";
+    assert!(line.ends_with(places), "{line}");
 }
