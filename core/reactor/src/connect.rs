@@ -18,7 +18,7 @@ use crate::{ClientTls, Handle};
 mod attempt;
 mod beyond;
 
-use attempt::{ADDRESS_TIMEOUT, Attempt, Trust};
+use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, by_turns};
 use beyond::Beyond;
 
 /// All attempts to connect.
@@ -190,7 +190,7 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        attempt.addresses = addresses.into();
+        attempt.addresses = by_turns(addresses);
         self.next(conn, &io::ErrorKind::NotFound.into(), registry, now)
     }
 
@@ -221,7 +221,7 @@ impl Connector {
             return Outcome::Pending;
         };
         let is_new = |address: &&SocketAddr| !attempt.tried.contains(address);
-        let fresh: VecDeque<_> = addresses.iter().filter(is_new).copied().collect();
+        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect());
         let is_current = attempt.tried.last().is_some_and(|last| addresses.contains(last));
         let goes_on = attempt.stream.is_some() && (is_current || fresh.is_empty());
         attempt.addresses = fresh;

@@ -84,3 +84,17 @@ impl Trust {
         }
     }
 }
+
+/// Addresses of the two families by turns, each family in its order, and the one that comes first
+/// first: where all of one are silent, the other one is reached in time (RFC 8305 4).
+pub(super) fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let is_first = addresses.first().map(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| Some(address.is_ipv6()) == is_first);
+    let mut addresses = VecDeque::new();
+    let mut families = [first.into_iter(), second.into_iter()];
+    while families.iter().any(|family| family.len() > 0) {
+        addresses.extend(families.iter_mut().filter_map(Iterator::next));
+    }
+    addresses
+}

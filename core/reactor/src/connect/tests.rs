@@ -5,7 +5,7 @@ use mesh_protocol::{Awaited, ConnId, Conns, Duplex, Proxy, Security, Target, Tra
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use super::attempt::REMEMBERED_TIMEOUT;
+use super::attempt::{REMEMBERED_TIMEOUT, by_turns};
 use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Outcome, Trust};
 use crate::resolve::Resolution;
 use crate::{ClientTls, Handle};
@@ -130,6 +130,33 @@ fn an_address_that_is_silent_is_left_for_the_next_one() {
     assert!(matches!(outcome, Outcome::Pending));
     assert!(matches!(bench.conclude(), Outcome::Connected(_)));
     assert_eq!(bench.connector.deadline(), None);
+}
+
+#[test]
+fn where_one_family_is_silent_the_other_one_is_next() {
+    let (silent, _sockets) = silent();
+    let Ok(listener) = TcpListener::bind(("::1", 0)) else {
+        eprintln!("skipped: there is no IPv6 here");
+        return;
+    };
+    let mut bench = Bench::new();
+    bench.dial(&[silent, silent, silent, listener.local_addr().unwrap()]);
+    assert!(matches!(bench.wait(ADDRESS_TIMEOUT), Outcome::Pending));
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+}
+
+#[test]
+fn families_take_turns_and_keep_their_order() {
+    let address = |text: &&str| SocketAddr::new(text.parse().unwrap(), 80);
+    let order = |addresses: &[&str]| -> Vec<String> {
+        let addresses = by_turns(addresses.iter().map(address).collect());
+        addresses.iter().map(|address| address.ip().to_string()).collect()
+    };
+    assert_eq!(order(&["::1", "::2", "::3", "10.0.0.1"]), ["::1", "10.0.0.1", "::2", "::3"]);
+    let two = ["10.0.0.2", "10.0.0.1", "::2", "::1"];
+    assert_eq!(order(&two), ["10.0.0.2", "::2", "10.0.0.1", "::1"]);
+    assert_eq!(order(&["10.0.0.1"]), ["10.0.0.1"]);
+    assert!(order(&[]).is_empty());
 }
 
 #[test]
