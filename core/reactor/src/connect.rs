@@ -68,16 +68,21 @@ impl Connector {
         if is_asked { Outcome::Pending } else { self.dial(conn, addresses, registry, now) }
     }
 
-    /// A name server answered: whoever waited for it dials.
+    /// A name server answered: whoever waited for it, and still waits, dials.
     pub(crate) fn handle_resolution(
         &mut self,
         resolution: Resolution,
+        is_wanted: impl Fn(ConnId) -> bool,
         registry: &Registry,
         now: Instant,
     ) -> Vec<(ConnId, Outcome)> {
         let (waiting, addresses) = self.resolver.handle_resolution(resolution, now);
         let mut outcomes = Vec::new();
         for conn in waiting {
+            if !is_wanted(conn) {
+                self.forget(conn);
+                continue;
+            }
             if self.attempts.get(&conn).is_some_and(Attempt::has_arrived) {
                 continue;
             }

@@ -360,8 +360,10 @@ impl<A: App> Reactor<A> {
                 Letter::Drain => self.drain(),
                 Letter::Stop => return Flow::Exit,
                 Letter::Resolved(resolution) => {
-                    let registry = self.poll.registry();
-                    let outcomes = self.connector.handle_resolution(resolution, registry, self.now);
+                    let (registry, conns) = (self.poll.registry(), self.driver.app_mut().conns());
+                    let is_wanted = |conn| conns.get(conn).is_some();
+                    let outcomes =
+                        self.connector.handle_resolution(resolution, is_wanted, registry, self.now);
                     for (conn, outcome) in outcomes {
                         self.conclude(conn, outcome);
                     }

@@ -52,7 +52,9 @@ impl Bench {
     fn answer(&mut self, addresses: std::io::Result<Vec<SocketAddr>>) -> Option<Outcome> {
         let resolution = Resolution::new(&target(), addresses);
         let registry = self.poll.registry();
-        let outcomes = self.connector.handle_resolution(resolution, registry, self.start);
+        let is_wanted = |_| true;
+        let outcomes =
+            self.connector.handle_resolution(resolution, is_wanted, registry, self.start);
         outcomes.into_iter().map(|(_, outcome)| outcome).next()
     }
 
@@ -157,6 +159,20 @@ fn families_take_turns_and_keep_their_order() {
     assert_eq!(order(&two), ["10.0.0.2", "::2", "10.0.0.1", "::1"]);
     assert_eq!(order(&["10.0.0.1"]), ["10.0.0.1"]);
     assert!(order(&[]).is_empty());
+}
+
+#[test]
+fn a_name_that_is_found_late_is_dialled_for_nobody() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut bench = Bench::with(Trust::Full);
+    // It has to be waited for, as whoever asks a name server does.
+    bench.connector.resolver.ask(&target(), bench.conn, bench.start).unwrap();
+    let answer = Resolution::new(&target(), Ok(vec![listener.local_addr().unwrap()]));
+    let registry = bench.poll.registry();
+    let outcomes = bench.connector.handle_resolution(answer, |_| false, registry, bench.start);
+    assert!(outcomes.is_empty() && bench.connector.attempts.is_empty());
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]
