@@ -342,7 +342,10 @@ fn copy(error: &io::Error) -> io::Error {
 fn name_target(target: &Target, beyond: Option<&Beyond>, error: &io::Error) -> io::Error {
     let place = beyond.map_or("", |_| "the proxy ");
     let authority = Authority(&target.host, target.port);
-    io::Error::new(error.kind(), format!("{place}{authority}: {error}"))
+    let words = error.to_string();
+    // The number says nothing more, and is another one on other systems.
+    let words = words.split(" (os error").next().unwrap_or_default();
+    io::Error::new(error.kind(), format!("{place}{authority}: {words}"))
 }
 
 #[cfg(test)]
