@@ -86,9 +86,9 @@ fn run(
     rules: (PolicySource, Option<Watched>),
 ) -> Result<(), Error> {
     let Start { listen, config, workers, identity, .. } = start;
-    let traffic = Socket::open("traffic", "--alb-port", listen.traffic)?;
-    let tunnels = Socket::open("tunnels", "--websocket-port", listen.tunnels)?;
-    let health = Socket::open("health", "--health-port", listen.health)?;
+    let traffic = Socket::open("traffic", listen.traffic, "alb-port", settings)?;
+    let tunnels = Socket::open("tunnels", listen.tunnels, "websocket-port", settings)?;
+    let health = Socket::open("health", listen.health, "health-port", settings)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
     let mut config = Config {
@@ -232,13 +232,18 @@ struct Socket {
 }
 
 impl Socket {
-    /// Listens on `wanted`; `flag` is what a user would change if that cannot be had.
-    fn open(name: &'static str, flag: &str, wanted: SocketAddr) -> Result<Self, Error> {
+    /// Listens on `wanted`; `port` is the setting that a user would change if that cannot be had.
+    fn open(
+        name: &'static str,
+        wanted: SocketAddr,
+        port: &'static str,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
         let opened = mesh_reactor::listen(wanted).and_then(|socket| {
             let address = socket.local_addr()?;
             Ok(Self { name, socket, address })
         });
-        opened.map_err(|error| Error::cannot_listen(wanted, flag, &error))
+        opened.map_err(|error| Error::cannot_listen(settings, port, wanted, &error))
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {

@@ -56,7 +56,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     settings.start_log(&rules);
     fit_into_open_files(&mut start.config.limits, &settings);
     let prover = prover(&mut start)?;
-    run(&start, tls, prover)
+    run(&start, &settings, tls, prover)
 }
 
 /// Requests get no more descriptors than the system leaves us besides those of tunnels, and unused
@@ -123,18 +123,18 @@ pub(super) fn introduction(config: &Config) -> String {
 }
 
 /// Listens for those who ask how this agent is.
-fn listen(wanted: SocketAddr) -> Result<Listen, Error> {
+fn listen(wanted: SocketAddr, settings: &Settings) -> Result<Listen, Error> {
     let opened = mesh_reactor::listen(wanted).and_then(|socket| {
         let address = socket.local_addr()?;
         info!(target: LOG, "listening for health on {address}");
         output::say(&format!("listening health {address}"));
         Ok(Listen { id: ListenerId(0), socket, traffic: Traffic::Single, tls: None })
     });
-    opened.map_err(|error| Error::cannot_listen(wanted, "--health-port", &error))
+    opened.map_err(|error| Error::cannot_listen(settings, "health-port", wanted, &error))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
-fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
+fn run(start: &Start, settings: &Settings, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
@@ -152,7 +152,7 @@ fn run(start: &Start, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
         }
         answer
     };
-    let listener = start.health_address.map(listen).transpose()?;
+    let listener = start.health_address.map(|wanted| listen(wanted, settings)).transpose()?;
     let listeners = listener.into_iter().collect();
     let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
         .and_then(|reactor| reactor.with_workers(workers))

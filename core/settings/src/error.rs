@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::Settings;
+
 /// One sentence: the culprit, what was found, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -31,12 +33,19 @@ impl Error {
         Self { sentence: sentence.into(), fault: Fault::Misuse }
     }
 
-    /// A socket that cannot be had; `flag` is what sets its port.
+    /// A socket that cannot be had; `port` is the setting of its port.
     #[must_use]
-    pub fn cannot_listen(wanted: SocketAddr, flag: &str, error: &io::Error) -> Self {
+    pub fn cannot_listen(
+        settings: &Settings,
+        port: &'static str,
+        wanted: SocketAddr,
+        error: &io::Error,
+    ) -> Self {
         // Of an address that this machine does not have, no other port can be had either.
         let is_foreign = error.kind() == io::ErrorKind::AddrNotAvailable;
-        let culprit = if is_foreign { "--bind" } else { flag };
+        let name = if is_foreign { "bind" } else { port };
+        let culprit =
+            if settings.is_set(name) { settings.culprit(name) } else { format!("--{name}") };
         Self::new(format!("listen on {wanted} ({culprit}): {}", reason(error)))
     }
 
@@ -66,16 +75,24 @@ pub fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Flags;
 
     #[test]
     fn a_socket_that_cannot_be_had_names_what_has_to_change() {
         let wanted = SocketAddr::from(([192, 0, 2, 1], 8080));
-        let sentence = |kind: io::ErrorKind| {
-            Error::cannot_listen(wanted, "--alb-port", &io::Error::from(kind)).to_string()
+        let sentence = |variables: &[(&str, &str)], kind: io::ErrorKind| {
+            let flags = ["config", "log-level", "alb-port", "bind"];
+            let flags = flags.iter().fold(Flags::new(), |flags, name| flags.one(name, None));
+            let environment = variables.iter().copied().collect();
+            let mut settings = Settings::load(flags.switch("verbose", false), environment).unwrap();
+            settings.number("alb-port", 8080_u16, 0..=65_535).unwrap();
+            Error::cannot_listen(&settings, "alb-port", wanted, &kind.into()).to_string()
         };
-        let in_use = sentence(io::ErrorKind::AddrInUse);
+        let in_use = sentence(&[], io::ErrorKind::AddrInUse);
         assert!(in_use.starts_with("listen on 192.0.2.1:8080 (--alb-port): "), "{in_use}");
-        let foreign = sentence(io::ErrorKind::AddrNotAvailable);
+        let by_variable = sentence(&[("MESH_ALB_PORT", "8080")], io::ErrorKind::AddrInUse);
+        assert!(by_variable.contains(" (MESH_ALB_PORT): "), "{by_variable}");
+        let foreign = sentence(&[], io::ErrorKind::AddrNotAvailable);
         assert!(foreign.starts_with("listen on 192.0.2.1:8080 (--bind): "), "{foreign}");
     }
 }
