@@ -52,6 +52,19 @@ has_version() {
 }
 mode_of() { [ "$(stat -c %a "$root/$1")" = "$2" ] || blame "$1 has not the mode $2"; }
 
+# begin PROGRAM: a process of it, as $former, which systemctl takes for the unit's.
+begin() {
+    "$1" 300 &
+    former=$!
+    echo "$former" >"$work/pid"
+    # Until then it is of the program that runs this test.
+    for _ in $(seq 1000); do
+        [ ! "/proc/$former/exe" -ef "$1" ] || return
+        sleep 0.01
+    done
+    blame "$1 does not begin"
+}
+
 mkdir -p "$work/bin"
 # Notes its words. A restart fails as often as $BROKEN has lines.
 cat >"$work/bin/systemctl" <<'FAKE'
@@ -168,9 +181,7 @@ run 0 install "${agent1[@]}"
 run 0 upgrade "${agent2[@]}" --no-start
 # A process whose program was replaced, as that of version 1.0.0 now is.
 cp "$(command -v sleep)" "$work/former"
-"$work/former" 300 &
-former=$!
-echo "$former" >"$work/pid"
+begin "$work/former"
 rm "$work/former"
 : >"$work/calls"
 run 0 upgrade "${agent2[@]}"
@@ -190,9 +201,7 @@ run 0 install "${agent1[@]}"
 run 0 upgrade "${agent2[@]}"
 # A process whose program is now the one that is kept.
 cp "$(command -v sleep)" "$work/programs/mesh-agent.previous"
-"$work/programs/mesh-agent.previous" 300 &
-former=$!
-echo "$former" >"$work/pid"
+begin "$work/programs/mesh-agent.previous"
 run 0 rollback --no-start
 : >"$work/calls"
 run 0 install "${agent1[@]}"
