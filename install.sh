@@ -119,7 +119,7 @@ do_install() {
     systemctl enable --quiet "$unit"
     if [ "$start" = no ]; then
         say "not started (--no-start): systemctl restart $unit"
-    elif ! has_settings; then
+    elif ! has_settings && ! systemctl is-active --quiet "$unit"; then
         say "it has no settings yet: write them to $settings_file, then systemctl start $unit"
     elif [ "$was_there" = yes ]; then
         restart

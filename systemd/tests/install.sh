@@ -43,6 +43,7 @@ blame() {
 }
 
 says() { grep -qF -- "$1" <<<"$out" || blame "it does not say \"$1\"" "$out"; }
+says_not() { ! grep -qF -- "$1" <<<"$out" || blame "it says \"$1\"" "$out"; }
 called() { grep -qxF -- "$1" "$work/calls" || blame "no call \"$1\"" "$(cat "$work/calls")"; }
 not_called() { ! grep -q -- "$1" "$work/calls" || blame "a call \"$1\"" "$(cat "$work/calls")"; }
 is_there() { [ -e "$root/$1" ] || blame "$1 is not there"; }
@@ -111,7 +112,7 @@ unit=etc/systemd/system/mesh-agent.service
 # --- Tests ---------------------------------------------------------------------------------------
 
 fresh 'an agent without settings is installed, enabled and not started'
-run 0 install "${agent1[@]}"
+STATE=inactive run 0 install "${agent1[@]}"
 has_version mesh-agent 1.0.0
 is_there "$unit"
 mode_of usr/local/bin/mesh-agent 755
@@ -121,6 +122,17 @@ called 'enable --quiet mesh-agent'
 not_called '^start'
 says 'it has no settings yet'
 is_gone "$unit.d"
+echo '- and so it is by an upgrade'
+STATE=inactive run 0 upgrade "${agent2[@]}"
+not_called '^start'
+not_called '^restart'
+says 'it has no settings yet'
+
+fresh 'an agent that runs has settings, wherever they are, and is restarted by an upgrade'
+STATE=inactive run 0 install "${agent1[@]}"
+run 0 upgrade "${agent2[@]}"
+called 'restart mesh-agent'
+says_not 'no settings yet'
 
 fresh 'with settings it is started, and a second time changes nothing'
 mkdir -p "$root/etc/mesh"
