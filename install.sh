@@ -341,7 +341,8 @@ takes_units() { has_systemd || [ -d "$unit_folder" ]; }
 put_units() {
     takes_units || return 0
     [ -f "$units/$unit.service" ] || return 0
-    if [ "$(systemd_version)" -ge 254 ]; then
+    # What runs here is not what will run in an image.
+    if has_systemd && [ "$(systemd_version)" -ge 254 ]; then
         drop_ins="$drop_ins backoff"
     fi
     mkdir -p "$unit_folder"

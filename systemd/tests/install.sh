@@ -289,6 +289,13 @@ fresh 'a systemd that knows growing waits gets them'
 SYSTEMD=257 run 0 install "${agent1[@]}"
 is_there "$unit.d/backoff.conf"
 
+fresh "what the systemd of this machine knows says nothing of an image's"
+rm -r "$root/run"
+mkdir -p "$root/etc/systemd/system"
+SYSTEMD=257 run 0 install "${agent1[@]}"
+is_there "$unit"
+is_gone "$unit.d"
+
 fresh 'the ingress has a unit of its own, and starts without settings'
 run 0 install --program mesh --from "$work/3.0.0/mesh" --sums "$work/3.0.0/SHA256SUMS"
 is_there etc/systemd/system/mesh-ingress.service
