@@ -157,17 +157,14 @@ do_uninstall() {
         # Stopping waits for the drain.
         systemctl disable --quiet --now "$unit" || fail "$unit cannot be stopped"
     fi
-    rm -f "$binary" "$previous" "$unit_file" "$unit_file.previous"
-    # What `systemctl edit` wrote is the operator's.
-    for name in backoff ssm-credentials token tls low-ports; do
-        rm -f "$unit_folder/$unit.service.d/$name.conf"
-    done
+    rm -f "$binary" "$previous"
+    for_units remove_unit
     if [ "$purge" = yes ]; then
-        rm -rf "$unit_folder/$unit.service.d"
+        rm -rf "$unit_file.d"
         rm -f "$settings_file"
         rmdir "$root/etc/mesh" 2>/dev/null || true
     else
-        rmdir "$unit_folder/$unit.service.d" 2>/dev/null || true
+        rmdir "$unit_file.d" 2>/dev/null || true
         [ ! -e "$settings_file" ] || say "the settings stay: $settings_file"
     fi
     ! has_systemd || systemctl daemon-reload
@@ -311,7 +308,7 @@ put_program() {
         # Copies under another name, then renames: there is a whole program at every moment.
         cp "$binary" "$previous.part"
         mv -f "$previous.part" "$previous"
-        [ ! -f "$unit_file" ] || cp "$unit_file" "$unit_file.previous"
+        for_units keep_unit
         replaced=yes
         say "kept:      $(version_of "$previous" || say unknown) as $previous"
     fi
@@ -348,9 +345,38 @@ put_units() {
     mkdir -p "$unit_folder"
     put_file "$units/$unit.service" "$unit_file" 644
     for name in $drop_ins; do
-        mkdir -p "$unit_folder/$unit.service.d"
-        put_file "$units/$unit.service.d/$name.conf" "$unit_folder/$unit.service.d/$name.conf" 644
+        mkdir -p "$unit_file.d"
+        put_file "$units/$unit.service.d/$name.conf" "$unit_file.d/$name.conf" 644
     done
+    for_units renew_drop_in
+}
+
+# An earlier run put it there; what is new in it belongs to the new program.
+renew_drop_in() {
+    newer=$units/$unit.service.d/${1##*/}
+    if [ -f "$1" ] && [ -f "$newer" ]; then
+        put_file "$newer" "$1" 644
+    fi
+}
+
+# for_units FUNCTION: calls it with the unit and with each drop-in of ours, whether it is there or not.
+# What `systemctl edit` wrote is the operator's.
+for_units() {
+    "$1" "$unit_file"
+    for name in backoff ssm-credentials token tls low-ports; do
+        "$1" "$unit_file.d/$name.conf"
+    done
+}
+
+remove_unit() { rm -f "$1" "$1.previous"; }
+
+# What is not there now is not to come back by a rollback either.
+keep_unit() {
+    if [ -f "$1" ]; then
+        cp "$1" "$1.previous"
+    else
+        rm -f "$1.previous"
+    fi
 }
 
 # put_file FROM TO MODE
@@ -392,20 +418,22 @@ systemd_version() {
     printf '%s\n' "${number:-0}"
 }
 
-# Program and unit change places with those that were kept.
+# Program, unit and drop-ins change places with those that were kept.
 swap() {
     copy "$binary"
-    [ ! -f "$unit_file.previous" ] || copy "$unit_file"
+    for_units copy_unit
     exchange "$binary" "$previous"
-    if [ -f "$unit_file.previous" ]; then
-        exchange "$unit_file" "$unit_file.previous"
-    fi
+    for_units exchange_unit
     ! has_systemd || systemctl daemon-reload
 }
 
+copy_unit() { ! has_two "$1" || copy "$1"; }
+exchange_unit() { ! has_two "$1" || exchange "$1" "$1.previous"; }
+has_two() { [ -f "$1" ] && [ -f "$1.previous" ]; }
+
 copy() {
     cp -p "$1" "$1.part" && return
-    rm -f "$1.part" "$binary.part"
+    rm -f "$binary.part" "$unit_file.part" "$unit_file.d/"*.part
     fail "there is no room for a copy of $1; nothing was changed"
 }
 

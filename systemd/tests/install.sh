@@ -285,6 +285,40 @@ says 'there is no nonsense.conf'
 has_version mesh-agent 1.0.0
 is_gone usr/local/bin/mesh-agent.previous
 
+fresh 'an upgrade brings new drop-ins for those that are there, and no others'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+rm -rf "$work/units"
+cp -r "$here/systemd" "$work/units"
+run 0 install "${agent1[@]}" --units "$work/units" --drop-in token
+echo '[Service]' >"$root/$unit.d/override.conf"
+for name in token ssm-credentials; do echo '# newer' >>"$work/units/mesh-agent.service.d/$name.conf"; done
+run 0 upgrade "${agent2[@]}" --units "$work/units"
+grep -q '# newer' "$root/$unit.d/token.conf" || blame 'the drop-in is the former one'
+is_gone "$unit.d/ssm-credentials.conf"
+called 'restart mesh-agent'
+echo '- which go back with the program'
+run 0 rollback
+cmp -s "$root/$unit.d/token.conf" "$here/systemd/mesh-agent.service.d/token.conf" ||
+    blame 'the newer drop-in is still there'
+run 0 rollback
+grep -q '# newer' "$root/$unit.d/token.conf" || blame 'the drop-in is the former one'
+echo '- and one that was taken away does not come back'
+rm "$root/$unit.d/token.conf"
+run 0 rollback
+is_gone "$unit.d/token.conf"
+run 0 upgrade "${agent2[@]}" --units "$work/units"
+run 0 rollback
+is_gone "$unit.d/token.conf"
+run 0 uninstall
+[ "$(ls "$root/$unit.d")" = override.conf ] || blame 'drop-ins are left' "$(ls "$root/$unit.d")"
+
+fresh 'a drop-in that the new units no longer have stays'
+run 0 install "${agent1[@]}" --units "$work/units" --drop-in token
+rm "$work/units/mesh-agent.service.d/token.conf"
+run 0 upgrade "${agent2[@]}" --units "$work/units"
+is_there "$unit.d/token.conf"
+
 fresh 'a systemd that knows growing waits gets them'
 SYSTEMD=257 run 0 install "${agent1[@]}"
 is_there "$unit.d/backoff.conf"
