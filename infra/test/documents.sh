@@ -74,6 +74,11 @@ export region tasks callers
 folder=$work/service-connect
 mkdir "$folder"
 awk '/^```json$/ { on = 1; next } on && /^```$/ { exit } on' ../docs/service-connect.md >"$folder/service-connect.json"
+# ECS takes exactly one name for each port; moto and the model of the API take any number.
+aliases='import json, sys
+for service in json.load(sys.stdin)["serviceConnectConfiguration"]["services"]:
+    print(len(service["clientAliases"]))'
+expect "$("$python" -c "$aliases" <"$folder/service-connect.json" | sort -u)" 1
 commands=$(commands_in ../docs/service-connect.md 1)
 try "$folder" <<<"$commands"
 # The other way instead of it: namespace and rule are there already.
