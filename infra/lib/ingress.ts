@@ -12,7 +12,14 @@ import { logGroup } from './logs';
 import { explain } from './nag';
 import type { Network } from './network';
 import { STOP_TIMEOUT, maxHealthyPercent, type Params } from './params';
-import { allowDecrypting, allowDescribing, allowPulling, secretOf, taskRole } from './roles';
+import {
+  allowDecrypting,
+  allowDescribing,
+  allowPulling,
+  secretOf,
+  startAfterRoles,
+  taskRole,
+} from './roles';
 import { hardened, imageOf, logDriver } from './container';
 
 export interface IngressProps {
@@ -34,6 +41,10 @@ export class Ingress extends Construct {
     const task = this.makeTask(logDriver(logs, 'ingress'));
     const securityGroup = this.makeSecurityGroup();
     this.service = this.makeService(task, securityGroup);
+    startAfterRoles(this.service, task);
+    // Nor before images can be pulled.
+    const { vpc, taskSubnets } = props.network;
+    this.service.node.addDependency(vpc.selectSubnets(taskSubnets).internetConnectivityEstablished);
     this.register();
   }
 

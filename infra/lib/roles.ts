@@ -1,6 +1,7 @@
 // Roles of tasks, and the permissions that the ingress and the ECS agent need.
 
 import { Aws } from 'aws-cdk-lib';
+import type { BaseService, TaskDefinition } from 'aws-cdk-lib/aws-ecs';
 import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
@@ -98,6 +99,14 @@ export function allowDecrypting(role: Role, keyArn: string): void {
       },
     }),
   );
+}
+
+/**
+ * Tasks begin when there is a service, and what they may do stands in policies of their own, which
+ * CloudFormation would make at the same time. The circuit breaker counts tasks that come too early.
+ */
+export function startAfterRoles(service: BaseService, task: TaskDefinition): void {
+  service.node.addDependency(task.taskRole, task.obtainExecutionRole());
 }
 
 /** cdk-nag shows references to AWS as `<AWS::Region>` in the ids of its findings. */

@@ -10,7 +10,7 @@ import { PORTS, agentEndpoint } from './environment';
 import { logGroup } from './logs';
 import { explain } from './nag';
 import { tasksAtOnce, type Params, type TestWorkload as Workload } from './params';
-import { allowPulling, taskRole } from './roles';
+import { allowPulling, startAfterRoles, taskRole } from './roles';
 
 const SERVICE_PORT = 3000;
 const AGENT_MEMORY_MIB = 512;
@@ -45,10 +45,11 @@ export class TestWorkload extends Construct {
     super(scope, 'TestWorkload');
     const { params, workload, cluster } = props;
     this.host = `${workload.host}.${params.domainName}`;
+    const task = this.makeTask();
     this.service = new ecs.ExternalService(this, 'Service', {
       serviceName: `${params.stackName}-${workload.host}`,
       cluster,
-      taskDefinition: this.makeTask(),
+      taskDefinition: task,
       desiredCount: workload.desiredCount,
       // Two agents may hold one host: the new pair serves before the old one leaves.
       minHealthyPercent: 100,
@@ -58,6 +59,7 @@ export class TestWorkload extends Construct {
       propagateTags: ecs.PropagatedTagSource.SERVICE,
       enableECSManagedTags: true,
     });
+    startAfterRoles(this.service, task);
   }
 
   private makeTask(): ecs.ExternalTaskDefinition {

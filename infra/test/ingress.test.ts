@@ -13,6 +13,8 @@ import {
   container,
   environment,
   flat,
+  policiesOf,
+  serviceOf,
   statements,
   taskOf,
   templateWith,
@@ -142,6 +144,20 @@ describe('by default', () => {
       template.findResources('AWS::ElasticLoadBalancingV2::Listener'),
     );
     expect(service?.['DependsOn']).toEqual(expect.arrayContaining(listeners));
+  });
+
+  test('it starts once its tasks may do what they have to, and have a way out', () => {
+    const policies = [TASK_ROLE, EXECUTION_ROLE].flatMap((role) =>
+      Object.keys(policiesOf(template, role)),
+    );
+    const routes = Object.keys(
+      template.findResources('AWS::EC2::Route', {
+        Properties: { NatGatewayId: Match.anyValue() },
+      }),
+    );
+    expect([policies.length, routes.length]).toEqual([2, 2]);
+    const { after } = serviceOf(template, 'FARGATE');
+    expect(after).toEqual(expect.arrayContaining([...policies, ...routes]));
   });
 
   test('the cluster is watched', () => {

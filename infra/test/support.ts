@@ -95,6 +95,16 @@ export function taskOf(template: Template, name: string): Record<string, unknown
   return task['Properties'];
 }
 
+/** The service of this launch type, and what CloudFormation makes before it. */
+export function serviceOf(template: Template, LaunchType: string): { id: string; after: string[] } {
+  const found = template.findResources('AWS::ECS::Service', { Properties: { LaunchType } });
+  const [service] = Object.entries(found);
+  if (service === undefined) {
+    throw new Error(`there is no service of launch type ${LaunchType}`);
+  }
+  return { id: service[0], after: [service[1]['DependsOn'] ?? []].flat() };
+}
+
 export interface Statement {
   Sid?: string;
   Effect: string;
@@ -104,6 +114,13 @@ export interface Statement {
 
 /** What a role may do: the statements of its policies. The role is found by its description. */
 export function statements(template: Template, description: string): Statement[] {
+  return Object.values(policiesOf(template, description)).flatMap(
+    (policy) => policy['Properties'].PolicyDocument.Statement as Statement[],
+  );
+}
+
+/** The policies of a role, by their logical ids. */
+export function policiesOf(template: Template, description: string) {
   const roles = template.findResources('AWS::IAM::Role', {
     Properties: { Description: description },
   });
@@ -111,12 +128,7 @@ export function statements(template: Template, description: string): Statement[]
   if (id === undefined) {
     throw new Error(`there is no role described as ${description}`);
   }
-  const policies = template.findResources('AWS::IAM::Policy', {
-    Properties: { Roles: [{ Ref: id }] },
-  });
-  return Object.values(policies).flatMap(
-    (policy) => policy['Properties'].PolicyDocument.Statement as Statement[],
-  );
+  return template.findResources('AWS::IAM::Policy', { Properties: { Roles: [{ Ref: id }] } });
 }
 
 /** A value of CloudFormation as one text, with references as `<AWS::Region>`. */

@@ -9,12 +9,15 @@ import {
   container,
   environment,
   flat,
+  policiesOf,
+  serviceOf,
   statements,
   taskOf,
   templateWith,
 } from './support';
 
 const AGENT_ROLE = 'Who the agents of the test workload are';
+const EXECUTION_ROLE = 'Pulls the images and writes the log';
 const ALARM = 'AWS::CloudWatch::Alarm';
 
 describe('the test workload', () => {
@@ -58,12 +61,16 @@ describe('the test workload', () => {
   });
 
   test('is deployed after the ingress', () => {
-    const service = (LaunchType: string) =>
-      Object.entries(
-        template.findResources('AWS::ECS::Service', { Properties: { LaunchType } }),
-      )[0];
-    const [ingress = ''] = service('FARGATE') ?? [];
-    expect(service('EXTERNAL')?.[1]['DependsOn']).toContain(ingress);
+    expect(serviceOf(template, 'EXTERNAL').after).toContain(serviceOf(template, 'FARGATE').id);
+  });
+
+  test('starts once ECS may pull its images, and it may do what it has to', () => {
+    const open = templateWith(EVERYTHING);
+    const policies = [AGENT_ROLE, EXECUTION_ROLE].flatMap((role) =>
+      Object.keys(policiesOf(open, role)),
+    );
+    expect(policies).toHaveLength(2);
+    expect(serviceOf(open, 'EXTERNAL').after).toEqual(expect.arrayContaining(policies));
   });
 
   test('has an agent that dials the ingress and serves the service beside it', () => {
@@ -111,7 +118,7 @@ describe('the test workload', () => {
     expect(container(other, 'agent')).toMatchObject({
       HealthCheck: { Command: ['CMD', '/mesh-agent', 'health'] },
     });
-    const pulled = statements(other, 'Pulls the images and writes the log').map(({ Resource }) =>
+    const pulled = statements(other, EXECUTION_ROLE).map(({ Resource }) =>
       Resource === '*' ? '*' : JSON.stringify(Resource),
     );
     expect(pulled.join()).toContain('repository/mesh-agent');
