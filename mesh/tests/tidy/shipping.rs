@@ -79,6 +79,20 @@ fn every_link_in_a_document_leads_somewhere() {
 
 /// Cargo reads the manifest of every member, whatever it is to build: an image whose context lacks one
 /// cannot be built.
+/// sudo looks for programs in folders of its own, and `/usr/local/bin` is not among them everywhere.
+#[test]
+fn commands_for_root_say_where_our_programs_are() {
+    for path in files("md") {
+        for line in read(&path).lines().filter(|line| line.starts_with("sudo ")) {
+            let programs =
+                line.split(['\'', ';']).map(|part| part.trim().trim_start_matches("sudo "));
+            let mut programs = programs.filter_map(|part| part.split(' ').next());
+            let is_bare = programs.any(|program| ["mesh", "mesh-agent"].contains(&program));
+            assert!(!is_bare, "{}: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_context_of_images_has_every_member_of_the_workspace() {
     let let_in: Vec<_> = read(".dockerignore")
