@@ -172,8 +172,9 @@ impl Link {
             || self.close.is_some()
     }
 
-    /// Writes what can be sent now: frames that wait, then DATA by turns. `turn` sends at most one
-    /// DATA frame of the stream that it is given, from the connection that the stream carries.
+    /// Writes what can be sent now: frames that wait, then DATA by turns. `turn` sends no more than
+    /// [`Sender::run`](mux::Sender::run) of the stream that it is given, from the connection that the
+    /// stream carries: one DATA frame, or a few where the path takes them.
     ///
     /// What is queued in `tx` is ahead of everything that comes later, so it is kept short: that
     /// bounds how long a small answer waits behind bulk.

@@ -47,15 +47,16 @@
 //! # Flow control
 //!
 //! Only DATA consumes credit. Each side announces its window in HELLO and WELCOME; the receiver
-//! returns credit when bytes have left for their destination's socket, in steps of half a window. It
-//! may return more than was used, so that the window of a stream on a long path grows.
+//! returns credit when bytes have left for their destination's socket, in steps of half a window, but
+//! of 128 KiB at the most, or an eighth of a window above 1 MiB. It may return more than was used, so
+//! that the window of a stream on a long path grows.
 //! DATA beyond the credit ends the tunnel: a peer that cheats is not throttled.
 //!
 //! # Order and fairness
 //!
-//! Frames about streams and the connection go first, then DATA by turns of one frame, or of a
-//! few where hardly anything is queued, and streams that have sent little go before those that have
-//! sent much ([`session::Session::poll_ready`]).
+//! REQUEST, WINDOW, RESET and frames about the connection go first. RESPONSE, DATA and TRAILERS go in
+//! their stream's turn: that is one DATA frame, or a few where hardly anything is queued, and streams
+//! that have sent little go before those that have sent much ([`session::Session::poll_ready`]).
 
 pub mod error;
 pub mod frame;
