@@ -317,10 +317,10 @@ impl Ingress {
             gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
             gauge("mesh_connections", "Callers' connections.", count(moment.callers)),
             gauge("mesh_requests_in_flight", "Exchanges in progress.", count(moment.in_flight)),
-            gauge("mesh_tunnels", "Registered agents.", count(moment.tunnels)),
-            gauge("mesh_tunnels_available", "Agents that take requests.", count(moment.available)),
+            gauge("mesh_tunnels", "Tunnels of registered agents.", count(moment.tunnels)),
+            gauge("mesh_tunnels_available", "Tunnels that take requests.", count(moment.available)),
             gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
-            gauge("mesh_ecs_silent_seconds", "Since ECS last answered; 0 if it does.", silent),
+            gauge("mesh_ecs_silent_seconds", "Since ECS fell silent; 0 if it answers.", silent),
         ];
         let routes: Vec<_> = self.routes.iter().collect();
         let labels = |index: usize| {
