@@ -24,7 +24,7 @@
 //!    Asked ─ upgrade ─▶ Upgraded                         Asked ─ receive: Upgraded ─▶ Upgraded
 //!               (write and decode then carry bytes as they are)
 //!
-//!    any ── Err ──▶ close_reason is ProtocolError: reply if there is no answer yet, and close
+//!    any ── reading: Err ──▶ close_reason is ProtocolError: reply if not yet answered, and close
 //! ```
 //!
 //! A whole exchange of a caller, with its answer made up:
