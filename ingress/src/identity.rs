@@ -27,7 +27,7 @@ pub use ecs::{EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsRequest, EcsSubj
 pub use host::HostPattern;
 pub use pattern::Pattern;
 pub use policy::{Claim, Decision, Method, Policy, Requirement};
-pub use principal::{AwsIdentity, AwsPrincipal, Principal};
+pub use principal::{AwsIdentity, AwsPrincipal, Holder, Principal};
 pub use proof::{StsRequest, check_date, sts_request};
 pub use rule::{ClusterPattern, LaunchType, Rule, RuleError, Who};
 pub use tokens::{Separators, Tokens};

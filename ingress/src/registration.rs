@@ -252,7 +252,8 @@ impl Ingress {
         self.others -= 1;
         self.registering -= 1;
         let serial = Serial(self.registered);
-        let agent = self.agent_of(&hello.process).unwrap_or(AgentId(serial));
+        let agent = self.agent_of(&hello.process, standing.principal.as_ref());
+        let agent = agent.unwrap_or(AgentId(serial));
         self.replace_tunnels(agent, hello.lane);
         let name = serial.0.to_string();
         let limits = &self.config.limits;

@@ -22,7 +22,7 @@ use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
 
 use crate::config::Config;
 use crate::gauge::{Gauge, Homes};
-use crate::identity::Policy;
+use crate::identity::{Policy, Principal};
 use crate::ingress::{Conn, Ingress};
 use crate::pages::{Part, Question};
 use crate::routes::{Candidate, Place};
@@ -76,6 +76,8 @@ pub struct Remote {
     pub(crate) agent: AgentId,
     /// The agent's own name for its process.
     pub(crate) process: String,
+    /// Who the agent proved to be.
+    pub(crate) principal: Option<Principal>,
     pub(crate) lane: u32,
     pub(crate) worker: WorkerId,
     pub(crate) service: String,
@@ -193,14 +195,21 @@ impl Ingress {
         }
     }
 
-    /// The agent that calls its process this, if it has a tunnel already.
-    pub(crate) fn agent_of(&self, process: &str) -> Option<AgentId> {
+    /// The agent that calls its process this and has proved the same, if it has a tunnel already.
+    /// Whoever has seen the name elsewhere is still somebody else.
+    pub(crate) fn agent_of(&self, process: &str, who: Option<&Principal>) -> Option<AgentId> {
         if process.is_empty() {
             return None;
         }
-        let own = self.tunnels.iter().map(|(_, tunnel)| (&tunnel.hello.process, tunnel.agent));
-        let others = self.workers.remotes.values().map(|remote| (&remote.process, remote.agent));
-        own.chain(others).find(|(name, _)| *name == process).map(|(_, agent)| agent)
+        let is_it = |name: &str, other: Option<&Principal>| {
+            name == process && who.map(Principal::holder) == other.map(Principal::holder)
+        };
+        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let mut own = own.filter(|one| is_it(&one.hello.process, one.standing.principal.as_ref()));
+        let others = self.workers.remotes.values();
+        let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
+        let own = own.next().map(|tunnel| tunnel.agent);
+        own.or_else(|| others.next().map(|remote| remote.agent))
     }
 
     /// An agent opens a tunnel in the place of one that it was told to leave, or of one that it has
@@ -279,6 +288,7 @@ impl Ingress {
             serial: tunnel.serial,
             agent: tunnel.agent,
             process: tunnel.hello.process.clone(),
+            principal: tunnel.standing.principal.clone(),
             lane: tunnel.hello.lane,
             worker: to,
             service: tunnel.hello.service.clone(),
@@ -372,3 +382,6 @@ impl Ingress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

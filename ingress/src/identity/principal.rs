@@ -52,6 +52,22 @@ pub enum AwsIdentity {
     },
 }
 
+/// Who has an identity, to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// Some session of this role.
+    Role {
+        /// The partition.
+        partition: &'a str,
+        /// The account.
+        account: &'a str,
+        /// The role's name.
+        role: &'a str,
+    },
+    /// Anything else, as a whole.
+    Other(&'a Principal),
+}
+
 impl AwsPrincipal {
     /// Reads the `Arn` and the `Account` of STS's answer.
     ///
@@ -125,6 +141,23 @@ impl AwsPrincipal {
         match &self.identity {
             AwsIdentity::Role { session, .. } => Some(session),
             AwsIdentity::User { .. } | AwsIdentity::Root | AwsIdentity::Federated { .. } => None,
+        }
+    }
+}
+
+impl Principal {
+    /// Who it is whatever its sessions are called: one process may get credentials again and again,
+    /// under another name each time.
+    #[must_use]
+    pub fn holder(&self) -> Holder<'_> {
+        match self {
+            Self::Aws(AwsPrincipal { partition, account, identity, .. }) => match identity {
+                AwsIdentity::Role { role, .. } => Holder::Role { partition, account, role },
+                AwsIdentity::User { .. } | AwsIdentity::Root | AwsIdentity::Federated { .. } => {
+                    Holder::Other(self)
+                }
+            },
+            Self::Token { .. } | Self::Certificate { .. } => Holder::Other(self),
         }
     }
 }

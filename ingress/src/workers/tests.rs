@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use mesh_protocol::WorkerId;
+
+use super::Remote;
+use crate::admission::Standing;
+use crate::config::Config;
+use crate::gauge::Gauge;
+use crate::identity::{AwsPrincipal, Principal};
+use crate::ingress::Ingress;
+use crate::tunnel::tests::{origin, tunnel, tunnel_id};
+use crate::tunnel::{AgentId, Serial};
+
+fn session(role: &str, session: &str) -> Option<Principal> {
+    let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/{session}");
+    Some(Principal::Aws(AwsPrincipal::parse(&arn, "123456789012").unwrap()))
+}
+
+fn token(name: &str) -> Option<Principal> {
+    Some(Principal::Token { name: name.to_owned() })
+}
+
+fn certificate(name: &str) -> Option<Principal> {
+    Some(Principal::Certificate { names: vec![name.to_owned()] })
+}
+
+/// The first of two workers, with an agent here and one at the other, which call their processes so.
+fn ingress(here: Option<Principal>, there: Option<Principal>) -> Ingress {
+    let now = origin();
+    let mut ingress = Ingress::workers(&Config::default(), now, 2).remove(0);
+    let mut own = tunnel(1, now);
+    own.hello.process = "here".to_owned();
+    own.standing = Standing { principal: here, ..Standing::default() };
+    let gauge = Arc::new(Gauge::new(Serial(2), now, &own.reading()));
+    ingress.tunnels.insert(tunnel_id(0), own);
+    let remote = Remote {
+        serial: Serial(2),
+        agent: AgentId(Serial(2)),
+        process: "there".to_owned(),
+        principal: there,
+        lane: 0,
+        worker: WorkerId(1),
+        service: String::new(),
+        hosts: Vec::new(),
+        gauge,
+    };
+    ingress.workers.remotes.insert(Serial(2), remote);
+    ingress
+}
+
+#[test]
+fn an_agent_is_known_by_its_process_and_what_it_proved() {
+    let pairs = [
+        (None, None),
+        (token("edge-1"), token("edge-1")),
+        (certificate("a.example"), certificate("a.example")),
+        (session("agents", "0123"), session("agents", "0123")),
+        // Whoever assumes a role anew may call the session anew.
+        (session("agents", "0123"), session("agents", "4567")),
+    ];
+    for (before, now) in pairs {
+        let ingress = ingress(before.clone(), before);
+        assert_eq!(ingress.agent_of("here", now.as_ref()), Some(AgentId(Serial(1))));
+        assert_eq!(ingress.agent_of("there", now.as_ref()), Some(AgentId(Serial(2))));
+        assert_eq!(ingress.agent_of("elsewhere", now.as_ref()), None);
+    }
+}
+
+/// Else whoever knows the process of an agent could take its place.
+#[test]
+fn somebody_else_with_the_name_of_a_process_is_another_agent() {
+    let pairs = [
+        (token("edge-1"), token("edge-2")),
+        (token("edge-1"), certificate("edge-1")),
+        (token("edge-1"), None),
+        (None, token("edge-1")),
+        (certificate("a.example"), certificate("b.example")),
+        (session("agents", "0123"), session("others", "0123")),
+        (session("agents", "0123"), token("agents")),
+    ];
+    for (before, now) in pairs {
+        let ingress = ingress(before.clone(), before);
+        assert_eq!(ingress.agent_of("here", now.as_ref()), None, "{now:?}");
+        assert_eq!(ingress.agent_of("there", now.as_ref()), None, "{now:?}");
+    }
+}
