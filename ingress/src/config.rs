@@ -50,7 +50,7 @@ pub struct IdentityChecks {
     pub sts_host: Option<String>,
     /// Between two questions to ECS about a registered agent.
     pub recheck: Duration,
-    /// How long a proof of identity is good for; then the agent has to give another one.
+    /// How long a proof of identity is good for; before that the agent has to give another one.
     pub lifetime: Duration,
     /// How long a registration lasts that ECS does not confirm because it cannot be reached.
     pub grace: Duration,

@@ -82,8 +82,14 @@ struct Outliers {
 /// Between two lines in the log about one service. An honest agent looks twice, a second apart,
 /// before it believes in a change, and a hostile one could fill the disk.
 const HEALTH_PAUSE: Duration = Duration::from_secs(1);
-/// How long an agent has for another proof of identity, and to finish what it is at.
-const RENEWING: Duration = Duration::from_secs(300);
+/// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
+/// more than half of what a proof is good for.
+const RENEWING_MIN: Duration = Duration::from_secs(300);
+/// The same part of what a proof is good for, where that is more. To the ingress that asks, one of many
+/// behind a load balancer, an agent gets by chance alone, and needs the more tries the more there are.
+const RENEWING_PART: u32 = 24;
+/// And no more than this: an agent leaves a tunnel that nobody closes after an hour.
+const RENEWING_MAX: Duration = Duration::from_secs(3600);
 /// Failures in a row that eject an agent.
 const FAILURES_MAX: u32 = 5;
 /// How long the first ejection lasts; the n-th in a row lasts n times as long.
@@ -124,13 +130,13 @@ impl Tunnel {
         }
     }
 
-    /// When its proof of identity has been good for long enough: the agent is told to give another
-    /// one on another tunnel, and this one ends some time later.
+    /// When its proof of identity ends, and this tunnel with it; some time before that, the agent is
+    /// told to give another one on another tunnel.
     #[must_use]
     pub fn proof_deadline(&self, checks: &IdentityChecks) -> Option<Instant> {
         self.standing.principal.as_ref()?;
-        let asked_at = self.since + checks.lifetime;
-        Some(if self.was_told_to_move { asked_at + RENEWING } else { asked_at })
+        let end = self.since + checks.lifetime;
+        Some(if self.was_told_to_move { end } else { end - renewing(checks.lifetime) })
     }
 
     /// The agent says how the service behind it is.
@@ -226,6 +232,12 @@ impl Tunnel {
         outliers.ejected_until = Some(now + duration);
         Ejected::For(duration)
     }
+}
+
+/// How long before the end of a proof the agent is asked for another one.
+fn renewing(lifetime: Duration) -> Duration {
+    let part = (lifetime / RENEWING_PART).min(RENEWING_MAX);
+    RENEWING_MIN.min(lifetime / 2).max(part)
 }
 
 /// Whether a failure ejected an agent.

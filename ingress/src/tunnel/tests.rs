@@ -6,6 +6,8 @@ use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link};
 
 use crate::admission::Standing;
+use crate::config::IdentityChecks;
+use crate::identity::Principal;
 
 use super::{AgentId, Ejected, Serial, Tunnel, TunnelId, Tunnels};
 
@@ -91,4 +93,34 @@ fn a_stale_name_means_nothing() {
     assert!(tunnels.get_mut(TunnelId(first)).is_none());
     assert!(tunnels.remove(TunnelId(first)).is_none());
     assert_eq!(tunnels.len(), 1);
+}
+
+/// When its agent is asked for another proof, and when the tunnel ends.
+fn proof_times(lifetime: u64) -> (u64, u64) {
+    let start = origin();
+    let checks =
+        IdentityChecks { lifetime: Duration::from_secs(lifetime), ..IdentityChecks::default() };
+    let mut tunnel = tunnel(1, start);
+    tunnel.standing.principal = Some(Principal::Token { name: "edge".to_owned() });
+    let after = |tunnel: &Tunnel| (tunnel.proof_deadline(&checks).unwrap() - start).as_secs();
+    let asked = after(&tunnel);
+    tunnel.was_told_to_move = true;
+    (asked, after(&tunnel))
+}
+
+/// An agent of a service with many ingresses finds the same one by chance alone, so that it gets more
+/// time where there is more.
+#[test]
+fn another_proof_is_asked_for_while_the_old_one_is_good_for_some_time() {
+    let (minute, hour) = (60, 3600);
+    assert_eq!(proof_times(minute), (30, minute));
+    assert_eq!(proof_times(hour), (55 * minute, hour));
+    assert_eq!(proof_times(12 * hour), (11 * hour + 30 * minute, 12 * hour));
+    assert_eq!(proof_times(30 * 24 * hour), (30 * 24 * hour - hour, 30 * 24 * hour));
+}
+
+#[test]
+fn what_was_not_proved_does_not_get_old() {
+    let start = origin();
+    assert_eq!(tunnel(1, start).proof_deadline(&IdentityChecks::default()), None);
 }

@@ -80,8 +80,8 @@ pub(crate) struct ServerArgs {
     /// seconds for which agents stay connected while ECS does not answer [default: 900]
     #[argh(option)]
     pub(crate) ecs_grace: Option<String>,
-    /// seconds for which a proof of identity is good; then the agent gives another one, on another
-    /// tunnel [default: 43200]
+    /// seconds for which a proof of identity is good; some time before that the agent gives another
+    /// one, on another tunnel [default: 43200]
     #[argh(option)]
     pub(crate) identity_lifetime: Option<String>,
     /// seconds from the end of a request to the head of its response; less than the load

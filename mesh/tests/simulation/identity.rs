@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(300);
 /// How long a proof is good for.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
+/// How long before that the agent is asked for another one.
+pub(crate) const RENEWING: Duration = Duration::from_secs(300);
 pub(crate) fn rule(role: &str, hosts: &[&str]) -> Rule {
     let arn = format!("arn:aws:iam::123456789012:role/{role}");
     Rule {
@@ -267,18 +269,18 @@ fn a_proof_is_given_again_after_its_lifetime_without_a_gap() {
         let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
         stage.expect_ready(Duration::from_secs(10));
         assert_eq!(cloud.0.borrow().asked.0, 1);
-        stage.world.run_for(LIFETIME - Duration::from_secs(20));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(20));
         assert_eq!(cloud.0.borrow().asked.0, 1, "it is good for that long");
         for _ in 0..60 {
             stage.probe();
             stage.world.run_for(Duration::from_secs(1));
         }
         assert_eq!(cloud.0.borrow().asked.0, 2, "and no longer");
-        // Whose credentials were taken away is out in the end, and not before.
+        // Whose credentials were taken away is out when the proof is too old, and not before.
         cloud.0.borrow_mut().forgers.insert(0);
         stage.world.run_for(LIFETIME - Duration::from_secs(120));
         stage.probe();
-        expect_tunnels(&mut stage, 0, Duration::from_secs(600));
+        expect_tunnels(&mut stage, 0, Duration::from_secs(120));
     });
 }
 
@@ -342,7 +344,7 @@ fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {
         plan.agent.timeouts.stream_idle = Duration::from_secs(600);
         let mut stage = Stage::new(seed, plan);
         stage.expect_ready(Duration::from_secs(10));
-        stage.world.run_for(LIFETIME - Duration::from_secs(20));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(20));
         let ask = Ask::new(Request::get(HOST, "/slow/300000"));
         stage.add_caller(vec![ask], |client| client);
         stage.expect_answers(Duration::from_secs(301));
@@ -359,7 +361,7 @@ fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one(
             let calm = Plan::calm().with_workers(workers);
             let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
             stage.expect_ready(Duration::from_secs(10));
-            stage.world.run_for(LIFETIME - Duration::from_secs(1));
+            stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(1));
             // Some at each moment, at whatever worker they are.
             for _ in 0..6 {
                 let ask = || Ask::new(Request::get(HOST, "/slow/7"));
