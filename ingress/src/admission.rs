@@ -265,8 +265,9 @@ impl Ingress {
         token: Option<String>,
         cx: &mut Context<'_>,
     ) {
-        let since = self.now;
+        let now = self.now;
         let Some((policy, registration)) = self.applying(conn) else { return };
+        let since = registration.verifying_since().unwrap_or(now);
         let claim = registration.claim();
         let outcome = match policy.decide(&principal, &claim) {
             Decision::Granted => Ok(None),

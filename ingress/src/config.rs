@@ -109,7 +109,8 @@ pub struct Timeouts {
     pub stream_idle: Duration,
     /// How long a peer may go without taking a byte of what waits for it.
     pub send: Duration,
-    /// From an agent's connection to its accepted registration.
+    /// From an agent's connection to all that it has to say to be registered. What AWS has to be asked
+    /// then takes time of its own.
     pub registration: Duration,
     /// Between two echoes on a tunnel; a peer that stays silent for two of them is gone.
     pub echo: Duration,

@@ -60,9 +60,9 @@ pub(crate) enum Phase {
     Greeting,
     /// Its PROOF is awaited.
     Challenged { server_id: String, nonce: String },
-    /// STS is asked who made the proof.
+    /// STS is asked who made the proof; since when AWS is asked about the agent.
     Identifying { since: Instant },
-    /// ECS is asked whether what the agent says of itself is so.
+    /// ECS is asked whether what the agent says of itself is so; the same moment.
     Inspecting { principal: Principal, asked: Asked, since: Instant },
     /// Decided; the connection is about to close, or is a tunnel by now.
     Over,
@@ -86,7 +86,8 @@ enum Received {
 const NORMAL: u16 = 1000;
 /// A breach of the registration's policy (RFC 6455 7.4.1).
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
-/// How long AWS may be asked about one agent, waiting in line included. Agents wait for 30 s.
+/// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
+/// wait for 30 s.
 const VERIFYING: Duration = Duration::from_secs(25);
 
 impl Refusal {
@@ -102,15 +103,19 @@ impl Registration {
         claim(hello)
     }
 
+    /// Since when AWS is asked about it, if it is.
+    pub(crate) const fn verifying_since(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Identifying { since } | Phase::Inspecting { since, .. } => Some(*since),
+            Phase::Greeting | Phase::Challenged { .. } | Phase::Over => None,
+        }
+    }
+
     /// When it has taken too long.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
-        match &self.phase {
-            Phase::Greeting | Phase::Challenged { .. } | Phase::Over => {
-                self.since + timeouts.registration
-            }
-            Phase::Identifying { since, .. } | Phase::Inspecting { since, .. } => {
-                *since + VERIFYING
-            }
+        match self.verifying_since() {
+            None => self.since + timeouts.registration,
+            Some(since) => since + VERIFYING,
         }
     }
 }

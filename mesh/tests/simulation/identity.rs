@@ -334,6 +334,22 @@ fn a_crowd_of_agents_stalls_nobody() {
     });
 }
 
+/// 25 s for all questions about one agent: it waits for 30.
+#[test]
+fn what_aws_is_asked_about_an_agent_has_one_time_in_all() {
+    seeds(4, |seed| {
+        let cloud = Cloud::new(Duration::from_secs(12));
+        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
+        expect_tunnels(&mut stage, 1, Duration::from_secs(25));
+        let cloud = Cloud::new(Duration::from_secs(14));
+        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
+        for _ in 0..50 {
+            stage.world.run_for(Duration::from_secs(2));
+            assert_eq!(tunnels(&stage.world, &stage), 0);
+        }
+    });
+}
+
 /// Five minutes, whatever the agent would take for its own leaving.
 #[test]
 fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {
