@@ -221,7 +221,7 @@ impl Ingress {
         let since = self.now;
         let Some(registration) = self.registration(conn) else { return Ok(()) };
         registration.phase = Phase::Identifying { since };
-        self.jobs.push_back(Job::Identify { conn, request, date: proof.date.clone() });
+        self.jobs.push(Job::Identify { conn, request, date: proof.date.clone() });
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl Ingress {
                 let question = asked.question();
                 let Some(registration) = self.registration(conn) else { return };
                 registration.phase = Phase::Inspecting { principal, asked, since };
-                self.jobs.push_back(Job::Inspect { conn, question });
+                self.jobs.push(Job::Inspect { conn, question });
             }
             Err(reason) => {
                 let refusal = Refusal::new(RefusalCode::Forbidden, reason);

@@ -1,6 +1,5 @@
 //! The dispatcher: keeps the branches, while the files beside it keep the work.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ use crate::callers::Callers;
 use crate::config::Config;
 use crate::downstream::Downstream;
 use crate::drain::Drain;
-use crate::jobs::{Answer, Job};
+use crate::jobs::{Answer, Job, Queue};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::registration::Registration;
@@ -64,7 +63,7 @@ pub struct Ingress {
     /// For the shell.
     ///
     /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
-    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) jobs: Queue,
     pub(crate) verifier: Verifier,
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
@@ -120,7 +119,7 @@ impl Ingress {
             in_flight: 0,
             others: 0,
             registering: 0,
-            jobs: VecDeque::new(),
+            jobs: Queue::default(),
             verifier: Verifier::default(),
             registered: 0,
             heads: Heads::default(),
@@ -212,6 +211,7 @@ impl Ingress {
             Some(Conn::Registration(_)) => {
                 self.others -= 1;
                 self.registering -= 1;
+                self.jobs.forget(conn);
             }
             Some(Conn::Moving(tunnel)) => self.moving_tunnel_closed(tunnel.serial),
             None => {}

@@ -1,8 +1,12 @@
 //! Work that blocks: questions to AWS, asked by the shell beside the loop.
 //!
-//! A queue of the ingress's own holds what waits, at most one job for each agent and some more
+//! A [`Queue`] of the ingress's own holds what waits, at most one job for each agent and some more
 //! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
 //! STS says is kept for another time: each proof is for one connection.
+
+mod queue;
+
+pub(crate) use queue::Queue;
 
 use mesh_protocol::{ConnId, Context};
 
@@ -96,25 +100,23 @@ pub enum Authority {
 impl Ingress {
     /// The next job that is still wanted.
     pub(crate) fn next_job(&mut self) -> Option<Job> {
-        while let Some(job) = self.jobs.pop_front() {
-            let is_wanted = match &job {
-                Job::Identify { conn, .. } | Job::Inspect { conn, .. } => {
-                    let connection = self.conns.get(*conn);
-                    connection.is_some_and(|one| matches!(one.state, Conn::Registration(_)))
-                }
-                Job::Recheck { .. } => true,
-            };
-            if is_wanted {
-                return Some(job);
+        let conns = &self.conns;
+        let is_wanted = |conn| match conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Registration(one)) => one.verifying_since().is_some(),
+            Some(Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_)) | None => {
+                false
             }
-        }
-        None
+        };
+        self.jobs.poll(self.now, is_wanted)
     }
 
     /// Takes in what came of a job.
     pub(crate) fn take_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
         match answer {
-            Answer::Identified { conn, outcome } => self.identified(conn, outcome, cx),
+            Answer::Identified { conn, outcome } => {
+                self.jobs.answered(conn, cx.now);
+                self.identified(conn, outcome, cx);
+            }
             Answer::Inspected { conn, outcome } => self.inspected(conn, &outcome, cx),
             Answer::Rechecked { conns, outcome } => self.rechecked(&conns, &outcome, cx),
             Answer::Policy(policy) => {

@@ -119,7 +119,7 @@ impl Ingress {
         if self.verifier.waiting == 0 {
             let jobs = batches(&asked);
             (self.verifier.waiting, self.verifier.has_failed) = (jobs.len(), false);
-            self.jobs.extend(jobs);
+            jobs.into_iter().for_each(|job| self.jobs.push(job));
         }
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
     }

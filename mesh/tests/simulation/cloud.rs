@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mesh_agent::identity as agent;
-use mesh_ingress::identity::ecs::{Cluster, Task};
+use mesh_ingress::identity::ecs::{Cluster, ContainerInstance, Deployment, Service, Task};
 use mesh_ingress::identity::{EcsAnswers, EcsQuestion, StsRequest};
 use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
 use mesh_protocol::control::{IamProof, Proof};
@@ -24,6 +24,17 @@ pub(crate) struct Sky {
     pub(crate) is_down: bool,
     /// Agents whose tasks ECS gives no answer about, nor about whatever is asked with them.
     pub(crate) unanswered: BTreeSet<usize>,
+    /// Agents about whose tasks, and whatever is asked with them, ECS thinks for as long as this.
+    pub(crate) pondered: (BTreeSet<usize>, Duration),
+    /// Agents for whose proofs STS needs as long as this, and says nothing then. They are signed for
+    /// another region.
+    pub(crate) unreachable: (BTreeSet<usize>, Duration),
+    /// Agents whose tasks nobody started for a service.
+    pub(crate) loose: BTreeSet<usize>,
+    /// Agents on hosts, which are no tasks.
+    pub(crate) hosts: BTreeSet<usize>,
+    /// Those of them whose host is to be emptied.
+    pub(crate) draining: BTreeSet<usize>,
     /// Agents whose task has stopped.
     pub(crate) stopped: BTreeSet<usize>,
     /// Agents whose task runs and is to stop.
@@ -45,12 +56,31 @@ pub(crate) fn task_arn(number: usize) -> String {
     format!("arn:aws:ecs:eu-central-1:123456789012:task/production/{number:032x}")
 }
 
+/// The host of an agent.
+pub(crate) fn instance_arn(number: usize) -> String {
+    format!("arn:aws:ecs:eu-central-1:123456789012:container-instance/production/{number:032x}")
+}
+
+/// What Systems Manager calls it.
+fn instance_id(number: usize) -> String {
+    format!("mi-{number:017x}")
+}
+
+/// The service of all tasks, and its deployment.
+const SERVICE: &str = "orders";
+const DEPLOYMENT: &str = "ecs-svc/1";
+
 impl Cloud {
     pub(crate) fn new(latency: Duration) -> Self {
         let sky = Sky {
             latency,
             is_down: false,
             unanswered: BTreeSet::new(),
+            pondered: (BTreeSet::new(), Duration::ZERO),
+            unreachable: (BTreeSet::new(), Duration::ZERO),
+            loose: BTreeSet::new(),
+            hosts: BTreeSet::new(),
+            draining: BTreeSet::new(),
             stopped: BTreeSet::new(),
             stopping: BTreeSet::new(),
             forgers: BTreeSet::new(),
@@ -73,9 +103,13 @@ impl Cloud {
             };
             let binding = question.binding();
             let text = [secret, binding.hello, binding.nonce, binding.server_id].join(" ");
+            let region = match sky.borrow().unreachable.0.contains(&number) {
+                true => "sa-east-1",
+                false => "eu-central-1",
+            };
             let proof = Proof::Iam(IamProof {
-                host: "sts.eu-central-1.amazonaws.com".to_owned(),
-                region: "eu-central-1".to_owned(),
+                host: format!("sts.{region}.amazonaws.com"),
+                region: region.to_owned(),
                 date: "20260101T000000Z".to_owned(),
                 security_token: None,
                 signature: proof::digest_hello(text.as_bytes()),
@@ -90,6 +124,7 @@ impl Cloud {
         let sky = Rc::clone(&self.0);
         move |job, _| {
             let mut sky = sky.borrow_mut();
+            let latency = sky.latency(&job);
             let answer = match job {
                 Job::Identify { conn, request, .. } => {
                     sky.asked.0 += 1;
@@ -104,14 +139,30 @@ impl Cloud {
                     Answer::Rechecked { conns, outcome: sky.describe(&question) }
                 }
             };
-            (sky.latency, answer)
+            (latency, answer)
         }
     }
 }
 
 impl Sky {
+    fn latency(&self, job: &Job) -> Duration {
+        let ((pondered, long), (_, vain)) = (&self.pondered, &self.unreachable);
+        let is_pondered = |question: &EcsQuestion| {
+            pondered.iter().any(|number| question.tasks.contains(&task_arn(*number)))
+        };
+        match job {
+            Job::Identify { request, .. } if is_far(request) => *vain,
+            Job::Inspect { question, .. } | Job::Recheck { question, .. }
+                if is_pondered(question) =>
+            {
+                *long
+            }
+            Job::Identify { .. } | Job::Inspect { .. } | Job::Recheck { .. } => self.latency,
+        }
+    }
+
     fn identify(&self, request: &StsRequest) -> Result<Caller, Failure> {
-        if self.is_down {
+        if self.is_down || is_far(request) {
             return Err(Failure::Unreachable("STS is down".to_owned()));
         }
         let header = |name: &str| {
@@ -132,8 +183,12 @@ impl Sky {
             return Err(Failure::Refused("STS: SignatureDoesNotMatch".to_owned()));
         }
         let number: usize = key[4..].parse().expect("an agent's key");
+        let session = match self.hosts.contains(&number) {
+            true => instance_id(number),
+            false => format!("{number:032x}"),
+        };
         Ok(Caller {
-            arn: format!("arn:aws:sts::123456789012:assumed-role/agents/{number:032x}"),
+            arn: format!("arn:aws:sts::123456789012:assumed-role/agents/{session}"),
             account: "123456789012".to_owned(),
         })
     }
@@ -149,12 +204,32 @@ impl Sky {
             status: "ACTIVE".to_owned(),
         };
         let tasks = question.tasks.iter().map(|arn| self.task(arn)).collect();
-        Ok(EcsAnswers { clusters: vec![cluster], tasks, ..EcsAnswers::default() })
+        let hosts = self.hosts.iter().map(|number| self.instance(*number));
+        let is_asked =
+            |one: &ContainerInstance| question.instances.contains(&one.container_instance_arn);
+        let instances = hosts.filter(is_asked).collect();
+        let services = match question.tasks_of_services.is_empty() {
+            true => Vec::new(),
+            false => vec![service()],
+        };
+        let clusters = vec![cluster];
+        Ok(EcsAnswers { clusters, tasks, instances, services, ..EcsAnswers::default() })
+    }
+
+    fn instance(&self, number: usize) -> ContainerInstance {
+        let is_draining = self.draining.contains(&number);
+        ContainerInstance {
+            container_instance_arn: instance_arn(number),
+            ec2_instance_id: Some(instance_id(number)),
+            status: if is_draining { "DRAINING" } else { "ACTIVE" }.to_owned(),
+            agent_connected: true,
+        }
     }
 
     fn task(&self, arn: &str) -> Task {
         let is_in = |set: &BTreeSet<usize>| set.iter().any(|number| task_arn(*number) == arn);
         let (is_stopped, is_stopping) = (is_in(&self.stopped), is_in(&self.stopping));
+        let is_of_service = !is_in(&self.loose);
         Task {
             task_arn: arn.to_owned(),
             cluster_arn: CLUSTER.to_owned(),
@@ -162,9 +237,24 @@ impl Sky {
             desired_status: if is_stopped || is_stopping { "STOPPED" } else { "RUNNING" }
                 .to_owned(),
             launch_type: Some("EXTERNAL".to_owned()),
-            started_by: None,
-            group: None,
+            started_by: is_of_service.then(|| DEPLOYMENT.to_owned()),
+            group: is_of_service.then(|| format!("service:{SERVICE}")),
             container_instance_arn: None,
         }
+    }
+}
+
+/// Whether it is for the region from which no answer comes.
+fn is_far(request: &StsRequest) -> bool {
+    request.host.contains("sa-east-1")
+}
+
+fn service() -> Service {
+    Service {
+        service_arn: format!("arn:aws:ecs:eu-central-1:123456789012:service/production/{SERVICE}"),
+        service_name: SERVICE.to_owned(),
+        cluster_arn: CLUSTER.to_owned(),
+        status: "ACTIVE".to_owned(),
+        deployments: vec![Deployment { id: DEPLOYMENT.to_owned() }],
     }
 }

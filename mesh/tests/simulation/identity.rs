@@ -350,6 +350,27 @@ fn what_aws_is_asked_about_an_agent_has_one_time_in_all() {
     });
 }
 
+/// An agent chooses which of STS's hosts is asked about it, before it has proved anything.
+#[test]
+fn a_host_of_sts_that_does_not_answer_holds_back_nobody_of_another() {
+    const STRANGERS: usize = 60;
+    seeds(4, |seed| {
+        let cloud = fast();
+        let far = (1..=STRANGERS).collect();
+        cloud.0.borrow_mut().unreachable = (far, Duration::from_secs(5));
+        let calm = Plan::calm();
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        for _ in 0..STRANGERS {
+            stage.add_agent();
+        }
+        stage.world.run_for(Duration::from_secs(20));
+        // One that is like the first.
+        stage.add_agent();
+        expect_tunnels(&mut stage, 2, Duration::from_secs(5));
+    });
+}
+
 /// Five minutes, whatever the agent would take for its own leaving.
 #[test]
 fn what_is_under_way_when_a_proof_gets_old_has_time_to_end() {

@@ -10,7 +10,7 @@ use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
 use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
 
 use crate::ask::{Ask, Weather};
-use crate::cloud::{Cloud, task_arn};
+use crate::cloud::{Cloud, instance_arn, task_arn};
 use crate::watch;
 
 /// The host that every agent registers.
@@ -249,6 +249,7 @@ impl Stage {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
         config.task = task_arn(number);
+        config.container_instance = instance_arn(number);
         if self.plan.own_hosts {
             config.hosts.push(own_host(number));
         }

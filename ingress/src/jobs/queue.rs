@@ -1,0 +1,125 @@
+//! What waits to be asked of AWS, and what of it is asked next.
+//!
+//! ```text
+//!   Recheck                   first: registered agents depend on it
+//!   Inspect                   then: these agents have proved who they are
+//!   Identify   host of STS    in turn, host by host
+//!              host of STS
+//! ```
+//!
+//! Which host of STS is asked about an agent is the agent's choice, before it has proved anything,
+//! and each question to one that cannot be reached occupies a thread for seconds. So hosts are fast or
+//! slow by the last question to them, and slow ones, whatever waits for them, leave threads to others.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use mesh_protocol::ConnId;
+
+use super::Job;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    rechecks: VecDeque<Job>,
+    inspections: VecDeque<Job>,
+    /// By name. The names are those of a list, so that they are few.
+    hosts: BTreeMap<String, Host>,
+    /// Which host is being asked about whom, and since when.
+    asking: BTreeMap<ConnId, (String, Instant)>,
+    /// Questions to STS so far.
+    turns: u64,
+}
+
+/// A host of STS.
+#[derive(Debug, Default)]
+struct Host {
+    waiting: VecDeque<(ConnId, Job)>,
+    /// Questions to it under way.
+    asking: usize,
+    /// Whether the last answer came soon. No host is before it has shown it.
+    is_fast: bool,
+    /// When it was its turn.
+    turn: u64,
+}
+
+/// What an answer of STS never takes unless something is wrong; a connection in vain takes 5 s.
+const SOON: Duration = Duration::from_secs(2);
+/// Questions at once to one host that is slow.
+const SLOW_EACH: usize = 3;
+/// Questions at once to all hosts that are slow: half of what the shell does at once.
+const SLOW_ALL: usize = 8;
+
+impl Queue {
+    /// Takes a job in.
+    pub(crate) fn push(&mut self, job: Job) {
+        match &job {
+            Job::Recheck { .. } => self.rechecks.push_back(job),
+            Job::Inspect { .. } => self.inspections.push_back(job),
+            Job::Identify { conn, request, .. } => {
+                let (conn, name) = (*conn, request.host.to_ascii_lowercase());
+                self.hosts.entry(name).or_default().waiting.push_back((conn, job));
+            }
+        }
+    }
+
+    /// The next job, which somebody is free for now.
+    pub(crate) fn poll(&mut self, now: Instant, is_wanted: impl Fn(ConnId) -> bool) -> Option<Job> {
+        if let Some(job) = self.rechecks.pop_front() {
+            return Some(job);
+        }
+        while let Some(job) = self.inspections.pop_front() {
+            if matches!(&job, Job::Inspect { conn, .. } if is_wanted(*conn)) {
+                return Some(job);
+            }
+        }
+        let turn = self.turns + 1;
+        while let Some((name, host)) = self.next_host() {
+            let (conn, job) = host.waiting.pop_front()?;
+            if is_wanted(conn) {
+                let name = name.clone();
+                host.asking += 1;
+                host.turn = turn;
+                self.turns = turn;
+                self.asking.insert(conn, (name, now));
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// The host whose turn it is: of those that may be asked, the one that was not for longest.
+    fn next_host(&mut self) -> Option<(&String, &mut Host)> {
+        let slow = self.hosts.values().filter(|host| !host.is_fast);
+        let slow: usize = slow.map(|host| host.asking).sum();
+        let may_be_asked =
+            |host: &Host| host.is_fast || (host.asking < SLOW_EACH && slow < SLOW_ALL);
+        let waiting = self.hosts.iter_mut().filter(|(_, host)| !host.waiting.is_empty());
+        waiting.filter(|(_, host)| may_be_asked(host)).min_by_key(|(_, host)| host.turn)
+    }
+
+    /// STS said something about this agent, or did not.
+    pub(crate) fn answered(&mut self, conn: ConnId, now: Instant) {
+        let Some((name, since)) = self.asking.remove(&conn) else { return };
+        let Some(host) = self.hosts.get_mut(&name) else { return };
+        host.asking -= 1;
+        host.is_fast = now.saturating_duration_since(since) < SOON;
+    }
+
+    /// This agent is gone: nothing is kept for it.
+    pub(crate) fn forget(&mut self, gone: ConnId) {
+        self.inspections.retain(|job| !matches!(job, Job::Inspect { conn, .. } if *conn == gone));
+        for host in self.hosts.values_mut() {
+            host.waiting.retain(|(conn, _)| *conn != gone);
+        }
+    }
+
+    /// How many jobs wait.
+    pub(crate) fn len(&self) -> usize {
+        let proofs: usize = self.hosts.values().map(|host| host.waiting.len()).sum();
+        self.rechecks.len() + self.inspections.len() + proofs
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{ConnId, Conns, Duplex};
+
+use super::Queue;
+use crate::identity::{EcsQuestion, StsRequest};
+use crate::jobs::Job;
+use crate::tunnel::tests::origin;
+
+fn conns(count: usize) -> Vec<ConnId> {
+    let mut conns = Conns::new();
+    (0..count).map(|_| conns.insert(Duplex::new(0), ())).collect()
+}
+
+fn identify(conn: ConnId, host: &str) -> Job {
+    let request = StsRequest { host: host.to_owned(), headers: Vec::new(), body: "" };
+    Job::Identify { conn, request, date: String::new() }
+}
+
+fn question() -> EcsQuestion {
+    EcsQuestion {
+        region: String::new(),
+        cluster_arn: String::new(),
+        tasks: Vec::new(),
+        instances: Vec::new(),
+        tasks_of_services: Vec::new(),
+    }
+}
+
+/// The host that the next job is for.
+fn next(queue: &mut Queue, now: Instant) -> Option<String> {
+    let Job::Identify { request, .. } = queue.poll(now, |_| true)? else { panic!("a proof") };
+    Some(request.host)
+}
+
+#[test]
+fn a_slow_host_gets_few_questions_at_once_and_another_one_its_turn() {
+    let (mut queue, conns, now) = (Queue::default(), conns(101), origin());
+    for conn in &conns[..100] {
+        queue.push(identify(*conn, "far"));
+    }
+    let asked: Vec<_> = std::iter::from_fn(|| next(&mut queue, now)).collect();
+    assert_eq!(asked, ["far", "far", "far"]);
+    queue.push(identify(conns[100], "near"));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+    // An answer in vain makes room for one.
+    queue.answered(conns[0], now + Duration::from_secs(5));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("far"));
+    assert_eq!(next(&mut queue, now), None);
+    assert_eq!(queue.len(), 96);
+}
+
+#[test]
+fn all_slow_hosts_together_leave_room_for_a_fast_one() {
+    let (mut queue, conns, now) = (Queue::default(), conns(400), origin());
+    queue.push(identify(conns[0], "near"));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+    queue.answered(conns[0], now + Duration::from_millis(100));
+    for (number, conn) in conns[1..300].iter().enumerate() {
+        queue.push(identify(*conn, &format!("far{}", number % 50)));
+    }
+    let asked = std::iter::from_fn(|| next(&mut queue, now)).count();
+    assert_eq!(asked, 8);
+    for conn in &conns[300..] {
+        queue.push(identify(*conn, "near"));
+    }
+    let near = std::iter::from_fn(|| next(&mut queue, now)).filter(|host| host == "near");
+    assert_eq!(near.count(), 100, "as many as there are");
+}
+
+/// Whoever floods one host after the other does not keep a host from showing that it is fast.
+#[test]
+fn a_host_that_was_not_asked_yet_comes_before_those_that_were() {
+    let (mut queue, conns, now) = (Queue::default(), conns(200), origin());
+    for (number, conn) in conns[1..].iter().enumerate() {
+        queue.push(identify(*conn, ["far1", "far2", "far3"][number % 3]));
+    }
+    let asked: Vec<_> = std::iter::from_fn(|| next(&mut queue, now)).collect();
+    assert_eq!(asked.len(), 8);
+    queue.push(identify(conns[0], "near"));
+    assert_eq!(next(&mut queue, now), None);
+    queue.answered(conns[1], now + Duration::from_secs(5));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+}
+
+#[test]
+fn what_concerns_registered_agents_comes_first_and_proofs_last() {
+    let (mut queue, conns, now) = (Queue::default(), conns(3), origin());
+    queue.push(identify(conns[0], "near"));
+    queue.push(Job::Inspect { conn: conns[1], question: question() });
+    queue.push(Job::Recheck { conns: vec![conns[2]], question: question() });
+    assert!(matches!(queue.poll(now, |_| true), Some(Job::Recheck { .. })));
+    assert!(matches!(queue.poll(now, |_| true), Some(Job::Inspect { .. })));
+    assert!(matches!(queue.poll(now, |_| true), Some(Job::Identify { .. })));
+    assert!(queue.poll(now, |_| true).is_none());
+}
+
+#[test]
+fn nothing_is_asked_or_kept_for_whoever_is_gone() {
+    let (mut queue, conns, now) = (Queue::default(), conns(4), origin());
+    queue.push(identify(conns[0], "near"));
+    queue.push(identify(conns[1], "near"));
+    queue.push(Job::Inspect { conn: conns[2], question: question() });
+    queue.push(Job::Inspect { conn: conns[3], question: question() });
+    queue.forget(conns[0]);
+    queue.forget(conns[2]);
+    assert_eq!(queue.len(), 2);
+    assert!(queue.poll(now, |_| false).is_none());
+    assert_eq!(queue.len(), 0);
+}
