@@ -11,6 +11,8 @@
 //! What the network learns: before an identity is proved, nothing about rules or hosts. After
 //! that, the agent's operator is told exactly what was refused to whom.
 
+use std::time::Instant;
+
 use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::proof::Binding;
@@ -22,6 +24,7 @@ use crate::identity::{
 };
 use crate::ingress::{Conn, Ingress};
 use crate::jobs::{Authority, Caller, Failure, Job};
+use crate::measure::{Verdict, judge};
 use crate::registration::{Phase, Refusal, Registration};
 use crate::routes;
 use crate::verification::{Asked, EcsStanding};
@@ -281,17 +284,20 @@ impl Ingress {
                 let standing = Standing { principal: Some(principal), token, ecs: None };
                 self.register(conn, standing, cx);
             }
-            Ok(Some(asked)) => {
-                let question = asked.question();
-                let Some(registration) = self.registration(conn) else { return };
-                registration.phase = Phase::Inspecting { principal, asked, since };
-                self.jobs.push(Job::Inspect { conn, question });
-            }
+            Ok(Some(asked)) => self.inspect(conn, principal, asked, since),
             Err(reason) => {
                 let refusal = Refusal::new(RefusalCode::Forbidden, reason);
                 self.refuse_agent(conn, Some(&principal), &refusal, cx);
             }
         }
+    }
+
+    /// Has ECS asked about an agent that wants to register.
+    fn inspect(&mut self, conn: ConnId, principal: Principal, asked: Asked, since: Instant) {
+        let question = asked.question();
+        let Some(registration) = self.registration(conn) else { return };
+        registration.phase = Phase::Inspecting { principal, asked, since };
+        self.jobs.push(Job::Inspect { conn, question });
     }
 
     /// ECS said what it knows of an agent that wants to register.
@@ -304,36 +310,35 @@ impl Ingress {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
         self.note_inspection(outcome.as_ref().err(), cx.now);
         let Some((policy, registration)) = self.applying(conn) else { return };
-        let Phase::Inspecting { principal, asked, .. } = &registration.phase else { return };
-        let refused = |code, reason: String| Err(Refusal::new(code, reason));
-        let decision = match outcome {
+        let Phase::Inspecting { principal, asked, since } = &registration.phase else { return };
+        let (principal, asked, since) = (principal.clone(), asked.clone(), *since);
+        let refusal = match outcome {
             Ok(answers) => match asked.verify(answers) {
-                Ok(facts) => match policy.decide_with(principal, &registration.claim(), &facts) {
-                    Decision::Granted => Ok(facts),
-                    Decision::Denied(reason) => refused(RefusalCode::Forbidden, reason),
-                    Decision::NeedsEcs(_) => unreachable!("ECS was asked"),
-                },
+                Ok(facts) => {
+                    let ecs = EcsStanding::proved(asked, facts, cx.now);
+                    match judge(policy, &principal, &registration.claim(), Some(&ecs)) {
+                        Verdict::Fits => {
+                            let (principal, ecs) = (Some(principal), Some(ecs));
+                            let standing = Standing { principal, token: None, ecs };
+                            return self.register(conn, standing, cx);
+                        }
+                        // The rules have changed meanwhile.
+                        Verdict::Open(asked) => return self.inspect(conn, principal, asked, since),
+                        Verdict::Unfit(reason) => Refusal::new(RefusalCode::Forbidden, reason),
+                    }
+                }
                 Err(refusal) => {
                     let reason = format!("{principal} may not register: {refusal}");
-                    refused(RefusalCode::Forbidden, reason)
+                    Refusal::new(RefusalCode::Forbidden, reason)
                 }
             },
             // What went wrong is for the operator of the ingress, and in its log.
             Err(Failure::Refused(_) | Failure::Unreachable(_)) => {
                 let reason = "the ingress cannot ask ECS about this agent";
-                refused(RefusalCode::Unavailable, reason.to_owned())
+                Refusal::new(RefusalCode::Unavailable, reason)
             }
         };
-        let (principal, asked) = (principal.clone(), asked.clone());
-        match decision {
-            Ok(facts) => {
-                let confirmed = self.now;
-                let ecs = EcsStanding { asked, facts, confirmed, is_doubted: false };
-                let (principal, ecs) = (Some(principal), Some(ecs));
-                self.register(conn, Standing { principal, token: None, ecs }, cx);
-            }
-            Err(refusal) => self.refuse_agent(conn, Some(&principal), &refusal, cx),
-        }
+        self.refuse_agent(conn, Some(&principal), &refusal, cx);
     }
 
     /// An agent that wants to register.
@@ -369,7 +374,7 @@ fn too_long(hello: &Hello) -> Option<&'static str> {
 }
 
 /// What ECS can be asked about an identity.
-fn subject(principal: &Principal, claim: &Claim<'_>) -> Result<EcsSubject, String> {
+pub(crate) fn subject(principal: &Principal, claim: &Claim<'_>) -> Result<EcsSubject, String> {
     match principal {
         Principal::Aws(principal) => EcsSubject::new(principal, claim),
         Principal::Token { .. } | Principal::Certificate { .. } => {

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod ingress;
 pub mod invariants;
 pub mod jobs;
+mod measure;
 pub mod metrics;
 mod moving;
 pub mod pages;

@@ -183,9 +183,9 @@ impl Ingress {
 impl Ingress {
     fn ecs_state(&self, EcsStanding { facts, confirmed, .. }: &EcsStanding) -> serde_json::Value {
         json!({
-            "cluster": facts.cluster_name,
-            "service": facts.service,
-            "launch_type": facts.launch_type.map(LaunchType::as_str),
+            "cluster": facts.as_ref().map(|facts| &facts.cluster_name),
+            "service": facts.as_ref().and_then(|facts| facts.service.as_ref()),
+            "launch_type": facts.as_ref().and_then(|facts| facts.launch_type).map(LaunchType::as_str),
             "confirmed_seconds_ago": self.now.saturating_duration_since(*confirmed).as_secs(),
         })
     }
@@ -209,7 +209,7 @@ impl Ingress {
                     "ecs": tunnel.standing.ecs.as_ref().map(|ecs| self.ecs_state(ecs)),
                     "healthy": tunnel.is_healthy,
                     "health_reason": tunnel.health_reason,
-                    "draining": tunnel.is_draining,
+                    "draining": tunnel.is_leaving(),
                     "ejected": tunnel.is_ejected(self.now),
                     "in_flight": tunnel.in_flight(),
                     "requests": tunnel.requests,

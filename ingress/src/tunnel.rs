@@ -56,7 +56,7 @@ pub struct Tunnel {
     pub health_reason: String,
     /// When the log was last told that it changed.
     health_told: Option<Instant>,
-    /// Whether the agent gets no new requests because it is about to leave: it said so, or ECS.
+    /// Whether the agent gets no new requests because it is about to leave: it said so.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
@@ -161,13 +161,19 @@ impl Tunnel {
     /// Whether new requests may go to it.
     #[must_use]
     pub const fn takes_requests(&self) -> bool {
-        self.is_healthy && !self.is_draining
+        self.is_healthy && !self.is_leaving()
+    }
+
+    /// Whether its agent is about to leave: it said so itself, or ECS did.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
     }
 
     /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {
-        !self.was_told_to_move && !self.is_draining
+        !self.was_told_to_move && !self.is_leaving()
     }
 
     /// Whether it may carry one more request now.

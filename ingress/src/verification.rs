@@ -2,28 +2,22 @@
 //!
 //! What ECS proved is asked again every `--ecs-recheck-interval`, some of it early so that several
 //! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
-//! task has stopped loses its registration; one whose task is about to stop gets no new requests
-//! and may finish those it has. While ECS cannot be reached, registrations are kept
-//! for `--ecs-grace` after ECS last confirmed them. When the rules change, everybody is measured
-//! by the new ones.
+//! task has stopped loses its registration; one whose task is about to stop, or whose host drains,
+//! gets no new requests and may finish those it has. While ECS cannot be reached, registrations are kept
+//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::{self, RefusalCode, Refused};
-use mesh_protocol::mux::FrameKind;
+use mesh_protocol::control::RefusalCode;
 use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
-use crate::admission::claim;
-use crate::audit;
-use crate::config::{Admission, IdentityChecks};
-use crate::identity::{
-    Decision, EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject, Policy, Principal,
-    Requirement,
-};
+use crate::config::IdentityChecks;
+use crate::identity::{EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject, Requirement};
 use crate::ingress::Ingress;
 use crate::jobs::{Authority, Failure, Job};
-use crate::registration::{POLICY_VIOLATION, Refusal};
+use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
 
@@ -31,12 +25,16 @@ use crate::workers::Message;
 #[derive(Debug)]
 pub(crate) struct EcsStanding {
     pub(crate) asked: Asked,
-    /// What is proved.
-    pub(crate) facts: EcsFacts,
-    /// When ECS said so last.
+    /// What is proved; nothing before the first answer about an agent of whom only new rules ask.
+    pub(crate) facts: Option<EcsFacts>,
+    /// When ECS said so last, or when rules began to ask.
     pub(crate) confirmed: Instant,
     /// Whether ECS was asked since then and gave no answer.
     pub(crate) is_doubted: bool,
+    /// Whether rules ask for more by now than ECS was asked for when it last answered.
+    pub(crate) is_open: bool,
+    /// Whether the task is about to stop, or the host to be emptied.
+    pub(crate) is_leaving: bool,
 }
 
 /// About whom ECS is asked, and what.
@@ -44,6 +42,21 @@ pub(crate) struct EcsStanding {
 pub(crate) struct Asked {
     pub(crate) subject: EcsSubject,
     pub(crate) requirement: Requirement,
+}
+
+impl EcsStanding {
+    /// That of somebody about whom ECS said this.
+    pub(crate) const fn proved(asked: Asked, facts: EcsFacts, now: Instant) -> Self {
+        let facts = Some(facts);
+        let (is_doubted, is_open, is_leaving) = (false, false, false);
+        Self { asked, facts, confirmed: now, is_doubted, is_open, is_leaving }
+    }
+
+    /// That of somebody about whom new rules ask.
+    pub(crate) const fn unproved(asked: Asked, now: Instant) -> Self {
+        let (is_doubted, is_open, is_leaving) = (false, true, false);
+        Self { asked, facts: None, confirmed: now, is_doubted, is_open, is_leaving }
+    }
 }
 
 impl Asked {
@@ -64,9 +77,9 @@ pub(crate) struct Verifier {
     nonces: u64,
     /// When ECS is asked again; `None` while nobody has to be asked about.
     due: Option<Instant>,
-    /// Questions of the present round without an answer.
-    waiting: usize,
-    /// Whether one of them was not answered well.
+    /// About whom ECS is being asked, and what it was asked for.
+    asking: BTreeMap<ConnId, Requirement>,
+    /// Whether a question of the present round was not answered well.
     has_failed: bool,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
@@ -100,27 +113,44 @@ impl Ingress {
         if self.verifier.due.is_none_or(|due| due > cx.now) {
             return;
         }
-        // A round that is still under way had until now.
-        let unanswered: Vec<ConnId> = match self.verifier.waiting {
-            0 => Vec::new(),
-            _ => self.tunnels.iter().map(|(id, _)| id.conn()).collect(),
-        };
+        // Whoever ECS is still being asked about had until now.
+        let unanswered: Vec<ConnId> = self.verifier.asking.keys().copied().collect();
         self.doubt(&unanswered, cx);
-        let asked: Vec<(ConnId, &Asked)> = self
-            .tunnels
-            .iter()
-            .filter_map(|(id, tunnel)| Some((id.conn(), &tunnel.standing.ecs.as_ref()?.asked)))
-            .collect();
-        if asked.is_empty() {
+        if !self.tunnels.iter().any(|(_, tunnel)| tunnel.standing.ecs.is_some()) {
             self.verifier.due = None;
             return self.hand_over_silence();
         }
-        // Nobody is asked twice at once.
-        if self.verifier.waiting == 0 {
-            let jobs = batches(&asked);
-            (self.verifier.waiting, self.verifier.has_failed) = (jobs.len(), false);
-            jobs.into_iter().for_each(|job| self.jobs.push(job));
+        if self.verifier.asking.is_empty() {
+            self.verifier.has_failed = false;
         }
+        let everybody = self.unasked(|_| true);
+        self.ask_ecs(&everybody, cx);
+    }
+
+    /// Asks ECS at once about those of whom new rules want to know more.
+    pub(crate) fn ask_for_more(&mut self, cx: &mut Context<'_>) {
+        let open = self.unasked(|ecs| ecs.is_open);
+        if !open.is_empty() {
+            self.ask_ecs(&open, cx);
+        }
+    }
+
+    /// Whom of these ECS is not being asked about already: nobody is asked about twice at once.
+    fn unasked(&self, is_wanted: impl Fn(&EcsStanding) -> bool) -> Vec<(ConnId, Asked)> {
+        let asking = &self.verifier.asking;
+        let wanted = self.tunnels.iter().filter_map(|(id, tunnel)| {
+            let ecs = tunnel.standing.ecs.as_ref().filter(|ecs| is_wanted(ecs))?;
+            (!asking.contains_key(&id.conn())).then(|| (id.conn(), ecs.asked.clone()))
+        });
+        wanted.collect()
+    }
+
+    fn ask_ecs(&mut self, about: &[(ConnId, Asked)], cx: &mut Context<'_>) {
+        for job in batches(about) {
+            self.jobs.push(job);
+        }
+        let asking = about.iter().map(|(conn, asked)| (*conn, asked.requirement));
+        self.verifier.asking.extend(asking);
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
     }
 
@@ -132,7 +162,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
-        self.verifier.waiting = self.verifier.waiting.saturating_sub(1);
+        let asking = &mut self.verifier.asking;
+        let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?)));
+        let asked: Vec<_> = asked.collect();
         if let Err(failure) = outcome {
             self.verifier.has_failed = true;
             // Nobody may be left here whom that would concern.
@@ -141,13 +173,14 @@ impl Ingress {
             }
             self.doubt(conns, cx);
         }
-        if self.verifier.waiting == 0 && !self.verifier.has_failed {
+        if self.verifier.asking.is_empty() && !self.verifier.has_failed {
             self.note_answers(cx.now);
         }
         let Ok(answers) = outcome else { return };
-        for conn in conns {
-            self.confirm(TunnelId(*conn), answers, cx);
+        for (conn, requirement) in asked {
+            self.confirm(TunnelId(conn), requirement, answers, cx);
         }
+        self.ask_for_more(cx);
     }
 
     /// What ECS was asked in vain is kept for a while, which may be over already.
@@ -162,28 +195,44 @@ impl Ingress {
         self.withdraw_unconfirmed(cx);
     }
 
-    fn confirm(&mut self, id: TunnelId, answers: &EcsAnswers, cx: &mut Context<'_>) {
+    /// ECS was asked for this much, and says this.
+    fn confirm(
+        &mut self,
+        id: TunnelId,
+        requirement: Requirement,
+        answers: &EcsAnswers,
+        cx: &mut Context<'_>,
+    ) {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let Some(ecs) = &mut tunnel.standing.ecs else { return };
-        match ecs.asked.verify(answers) {
+        // Rules may ask for more or less by now.
+        let requirement = requirement.min(ecs.asked.requirement);
+        let leaving = match ecs.asked.subject.verify(requirement, answers) {
             Ok(facts) => {
-                (ecs.facts, ecs.confirmed, ecs.is_doubted) = (facts, cx.now, false);
-                self.measure(id, cx);
+                ecs.facts = Some(facts);
+                ecs.is_open = requirement < ecs.asked.requirement;
+                None
             }
             // It is still what it proved to be. What it has under way may be finished: ECS lets a
-            // task do that before it ends it.
-            Err(EcsRefusal::Stopping { task }) => {
-                (ecs.confirmed, ecs.is_doubted) = (cx.now, false);
-                let was_draining = std::mem::replace(&mut tunnel.is_draining, true);
-                tunnel.publish();
-                if !was_draining {
-                    let name = &tunnel.name;
-                    log::info!("tunnel {name}: {task} is about to stop: it gets no new requests");
-                }
-            }
+            // task do that before it ends it, and an agent on a host that is emptied goes on.
+            Err(refusal) if refusal.lets_finish() => Some(refusal),
             Err(refusal) => {
                 let refusal = Refusal::new(RefusalCode::Forbidden, refusal.to_string());
-                self.withdraw(id, &refusal, cx);
+                return self.withdraw(id, &refusal, cx);
+            }
+        };
+        (ecs.confirmed, ecs.is_doubted) = (cx.now, false);
+        let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
+        tunnel.publish();
+        let name = &tunnel.name;
+        match leaving {
+            Some(_) if was_leaving => {}
+            Some(why) => log::info!("tunnel {name}: {why}: it gets no new requests"),
+            None => {
+                if was_leaving {
+                    log::info!("tunnel {name}: it is there to stay again");
+                }
+                self.measure(id, cx);
             }
         }
     }
@@ -295,67 +344,10 @@ impl Ingress {
         log::info!("tunnel {}: its agent has to prove its identity again", tunnel.name);
         self.tell_to_move(id);
     }
-
-    /// The operator changed the rules: everybody is measured by the new ones.
-    pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
-        if self.workers.is_first() {
-            log::info!("new rules are in force");
-        }
-        self.config.admission = Admission::Policy(policy);
-        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
-        for id in tunnels {
-            self.measure(id, cx);
-        }
-    }
-
-    /// Withdraws a registration that the rules no longer allow.
-    fn measure(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Admission::Policy(policy) = &self.config.admission else { return };
-        let Some(tunnel) = self.tunnels.get(id) else { return };
-        let standing = &tunnel.standing;
-        let Some(principal) = &standing.principal else { return };
-        let claim = claim(&tunnel.hello);
-        // What proves nothing any more is not measured by rules.
-        if is_withdrawn(policy, principal, standing.token.as_deref()) {
-            let reason = "this agent's token was withdrawn";
-            return self.withdraw(id, &Refusal::new(RefusalCode::Unauthenticated, reason), cx);
-        }
-        let decision = match &standing.ecs {
-            Some(ecs) => policy.decide_with(principal, &claim, &ecs.facts),
-            None => policy.decide(principal, &claim),
-        };
-        let refusal = match decision {
-            Decision::Granted => return,
-            Decision::Denied(reason) => Refusal::new(RefusalCode::Forbidden, reason),
-            Decision::NeedsEcs(_) => Refusal::new(
-                RefusalCode::Unauthenticated,
-                "the ingress has new rules, which ask for more: register again",
-            ),
-        };
-        self.withdraw(id, &refusal, cx);
-    }
-
-    /// Ends a registration that is not right any more, and says why.
-    fn withdraw(&mut self, id: TunnelId, refusal: &Refusal, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        audit::withdrawn(&tunnel.name, tunnel.peer, &tunnel.standing, refusal);
-        let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
-        tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
-        self.metrics.withdrawn(refusal.code);
-        self.close_tunnel(id, POLICY_VIOLATION, "its registration is withdrawn", cx);
-    }
-}
-
-/// Whether the agent proved itself with a token that is not there any more.
-fn is_withdrawn(policy: &Policy, principal: &Principal, token: Option<&str>) -> bool {
-    match principal {
-        Principal::Token { name } => !token.is_some_and(|id| policy.holds(name, id)),
-        Principal::Aws(_) | Principal::Certificate { .. } => false,
-    }
 }
 
 /// The questions that together are about all of these.
-fn batches(asked: &[(ConnId, &Asked)]) -> Vec<Job> {
+fn batches(asked: &[(ConnId, Asked)]) -> Vec<Job> {
     let subjects: Vec<_> =
         asked.iter().map(|(_, asked)| (&asked.subject, asked.requirement)).collect();
     let questions = EcsQuestion::batches(&subjects).into_iter();

@@ -1,5 +1,6 @@
 //! Agents that have to prove who they are, and go on proving it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_ingress::identity::{
@@ -15,13 +16,13 @@ use crate::cloud::Cloud;
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
-const RECHECK: Duration = Duration::from_secs(60);
+pub(crate) const RECHECK: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(300);
 /// How long a proof is good for.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
-
 /// How long before that the agent is asked for another one.
 pub(crate) const RENEWING: Duration = Duration::from_secs(300);
+
 pub(crate) fn rule(role: &str, hosts: &[&str]) -> Rule {
     let arn = format!("arn:aws:iam::123456789012:role/{role}");
     Rule {
@@ -34,12 +35,12 @@ pub(crate) fn rule(role: &str, hosts: &[&str]) -> Rule {
 }
 
 /// Only tasks in that cluster.
-fn rule_of_tasks() -> Rule {
+pub(crate) fn rule_of_tasks() -> Rule {
     let cluster = Some(ClusterPattern::parse("production").unwrap());
     Rule { cluster, launch_type: Some(LaunchType::External), ..rule("agents", &[HOST]) }
 }
 
-fn policy(rules: Vec<Rule>) -> Policy {
+pub(crate) fn policy(rules: Vec<Rule>) -> Policy {
     Policy::new(rules, Vec::new(), Tokens::default())
 }
 
@@ -62,11 +63,11 @@ pub(crate) fn fast() -> Cloud {
     Cloud::new(Duration::from_millis(30))
 }
 
-fn tunnels(world: &World, stage: &Stage) -> usize {
+pub(crate) fn tunnels(world: &World, stage: &Stage) -> usize {
     census(world, stage.ingress).tunnels
 }
 
-fn expect_tunnels(stage: &mut Stage, count: usize, limit: Duration) {
+pub(crate) fn expect_tunnels(stage: &mut Stage, count: usize, limit: Duration) {
     let ingress = stage.ingress;
     let reached = move |world: &World| census(world, ingress).tunnels == count;
     stage.world.expect("so many agents are registered", reached, limit);
@@ -188,6 +189,56 @@ fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
     });
 }
 
+/// A host that is to be emptied is one of a task that is about to stop, but it may come back.
+#[test]
+fn a_host_that_drains_finishes_its_requests_and_gets_new_ones_when_it_is_active_again() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().hosts.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        for _ in 0..4 {
+            let slow = Ask::new(Request::get(HOST, "/slow/80000"));
+            stage.add_caller(vec![slow], |client| client);
+        }
+        cloud.0.borrow_mut().draining.insert(1);
+        stage.world.run_for(RECHECK + Duration::from_secs(1));
+        stage.expect_answers(RECHECK);
+        stage.judge(Weather::Fair);
+        let served = |stage: &Stage| {
+            let served = &stage.world.peer::<HttpService>(stage.services[1]).served;
+            served.iter().filter(|served| served.header("x-ask").is_some()).count()
+        };
+        let before = served(&stage);
+        for _ in 0..10 {
+            stage.probe();
+        }
+        assert_eq!(served(&stage), before, "it gets no new requests");
+        assert_eq!(tunnels(&stage.world, &stage), 2, "and is not cut");
+        cloud.0.borrow_mut().draining.clear();
+        stage.world.run_for(RECHECK + Duration::from_secs(1));
+        for _ in 0..20 {
+            stage.probe();
+        }
+        assert!(served(&stage) > before, "it is as good as any again");
+        assert_eq!(cloud.0.borrow().asked.0, 2, "and did not have to register again");
+    });
+}
+
+#[test]
+fn a_host_that_drains_is_not_registered() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().hosts.insert(1);
+        cloud.0.borrow_mut().draining.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.world.run_for(Duration::from_secs(100));
+        assert_eq!(tunnels(&stage.world, &stage), 1);
+    });
+}
+
 #[test]
 fn a_task_that_is_about_to_stop_is_not_registered() {
     seeds(8, |seed| {
@@ -238,6 +289,26 @@ fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
         stage.world.expect("some lose their place", lost, RECHECK + Duration::from_secs(1));
         let left = tunnels(&stage.world, &stage);
         assert!(left == 1 || left == BATCH, "{left} are left: ECS was not done with the others");
+    });
+}
+
+/// What ECS thinks about for longer than until it is asked again says nothing of the others.
+#[test]
+fn a_question_that_is_still_open_costs_only_those_whom_it_is_about() {
+    const BATCH: usize = 100;
+    seeds(2, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(BATCH + 1);
+        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
+        plan.ingress.identity.grace = Duration::ZERO;
+        let mut stage = Stage::new(seed, plan);
+        expect_tunnels(&mut stage, BATCH + 1, Duration::from_secs(60));
+        cloud.0.borrow_mut().pondered = (BTreeSet::from([BATCH]), RECHECK * 3 / 2);
+        for _ in 0..300 {
+            stage.world.run_for(Duration::from_secs(1));
+            assert!(tunnels(&stage.world, &stage) >= BATCH, "ECS confirmed the others");
+        }
+        assert_eq!(tunnels(&stage.world, &stage), BATCH);
     });
 }
 

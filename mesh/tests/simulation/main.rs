@@ -25,6 +25,7 @@ mod lives;
 mod manners;
 mod mixed;
 mod puppet;
+mod rules;
 mod services;
 mod stage;
 mod upgrades;

@@ -1,0 +1,121 @@
+//! Measuring registered agents by rules, and ending what is not right any more.
+//!
+//! When the rules change, everybody is measured by the new ones at once. What they ask of ECS beyond
+//! what it has said is asked then, and the agent stays until ECS says no: it may well be what the new
+//! rules want.
+
+use std::time::Instant;
+
+use mesh_protocol::Context;
+use mesh_protocol::control::{self, RefusalCode, Refused};
+use mesh_protocol::mux::FrameKind;
+
+use crate::admission::{claim, subject};
+use crate::audit;
+use crate::config::Admission;
+use crate::identity::{Claim, Decision, Policy, Principal};
+use crate::ingress::Ingress;
+use crate::registration::{POLICY_VIOLATION, Refusal};
+use crate::tunnel::TunnelId;
+use crate::verification::{Asked, EcsStanding};
+
+/// How a registration fares by the rules.
+pub(crate) enum Verdict {
+    /// It is allowed.
+    Fits,
+    /// It may be, for all that is known: ECS has to say more.
+    Open(Asked),
+    /// It is not; a sentence.
+    Unfit(String),
+}
+
+impl Ingress {
+    /// The operator changed the rules: everybody is measured by the new ones.
+    pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
+        if self.workers.is_first() {
+            log::info!("new rules are in force");
+        }
+        self.config.admission = Admission::Policy(policy);
+        let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
+        for id in tunnels {
+            self.measure(id, cx);
+        }
+        self.ask_for_more(cx);
+    }
+
+    /// Withdraws a registration that the rules no longer allow.
+    pub(crate) fn measure(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Admission::Policy(policy) = &self.config.admission else { return };
+        let Some(tunnel) = self.tunnels.get(id) else { return };
+        let standing = &tunnel.standing;
+        let Some(principal) = &standing.principal else { return };
+        // What proves nothing any more is not measured by rules.
+        if is_withdrawn(policy, principal, standing.token.as_deref()) {
+            let reason = "this agent's token was withdrawn";
+            return self.withdraw(id, &Refusal::new(RefusalCode::Unauthenticated, reason), cx);
+        }
+        match judge(policy, principal, &claim(&tunnel.hello), standing.ecs.as_ref()) {
+            Verdict::Fits => {}
+            Verdict::Open(asked) => self.leave_open(id, asked, cx.now),
+            Verdict::Unfit(reason) => {
+                self.withdraw(id, &Refusal::new(RefusalCode::Forbidden, reason), cx);
+            }
+        }
+    }
+
+    /// The rules ask for more than ECS has said of this agent.
+    fn leave_open(&mut self, id: TunnelId, asked: Asked, now: Instant) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        match &mut tunnel.standing.ecs {
+            Some(ecs) => (ecs.asked, ecs.is_open) = (asked, true),
+            none => *none = Some(EcsStanding::unproved(asked, now)),
+        }
+    }
+
+    /// Ends a registration that is not right any more, and says why.
+    pub(crate) fn withdraw(&mut self, id: TunnelId, refusal: &Refusal, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        audit::withdrawn(&tunnel.name, tunnel.peer, &tunnel.standing, refusal);
+        let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
+        tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
+        self.metrics.withdrawn(refusal.code);
+        self.close_tunnel(id, POLICY_VIOLATION, "its registration is withdrawn", cx);
+    }
+}
+
+/// What the rules say, with what ECS has said so far.
+pub(crate) fn judge(
+    policy: &Policy,
+    principal: &Principal,
+    claim: &Claim<'_>,
+    ecs: Option<&EcsStanding>,
+) -> Verdict {
+    let requirement = match policy.decide(principal, claim) {
+        Decision::Granted => return Verdict::Fits,
+        Decision::Denied(reason) => return Verdict::Unfit(reason),
+        Decision::NeedsEcs(requirement) => requirement,
+    };
+    let Some(ecs) = ecs else {
+        return match subject(principal, claim) {
+            Ok(subject) => Verdict::Open(Asked { subject, requirement }),
+            Err(reason) => Verdict::Unfit(reason),
+        };
+    };
+    let asks_for_more = ecs.is_open || requirement > ecs.asked.requirement;
+    let asked = Asked { requirement, ..ecs.asked.clone() };
+    let Some(facts) = &ecs.facts else { return Verdict::Open(asked) };
+    match policy.decide_with(principal, claim, facts) {
+        Decision::Granted => Verdict::Fits,
+        Decision::Denied(_) if asks_for_more => Verdict::Open(asked),
+        Decision::Denied(reason) => Verdict::Unfit(reason),
+        Decision::NeedsEcs(_) => unreachable!("ECS was asked"),
+    }
+}
+
+/// Whether the agent proved itself with a token that is not there any more.
+fn is_withdrawn(policy: &Policy, principal: &Principal, token: Option<&str>) -> bool {
+    match principal {
+        Principal::Token { name } => !token.is_some_and(|id| policy.holds(name, id)),
+        Principal::Aws(_) | Principal::Certificate { .. } => false,
+    }
+}

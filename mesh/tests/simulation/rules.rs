@@ -1,0 +1,108 @@
+//! Rules that change while agents are registered, or about to be.
+
+use std::time::Duration;
+
+use mesh_ingress::Ingress;
+use mesh_ingress::identity::{Pattern, Rule};
+use mesh_ingress::jobs::Answer;
+use mesh_sim::peers::Request;
+use mesh_sim::seeds;
+
+use crate::ask::{Ask, Weather};
+use crate::cloud::Cloud;
+use crate::identity::{RECHECK, expect_tunnels, fast, plan, policy, rule, rule_of_tasks, tunnels};
+use crate::stage::{HOST, Plan, Stage};
+
+/// Only tasks of some service.
+fn rule_of_services() -> Rule {
+    Rule { service: Some(Pattern::new("*")), ..rule_of_tasks() }
+}
+
+fn change(stage: &mut Stage, rules: Vec<Rule>) {
+    let driver = stage.world.driver_mut::<Ingress>(stage.ingress);
+    driver.handle_answer(Answer::Policy(Box::new(policy(rules))));
+}
+
+/// Two agents that are registered by this rule, with requests under way.
+fn busy_stage(seed: u64, rule: Rule, cloud: &Cloud) -> Stage {
+    let calm = Plan::calm().with_agents(2);
+    let mut stage = Stage::new(seed, plan(calm, vec![rule], cloud));
+    stage.expect_ready(Duration::from_secs(10));
+    for _ in 0..4 {
+        let ask = || Ask::new(Request::get(HOST, "/slow/5000"));
+        stage.add_caller((0..4).map(|_| ask()).collect(), |client| client);
+    }
+    stage.world.run_for(Duration::from_millis(500));
+    stage
+}
+
+#[test]
+fn rules_that_ask_for_more_cut_off_nobody_whom_they_allow() {
+    for before in [rule_of_tasks(), rule("agents", &[HOST])] {
+        seeds(16, |seed| {
+            let cloud = fast();
+            let mut stage = busy_stage(seed, before.clone(), &cloud);
+            let asked = cloud.0.borrow().asked;
+            change(&mut stage, vec![rule_of_services()]);
+            stage.expect_answers(Duration::from_secs(30));
+            stage.judge(Weather::Fair);
+            assert!(cloud.0.borrow().asked.1 > asked.1, "ECS was asked at once");
+            stage.world.run_for(RECHECK * 3);
+            assert_eq!(tunnels(&stage.world, &stage), 2);
+            assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+        });
+    }
+}
+
+#[test]
+fn rules_that_ask_for_more_end_what_ecs_does_not_confirm() {
+    for before in [rule_of_tasks(), rule("agents", &[HOST])] {
+        seeds(8, |seed| {
+            let cloud = fast();
+            cloud.0.borrow_mut().loose.insert(1);
+            let calm = Plan::calm().with_agents(2);
+            let mut stage = Stage::new(seed, plan(calm, vec![before.clone()], &cloud));
+            stage.expect_ready(Duration::from_secs(10));
+            change(&mut stage, vec![rule_of_services()]);
+            expect_tunnels(&mut stage, 1, Duration::from_secs(1));
+            stage.world.run_for(RECHECK * 3);
+            assert_eq!(tunnels(&stage.world, &stage), 1);
+            stage.probe();
+        });
+    }
+}
+
+/// What ECS answers then is about less than what it is to say now.
+#[test]
+fn rules_may_ask_for_more_while_ecs_is_asked() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let mut stage = busy_stage(seed, rule_of_tasks(), &cloud);
+        let asked = cloud.0.borrow().asked;
+        cloud.0.borrow_mut().latency = Duration::from_secs(5);
+        while cloud.0.borrow().asked.1 == asked.1 {
+            stage.world.run_for(Duration::from_secs(1));
+        }
+        change(&mut stage, vec![rule_of_services()]);
+        for _ in 0..60 {
+            stage.world.run_for(Duration::from_secs(1));
+            assert_eq!(tunnels(&stage.world, &stage), 2);
+        }
+        stage.judge(Weather::Fair);
+        assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+    });
+}
+
+#[test]
+fn rules_may_ask_for_more_while_an_agent_waits_for_its_welcome() {
+    seeds(8, |seed| {
+        let cloud = Cloud::new(Duration::from_secs(5));
+        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
+        while cloud.0.borrow().asked.1 == 0 {
+            stage.world.run_for(Duration::from_secs(1));
+        }
+        change(&mut stage, vec![rule_of_services()]);
+        expect_tunnels(&mut stage, 1, Duration::from_secs(11));
+        assert_eq!(cloud.0.borrow().asked.0, 1, "it was not refused");
+    });
+}
