@@ -1,6 +1,6 @@
 //! Work that blocks: questions to AWS, asked by the shell beside the loop.
 //!
-//! A [`Queue`] of the ingress's own holds what waits, at most one job for each agent and some more
+//! A queue of the ingress's own holds what waits, at most one job for each agent and some more
 //! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
 //! STS says is kept for another time: each proof is for one connection.
 
