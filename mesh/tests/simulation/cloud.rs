@@ -256,5 +256,6 @@ fn service() -> Service {
         cluster_arn: CLUSTER.to_owned(),
         status: "ACTIVE".to_owned(),
         deployments: vec![Deployment { id: DEPLOYMENT.to_owned() }],
+        task_sets: Vec::new(),
     }
 }
