@@ -125,12 +125,13 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// The whole file: nothing, or one mapping.
     fn document(&mut self) -> Result<Vec<Entry>, Error> {
-        loop {
+        let entries = loop {
             match self.next()? {
                 Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-                Event::StreamEnd | Event::DocumentEnd => return Ok(Vec::new()),
-                Event::Scalar(text, style, ..) if is_null(&text, style) => return Ok(Vec::new()),
-                Event::MappingStart(..) => break,
+                Event::StreamEnd => return Ok(Vec::new()),
+                Event::DocumentEnd => break Vec::new(),
+                Event::Scalar(text, style, ..) if is_null(&text, style) => break Vec::new(),
+                Event::MappingStart(..) => break self.mapping(Self::value)?,
                 Event::Scalar(..)
                 | Event::Alias(_)
                 | Event::SequenceStart(..)
@@ -139,8 +140,8 @@ impl<'a> Reader<'a> {
                     return Err(self.fault("lines such as `log-level: debug` are expected"));
                 }
             }
-        }
-        let entries = self.mapping(Self::value)?;
+        };
+        // Also behind an empty one: what stands there is meant, and would count for nothing.
         loop {
             let event = self.next()?;
             if event == Event::StreamEnd {

@@ -83,6 +83,9 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
         ("a:\n\t- b\n", "f line 2: this is not YAML: it has a tab"),
         ("a: 1\nb 2\n", "f line 2: this is not YAML: a colon is missing"),
         ("a: 1\n---\nb: 2\n", "f line 2: a second document begins"),
+        ("---\n---\nalb-port: 1\n", "f line 2: a second document begins"),
+        ("~\n---\nx\n", "f line 2: a second document begins"),
+        ("# a\n---\n# b\n---\nc: 1\n", "f line 4: a second document begins"),
     ];
     for (text, expected) in cases {
         let error = File::parse("f", text).unwrap_err().to_string();
