@@ -11,8 +11,8 @@ const PREFIX: &str = "MESH_";
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables of this process. Bytes that are no text become `U+FFFD`, which no setting
-    /// accepts.
+    /// The variables of this process. Bytes that are no text become `U+FFFD`, which only names
+    /// for people and paths accept; a path has no such file then.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()

@@ -92,6 +92,9 @@ pub fn read_text(path: &str, asked_by: &str) -> Result<String, Error> {
 
 /// What is in a small file, without the mark by which some editors begin a text.
 pub(crate) fn read_bytes(path: &str, asked_by: &str) -> Result<Vec<u8>, Error> {
+    if path.is_empty() {
+        return Err(Error::new(format!("{asked_by}: the path is empty; give that of a file")));
+    }
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -184,7 +187,7 @@ impl<'a> Reader<'a> {
             return Ok(Value::One(self.scalar(key, &text, style)?));
         }
         let Event::SequenceStart(..) = event else {
-            return Err(self.not_flat(key));
+            return Err(self.not_flat(key, &event));
         };
         let mut records = Vec::new();
         let mut event = self.next()?;
@@ -210,7 +213,7 @@ impl<'a> Reader<'a> {
             return Ok(Value::One(self.scalar(key, &text, style)?));
         }
         let Event::SequenceStart(..) = event else {
-            return Err(self.not_flat(key));
+            return Err(self.not_flat(key, &event));
         };
         let first = self.next()?;
         Ok(Value::Many(self.texts(key, first)?))
@@ -221,7 +224,7 @@ impl<'a> Reader<'a> {
         let mut texts = Vec::new();
         while event != Event::SequenceEnd {
             let Event::Scalar(text, style, ..) = event else {
-                return Err(self.not_flat(key));
+                return Err(self.not_flat(key, &event));
             };
             texts.push(self.scalar(key, &text, style)?);
             event = self.next()?;
@@ -277,10 +280,18 @@ impl<'a> Reader<'a> {
         self.fault(&format!("this is not YAML: {said}{hint}"))
     }
 
-    fn not_flat(&self, key: &str) -> Error {
+    /// What is found in place of a value may be one that YAML understands otherwise.
+    fn not_flat(&self, key: &str, found: &Event<'_>) -> Error {
+        let sign = if matches!(found, Event::Alias(_)) {
+            "*"
+        } else if matches!(found, Event::SequenceStart(..)) {
+            "["
+        } else {
+            "{"
+        };
         self.fault(&format!(
             "{key} must be one value or a list of values, without anything nested; a value that \
-             begins with {{ or [ needs quotes"
+             begins with {sign} needs quotes"
         ))
     }
 

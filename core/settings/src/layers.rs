@@ -89,11 +89,20 @@ impl Layers {
     }
 
     fn unknown_key(&self, place: &str, key: &str) -> Error {
-        let hint = nearest(key, self.file_keys()).map_or_else(
-            || "the keys are the names of the flags without their dashes".to_owned(),
-            |name| format!("{name} may be meant"),
-        );
+        let by_variable = || self.file_keys().find(|name| Environment::variable(name) == key);
+        let hint = if let Some(name) = nearest(key, self.file_keys()).or_else(by_variable) {
+            format!("{name} may be meant")
+        } else if let Some(name) = nearest(key, self.secrets()) {
+            let variable = Environment::variable(name);
+            format!("{name} may be meant, which can only be the variable {variable}")
+        } else {
+            "the keys are the names of the flags without their dashes".to_owned()
+        };
         Error::new(format!("{place} is not a setting of this command; {hint}"))
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &'static str> {
+        self.flags.names().filter(|name| self.flags.kind(name) == Some(Kind::Secret))
     }
 
     fn file_keys(&self) -> impl Iterator<Item = &'static str> {

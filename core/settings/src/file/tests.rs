@@ -68,13 +68,17 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
         ("a:\n  - c\n  - b: 1\n", "f line 3: a must be one value or a list"),
         ("a:\n  - b: 1\n    b: 2\n", "f line 3: b is given a second time, after line 2"),
         ("a:\n  - b:\n", "b has no value; give one"),
-        ("a: {service}\n", "f line 1: a must be one value or a list of values, without anything"),
+        ("a: {service}\n", "without anything nested; a value that begins with { needs quotes"),
+        ("a: [[1]]\n", "without anything nested; a value that begins with [ needs quotes"),
         ("a: 1\na: 2\n", "f line 2: a is given a second time, after line 1"),
         ("a:\n", "a has no value; give one, or remove the line"),
         ("a: ~\n", "f line 1: a has no value"),
         ("a: [null]\n", "f line 1: a has no value"),
         ("[a]: 1\n", "f line 1: a key must be the name of a setting"),
-        ("a: &x 1\nb: *x\n", "f line 2: b must be one value or a list"),
+        (
+            "a: &x 1\nb: *x\n",
+            "f line 2: b must be one value or a list of values, without anything nested; a value that begins with * needs quotes",
+        ),
         ("host: *.example.com\n", "needs quotes"),
         ("a: \"unfinished\n", "this is not YAML"),
         ("a: 1\n  b: 2\n", "f line 2: this is not YAML"),
@@ -99,6 +103,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         ("/nowhere/at/all.yaml", "--config: cannot read /nowhere/at/all.yaml: no such file"),
         ("/", "--config: cannot read /: is a directory"),
         ("/dev/zero", "--config: cannot read /dev/zero: it is larger than 1 MiB"),
+        ("", "--config: the path is empty; give that of a file"),
     ];
     for (path, expected) in cases {
         let error = File::read(path, "--config").unwrap_err().to_string();

@@ -79,6 +79,11 @@ fn a_key_that_is_no_setting_is_an_error_with_the_nearest_one() {
             "server.yaml line 1: skip-iam-validation takes one value and has a list",
         ),
         ("config: other.yaml\n", "server.yaml line 1: config cannot name another file"),
+        (
+            "MESH_REQUEST_TIMEOUT: 3\n",
+            "server.yaml line 1: MESH_REQUEST_TIMEOUT is not a setting of this command; \
+             request-timeout may be meant",
+        ),
     ];
     for (text, expected) in cases {
         let layers = Layers::new(flags(None, &[]), environment(&[]));
@@ -147,7 +152,7 @@ fn records_are_in_the_file_only_and_have_known_members() {
         ),
         (
             "token: a\n",
-            "server.yaml line 1: token is not a setting of this command; the keys are the names of the flags without their dashes",
+            "server.yaml line 1: token is not a setting of this command; tokens may be meant, which can only be the variable MESH_TOKENS",
         ),
     ];
     for (text, expected) in cases {
