@@ -80,8 +80,8 @@ fn mistake<T: FromArgs>(program: &str, words: &[&str], complaint: &str) -> Strin
     let (command, help) = help::<T>(program, words);
     let complaint = complaint.trim();
     let quoted = complaint.split('\'').nth(1).unwrap_or_default();
-    let sentence = if let Some(word) = complaint.strip_prefix("Unrecognized argument: ") {
-        unknown(word, &help)
+    let sentence = if let Some(word) = complaint.strip_prefix("Unrecognized argument:") {
+        unknown(word.trim(), before::<T>(program, words, complaint), &help)
     } else if complaint.starts_with("No value provided") {
         format!("{quoted} needs a value")
     } else if complaint.ends_with("duplicate values provided") {
@@ -92,21 +92,51 @@ fn mistake<T: FromArgs>(program: &str, words: &[&str], complaint: &str) -> Strin
     format!("{sentence}; see {command} --help")
 }
 
-fn unknown(word: &str, help: &str) -> String {
+/// The words before the one that was complained about.
+fn before<'a, 'w, T: FromArgs>(
+    program: &str,
+    words: &'a [&'w str],
+    complaint: &str,
+) -> &'a [&'w str] {
+    let is_wrong = |end: &usize| match T::from_args(&[program], &words[..*end]) {
+        Err(EarlyExit { output, status: Err(()) }) => output.trim() == complaint,
+        Ok(_) | Err(_) => false,
+    };
+    let end = (1..=words.len()).find(is_wrong).unwrap_or_default();
+    &words[..end.saturating_sub(1)]
+}
+
+/// What is wrong with a word that comes after these, by the help of the command.
+fn unknown(word: &str, before: &[&str], help: &str) -> String {
     if !word.starts_with('-') {
-        return match help.split_once("Commands:") {
-            Some((_, commands)) => {
+        return match (help.split_once("Commands:"), before.last()) {
+            (Some((_, commands)), _) => {
                 format!("{word:?} is not a command; give {}", choice(commands))
             }
-            None => format!("{word:?} stands alone; a value needs its flag before it"),
+            // One that takes a value would have taken this.
+            (None, Some(flag)) if flags(help).any(|name| Some(name) == flag.strip_prefix("--")) => {
+                format!("{word:?} stands alone, and {flag} takes no value")
+            }
+            (None, _) => format!("{word:?} stands alone; a value needs its flag before it"),
         };
     }
-    let flags = help.split_whitespace().filter_map(|word| {
-        word.trim_matches(['[', ']', ',']).strip_prefix("--").filter(|name| !name.is_empty())
-    });
-    let hint = nearest(word.trim_start_matches('-'), flags)
+    let name = word.trim_start_matches('-');
+    if before.contains(&"--") {
+        return format!("{word} stands behind --, where nothing is a flag");
+    }
+    if flags(help).any(|known| known == name) {
+        return format!("{word} belongs behind the command");
+    }
+    let hint = nearest(name, flags(help))
         .map_or_else(String::new, |name| format!("; --{name} may be meant"));
     format!("{word} is not a flag of this command{hint}")
+}
+
+/// The flags in the list of a help, without their dashes; its texts speak of those of others too.
+fn flags(help: &str) -> impl Iterator<Item = &str> {
+    help.lines()
+        .filter_map(|line| line.strip_prefix("  --"))
+        .filter_map(|line| line.split([' ', ',']).next())
 }
 
 /// The names in a list of commands, which stand alone at the left: `a, b or c`.

@@ -27,9 +27,12 @@ enum Command {
 #[argh(subcommand, name = "server")]
 #[allow(dead_code)]
 struct Server {
-    /// a port
+    /// a port, and not --health-port
     #[argh(option)]
     alb_port: Option<String>,
+    /// look, and go
+    #[argh(switch)]
+    check: bool,
 }
 
 /// another command
@@ -39,7 +42,7 @@ struct Client {}
 
 #[test]
 fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 14] = [
         (
             &["server", "--alb-prot", "1"],
             "--alb-prot is not a flag of this command; --alb-port may be meant; see mesh server \
@@ -60,6 +63,31 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
             "--alb-port is given twice; see mesh server --help",
         ),
         (&["--colour", "server"], "--colour is not a flag of this command; see mesh server --help"),
+        (
+            &["--alb-port", "1", "server"],
+            "--alb-port belongs behind the command; see mesh server --help",
+        ),
+        (
+            &["server", "--health-port", "1"],
+            "--health-port is not a flag of this command; see mesh server --help",
+        ),
+        (
+            &["server", "--", "--check"],
+            "--check stands behind --, where nothing is a flag; see mesh server --help",
+        ),
+        (&[""], "\"\" is not a command; give server or client; see mesh --help"),
+        (
+            &["server", ""],
+            "\"\" stands alone; a value needs its flag before it; see mesh server --help",
+        ),
+        (
+            &["server", "--check", "true", "--alb-port", "true"],
+            "\"true\" stands alone, and --check takes no value; see mesh server --help",
+        ),
+        (
+            &["server", "--alb-port", "true", "true"],
+            "\"true\" stands alone; a value needs its flag before it; see mesh server --help",
+        ),
     ];
     for (words, expected) in cases {
         let exit = Program::from_args(&["mesh"], words).unwrap_err();
