@@ -259,7 +259,7 @@ fn local_endpoint(text: &str) -> Result<Endpoint, String> {
     if endpoint.path == "/" {
         return Ok(endpoint);
     }
-    Err(format!("{text:?} has a path, and requests keep their own; give for example {example}"))
+    Err(value::wrong_url(text, "has a path, and requests keep their own", example))
 }
 
 fn parse(text: &str, schemes: &[&str], example: &str) -> Result<Endpoint, String> {

@@ -9,7 +9,7 @@ mod url;
 pub use host::{host_pattern, server_id};
 pub use number::{number, show_size, size};
 pub use time::{duration, seconds, show_seconds};
-pub use url::{Url, url};
+pub use url::{Url, url, wrong_url};
 
 use std::net::IpAddr;
 

@@ -228,7 +228,7 @@ fn endpoint(settings: &mut Settings, name: &'static str) -> Result<Option<String
     let endpoint = settings.optional(name, |text| {
         let url = value::url(text, &["http", "https"], example)?;
         if url.path != "/" {
-            return Err(format!("{text:?} must have no path; give for example {example}"));
+            return Err(value::wrong_url(text, "must have no path", example));
         }
         let host =
             if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };

@@ -183,7 +183,17 @@ fn urls_are_scheme_host_port_and_path() {
 
 #[test]
 fn a_password_in_a_url_is_refused_without_being_shown() {
-    for text in ["ws://user:secret@host/", "ftp://user:secret@host"] {
+    for text in [
+        "ws://user:secret@host/",
+        "ftp://user:secret@host",
+        "user:secret@host:8082",
+        "ws:/user:secret@host",
+        "ws://user:se/secret@host",
+        "ws://user:se#secret@host",
+        "ws://user:se?secret@host",
+        "ws://host/ secret@host",
+        "ws://[user:secret@host",
+    ] {
         let refusal = url(text, &["ws"], "ws://localhost").unwrap_err();
         assert!(refusal.contains("user name or password"), "{refusal}");
         assert!(!refusal.contains("secret"), "{refusal}");
