@@ -25,7 +25,7 @@ impl Rules {
     /// The rules in a setting of ours, where a word that is no level is a slip.
     ///
     /// # Errors
-    /// A level does not exist.
+    /// A level does not exist, or a target cannot.
     pub fn strict(text: &str) -> Result<Self, String> {
         let mut rules = Self::default();
         if parts(text).next().is_none() {
@@ -33,7 +33,10 @@ impl Rules {
         }
         for part in parts(text) {
             match part.split_once('=') {
-                Some((target, level)) => rules.target(target, value::level(level.trim())?),
+                Some((target, level)) => {
+                    check_target(target.trim())?;
+                    rules.target(target, value::level(level.trim())?);
+                }
                 None => rules.level = value::level(part)?,
             }
         }
@@ -59,6 +62,27 @@ impl Rules {
     fn target(&mut self, target: &str, level: LevelFilter) {
         self.targets.push((target.trim().to_owned(), level));
     }
+}
+
+/// Targets are paths of modules, or begin like one: a rule for anything else would do nothing, or with
+/// nothing in its place count for all of them.
+fn check_target(target: &str) -> Result<(), String> {
+    if is_target(target) {
+        return Ok(());
+    }
+    let meant = target.replace('-', "_");
+    let hint = match is_target(&meant) {
+        true => format!("{meant} may be meant"),
+        false => "give for example info,mesh_agent=debug".to_owned(),
+    };
+    Err(format!("{target:?} is no part of the log; {hint}"))
+}
+
+fn is_target(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    text.split("::").all(is_name)
 }
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {

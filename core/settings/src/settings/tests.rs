@@ -164,6 +164,22 @@ fn a_strange_rust_log_is_a_warning_and_a_strange_log_level_an_error() {
 }
 
 #[test]
+fn a_part_of_the_log_that_cannot_be_is_an_error() {
+    let cases = [
+        ("warn mesh=debug", "\"warn mesh\" is no part of the log"),
+        ("warn,mesh-agent=debug", "\"mesh-agent\" is no part of the log; mesh_agent may be meant"),
+        ("=debug", "\"\" is no part of the log; give for example info,mesh_agent=debug"),
+        ("mesh:agent=debug", "\"mesh:agent\" is no part of the log"),
+    ];
+    for (text, expected) in cases {
+        let complaint = Rules::strict(text).unwrap_err();
+        assert!(complaint.starts_with(expected), "{text}: {complaint}");
+    }
+    let rules = Rules::strict("warn, mesh_ingress::registration = debug").unwrap();
+    assert_eq!(rules.to_string(), "warn,mesh_ingress::registration=debug");
+}
+
+#[test]
 fn every_variable_is_named_after_its_flag() {
     assert_eq!(Environment::variable("request-timeout"), "MESH_REQUEST_TIMEOUT");
 }
