@@ -32,6 +32,14 @@ fn a_bad_value_is_one_sentence_with_the_culprit_first() {
             "--port: \"70000\" is out of bounds; give 0 to 65535",
         ),
         (
+            typed("port", "99999999999999999999").number("port", 80_u16, 0..=65_535).map(drop),
+            "--port: \"99999999999999999999\" is out of bounds; give 0 to 65535",
+        ),
+        (
+            typed("timeout", "99999999999h").seconds("timeout", SECOND, 100..=300_000).map(drop),
+            "--timeout: \"99999999999h\" is out of bounds; give 0.1 to 300 seconds",
+        ),
+        (
             typed("port", "http").number("port", 80_u16, 0..=65_535).map(drop),
             "--port: \"http\" is not a whole number; give 0 to 65535",
         ),

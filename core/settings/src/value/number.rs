@@ -4,7 +4,8 @@
 const UNITS: [(&str, u64); 4] =
     [("GiB", 1024 * 1024 * 1024), ("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
 
-/// A whole number.
+/// A whole number. One that is too large for any machine is the largest there is, which no bounds
+/// allow.
 ///
 /// # Errors
 /// It is none.
@@ -21,7 +22,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         .iter()
         .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
         .unwrap_or((text, 1));
-    digits(number.trim_end()).and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
+    digits(number.trim_end()).map(|number| number.saturating_mul(unit)).ok_or_else(|| {
         format!(
             "{text:?} is not a number of bytes; give for example 65536, or a unit as in 64KiB \
                  or 1MiB"
@@ -41,5 +42,6 @@ pub fn show_size(bytes: u64) -> String {
 
 /// A number of nothing but digits; the standard parser takes a sign too.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }

@@ -14,7 +14,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// A positive number of seconds such as `30` or `2.5`, or one with a unit such as `500ms` or `5m`.
 ///
 /// # Errors
-/// It is no number, not positive, or longer than any clock runs.
+/// It is no number, or not positive.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err(format!("{text:?} must be more than 0 seconds")),
@@ -22,10 +22,11 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same, or 0.
+/// The same, or 0. One that is longer than any clock runs is the longest there is, which no bounds
+/// allow.
 ///
 /// # Errors
-/// It is no number, negative, or longer than any clock runs.
+/// It is no number, or negative.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = UNITS
         .iter()
@@ -34,16 +35,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number = number.trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_plain = !whole.is_empty() && [whole, fraction].iter().all(|part| is_digits(part));
-    let nanos = if is_plain { nanos(whole, fraction, unit) } else { None };
-    nanos.map(Duration::from_nanos).ok_or_else(|| {
-        format!(
+    if !is_plain {
+        return Err(format!(
             "{text:?} is not a number of seconds; give for example 30 or 2.5, or a unit as in \
              500ms, 5m or 1h"
-        )
-    })
+        ));
+    }
+    Ok(Duration::from_nanos(nanos(whole, fraction, unit).unwrap_or(u64::MAX)))
 }
 
-/// Without floating point: what is said is what is meant, and a small program stays small.
+/// Without floating point: what is said is what is meant, and a small program stays small. `None`
+/// where there are too many of them.
 fn nanos(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
     let mut nanos = whole.parse::<u64>().ok()?.checked_mul(unit)?;
     let mut place = unit;
