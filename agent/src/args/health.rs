@@ -7,7 +7,7 @@
 #![expect(clippy::disallowed_types, reason = "this is a program of its own, without the loop")]
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Builder;
@@ -31,8 +31,8 @@ use crate::tunnel::TLS_ALERT;
     note = "An agent answers if it was given a --health-port."
 )]
 pub struct HealthArgs {
-    /// an http:// URL [default: http://127.0.0.1:8081/health, with the port of MESH_HEALTH_PORT if
-    /// that is set]
+    /// an http:// URL [default: http://127.0.0.1:8081/health, with the port of MESH_HEALTH_PORT and
+    /// the address of MESH_BIND if these are set]
     #[argh(option)]
     url: Option<String>,
     /// seconds that it may take altogether, 0.1 to 300 [default: 2]
@@ -43,10 +43,12 @@ pub struct HealthArgs {
     pub version: bool,
 }
 
-/// The default, and an example for complaints.
+/// The default where nobody says otherwise, and an example for complaints.
 const EXAMPLE: &str = "http://127.0.0.1:8081/health";
+const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(8081).expect("it is not zero");
 /// Where those who share an environment listen, unless they are told otherwise.
 const PORT: &str = "MESH_HEALTH_PORT";
+const BIND: &str = "MESH_BIND";
 /// Whoever asks is on the same machine, and asks again soon.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -82,13 +84,20 @@ pub fn start(args: HealthArgs) -> Result<(), Error> {
 
 /// Where an ingress or an agent in the same environment answers.
 fn default_url(environment: &Environment) -> Result<String, Error> {
-    let Some(port) = environment.get(PORT) else { return Ok(EXAMPLE.to_owned()) };
-    match port.parse::<NonZeroU16>() {
-        Ok(port) => Ok(format!("http://127.0.0.1:{port}/health")),
-        Err(_) => Err(Error::new(format!(
-            "{PORT}: nobody can be asked at port {port:?}; give 1 to 65535 there, or --url"
-        ))),
-    }
+    let port = match environment.get(PORT) {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse::<NonZeroU16>().map_err(|_| {
+            Error::new(format!(
+                "{PORT}: nobody can be asked at port {port:?}; give 1 to 65535 there, or --url"
+            ))
+        })?,
+    };
+    let address = environment.get(BIND).map(value::address).transpose();
+    let address = address.map_err(|complaint| Error::new(format!("{BIND}: {complaint}")))?;
+    // Who listens on all addresses takes what comes over IPv4 on any of them.
+    let address = address.filter(|address| !address.is_unspecified());
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Ok(format!("http://{}/health", SocketAddr::new(address, port.get())))
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -8,7 +8,12 @@ use super::{Program, check, mesh, run, text};
 
 /// Answers every connection with these bytes, and leaves it open.
 fn server(answer: &'static [u8]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    server_at("127.0.0.1:0", answer)
+}
+
+/// The same there.
+fn server_at(address: &str, answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let mut kept = Vec::new();
@@ -44,6 +49,26 @@ fn a_healthy_ingress_is_found_by_url_and_by_the_port_in_the_environment() {
     let port = address.port().to_string();
     let output = mesh(&["health"]).env("MESH_HEALTH_PORT", port).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_address_in_the_environment_is_asked_unless_it_is_everybody_s() {
+    let healthy = b"HTTP/1.1 200 OK\r\n\r\n";
+    for (listen, bind) in [
+        ("127.0.0.2:0", "127.0.0.2"),
+        ("127.0.0.1:0", "0.0.0.0"),
+        ("127.0.0.1:0", "::"),
+        ("[::1]:0", "::1"),
+    ] {
+        let port = server_at(listen, healthy).port().to_string();
+        let mut health = mesh(&["health"]);
+        let output = health.env("MESH_BIND", bind).env("MESH_HEALTH_PORT", port).output().unwrap();
+        assert!(output.status.success(), "{bind}: {}", text(&output.stderr));
+    }
+    let output = mesh(&["health"]).env("MESH_BIND", "here").output().unwrap();
+    let expected = "mesh: MESH_BIND: \"here\" is not an IP address; give for example 0.0.0.0, \
+                    127.0.0.1 or ::\n";
+    assert_eq!(text(&output.stderr), expected);
 }
 
 #[test]
