@@ -44,10 +44,13 @@ impl Start {
             })?;
         let hosts = settings.list("host", value::host_pattern, String::clone)?;
         if hosts.is_empty() {
-            return Err(Error::new(
-                "--host is missing; give the host name to serve, for example --host \
-                 shop.example.com",
-            ));
+            let culprit = match settings.is_set("host") {
+                true => format!("{}: this names no host", settings.culprit("host")),
+                false => "--host is missing".to_owned(),
+            };
+            return Err(Error::new(format!(
+                "{culprit}; give the host name to serve, for example --host shop.example.com"
+            )));
         }
         let label = |text: &String| text.clone();
         let service = settings.parsed("service-name", String::new(), value::label, label)?;
@@ -55,8 +58,8 @@ impl Start {
         let task = settings.parsed("task-arn", String::new(), ecs_arn, label)?;
         let container_instance =
             settings.parsed("container-instance", String::new(), ecs_arn, label)?;
-        // The dot of a whole name is not part of what the ingress calls itself.
-        let dialled = || ingress.host.trim_end_matches('.').to_ascii_lowercase();
+        // Written as the ingress writes what it calls itself, whatever it is dialled as.
+        let dialled = || value::server_id(&ingress.host).unwrap_or_else(|_| ingress.host.clone());
         let server_id = settings.optional("server-id", value::server_id)?.unwrap_or_else(dialled);
         let token = TokenSource::read_from(settings)?;
         let health = health_check(settings)?;
@@ -145,6 +148,10 @@ fn health_address(settings: &mut Settings) -> Result<Option<SocketAddr>, Error> 
     })?;
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let ip = settings.parsed("bind", here, value::address, IpAddr::to_string)?;
+    if port.is_none() && settings.is_set("bind") {
+        let culprit = settings.culprit("bind");
+        settings.warn(format!("{culprit}: nothing listens there without --health-port"));
+    }
     Ok(port.map(|port| SocketAddr::new(ip, port)))
 }
 

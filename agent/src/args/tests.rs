@@ -125,7 +125,8 @@ fn check(cases: &[(&[&str], &str)]) {
 fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
     check(&[
         (&[], "--host is missing; give the host name to serve"),
-        (&["--host", ","], "--host is missing"),
+        (&["--host", ","], "--host: this names no host; give the host name to serve"),
+        (&["--host", ""], "--host: this names no host; give the host name to serve"),
         (&["--host", "a:80"], "--host: \"a:80\" is not a host name; give it without the port"),
         (
             &["--host", "a", "--local-endpoint", "https://localhost"],
@@ -274,6 +275,22 @@ fn there_are_no_more_workers_than_tunnels() {
 }
 
 #[test]
+fn what_has_no_effect_is_a_warning_with_its_origin() {
+    let warnings = |words: &[&str], variables: &[(String, &str)]| {
+        let mut settings = settings(&[&["--host", "a"], words].concat(), variables);
+        Start::read(&mut settings).unwrap();
+        settings.warnings().to_vec()
+    };
+    let without_port = |culprit| format!("{culprit}: nothing listens there without --health-port");
+    assert_eq!(warnings(&["--bind", "::1"], &[]), [without_port("--bind")]);
+    let variable = ("MESH_BIND".to_owned(), "::1");
+    assert_eq!(warnings(&[], &[variable]), [without_port("MESH_BIND")]);
+    assert_eq!(warnings(&["--bind", "::1", "--health-port", "0"], &[]), [""; 0]);
+    let expected = "--ca-file: it has no effect: the ingress endpoint is ws:// and not wss://";
+    assert_eq!(warnings(&["--ca-file", "a.pem"], &[]), [expected]);
+}
+
+#[test]
 fn tunnels_to_one_ingress_share_the_requests() {
     let words = ["--host", "a", "--tunnels", "2", "--tunnels-per-ingress", "3"];
     let limits = read(&words).unwrap().config.limits;
@@ -332,7 +349,9 @@ fn the_ingress_is_to_call_itself_as_it_is_dialled() {
         let error = read(&words).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("--server-id: "), "{error}");
     }
-    assert_eq!(expected(&["--ingress-endpoint", "ws://[::1]:8082"]), "::1");
+    for url in ["ws://[::1]:8082", "ws://[0:0::0:1]:8082"] {
+        assert_eq!(expected(&["--ingress-endpoint", url]), "::1");
+    }
 }
 
 #[test]

@@ -31,7 +31,10 @@ impl TlsFiles {
     pub(crate) fn read(settings: &mut Settings, security: Security) -> Result<Self, Error> {
         let authorities = settings.file("ca-file")?;
         if authorities.is_some() && security == Security::Plain {
-            settings.warn("ca-file has no effect: the ingress endpoint is ws:// and not wss://");
+            let culprit = settings.culprit("ca-file");
+            settings.warn(format!(
+                "{culprit}: it has no effect: the ingress endpoint is ws:// and not wss://"
+            ));
         }
         let identity = identity_files(settings, ["client-cert", "client-key"])?;
         if identity.is_some() && security == Security::Plain {
