@@ -64,7 +64,7 @@ pub(crate) fn start(args: DemoArgs) -> Result<(), Error> {
     // another ingress.
     let agent = ("mesh_agent".to_owned(), LevelFilter::Error);
     let quiet = Rules { level: LevelFilter::Warn, targets: vec![agent] };
-    let rules = settings.log_rules(quiet)?;
+    let rules = settings.log_rules(quiet).inspect_err(|_| settings.complain())?;
     settings.start_log(&rules);
     let parts = Parts::start(HOST)?;
     let addresses = parts.addresses;

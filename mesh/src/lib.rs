@@ -27,6 +27,10 @@ fn dispatch(mesh: Mesh) -> Result<(), Error> {
     }
     match mesh.with_shared_flags()? {
         Command::Server(args) => server::start(args),
+        Command::Client(args) if args.version => {
+            version();
+            Ok(())
+        }
         Command::Client(args) => mesh_agent::args::start(args),
         Command::Demo(args) => demo::start(args),
         Command::Health(args) if args.version => {

@@ -9,7 +9,9 @@ mod tls;
 
 pub(crate) use args::ServerArgs;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Instant;
 
 use log::{info, warn};
@@ -24,7 +26,7 @@ use mesh_reactor::{
     ClientTls, Listen, Reactor, ServerTls, ServiceManager, Signals, Watch, Watched,
 };
 use mesh_settings::logging::{self, Form, Rules};
-use mesh_settings::{Environment, Error, Settings, output, reason};
+use mesh_settings::{Environment, Error, NamedFile, Settings, output, reason};
 
 use self::config::{ACCESS_LOG_FILE, Start};
 use self::identity_config::{Identity, PolicySource};
@@ -41,22 +43,55 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     }
     let check = args.check;
     let (flags, environment) = (args.flags(), Environment::of_process());
-    let mut rules_source = PolicySource::new(flags.clone(), environment.clone());
+    let source = PolicySource::new(flags.clone(), environment.clone());
     let mut settings = Settings::load(flags, environment)?;
-    // Before the tokens are read, so that no change of theirs is lost in between.
-    let rules_files = rules_source.watched(&settings);
-    let mut start = Start::read(&mut settings)?;
-    let rules = settings.log_rules(Rules::default())?;
-    let (tls, warning) = start.tls.take().map(Tls::open).transpose()?.unzip();
-    warning.flatten().into_iter().for_each(|warning| settings.warn(warning));
+    let ready = prepare(&mut settings, source).inspect_err(|_| settings.complain())?;
     if check {
+        look_at_access_log(&ready.start, &settings).inspect_err(|_| settings.complain())?;
         settings.show();
         return Ok(());
     }
-    let access_log = open_access_log(&start, &settings)?;
-    settings.start_logs(&rules, access_log.as_ref());
+    let access_log = open_access_log(&ready.start, &settings);
+    let access_log = access_log.inspect_err(|_| settings.complain())?;
+    settings.start_logs(&ready.log_rules, access_log.as_ref());
     // The access log is dropped, and with that flushed, after everything that writes to it.
-    run(start, &settings, tls, (rules_source, rules_files))
+    run(ready, &settings)
+}
+
+/// All that is there before the first socket is open.
+struct Ready<W> {
+    start: Start,
+    log_rules: Rules,
+    tls: Option<Tls>,
+    policy: (PolicySource, Option<Watched>),
+    /// Does the jobs of the ingress.
+    worker: W,
+}
+
+/// Reads the settings and the files that they name.
+fn prepare(
+    settings: &mut Settings,
+    mut source: PolicySource,
+) -> Result<Ready<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>>, Error> {
+    // Before the tokens are read, so that no change of theirs is lost in between.
+    let policy_files = source.watched(settings);
+    let mut start = Start::read(settings)?;
+    let log_rules = settings.log_rules(Rules::default())?;
+    let (tls, warnings) = start.tls.take().map(Tls::open).transpose()?.unzip();
+    let held_back = NamedFile::held_back(&identity_config::files(settings));
+    let warnings = warnings.into_iter().flatten().chain(held_back);
+    warnings.for_each(|warning| settings.warn(warning));
+    let worker = worker(&start.identity, &start.config.admission)?;
+    Ok(Ready { start, log_rules, tls, policy: (source, policy_files), worker })
+}
+
+/// Whether the access log could be opened.
+fn look_at_access_log(start: &Start, settings: &Settings) -> Result<(), Error> {
+    match (start.config.access_log, &start.access_log_file) {
+        (AccessLog::Off, _) | (AccessLog::Text | AccessLog::Json, None) => Ok(()),
+        (AccessLog::Text | AccessLog::Json, Some(file)) => logging::AccessLog::look(file)
+            .map_err(|error| no_access_log(Some(file), settings, &error)),
+    }
 }
 
 fn open_access_log(
@@ -69,26 +104,29 @@ fn open_access_log(
         AccessLog::Json => Form::Json,
     };
     let file = start.access_log_file.as_deref();
-    let opened = logging::AccessLog::open(form, file).map_err(|error| match file {
+    let opened = logging::AccessLog::open(form, file);
+    opened.map(Some).map_err(|error| no_access_log(file, settings, &error))
+}
+
+fn no_access_log(file: Option<&Path>, settings: &Settings, error: &io::Error) -> Error {
+    match file {
         Some(file) => {
-            let sentence = format!("open {}: {}", file.display(), reason(&error));
+            let sentence = format!("open {}: {}", file.display(), reason(error));
             settings.blame(ACCESS_LOG_FILE, &sentence)
         }
-        None => Error::new(format!("open the access log: {}", reason(&error))),
-    });
-    opened.map(Some)
+        None => Error::new(format!("open the access log: {}", reason(error))),
+    }
 }
 
 fn run(
-    start: Start,
+    ready: Ready<impl Fn(Job) -> Answer + Send + Sync + 'static>,
     settings: &Settings,
-    tls: Option<Tls>,
-    rules: (PolicySource, Option<Watched>),
 ) -> Result<(), Error> {
+    let Ready { start, tls, policy, worker, .. } = ready;
     let Start { listen, config, workers, identity, .. } = start;
-    let traffic = Socket::open("traffic", listen.traffic, "alb-port", settings)?;
-    let tunnels = Socket::open("tunnels", listen.tunnels, "websocket-port", settings)?;
-    let health = Socket::open("health", listen.health, "health-port", settings)?;
+    let traffic = Socket::open("traffic", (settings, "alb-port"), listen.traffic)?;
+    let tunnels = Socket::open("tunnels", (settings, "websocket-port"), listen.tunnels)?;
+    let health = Socket::open("health", (settings, "health-port"), listen.health)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
     let mut config = Config {
@@ -111,7 +149,6 @@ fn run(
         tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
         health.listen(ADMIN, Traffic::Single, None),
     ];
-    let worker = worker(&identity, &admission)?;
     fit_into_open_files(&mut config.limits, settings);
     let count = workers.resolve();
     let mut workers = Ingress::workers(&config, Instant::now(), count);
@@ -122,8 +159,8 @@ fn run(
         .map_err(wrong)?;
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
-    let mut watched: Vec<Watched> = tls.map(|tls| tls.watched).into_iter().collect();
-    if let (Admission::Policy(_), (source, Some(files))) = (&admission, rules) {
+    let mut watched: Vec<Watched> = tls.and_then(|tls| tls.watched).into_iter().collect();
+    if let (Admission::Policy(_), (source, Some(files))) = (&admission, policy) {
         watched.push(identity_config::reloading((source, files), identity, reactor.mailbox()));
     }
     let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
@@ -158,7 +195,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 fn worker(
     identity: &Identity,
     admission: &Admission,
-) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
     let (sts, ecs) = (identity.sts_endpoint.clone(), identity.ecs_endpoint.clone());
     let aws = match admission {
         Admission::Policy(_) => Some(aws::Aws::new(sts, ecs).map_err(Error::new)?),
@@ -175,7 +212,7 @@ fn worker(
 fn worker(
     _: &Identity,
     admission: &Admission,
-) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static, Error> {
+) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
     match admission {
         Admission::Policy(policy) if policy.methods().contains(&Method::Iam) => Err(Error::new(
             "there are rules for AWS identities, and this program was built without AWS",
@@ -232,18 +269,17 @@ struct Socket {
 }
 
 impl Socket {
-    /// Listens on `wanted`; `port` is the setting that a user would change if that cannot be had.
+    /// Listens on `wanted`; `port` is what a user would change if that cannot be had.
     fn open(
         name: &'static str,
+        (settings, port): (&Settings, &'static str),
         wanted: SocketAddr,
-        port: &'static str,
-        settings: &Settings,
     ) -> Result<Self, Error> {
         let opened = mesh_reactor::listen(wanted).and_then(|socket| {
             let address = socket.local_addr()?;
             Ok(Self { name, socket, address })
         });
-        opened.map_err(|error| Error::cannot_listen(settings, port, wanted, &error))
+        opened.map_err(|error| settings.cannot_listen(wanted, port, &error))
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {

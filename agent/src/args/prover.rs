@@ -26,6 +26,8 @@ pub enum TokenSource {
     Variable(String),
     /// In this file, which is read for each proof: it may be replaced at any time.
     File(NamedFile),
+    /// Read from a pipe, which has it once.
+    Kept(String),
 }
 
 /// Tokens stay out of logs.
@@ -33,6 +35,7 @@ impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Variable(_) => f.write_str("Variable"),
+            Self::Kept(_) => f.write_str("Kept"),
             Self::File(file) => f.debug_tuple("File").field(&file.path()).finish(),
         }
     }
@@ -56,11 +59,25 @@ impl TokenSource {
         })
     }
 
+    /// Looks whether there is a token, and keeps it if it could not be read again.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        let token = self.token()?;
+        match self {
+            Self::File(file) if !file.can_be_read_again() => *self = Self::Kept(token),
+            Self::File(_) | Self::Variable(_) | Self::Kept(_) => {}
+        }
+        Ok(())
+    }
+
     /// The token as it is now.
     pub(super) fn token(&self) -> Result<String, String> {
         let (text, culprit) = match self {
-            Self::Variable(token) => (token.clone(), "MESH_TOKEN"),
-            Self::File(file) => (file.read().map_err(|error| error.to_string())?, file.path()),
+            Self::Variable(token) => (token.clone(), "MESH_TOKEN".to_owned()),
+            Self::File(file) => {
+                let text = file.read().map_err(|error| error.to_string())?;
+                (text, format!("{}: {}", file.culprit(), file.path()))
+            }
+            Self::Kept(token) => return Ok(token.clone()),
         };
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -1,4 +1,4 @@
-//! Runs an agent: the only part of this crate that touches the system.
+//! Runs an agent on the reactor.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,11 +44,8 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     }
     let check = args.check;
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
-    let mut start = Start::read(&mut settings)?;
-    let rules = settings.log_rules(Rules::default())?;
-    let (tls, warning) = Tls::open(&start.tls)?;
-    warning.into_iter().for_each(|warning| settings.warn(warning));
-    start.token.as_ref().map(TokenSource::token).transpose().map_err(Error::new)?;
+    let prepared = prepare(&mut settings).inspect_err(|_| settings.complain());
+    let (mut start, rules, tls) = prepared?;
     if check {
         settings.show();
         return Ok(());
@@ -57,6 +54,16 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     fit_into_open_files(&mut start.config.limits, &settings);
     let prover = prover(&mut start)?;
     run(&start, &settings, tls, prover)
+}
+
+/// Reads the settings and the files that they name.
+fn prepare(settings: &mut Settings) -> Result<(Start, Rules, Tls), Error> {
+    let mut start = Start::read(settings)?;
+    let rules = settings.log_rules(Rules::default())?;
+    let (tls, warnings) = Tls::open(&start.tls)?;
+    warnings.into_iter().for_each(|warning| settings.warn(warning));
+    start.token.as_mut().map(TokenSource::look).transpose().map_err(Error::new)?;
+    Ok((start, rules, tls))
 }
 
 /// Requests get no more descriptors than the system leaves us besides those of tunnels, and unused
@@ -130,7 +137,7 @@ fn listen(wanted: SocketAddr, settings: &Settings) -> Result<Listen, Error> {
         output::say(&format!("listening health {address}"));
         Ok(Listen { id: ListenerId(0), socket, traffic: Traffic::Single, tls: None })
     });
-    opened.map_err(|error| Error::cannot_listen(settings, "health-port", wanted, &error))
+    opened.map_err(|error| settings.cannot_listen(wanted, "health-port", &error))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]

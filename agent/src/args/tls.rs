@@ -22,7 +22,7 @@ pub struct TlsFiles {
 /// An agent's TLS, and the files that it is made of.
 pub(crate) struct Tls {
     pub(crate) client: ClientTls,
-    /// `None` when it is made of none.
+    /// `None` when it is made of none, or they cannot be read again.
     pub(crate) watched: Option<Watched>,
 }
 
@@ -67,24 +67,33 @@ impl TlsFiles {
 }
 
 impl Tls {
-    /// Reads the files; a warning may come with them.
-    pub(crate) fn open(files: &TlsFiles) -> Result<(Self, Option<String>), Error> {
-        let paths: Vec<_> = files.all().map(|file| PathBuf::from(file.path())).collect();
-        let names: Vec<_> = files.all().map(NamedFile::path).collect();
-        let watched = Watched::new(format!("TLS from {}", names.join(", ")), paths);
+    /// Reads the files; warnings may come with them.
+    pub(crate) fn open(files: &TlsFiles) -> Result<(Self, Vec<String>), Error> {
+        let all: Vec<_> = files.all().cloned().collect();
+        let watched = watched(&all);
         let (client, warning) = files.load()?;
-        if names.is_empty() {
-            return Ok((Self { client, watched: None }, warning));
-        }
+        let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
         let (used, files) = (client.clone(), files.clone());
-        let watched = watched.reloading(move || {
+        let reload = move || {
             let (client, warning) = files.load().map_err(|error| error.to_string())?;
             used.replace(&client);
             warning.inspect(|warning| warn!("{warning}"));
             Ok(())
-        });
-        Ok((Self { client, watched: Some(watched) }, warning))
+        };
+        Ok((Self { client, watched: watched.map(|watched| watched.reloading(reload)) }, warnings))
     }
+}
+
+/// The files that TLS is made of, as they are now, if there are any, and if they can be read again:
+/// a pipe cannot, and to open it would hold up whoever reads the other files.
+#[must_use]
+pub fn watched(files: &[NamedFile]) -> Option<Watched> {
+    if files.is_empty() || !files.iter().all(NamedFile::can_be_read_again) {
+        return None;
+    }
+    let names: Vec<_> = files.iter().map(NamedFile::path).collect();
+    let paths = names.iter().map(PathBuf::from).collect();
+    Some(Watched::new(format!("TLS from {}", names.join(", ")), paths))
 }
 
 /// The files of a certificate and its key, which go together; `names` are those of their settings.

@@ -1,6 +1,7 @@
 //! Files that settings name: read at the start, and perhaps again.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 
 use crate::file::read_bytes;
 use crate::{Error, read_text};
@@ -45,6 +46,29 @@ impl NamedFile {
     /// It cannot be read, or is too large.
     pub fn read_bytes(&self) -> Result<Vec<u8>, Error> {
         read_bytes(&self.path, &self.culprit)
+    }
+
+    /// Whether it can be read again: what is in a pipe can be read once.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        Path::new(&self.path).is_file()
+    }
+
+    /// A warning when some of these files, which are read together, are not read again because
+    /// another one cannot be.
+    #[must_use]
+    pub fn held_back(together: &[Self]) -> Option<String> {
+        let (files, pipes): (Vec<_>, Vec<_>) =
+            together.iter().partition(|file| file.can_be_read_again());
+        let (pipe, _) = pipes.first().zip(files.first())?;
+        let are = if files.len() == 1 { "is" } else { "are" };
+        let names: Vec<_> = files.into_iter().map(Self::path).collect();
+        Some(format!(
+            "{}: {} is no file that can be read again, so that {} {are} read at the start alone too",
+            pipe.culprit,
+            pipe.path,
+            names.join(" and ")
+        ))
     }
 
     /// An error about what is in it.

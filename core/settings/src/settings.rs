@@ -1,15 +1,15 @@
 //! The reader of settings: looks each one up, parses it, and remembers what came of it.
 
+mod telling;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::layers::CONFIG;
-use crate::logging::{self, AccessLog, Rules};
+use crate::logging::Rules;
 use crate::report::{self, Effective, Shown, quoted};
-use crate::{
-    Environment, Error, File, Flags, Found, Layers, NamedFile, Origin, Record, output, value,
-};
+use crate::{Environment, Error, File, Flags, Found, Layers, NamedFile, Origin, Record, value};
 
 /// Layers that are being turned into a configuration.
 #[derive(Debug)]
@@ -249,10 +249,11 @@ impl Settings {
         Ok(Some(rules))
     }
 
-    /// What a setting says, as text and unread, if anything says it.
+    /// The file that a setting names, whether the setting was read or not.
     #[must_use]
-    pub fn peek(&self, name: &'static str) -> Option<String> {
-        self.layers.get(name).map(|found| found.text().to_owned())
+    pub fn peek_file(&self, name: &'static str) -> Option<NamedFile> {
+        let found = self.layers.get(name)?;
+        Some(NamedFile::new(found.text(), found.origin.to_string()))
     }
 
     /// Whether somebody set this, of the settings that were read.
@@ -261,30 +262,18 @@ impl Settings {
         *self.origin(name) != Origin::Default
     }
 
-    /// Where the setting is from, as the culprit of a sentence.
+    /// Whether somebody set this to anything, of the settings that were read: an empty list is none.
     #[must_use]
-    pub fn culprit(&self, name: &'static str) -> String {
-        let origin = self.origin(name);
-        if *origin == Origin::Default {
-            return format!("--{name} (by default)");
-        }
-        origin.to_string()
-    }
-
-    /// An error that blames this setting.
-    #[must_use]
-    pub fn blame(&self, name: &'static str, reason: &str) -> Error {
-        Error::new(format!("{}: {reason}", self.culprit(name)))
-    }
-
-    /// An error about two settings that do not go together; the one that somebody set is blamed.
-    /// `reason` ends where the name of the other one follows.
-    #[must_use]
-    pub fn clash(&self, one: &'static str, two: &'static str, reason: &str) -> Error {
-        let (blamed, other) =
-            if *self.origin(one) == Origin::Default { (two, one) } else { (one, two) };
-        let other = self.culprit(other);
-        self.blame(blamed, &format!("{reason} {other}; change one of them"))
+    pub fn has_value(&self, name: &str) -> bool {
+        let found = self.effective.iter().find(|effective| effective.name == name);
+        found.is_some_and(|Effective { shown, origin, .. }| {
+            let is_empty = match shown {
+                Shown::Nothing => true,
+                Shown::Records(records) => records.is_empty(),
+                Shown::Value(_) | Shown::Secret => false,
+            };
+            *origin != Origin::Default && !is_empty
+        })
     }
 
     fn origin(&self, name: &str) -> &Origin {
@@ -292,52 +281,6 @@ impl Settings {
             .iter()
             .find(|effective| effective.name == name)
             .map_or(&Origin::Default, |effective| &effective.origin)
-    }
-
-    /// Something to be logged once logging works.
-    pub fn warn(&mut self, warning: impl Into<String>) {
-        self.warnings.push(warning.into());
-    }
-
-    /// What is to be logged.
-    #[must_use]
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// Begins to log, first of all what was strange in the settings.
-    pub fn start_log(&self, rules: &Rules) {
-        self.start_logs(rules, None);
-    }
-
-    /// The same with an access log beside it.
-    pub fn start_logs(&self, rules: &Rules, access: Option<&AccessLog>) {
-        logging::init(rules, access);
-        for warning in &self.warnings {
-            log::warn!("{warning}");
-        }
-    }
-
-    /// Logs that the system does not allow for as much as this setting does: a warning if somebody asked
-    /// for it.
-    pub fn tell_lowered(&self, name: &'static str, to: impl Display, why: &str) {
-        let level = if self.is_set(name) { log::Level::Warn } else { log::Level::Info };
-        log::log!(level, "{}: {to} at the most, since {why}", self.culprit(name));
-    }
-
-    /// What `--check` does instead of starting: the settings to standard output, what was strange
-    /// in them to standard error.
-    pub fn show(&self) {
-        for warning in &self.warnings {
-            output::complain(&format!("warning: {warning}"));
-        }
-        output::say(&self.report());
-    }
-
-    /// Every setting that was read, as a file that would set the same, origins as comments.
-    #[must_use]
-    pub fn report(&self) -> String {
-        report::report(&self.effective)
     }
 
     fn value<T>(

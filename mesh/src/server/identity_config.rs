@@ -15,7 +15,7 @@ use mesh_ingress::identity::{
 };
 use mesh_ingress::jobs::Answer;
 use mesh_reactor::{Mailbox, Watched};
-use mesh_settings::{Environment, Error, Flags, Record, Settings, read_text, value};
+use mesh_settings::{Environment, Error, Flags, NamedFile, Record, Settings, read_text, value};
 
 use super::LOG;
 
@@ -267,7 +267,7 @@ impl PolicySource {
     /// A file cannot be used: the policy that is there should stay.
     pub(crate) fn load(&self) -> Result<Policy, Error> {
         let mut settings = self.settings()?;
-        if !files(&settings).all(|file| self.files.contains(&file)) {
+        if !files(&settings).iter().all(|file| self.files.contains(&PathBuf::from(file.path()))) {
             return Err(Error::new(format!("{TOKEN_FILE}: another path takes a restart")));
         }
         let policy = policy(&mut settings)?;
@@ -278,13 +278,13 @@ impl PolicySource {
     /// The files that the policy is made of, as they are now, if there are any, and if they can be
     /// read again: a pipe cannot.
     pub(crate) fn watched(&mut self, settings: &Settings) -> Option<Watched> {
-        let files: Vec<_> = files(settings).collect();
-        if files.is_empty() || !files.iter().all(|file| file.is_file()) {
+        let files = files(settings);
+        if files.is_empty() || !files.iter().all(NamedFile::can_be_read_again) {
             return None;
         }
-        self.files.clone_from(&files);
-        let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        Some(Watched::new(format!("the policy from {}", names.join(", ")), files))
+        let names: Vec<_> = files.iter().map(NamedFile::path).collect();
+        self.files = names.iter().map(PathBuf::from).collect();
+        Some(Watched::new(format!("the policy from {}", names.join(", ")), self.files.clone()))
     }
 
     fn settings(&self) -> Result<Settings, Error> {
@@ -292,9 +292,9 @@ impl PolicySource {
     }
 }
 
-/// The paths of the files that a policy is made of.
-fn files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
-    ["config", TOKEN_FILE].into_iter().filter_map(|name| settings.peek(name)).map(PathBuf::from)
+/// The files that a policy is made of.
+pub(crate) fn files(settings: &Settings) -> Vec<NamedFile> {
+    ["config", TOKEN_FILE].into_iter().filter_map(|name| settings.peek_file(name)).collect()
 }
 
 /// Makes the policy again when its files change, and tells the ingress. One that could not be

@@ -1,9 +1,7 @@
 //! The server's own TLS: a certificate to show, and whom to take for an agent.
 
-use std::path::PathBuf;
-
 use log::warn;
-use mesh_agent::args::{end_of, identity_files, read_identity};
+use mesh_agent::args::{end_of, identity_files, read_identity, watched};
 use mesh_reactor::{ServerTls, Watched};
 use mesh_settings::{Error, NamedFile, Settings};
 
@@ -36,8 +34,8 @@ pub(crate) struct Tls {
     pub(crate) tunnels: Option<ServerTls>,
     /// Whether agents have to show certificates.
     pub(crate) asks_agents: bool,
-    /// What replaces both when the files change.
-    pub(crate) watched: Watched,
+    /// What replaces both when the files change, if they can be read again.
+    pub(crate) watched: Option<Watched>,
 }
 
 /// What the files hold.
@@ -125,24 +123,24 @@ impl TlsFiles {
 }
 
 impl Tls {
-    /// Reads the files; a warning may come with them.
-    pub(crate) fn open(files: TlsFiles) -> Result<(Self, Option<String>), Error> {
-        let all = || files.identity.iter().chain(&files.client_ca).map(NamedFile::path);
-        let names: Vec<_> = all().collect();
-        let what = format!("TLS from {}", names.join(", "));
-        let watched = Watched::new(what, all().map(PathBuf::from).collect());
+    /// Reads the files; warnings may come with them.
+    pub(crate) fn open(files: TlsFiles) -> Result<(Self, Vec<String>), Error> {
+        let all: Vec<_> = files.identity.iter().chain(&files.client_ca).cloned().collect();
+        let watched = watched(&all);
         let Loaded { traffic, tunnels, warning } = files.load()?;
+        let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
         let used = (traffic.clone(), tunnels.clone());
         let (ports, asks_agents) = (files.ports, files.client_ca.is_some());
-        let watched = watched.reloading(move || {
+        let reload = move || {
             let loaded = files.load().map_err(|error| error.to_string())?;
             used.0.replace(&loaded.traffic);
             used.1.replace(&loaded.tunnels);
             loaded.warning.inspect(|warning| warn!(target: LOG, "{warning}"));
             Ok(())
-        });
+        };
+        let watched = watched.map(|watched| watched.reloading(reload));
         let traffic = ports.have_traffic().then_some(traffic);
         let tunnels = ports.have_tunnels().then_some(tunnels);
-        Ok((Self { traffic, tunnels, asks_agents, watched }, warning))
+        Ok((Self { traffic, tunnels, asks_agents, watched }, warnings))
     }
 }

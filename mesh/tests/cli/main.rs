@@ -1,6 +1,7 @@
 //! The real binary and what it says to its user.
 
 mod health;
+mod strange;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -137,6 +138,7 @@ fn without_aws_there_are_no_rules_about_its_identities() {
             "a",
             "--allowed-role-arns",
             role,
+            "--check",
         ],
         "mesh: there are rules for AWS identities, and this program was built without AWS",
     )]);
@@ -159,19 +161,23 @@ fn files_and_ports_that_cannot_be_had_are_named_with_the_reason() {
             "mesh: --config: cannot read /nowhere.yaml: no such file or directory",
         ),
         (
-            &["client", "--host", "a", "--ca-file", "/nowhere.pem"],
+            &["client", "--host=a", "--ingress-endpoint=wss://a", "--ca-file", "/nowhere.pem"],
             "mesh: --ca-file: cannot read /nowhere.pem: no such file or directory",
         ),
         (&["server", "--config", yaml.path()], &unknown_key),
         (&["server", "--bind", "127.0.0.1", "--alb-port", &port], &in_use),
     ]);
+    let mut server = mesh(&["server", "--bind", "127.0.0.1"]);
+    let output = server.env("MESH_ALB_PORT", &port).output().unwrap();
+    assert_eq!(text(&output.stderr).trim_end(), in_use.replace("--alb-port", "MESH_ALB_PORT"));
 }
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--version"], "mesh 0"),
         (&["server", "--version"], "mesh 0"),
+        (&["client", "--version"], "mesh 0"),
         (&["--help"], "Usage: mesh [<options>] <command>"),
         (&["help"], "Usage: mesh [<options>] <command>"),
         (&["server", "--help"], "Usage: mesh server"),

@@ -168,6 +168,24 @@ fn what_stands_around_a_certificate_does_not_matter() {
     secure.server.process.wait_log("the file holds no certificate in PEM");
 }
 
+#[test]
+fn a_key_from_a_pipe_holds_no_other_file_up() {
+    let folder = Folder::new(own_ip());
+    let papers = Authority::new("servers").issue(&["mesh.test"]);
+    let certificate = folder.put("server.pem", &papers.certificate);
+    let key = folder.pipe("server.key", papers.key);
+    let rules = folder.put("server.yaml", "rules: []\n");
+    let server =
+        Server::start(&["--tls-cert", &certificate, "--tls-key", &key, "--config", &rules]);
+    folder.put("server.yaml", "# changed\nrules: []\n");
+    server.process.signal("HUP");
+    server.process.wait_log(&format!("the policy from {rules} was read anew"));
+    server.process.wait_log(&format!(
+        "--tls-key: {key} is no file that can be read again, so that {certificate} is read at the \
+         start alone too"
+    ));
+}
+
 /// What a server or an agent says that does not start.
 fn complaint(words: &[&str]) -> String {
     let mut process = Process::start(words);

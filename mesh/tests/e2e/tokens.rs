@@ -279,6 +279,19 @@ fn an_agent_uses_the_new_token_of_its_file_when_it_connects_again() {
 }
 
 #[test]
+fn a_token_from_a_pipe_is_kept_for_each_proof() {
+    let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
+    let pipe = gate.folder.pipe("token", format!("{ONE}\n"));
+    let _agent = gate.agent_of(MESH, &[], &words(&["--token-file", &pipe], &["a.test"]));
+    gate.server.wait_available(1);
+    // The agent has to prove it once more.
+    gate.replace(&format!("edge-2 {TWO} b.test\n"));
+    gate.server.wait_metric("mesh_tunnels", 0);
+    gate.replace(&format!("edge-1 {ONE} a.test\n"));
+    gate.server.wait_available(1);
+}
+
+#[test]
 fn tokens_of_a_variable_are_parted_by_semicolons() {
     let place = Place::own();
     let id = place.ip().to_string();

@@ -1,7 +1,7 @@
 //! The access log: whole lines to a file or to standard output, written in the background.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -56,6 +56,25 @@ impl AccessLog {
             }
         };
         Self::start(form, name, out, |warning| log::warn!(target: "mesh", "{warning}"))
+    }
+
+    /// Whether this file could be opened, as far as that shows without making one.
+    ///
+    /// # Errors
+    /// It could not.
+    pub fn look(file: &Path) -> io::Result<()> {
+        match fs::metadata(file) {
+            Ok(found) if found.is_file() || found.is_dir() => {
+                OpenOptions::new().append(true).open(file).map(drop)
+            }
+            // To open a pipe is to wait for its reader.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                fs::metadata(folder.unwrap_or_else(|| Path::new("."))).map(drop)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn start(

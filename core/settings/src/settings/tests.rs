@@ -1,3 +1,5 @@
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Settings;
@@ -185,6 +187,27 @@ fn a_part_of_the_log_that_cannot_be_is_an_error() {
     }
     let rules = Rules::strict("warn, mesh_ingress::registration = debug").unwrap();
     assert_eq!(rules.to_string(), "warn,mesh_ingress::registration=debug");
+}
+
+#[test]
+fn a_socket_that_cannot_be_had_names_what_has_to_change() {
+    let flags = Flags::new().one("port", None).one("bind", None).one("other", None);
+    let mut settings = settings(flags, &[("MESH_PORT", "8080")]);
+    settings.number("port", 80_u16, 0..=u16::MAX).unwrap();
+    let wanted = SocketAddr::from(([192, 0, 2, 1], 8080));
+    let sentence = |port, kind: io::ErrorKind| {
+        settings.cannot_listen(wanted, port, &io::Error::from(kind)).to_string()
+    };
+    let cases = [
+        ("port", io::ErrorKind::AddrInUse, "MESH_PORT"),
+        ("other", io::ErrorKind::AddrInUse, "--other"),
+        ("port", io::ErrorKind::AddrNotAvailable, "--bind"),
+    ];
+    for (port, kind, culprit) in cases {
+        let sentence = sentence(port, kind);
+        let expected = format!("listen on 192.0.2.1:8080 ({culprit}): ");
+        assert!(sentence.starts_with(&expected), "{sentence}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -32,6 +33,16 @@ impl Folder {
         std::fs::write(&new, content).unwrap();
         std::fs::rename(&new, Path::new(&file)).unwrap();
         file
+    }
+
+    /// Puts a pipe there that gives this to its first reader, and has nothing for others.
+    pub(crate) fn pipe(&self, name: &str, content: impl AsRef<[u8]> + Send + 'static) -> String {
+        let pipe = self.path(name);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let writer = pipe.clone();
+        // Opening it waits for the reader.
+        std::thread::spawn(move || std::fs::write(writer, content));
+        pipe
     }
 }
 
