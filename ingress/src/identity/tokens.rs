@@ -124,6 +124,11 @@ impl Tokens {
         self.by_id.len()
     }
 
+    /// The names of all, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.ids.keys().map(|name| &**name)
+    }
+
     /// The name of the token whose holder made this proof. A token that is not there and a MAC
     /// that is wrong are the same to whoever asks, in time too.
     #[must_use]
@@ -151,7 +156,7 @@ impl Tokens {
 /// Tokens stay out of logs.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names: Vec<&str> = self.ids.keys().map(|name| &**name).collect();
+        let mut names: Vec<&str> = self.names().collect();
         names.sort_unstable();
         f.debug_tuple("Tokens").field(&names).finish()
     }

@@ -15,7 +15,9 @@ use mesh_ingress::identity::{
 };
 use mesh_ingress::jobs::Answer;
 use mesh_reactor::{Mailbox, Watched};
-use mesh_settings::{Environment, Error, Flags, NamedFile, Record, Settings, read_text, value};
+use mesh_settings::{
+    Environment, Error, Flags, NamedFile, Record, Settings, nearest, read_text, value,
+};
 
 use super::LOG;
 
@@ -128,10 +130,13 @@ const NO_NAME: &str = "--server-id is missing; give the host name that agents di
 
 /// The setting because of which there is a policy.
 fn policy_culprit(settings: &Settings) -> String {
-    [ROLES, RULES, TOKEN_FILE, TOKENS, CLIENT_CA]
+    let names = [ROLES, RULES, TOKEN_FILE, TOKENS, CLIENT_CA];
+    // An empty list of rules makes a policy too, where nothing else does.
+    let name = names
         .into_iter()
-        .find(|name| settings.is_set(name))
-        .map_or_else(String::new, |name| settings.culprit(name))
+        .find(|name| settings.has_value(name))
+        .or_else(|| names.into_iter().find(|name| settings.is_set(name)));
+    name.map_or_else(String::new, |name| settings.culprit(name))
 }
 
 /// The policy, if anything asks for one.
@@ -160,8 +165,35 @@ fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
         && !settings.is_set(RULES)
         && !settings.is_set(CLIENT_CA)
         && tokens.is_none();
+    let tokens = tokens.unwrap_or_default();
+    for (record, rule) in records.iter().zip(&rules) {
+        if let Some((member, reason)) = idle(rule, &tokens, settings) {
+            let warning = record.blame(member, &format!("this rule matches nobody: {reason}"));
+            settings.warn(warning.to_string());
+        }
+    }
     rules.extend(roles.into_iter().map(|role| Rule::any_host(Who::Arn(role))));
-    Ok((!is_open).then(|| Policy::new(rules, clusters, tokens.unwrap_or_default())))
+    Ok((!is_open).then(|| Policy::new(rules, clusters, tokens)))
+}
+
+/// Why nobody can be the one that a rule is about, and the member that names them.
+fn idle(rule: &Rule, tokens: &Tokens, settings: &Settings) -> Option<(&'static str, String)> {
+    match &rule.who {
+        Who::Token(_) if tokens.is_empty() => Some(("token", "there are no tokens".to_owned())),
+        // Its name is not repeated: some write the token itself there.
+        Who::Token(name) if !tokens.names().any(|known| name.matches(known)) => {
+            let mut known: Vec<&str> = tokens.names().collect();
+            known.sort_unstable();
+            let hint = nearest(name.as_str(), known)
+                .map_or_else(String::new, |near| format!("; {near} may be meant"));
+            Some(("token", format!("there is no token of that name{hint}")))
+        }
+        Who::Certificate(_) if settings.peek_file(CLIENT_CA).is_none() => {
+            let reason = format!("agents are asked for certificates with --{CLIENT_CA} only");
+            Some(("certificate", reason))
+        }
+        Who::Token(_) | Who::Certificate(_) | Who::Arn(_) | Who::Account(_) => None,
+    }
 }
 
 /// The tokens of the file and of the environment; `None` if neither is given.
@@ -181,7 +213,8 @@ fn tokens(settings: &mut Settings) -> Result<Option<Tokens>, Error> {
         tokens.add(&origin, &text, Separators::LinesAndSemicolons).map_err(Error::new)?;
     }
     if tokens.is_empty() {
-        settings.warn(format!("{}: there is no token", policy_culprit(settings)));
+        let culprit = if settings.is_set(TOKEN_FILE) { TOKEN_FILE } else { TOKENS };
+        settings.warn(format!("{}: there is no token", settings.culprit(culprit)));
     }
     Ok(Some(tokens))
 }
@@ -270,7 +303,9 @@ impl PolicySource {
         if !files(&settings).iter().all(|file| self.files.contains(&PathBuf::from(file.path()))) {
             return Err(Error::new(format!("{TOKEN_FILE}: another path takes a restart")));
         }
+        let known = settings.warnings().len();
         let policy = policy(&mut settings)?;
+        settings.warnings()[known..].iter().for_each(|warning| warn!(target: LOG, "{warning}"));
         let nobody = || Policy::new(Vec::new(), Vec::new(), Tokens::default());
         Ok(policy.unwrap_or_else(nobody))
     }

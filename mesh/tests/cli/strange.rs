@@ -40,6 +40,42 @@ fn what_is_strange_is_said_before_what_keeps_a_program_from_starting() {
     }
 }
 
+/// The warnings of a server with this file and these tokens.
+fn warnings(yaml: &TempFile, tokens: &str) -> Vec<String> {
+    let words = ["server", "--check", "--server-id", "a", "--config", yaml.path()];
+    said(mesh(&words).env("MESH_TOKENS", tokens), 0)
+}
+
+#[test]
+fn a_rule_that_can_match_nobody_is_pointed_out() {
+    let rules = "rules:\n\
+                 - {token: egde-1, hosts: a.test}\n\
+                 - {token: edge-1, hosts: a.test}\n\
+                 - {token: \"edge-*\", hosts: a.test}\n\
+                 - {token: shop, hosts: a.test}\n\
+                 - {certificate: a.test, hosts: a.test}\n";
+    let yaml = TempFile::new("rules.yaml", rules);
+    let at = |line: usize, rest: &str| format!("warning: {} line {line}: {rest}", yaml.path());
+    let certificate = at(
+        6,
+        "certificate: this rule matches nobody: agents are asked for certificates with \
+         --client-ca-file only",
+    );
+    let expected = [
+        at(
+            2,
+            "token: this rule matches nobody: there is no token of that name; edge-1 may be meant",
+        ),
+        at(5, "token: this rule matches nobody: there is no token of that name"),
+        certificate.clone(),
+    ];
+    assert_eq!(warnings(&yaml, "edge-1 0123456789abcdef"), expected);
+    let without_tokens = warnings(&yaml, "");
+    let nobody = |line| at(line, "token: this rule matches nobody: there are no tokens");
+    assert_eq!(without_tokens[..4], [2, 3, 4, 5].map(nobody));
+    assert_eq!(without_tokens[4..], [certificate]);
+}
+
 #[test]
 fn files_that_are_not_read_anew_because_of_a_pipe_are_named() {
     let yaml = TempFile::new("anew.yaml", "rules: []\n");
