@@ -272,6 +272,10 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+        // All addresses, as --bind has them.
+        if line(self.line).split_whitespace().nth(1) == Some("::") {
+            return self.fault("this is not YAML: the value :: needs quotes");
+        }
         let hint = if said.contains("anchor") {
             "; a value that begins with * or & needs quotes"
         } else {

@@ -82,6 +82,8 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
         ("host: *.example.com\n", "needs quotes"),
         ("a: \"unfinished\n", "this is not YAML"),
         ("a: 1\n  b: 2\n", "f line 2: this is not YAML"),
+        ("bind: ::\n", "f line 1: this is not YAML: the value :: needs quotes"),
+        ("a: 1\nbind: :: # all\n", "f line 2: this is not YAML: the value :: needs quotes"),
         ("a: 1\n\tb: 2\n", "f line 2: this is not YAML: it has a tab; write spaces"),
         ("a: 1\nb:\t2\n", "f line 2: this is not YAML: it has a tab"),
         ("a:\n\t- b\n", "f line 2: this is not YAML: it has a tab"),
