@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use mesh_protocol::mux::Grown;
 use mesh_protocol::proxy::Authority;
 use mesh_protocol::{
     App, CloseReason, ConnId, Connection, Conns, Context, Event, Heads, ListenerId, Outgoing,
@@ -60,7 +59,7 @@ pub struct Agent {
     /// The time of the present call.
     pub(crate) now: Instant,
     /// Memory for the exchanges that end within one flush of a tunnel; empty between two of them.
-    pub(crate) over: Vec<(ConnId, Result<Option<Grown>, http1::Error>)>,
+    pub(crate) over: Vec<(ConnId, Result<(), http1::Error>)>,
     /// Memory for requests that may be sent again, so that a request allocates none.
     pub(crate) heads: Heads,
 }

@@ -173,10 +173,20 @@ impl Agent {
     /// connection is over.
     fn keep_grown(&mut self, owner: ConnId, tunnel: ConnId, stream: StreamId) {
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
-            && let Some(grown) = link.session.take_grown(stream)
+            && let Some(bytes) = link.session.take_grown(stream)
             && let Some((upstream, _)) = self.upstream(owner)
         {
-            upstream.grown = Some(grown);
+            upstream.grown = Some((tunnel, bytes));
+        }
+    }
+
+    /// What waited for the service has left or is lost.
+    pub(crate) fn give_back_grown(&mut self, conn: ConnId) {
+        if let Some((upstream, _)) = self.upstream(conn)
+            && let Some((tunnel, bytes)) = upstream.grown.take()
+            && let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
+        {
+            link.session.give_back(bytes);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use mesh_protocol::mux::{Grown, ResetCode, Turn};
+use mesh_protocol::mux::{ResetCode, Turn};
 use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
 
 use crate::agent::{Agent, Conn};
@@ -83,6 +83,7 @@ impl Agent {
             self.send_last_words(conn, cx);
         }
         self.pool.remove(conn);
+        self.give_back_grown(conn);
         let Some((upstream, _)) = self.upstream(conn) else { return };
         let State::Busy(exchange) = &upstream.state else { return };
         match reason {
@@ -149,7 +150,9 @@ impl Agent {
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
-                    over.push((owner, Ok(session.take_grown(stream))));
+                    let grown = session.take_grown(stream);
+                    upstream.grown = grown.map(|bytes| (conn, bytes));
+                    over.push((owner, Ok(())));
                 }
                 Err(error) => over.push((owner, Err(error))),
             }
@@ -160,7 +163,7 @@ impl Agent {
         }
         for (owner, outcome) in over.drain(..) {
             match outcome {
-                Ok(grown) => self.complete(owner, grown, cx),
+                Ok(()) => self.complete(owner, cx),
                 Err(error) => self.refuse_response(owner, error, cx.now),
             }
         }
@@ -168,7 +171,7 @@ impl Agent {
     }
 
     /// The response is complete: the connection is kept, or closed.
-    fn complete(&mut self, conn: ConnId, grown: Option<Grown>, cx: &Context<'_>) {
+    fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
         let now = cx.now;
         if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
             self.heads.keep(head);
@@ -184,7 +187,6 @@ impl Agent {
             }
         } else if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since: now };
-            upstream.grown = grown;
             io.close(Closing::AfterFlush);
         }
     }

@@ -4,11 +4,11 @@
 //!   Connecting --> Busy --> Idle --> Busy --> ... --> closed
 //! ```
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::Patience;
 use mesh_protocol::http1::ClientConn;
-use mesh_protocol::mux::Grown;
+use mesh_protocol::{ConnId, Patience};
 
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
@@ -20,9 +20,9 @@ pub struct Upstream {
     pub(crate) state: State,
     /// While the connection is being made: since when.
     pub(crate) connecting: Option<Instant>,
-    /// What the rest of a request that waits in `tx` takes of the window growth of its tunnel, until the
+    /// What the rest of a request that waits in `tx` takes of the window growth of a tunnel, until the
     /// connection is over.
-    pub(crate) grown: Option<Grown>,
+    pub(crate) grown: Option<(ConnId, NonZeroU32)>,
 }
 
 #[derive(Debug)]

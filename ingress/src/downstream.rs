@@ -12,17 +12,18 @@
 //! pipelines and does not read would earn a fresh window with each request.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use mesh_protocol::http1::ServerConn;
 use mesh_protocol::http1::forward::Forwarded;
-use mesh_protocol::mux::Grown;
 use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
 use crate::gauge::Homes;
 use crate::moving::Moving;
+use crate::tunnel::TunnelId;
 
 /// What the ingress knows of a caller's connection.
 #[derive(Debug)]
@@ -42,6 +43,14 @@ pub struct Downstream {
     taken: u64,
     /// Where its last requests were served, and how many of them in a row.
     last: (WorkerId, u8),
+}
+
+/// What an answer takes of a tunnel's window growth until it has left. A caller that has not got all of
+/// its answer asks for nothing else, so it is at the tunnel's worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grown {
+    pub(crate) tunnel: TunnelId,
+    pub(crate) bytes: NonZeroU32,
 }
 
 /// Requests in a row that are served at the same worker, after which that is where the caller
@@ -139,9 +148,6 @@ impl Downstream {
 
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
-        if self.grown.is_some() && io.tx.is_empty() {
-            self.grown = None;
-        }
         if io.closing >= Some(Closing::AfterFlush) {
             // Whatever was begun here was given up, and nothing follows.
             return Step::Wait;

@@ -1,9 +1,9 @@
 //! How exchanges and tunnels end, well or badly.
 
-use mesh_protocol::mux::{Grown, ResetCode};
+use mesh_protocol::mux::{ResetCode, StreamId};
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
-use crate::downstream::{Downstream, State};
+use crate::downstream::{Downstream, Grown, State};
 use crate::exchange::{Exchange, Phase, Reached};
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
@@ -24,8 +24,8 @@ impl Ingress {
         }
         let Some(exchange) = self.take_exchange(owner) else { return };
         // A request that is still under way is of no use to anybody now.
-        let grown = self.cancel_stream(&exchange);
-        self.keep_grown(owner, grown);
+        self.cancel_stream(&exchange);
+        self.keep_grown(owner, exchange.tunnel, exchange.stream);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
         self.heads.keep(exchange.replay.into_memory());
@@ -40,11 +40,19 @@ impl Ingress {
 
     /// What an answer took of the window growth of its tunnel stays taken until it has left: callers that
     /// stop reading would else each have as much wait, one after the other.
-    pub(crate) fn keep_grown(&mut self, owner: ConnId, grown: Option<Grown>) {
-        if grown.is_some()
+    pub(crate) fn keep_grown(&mut self, owner: ConnId, id: TunnelId, stream: StreamId) {
+        if let Some(tunnel) = self.tunnels.get_mut(id)
+            && let Some(bytes) = tunnel.link.session.take_grown(stream)
             && let Some((downstream, _)) = self.downstream(owner)
         {
-            downstream.grown = grown;
+            downstream.grown = Some(Grown { tunnel: id, bytes });
+        }
+    }
+
+    /// The answer has left, or nobody wants it any more.
+    pub(crate) fn give_back(&mut self, grown: Grown) {
+        if let Some(tunnel) = self.tunnels.get_mut(grown.tunnel) {
+            tunnel.link.session.give_back(grown.bytes);
         }
     }
 
@@ -70,6 +78,8 @@ impl Ingress {
             self.end_upgraded(conn);
         }
         self.abandon(conn, cx);
+        let grown = self.downstream(conn).and_then(|(downstream, _)| downstream.grown.take());
+        grown.into_iter().for_each(|grown| self.give_back(grown));
         if let Some((downstream, _)) = self.downstream(conn) {
             let address = downstream.peer.ip();
             if let Some(home) = downstream.home.take() {
@@ -191,10 +201,9 @@ impl Ingress {
         Some(exchange)
     }
 
-    /// Tells the agent that nobody wants the exchange any more, unless it is over there too. What is
-    /// left of its answer may have taken some of the tunnel's window growth.
-    fn cancel_stream(&mut self, exchange: &Exchange) -> Option<Grown> {
-        self.reset_with(exchange, ResetCode::Cancel, "")
+    /// Tells the agent that nobody wants the exchange any more, unless it is over there too.
+    fn cancel_stream(&mut self, exchange: &Exchange) {
+        self.reset_with(exchange, ResetCode::Cancel, "");
     }
 
     /// Tells the agent that the exchange failed here.
@@ -204,12 +213,12 @@ impl Ingress {
         self.reset_with(exchange, code, reason.name());
     }
 
-    fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) -> Option<Grown> {
-        let tunnel = self.tunnels.get_mut(exchange.tunnel)?;
-        tunnel.link.session.reset(exchange.stream, code, text);
-        tunnel.publish();
-        self.conns.touch(exchange.tunnel.conn());
-        tunnel.link.session.take_grown(exchange.stream)
+    fn reset_with(&mut self, exchange: &Exchange, code: ResetCode, text: &str) {
+        if let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) {
+            tunnel.link.session.reset(exchange.stream, code, text);
+            tunnel.publish();
+            self.conns.touch(exchange.tunnel.conn());
+        }
     }
 
     /// The one place where an exchange is counted and logged.

@@ -23,6 +23,12 @@ impl Ingress {
     /// Goes on with a caller's connection on which something moved.
     pub(crate) fn advance_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         while let Some((downstream, io)) = self.downstream(conn) {
+            if io.tx.is_empty()
+                && let Some(grown) = downstream.grown.take()
+            {
+                self.give_back(grown);
+                continue;
+            }
             match downstream.advance(io, cx.now) {
                 Step::Wait => {
                     if let Some(home) = downstream.poll_lender(io) {

@@ -193,9 +193,7 @@ impl Ingress {
             if end.is_some() {
                 // The exchange is over when its connection is.
                 io.close(Closing::Write);
-                let tunnel = self.tunnels.get_mut(tunnel);
-                let grown = tunnel.and_then(|tunnel| tunnel.link.session.take_grown(stream));
-                self.keep_grown(owner, grown);
+                self.keep_grown(owner, tunnel, stream);
             }
             return;
         }

@@ -272,7 +272,7 @@ fn whoever_sts_does_not_name_in_so_many_words_gets_nothing() {
         ("no end", sts::endless(ROLE)),
         ("half of it", sts::torn(ROLE)),
         ("an empty answer", Reply::new(200, "text/xml", "")),
-        ("a wrong signature", sts::refusal(403, "SignatureDoesNotMatch", "the rule of honest")),
+        ("a wrong signature", sts::refusal(403, "SignatureDoesNotMatch", "It is not of\nhonest")),
         ("a good answer with 403", { Reply::new(403, "text/xml", &sts::identity_xml(ROLE)) }),
     ]);
     for (name, reply) in cases {

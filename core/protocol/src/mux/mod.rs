@@ -60,14 +60,13 @@
 
 pub mod error;
 pub mod frame;
-pub mod growth;
+mod growth;
 pub mod outbound;
 pub mod session;
 pub mod stream;
 
 pub use error::{Error, ResetCode};
 pub use frame::{Flags, Frame, FrameKind, StreamId};
-pub use growth::Grown;
 pub use outbound::Outbound;
 pub use session::{Event, Head, OpenError, Session, Side, Turn, Turns};
 pub use stream::Sender;

@@ -9,13 +9,14 @@ mod receive;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 pub use receive::{Event, Head};
 
 use super::error::ResetCode;
 use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
-use super::growth::{Grown, Growth};
+use super::growth::Growth;
 use super::outbound::Outbound;
 use super::stream::{Sender, Stream};
 use crate::{Buf, ConnId};
@@ -43,8 +44,8 @@ pub struct Session {
     bulk: VecDeque<StreamId>,
     limits: Limits,
     growth: Growth,
-    /// Of the last stream that is over: what its bytes that still wait take of the growth.
-    waiting: Option<(StreamId, Grown)>,
+    /// The last stream that is over, and what its bytes that still wait take of the growth.
+    waiting: (StreamId, u32),
 }
 
 /// Streams by their number.
@@ -122,16 +123,17 @@ impl Session {
             fresh: VecDeque::new(),
             bulk: VecDeque::new(),
             limits: Limits { streams, send_window, recv_window, pending_bytes },
-            growth: Growth::new(0),
-            waiting: None,
+            growth: Growth { left: 0, round_trip: None },
+            waiting: (StreamId::CONNECTION, 0),
         }
     }
 
     /// The same, with receive windows that may grow by so many bytes together: those of streams
     /// that a window holds back, on a path with a long round trip.
     #[must_use]
-    pub fn with_growth(self, bytes: u32) -> Self {
-        Self { growth: Growth::new(bytes), ..self }
+    pub const fn with_growth(mut self, bytes: u32) -> Self {
+        self.growth.left = bytes;
+        self
     }
 
     /// Takes note of how long a frame and its answer take.
@@ -211,15 +213,25 @@ impl Session {
 
     /// Takes a stream out. What its window had grown by goes back, but for what its bytes still need.
     fn remove(&mut self, stream: StreamId) -> Option<Option<ConnId>> {
-        let Stream { owner, mut recv, .. } = self.streams.remove(&stream)?;
-        self.waiting = recv.take_grown(self.limits.recv_window).map(|grown| (stream, grown));
+        let Stream { owner, recv, .. } = self.streams.remove(&stream)?;
+        let grown = recv.window - self.limits.recv_window;
+        let needed = recv.unreleased().saturating_sub(self.limits.recv_window);
+        let unclaimed = std::mem::replace(&mut self.waiting, (stream, needed));
+        self.growth.left += grown - needed + unclaimed.1;
         Some(owner)
     }
 
-    /// What the window of the stream that has just ended had grown by, if bytes that came by it still
-    /// wait here: to be kept for as long as they do, so that no other stream has as many wait.
-    pub fn take_grown(&mut self, stream: StreamId) -> Option<Grown> {
-        self.waiting.take_if(|(of, _)| *of == stream).map(|(_, grown)| grown)
+    /// What bytes of the stream that has just ended take of the growth of windows, since they still wait
+    /// here: to be [given back](Self::give_back) when they have left, so that no other stream has as many
+    /// wait.
+    pub fn take_grown(&mut self, stream: StreamId) -> Option<NonZeroU32> {
+        let (ended, bytes) = &mut self.waiting;
+        if *ended == stream { NonZeroU32::new(std::mem::take(bytes)) } else { None }
+    }
+
+    /// The bytes have left.
+    pub const fn give_back(&mut self, grown: NonZeroU32) {
+        self.growth.left += grown.get();
     }
 
     /// Bytes of a stream have left for their destination: returns their credit in time.

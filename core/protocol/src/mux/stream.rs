@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Outbound;
 use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId, full_frames};
-use super::growth::{Grown, Growth};
+use super::growth::Growth;
 use super::{Error, ResetCode};
 use crate::ConnId;
 
@@ -41,8 +41,6 @@ pub(super) struct Recv {
     pub(super) unreturned: u32,
     /// Bytes that may be on their way or wait here; it only grows.
     pub(super) window: u32,
-    /// What of it comes out of the budget of all streams.
-    grown: Option<Grown>,
     /// Bytes that were released since the pace was last looked at.
     paced: u32,
     /// When that was, or else when the first bytes were released.
@@ -59,7 +57,6 @@ impl Stream {
                 allowed: recv_window,
                 unreturned: 0,
                 window: recv_window,
-                grown: None,
                 paced: 0,
                 paced_at: None,
                 ended: false,
@@ -126,26 +123,12 @@ impl Recv {
             return 0;
         }
         (self.paced, self.paced_at) = (0, Some(now));
-        let Some(more) = growth.take(self.window, now.saturating_duration_since(since)) else {
-            return 0;
-        };
-        let bytes = more.bytes();
-        self.grown.get_or_insert_with(|| growth.none()).add(more);
-        bytes
+        growth.take(self.window, now.saturating_duration_since(since))
     }
 
     /// Bytes that were delivered and have not left for their destination.
     pub(super) const fn unreleased(&self) -> u32 {
         self.window - self.allowed - self.unreturned
-    }
-
-    /// What it had grown by, as far as that is needed for what waits beyond the window that both ends
-    /// announced.
-    pub(super) fn take_grown(&mut self, announced: u32) -> Option<Grown> {
-        let mut grown = self.grown.take()?;
-        let waiting = self.unreleased().saturating_sub(announced);
-        grown.keep(waiting);
-        (waiting > 0).then_some(grown)
     }
 
     /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that

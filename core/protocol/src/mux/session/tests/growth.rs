@@ -100,7 +100,7 @@ fn growth_comes_back_when_what_came_by_it_has_left() {
     let grown = session.take_grown(StreamId(1)).unwrap();
     assert_eq!(pass(&mut session, 3, 500, begin), 500 + 200, "800 of them are more than a window");
     assert!(session.take_grown(StreamId(1)).is_none());
-    drop(grown);
+    session.give_back(grown);
     assert_eq!(pass(&mut session, 3, 600, begin), 600 + 800);
     let (mut session, begin) = ended_with(1000);
     assert!(session.take_grown(StreamId(1)).is_none(), "no more than anybody may have wait");

@@ -335,8 +335,7 @@ impl Pair {
             }
             let grown: u32 =
                 session.streams.values().map(|stream| stream.recv.window - end.window).sum();
-            let waiting = session.waiting.as_ref().map_or(0, |(_, grown)| grown.bytes());
-            let total = grown + waiting + session.growth.left();
+            let total = grown + session.waiting.1 + session.growth.left;
             assert_eq!(total, end.growth, "growth is lost or made up");
             let queued = session.fresh.len() + session.bulk.len();
             assert!(queued <= 4 * self.streams.len() + 64, "{queued} turns");
