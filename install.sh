@@ -45,7 +45,7 @@ misused() {
 
 main() {
     command=''
-    from='' sums='' program=mesh-agent drop_ins='' units='' root='' start=yes purge=no
+    from='' sums='' program=mesh-agent drop_ins='' added='' units='' root='' start=yes purge=no
     while [ $# -gt 0 ]; do
         case $1 in
             install | upgrade | rollback | uninstall | status)
@@ -346,6 +346,7 @@ put_units() {
     put_file "$units/$unit.service" "$unit_file" 644
     for name in $drop_ins; do
         mkdir -p "$unit_file.d"
+        [ -e "$unit_file.d/$name.conf" ] || added="$added $name"
         put_file "$units/$unit.service.d/$name.conf" "$unit_file.d/$name.conf" 644
     done
     for_units renew_drop_in
@@ -474,6 +475,8 @@ restart() {
 # The program in place did not start: the one that ran before takes its place again.
 give_way() {
     failed=$(version_of "$binary") || failed='the program'
+    # A drop-in that came with it may be what keeps it from starting.
+    for name in $added; do rm -f "$unit_file.d/$name.conf"; done
     swap
     systemctl restart "$unit" ||
         fail "$unit starts neither as $failed nor as it was before; journalctl -u $unit says why"

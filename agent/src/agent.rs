@@ -261,6 +261,10 @@ impl App for Agent {
         }
     }
 
+    fn is_framed(&self, conn: ConnId) -> bool {
+        self.tunnels.contains_key(&conn)
+    }
+
     fn has_output(&self, conn: ConnId) -> bool {
         matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. }))
             && self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.has_output())

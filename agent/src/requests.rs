@@ -173,7 +173,7 @@ impl Agent {
     /// connection is over.
     fn keep_grown(&mut self, owner: ConnId, tunnel: ConnId, stream: StreamId) {
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
-            && let Some(bytes) = link.session.take_grown(stream)
+            && let Some(bytes) = link.session.claim_growth(stream)
             && let Some((upstream, _)) = self.upstream(owner)
         {
             upstream.grown = Some((tunnel, bytes));

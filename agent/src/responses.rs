@@ -150,7 +150,7 @@ impl Agent {
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
-                    let grown = session.take_grown(stream);
+                    let grown = session.claim_growth(stream);
                     upstream.grown = grown.map(|bytes| (conn, bytes));
                     over.push((owner, Ok(())));
                 }

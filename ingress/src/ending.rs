@@ -23,9 +23,9 @@ impl Ingress {
             return self.fail(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
         }
         let Some(exchange) = self.take_exchange(owner) else { return };
+        self.keep_grown(owner, exchange.tunnel, exchange.stream);
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
-        self.keep_grown(owner, exchange.tunnel, exchange.stream);
         self.deliver(owner);
         self.finish(owner, &exchange, cx);
         self.heads.keep(exchange.replay.into_memory());
@@ -42,7 +42,7 @@ impl Ingress {
     /// stop reading would else each have as much wait, one after the other.
     pub(crate) fn keep_grown(&mut self, owner: ConnId, id: TunnelId, stream: StreamId) {
         if let Some(tunnel) = self.tunnels.get_mut(id)
-            && let Some(bytes) = tunnel.link.session.take_grown(stream)
+            && let Some(bytes) = tunnel.link.session.claim_growth(stream)
             && let Some((downstream, _)) = self.downstream(owner)
         {
             downstream.grown = Some(Grown { tunnel: id, bytes });

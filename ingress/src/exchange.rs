@@ -141,6 +141,14 @@ impl Replay {
         }
     }
 
+    /// The present agent got so many more of the kept bytes.
+    fn note_resent(&mut self, count: usize) {
+        self.resent += count;
+        if self.body == Kept::Rest {
+            self.forget();
+        }
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         if self.body != Kept::All {
             return;
@@ -219,7 +227,7 @@ impl Exchange {
                 return Ok(Turn::Over);
             }
             sender.data(&unsent[..count], Flags::NONE, out);
-            self.replay.resent += count;
+            self.replay.note_resent(count);
         } else {
             let room = sender.run(out);
             let decoded = http.decode(io.rx.as_slice(), room)?;

@@ -67,7 +67,7 @@ pub struct Ingress {
     pub(crate) verifier: Verifier,
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
-    /// Memory for requests that may be sent again, so that a request allocates none.
+    /// Memory for requests that may be sent again, so that one without a body allocates none.
     pub(crate) heads: Heads,
 }
 
@@ -334,6 +334,13 @@ impl App for Ingress {
             Some(Conn::Downstream(downstream)) => downstream.awaits_caller(),
             Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
             | None => true,
+        }
+    }
+
+    fn is_framed(&self, conn: ConnId) -> bool {
+        match self.conns.get(conn).map(|connection| &connection.state) {
+            Some(Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_)) => true,
+            Some(Conn::Downstream(_) | Conn::Admin(_)) | None => false,
         }
     }
 

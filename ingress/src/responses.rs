@@ -14,9 +14,9 @@ use crate::tunnel::{Ejected, TunnelId};
 /// the lines about framing and persistence are still to be added.
 const RESPONSE_HEAD_MAX: usize = 32 * 1024 - 64;
 
-/// Bytes that may wait for a caller with an interim response. The final head and a whole window may
-/// join them; by then the request's own head has left the tunnel, which made room for as much
-/// (docs/operations.md, "Memory").
+/// Bytes that may wait for a caller with an interim response; a longer one is left out. The final head
+/// and a whole window may join them; by then the request's own head has left the tunnel, which made room
+/// for as much where heads may be so long (docs/operations.md, "Memory").
 const INTERIM_QUEUE_MAX: usize = 8 * 1024;
 
 impl Ingress {

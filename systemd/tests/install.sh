@@ -319,6 +319,15 @@ rm "$work/units/mesh-agent.service.d/token.conf"
 run 0 upgrade "${agent2[@]}" --units "$work/units"
 is_there "$unit.d/token.conf"
 
+fresh 'what an upgrade added goes when it does not start'
+mkdir -p "$root/etc/mesh"
+echo MESH_HOST=a.example.com >"$root/etc/mesh/agent.env"
+run 0 install "${agent1[@]}"
+echo fail >"$work/broken"
+run 1 upgrade "${agent2[@]}" --drop-in token
+has_version mesh-agent 1.0.0
+is_gone "$unit.d/token.conf"
+
 fresh 'a systemd that knows growing waits gets them'
 SYSTEMD=257 run 0 install "${agent1[@]}"
 is_there "$unit.d/backoff.conf"

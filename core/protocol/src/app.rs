@@ -74,6 +74,12 @@ pub trait App {
         true
     }
 
+    /// Whether what the connection carries says itself where each part of it ends, as on a tunnel: then
+    /// its peer takes no part for the whole, however the connection ends.
+    fn is_framed(&self, _conn: ConnId) -> bool {
+        false
+    }
+
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
 

@@ -240,13 +240,15 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Ends the driving: all connections close, unheard by the application. Where something was still
-    /// to leave, a reset says so: the peer might take what it got for the whole.
+    /// to leave, a reset says so if the peer might take what it got for the whole. It also destroys what
+    /// the kernel holds, so it is for no others.
     pub fn into_app(mut self) -> A {
         for socket in self.sockets.iter_mut().flatten() {
             let connection = self.app.conns().get(socket.owner);
             let has_unsent = connection.is_some_and(|connection| !connection.io.tx.is_empty());
-            if let Some(transport) = &mut socket.transport
-                && (has_unsent || transport.has_pending())
+            if has_unsent
+                && !self.app.is_framed(socket.owner)
+                && let Some(transport) = &mut socket.transport
             {
                 transport.reset();
             }

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 
@@ -25,14 +26,17 @@ const AT_ONCE: usize = 16;
 /// The same for each worker but the first: their jobs are few, and their threads add up.
 const AT_ONCE_BESIDE: usize = 2;
 
+/// Until a thread is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The jobs under way, and what came of others.
 pub(crate) struct Jobs<J, A> {
     worker: Arc<Worker<J, A>>,
     offload: Offload,
     at_once: usize,
     under_way: usize,
-    /// A job for which there was no thread yet.
-    kept: Option<J>,
+    /// A job for which there was no thread yet, and when that is tried again.
+    kept: Option<(J, Instant)>,
     mailbox: Mailbox<A>,
     answers: Receiver<(Source, A)>,
 }
@@ -82,21 +86,33 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     }
 
     /// Has a job done, now or as soon as the system gives a thread for it.
-    pub(crate) fn start(&mut self, job: J) {
-        self.kept = Some(job);
-        self.start_kept();
+    pub(crate) fn start(&mut self, job: J, now: Instant) {
+        if let Err(error) = self.offload.grow() {
+            log::error!("no thread for what has to wait for others: {error}; trying again");
+            self.kept = Some((job, now + RETRY));
+        } else {
+            self.hand_over(job);
+        }
     }
 
     /// Tries once more, with the job that was kept.
-    pub(crate) fn start_kept(&mut self) {
-        if self.kept.is_none() {
+    pub(crate) fn start_kept(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|due| due > now) {
             return;
         }
-        if let Err(error) = self.offload.grow() {
-            log::error!("no thread for what has to wait for others: {error}; trying again");
-            return;
+        let is_possible = self.offload.grow().is_ok();
+        match self.kept.take() {
+            Some((job, _)) if is_possible => self.hand_over(job),
+            kept => self.kept = kept.map(|(job, _)| (job, now + RETRY)),
         }
-        let Some(job) = self.kept.take() else { return };
+    }
+
+    /// When [`Self::start_kept`] is to be called.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.kept.as_ref().map(|(_, due)| *due)
+    }
+
+    fn hand_over(&mut self, job: J) {
         let (worker, mailbox) = (Arc::clone(&self.worker), self.mailbox.clone());
         self.offload
             .enqueue(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))

@@ -14,12 +14,16 @@ use std::thread;
 pub(crate) struct Offload {
     threads: usize,
     threads_max: usize,
+    /// Of each.
+    stack_bytes: usize,
     sender: SyncSender<Job>,
     receiver: Arc<Mutex<Receiver<Job>>>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Only what is used of it takes memory.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Jobs waiting for a thread.
 const QUEUE_JOBS_MAX: usize = 256;
 
@@ -28,7 +32,8 @@ impl Offload {
     /// have to wait.
     pub(crate) fn new(threads_max: usize) -> Self {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_JOBS_MAX);
-        Self { threads: 0, threads_max, sender, receiver: Arc::new(Mutex::new(receiver)) }
+        let receiver = Arc::new(Mutex::new(receiver));
+        Self { threads: 0, threads_max, stack_bytes: STACK_BYTES, sender, receiver }
     }
 
     /// Has `work` done on a helper thread and `deliver` take what comes of it, there.
@@ -58,6 +63,12 @@ impl Offload {
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs are waiting"))
     }
 
+    /// Threads of a size that no system has room for.
+    #[cfg(test)]
+    pub(crate) const fn ask_for_too_much(&mut self, too_much: bool) {
+        self.stack_bytes = if too_much { usize::MAX / 4 } else { STACK_BYTES };
+    }
+
     /// Begins one more thread, up to the limit. Where the system gives no more of them, those that are
     /// there do the work.
     ///
@@ -69,7 +80,8 @@ impl Offload {
         }
         let receiver = Arc::clone(&self.receiver);
         let name = format!("offload {}", self.threads + 1);
-        match thread::Builder::new().name(name).spawn(move || work_off(&receiver)) {
+        let thread = thread::Builder::new().name(name).stack_size(self.stack_bytes);
+        match thread.spawn(move || work_off(&receiver)) {
             Ok(_) => self.threads += 1,
             Err(error) if self.threads == 0 => return Err(error),
             Err(_) => {}

@@ -249,11 +249,11 @@ impl<A: App> Reactor<A> {
 
     /// Has the application's jobs done as far as somebody is free.
     fn start_jobs(&mut self) {
-        self.jobs.start_kept();
+        self.jobs.start_kept(self.now);
         while self.jobs.has_room()
             && let Some(job) = self.driver.poll_job()
         {
-            self.jobs.start(job);
+            self.jobs.start(job, self.now);
         }
     }
 
@@ -273,6 +273,7 @@ impl<A: App> Reactor<A> {
             .filter_map(Listener::deadline)
             .chain(self.driver.next_deadline())
             .chain(self.connector.deadline())
+            .chain(self.jobs.deadline())
             .chain(self.manager.as_ref().and_then(ServiceManager::deadline))
             .fold(latest, Instant::min);
         self.alarm.set(due, self.now)

@@ -87,8 +87,8 @@ impl<A: App, T: Transport> Driver<A, T> {
             return;
         }
         let mut due = self.deadline_of(conn);
-        if due.is_some_and(|due| due <= self.now) && self.has_unread(conn) {
-            // It came in time if the process itself was asleep.
+        if due.is_some_and(|due| due <= self.now) && self.has_news(conn) {
+            // It came, or was taken, in time if the process itself was asleep.
             self.service(conn);
             due = self.deadline_of(conn);
         }
@@ -103,9 +103,13 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
     }
 
-    /// Whether the kernel has told of bytes that were not read yet.
-    fn has_unread(&mut self, conn: ConnId) -> bool {
-        self.socket(conn).is_some_and(|socket| socket.ready.readable && !socket.eof)
+    /// Whether the kernel has told of bytes that were not read yet, or of room for what waits.
+    fn has_news(&mut self, conn: ConnId) -> bool {
+        let connection = self.app.conns().get(conn);
+        let waits = connection.is_some_and(|connection| !connection.io.tx.is_empty());
+        self.socket(conn).is_some_and(|socket| {
+            (socket.ready.readable && !socket.eof) || (socket.ready.writable && waits)
+        })
     }
 
     /// Ends a connection whose peer neither takes what is left nor closes.

@@ -197,6 +197,8 @@ struct Recorder {
     passing: VecDeque<Vec<u8>>,
     /// Who waits for nothing from its peer.
     serving: Vec<ConnId>,
+    /// Whose parts tell of their own ends.
+    framed: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -263,6 +265,10 @@ impl App for Recorder {
 
     fn awaits_peer(&self, conn: ConnId) -> bool {
         !self.serving.contains(&conn)
+    }
+
+    fn is_framed(&self, conn: ConnId) -> bool {
+        self.framed.contains(&conn)
     }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
@@ -340,6 +346,7 @@ impl World {
             outgoing: VecDeque::new(),
             passing: VecDeque::new(),
             serving: Vec::new(),
+            framed: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -799,11 +806,33 @@ fn what_came_while_the_process_slept_is_heard_before_its_deadline() {
 }
 
 #[test]
+fn what_was_taken_while_the_process_slept_counts_before_the_deadline() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.peer(conn).room = 3;
+    world.connection(conn).io.tx.extend(b"answer");
+    world.driver.latch(conn, BOTH);
+    world.driver.settle();
+    let due = world.now + Duration::from_secs(1);
+    world.driver.app_mut().deadlines.insert(conn, due);
+    world.connection(conn);
+    world.driver.settle();
+    world.heard();
+    world.peer(conn).room = 100;
+    world.driver.latch(conn, WRITABLE);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.heard(), [Heard::Progress(1), Heard::Deadline(1)]);
+}
+
+#[test]
 fn what_was_to_leave_when_all_ends_is_reset() {
     let mut world = World::new();
-    let [whole, cut] = [0; 2].map(|_| world.accept(Rule::Keep));
-    world.peer(cut).room = 3;
-    for conn in [whole, cut] {
+    let [whole, cut, framed] = [0; 3].map(|_| world.accept(Rule::Keep));
+    world.driver.app_mut().framed.push(framed);
+    for conn in [cut, framed] {
+        world.peer(conn).room = 3;
+    }
+    for conn in [whole, cut, framed] {
         world.connection(conn).io.tx.extend(b"answer");
         world.driver.latch(conn, BOTH);
     }
@@ -813,7 +842,7 @@ fn what_was_to_leave_when_all_ends_is_reset() {
     drop(driver.into_app());
     assert_eq!(
         acts.try_iter().collect::<Vec<_>>(),
-        [Act::Reset(2), Act::Dropped(1), Act::Dropped(2)]
+        [Act::Reset(2), Act::Dropped(1), Act::Dropped(2), Act::Dropped(3)]
     );
 }
 

@@ -208,23 +208,37 @@ impl Session {
 
     /// Forgets a stream without a word: the peer ends it by itself.
     pub fn forget(&mut self, stream: StreamId) {
-        self.remove(stream);
+        self.retire(stream);
     }
 
-    /// Takes a stream out. What its window had grown by goes back, but for what its bytes still need.
-    fn remove(&mut self, stream: StreamId) -> Option<Option<ConnId>> {
-        let Stream { owner, recv, .. } = self.streams.remove(&stream)?;
-        let grown = recv.window - self.limits.recv_window;
-        let needed = recv.unreleased().saturating_sub(self.limits.recv_window);
+    /// Takes a stream out, with all that its window had grown by.
+    fn remove(&mut self, stream: StreamId) -> Option<Stream> {
+        let removed = self.streams.remove(&stream)?;
+        self.growth.left += removed.recv.window - self.limits.recv_window - removed.recv.claimed;
+        Some(removed)
+    }
+
+    /// The same for one whose bytes still wait: what they need of the growth is [claimed
+    /// ](Self::claim_growth) now, or never.
+    fn retire(&mut self, stream: StreamId) {
+        let Some(removed) = self.remove(stream) else { return };
+        let needed = removed.recv.needed(self.limits.recv_window);
         let unclaimed = std::mem::replace(&mut self.waiting, (stream, needed));
-        self.growth.left += grown - needed + unclaimed.1;
-        Some(owner)
+        self.growth.left -= needed;
+        self.growth.left += unclaimed.1;
     }
 
-    /// What bytes of the stream that has just ended take of the growth of windows, since they still wait
-    /// here: to be [given back](Self::give_back) when they have left, so that no other stream has as many
-    /// wait.
-    pub fn take_grown(&mut self, stream: StreamId) -> Option<NonZeroU32> {
+    /// What the bytes of a stream take of the growth of windows when their direction has ended and they
+    /// still wait here. It is to be [given back](Self::give_back) when they have left, so that no other
+    /// stream has as many wait.
+    pub fn claim_growth(&mut self, stream: StreamId) -> Option<NonZeroU32> {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            let recv = &mut state.recv;
+            let needed = recv.needed(self.limits.recv_window);
+            let claimed = NonZeroU32::new(needed).filter(|_| recv.ended && recv.claimed == 0)?;
+            recv.claimed = needed;
+            return Some(claimed);
+        }
         let (ended, bytes) = &mut self.waiting;
         if *ended == stream { NonZeroU32::new(std::mem::take(bytes)) } else { None }
     }
@@ -323,7 +337,7 @@ impl Session {
     /// Forgets the stream if both directions have ended.
     pub fn settle(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
-            self.remove(id);
+            self.retire(id);
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Recv {
     pub(super) unreturned: u32,
     /// Bytes that may be on their way or wait here; it only grows.
     pub(super) window: u32,
+    /// What was claimed of what it has grown by, for bytes that still wait after the end.
+    pub(super) claimed: u32,
     /// Bytes that were released since the pace was last looked at.
     paced: u32,
     /// When that was, or else when the first bytes were released.
@@ -57,6 +59,7 @@ impl Stream {
                 allowed: recv_window,
                 unreturned: 0,
                 window: recv_window,
+                claimed: 0,
                 paced: 0,
                 paced_at: None,
                 ended: false,
@@ -129,6 +132,12 @@ impl Recv {
     /// Bytes that were delivered and have not left for their destination.
     pub(super) const fn unreleased(&self) -> u32 {
         self.window - self.allowed - self.unreturned
+    }
+
+    /// What of them is beyond the window that both ends announced, unless it was claimed already.
+    pub(super) const fn needed(&self, announced: u32) -> u32 {
+        let beyond = self.unreleased().saturating_sub(announced);
+        if self.claimed == 0 { beyond } else { 0 }
     }
 
     /// The least credit that is worth a frame. Half a window keeps the sender going, but bytes that

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use super::{AT_ONCE, Jobs};
+use super::{AT_ONCE, Jobs, RETRY};
 use crate::Handle;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ fn jobs_are_done_elsewhere_and_their_answers_wake_the_loop() {
     let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
     let here = std::thread::current().id();
     let mut jobs = Jobs::new(move |job: u32| (job * 2, std::thread::current().id()), &handle);
-    jobs.start(21);
+    jobs.start(21, Instant::now());
     let (answer, thread) = wait_answer(&mut poll, &mut jobs);
     assert_eq!(answer, 42);
     assert_ne!(thread, here);
@@ -48,7 +48,7 @@ fn no_more_jobs_are_taken_than_can_be_done() {
     );
     let mut started = 0;
     while jobs.has_room() {
-        jobs.start(started);
+        jobs.start(started, Instant::now());
         started += 1;
     }
     assert_eq!(started, AT_ONCE);
@@ -60,4 +60,24 @@ fn no_more_jobs_are_taken_than_can_be_done() {
     wait_answer(&mut poll, &mut jobs);
     assert!(jobs.has_room());
     drop(release);
+}
+
+#[test]
+fn a_job_waits_for_a_thread_and_asks_for_it_each_second() {
+    let mut poll = Poll::new().unwrap();
+    let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
+    let mut jobs = Jobs::new(|job: u32| job * 2, &handle);
+    let now = Instant::now();
+    jobs.offload.ask_for_too_much(true);
+    jobs.start(21, now);
+    assert!(!jobs.has_room(), "one waits");
+    assert_eq!(jobs.deadline(), Some(now + RETRY));
+    jobs.start_kept(now + RETRY);
+    assert_eq!(jobs.deadline(), Some(now + 2 * RETRY));
+    jobs.offload.ask_for_too_much(false);
+    jobs.start_kept(now + RETRY);
+    assert!(!jobs.has_room(), "not before its time");
+    jobs.start_kept(now + 2 * RETRY);
+    assert_eq!((jobs.deadline(), jobs.has_room()), (None, true));
+    assert_eq!(wait_answer(&mut poll, &mut jobs), 42);
 }

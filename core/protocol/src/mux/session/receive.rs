@@ -173,7 +173,7 @@ impl Session {
         if self.find(frame.stream)?.is_none() {
             return Ok(Event::Handled);
         }
-        let owner = self.remove(frame.stream).flatten();
+        let owner = self.remove(frame.stream).and_then(|stream| stream.owner);
         Ok(owner.map_or(Event::Handled, |owner| Event::Reset { owner, code, text }))
     }
 

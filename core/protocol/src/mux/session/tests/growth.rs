@@ -97,13 +97,42 @@ fn ended_with(waiting: usize) -> (Session, Instant) {
 #[test]
 fn growth_comes_back_when_what_came_by_it_has_left() {
     let (mut session, begin) = ended_with(1800);
-    let grown = session.take_grown(StreamId(1)).unwrap();
+    let grown = session.claim_growth(StreamId(1)).unwrap();
     assert_eq!(pass(&mut session, 3, 500, begin), 500 + 200, "800 of them are more than a window");
-    assert!(session.take_grown(StreamId(1)).is_none());
+    assert!(session.claim_growth(StreamId(1)).is_none());
     session.give_back(grown);
     assert_eq!(pass(&mut session, 3, 600, begin), 600 + 800);
     let (mut session, begin) = ended_with(1000);
-    assert!(session.take_grown(StreamId(1)).is_none(), "no more than anybody may have wait");
+    assert!(session.claim_growth(StreamId(1)).is_none(), "no more than anybody may have wait");
+    assert_eq!(pass(&mut session, 3, 500, begin), 500 + 1000);
+}
+
+#[test]
+fn growth_is_claimed_though_the_other_direction_goes_on() {
+    let begin = now();
+    let mut session = growing(2, 1000, 100);
+    assert_eq!(pass(&mut session, 1, 500, begin), 500 + 1000);
+    assert!(session.claim_growth(StreamId(1)).is_none(), "more may come");
+    feed(&mut session, (FrameKind::Data, Flags::END, 1, &BYTES[..1800])).unwrap();
+    let grown = session.claim_growth(StreamId(1)).unwrap();
+    assert_eq!(grown.get(), 800);
+    assert!(session.claim_growth(StreamId(1)).is_none(), "once");
+    session.release(StreamId(1), 1000, begin);
+    session.end(StreamId(1));
+    sent(&mut session);
+    assert_eq!((session.len(), session.claim_growth(StreamId(1))), (1, None));
+    assert_eq!(pass(&mut session, 3, 500, begin), 500 + 200);
+    session.give_back(grown);
+    assert_eq!(pass(&mut session, 3, 600, begin), 600 + 800);
+}
+
+#[test]
+fn a_reset_gives_all_growth_back() {
+    let begin = now();
+    let mut session = growing(2, 1000, 100);
+    assert_eq!(pass(&mut session, 1, 500, begin), 500 + 1000);
+    feed(&mut session, (FrameKind::Data, Flags::NONE, 1, &BYTES[..1800])).unwrap();
+    feed(&mut session, (FrameKind::Reset, Flags::NONE, 1, &[0, 1])).unwrap();
     assert_eq!(pass(&mut session, 3, 500, begin), 500 + 1000);
 }
 
@@ -111,7 +140,7 @@ fn growth_comes_back_when_what_came_by_it_has_left() {
 fn growth_that_nobody_keeps_comes_back() {
     let (mut session, begin) = ended_with(1800);
     session.forget(StreamId(3));
-    assert!(session.take_grown(StreamId(1)).is_none(), "another stream has ended since");
+    assert!(session.claim_growth(StreamId(1)).is_none(), "another stream has ended since");
     feed(&mut session, (FrameKind::Request, Flags::NONE, 5, b"")).unwrap();
     session.adopt(StreamId(5), owners(1)[0]);
     assert_eq!(pass(&mut session, 5, 500, begin), 500 + 1000);
