@@ -5,16 +5,15 @@
 //! and `sender` hand out turns to send DATA. The session owns no body bytes: they go from their
 //! source straight into the tunnel's `tx`, and from its `rx` straight to their destination.
 
+mod ending;
 mod receive;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 pub use receive::{Event, Head};
 
-use super::error::ResetCode;
 use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
 use super::growth::Growth;
 use super::outbound::Outbound;
@@ -186,68 +185,6 @@ impl Session {
         }
     }
 
-    /// Ends a stream at once, and tells the peer unless it is over already.
-    pub fn reset(&mut self, stream: StreamId, code: ResetCode, text: &str) {
-        if self.remove(stream).is_some() {
-            frame::write(FrameKind::Reset, Flags::NONE, stream, &mut self.pending, |out| {
-                out.extend(&u16::from(code).to_be_bytes());
-                out.extend(text.as_bytes());
-            });
-        }
-    }
-
-    /// Ends our direction of a stream whose connection is gone after all of its bytes were sent:
-    /// it can take no turn any more to say so.
-    pub fn end(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if !std::mem::replace(&mut stream.send.ended, true) {
-            frame::write(FrameKind::Data, Flags::END, id, &mut self.pending, |_| {});
-        }
-        self.settle(id);
-    }
-
-    /// Forgets a stream without a word: the peer ends it by itself.
-    pub fn forget(&mut self, stream: StreamId) {
-        self.retire(stream);
-    }
-
-    /// Takes a stream out, with all that its window had grown by.
-    fn remove(&mut self, stream: StreamId) -> Option<Stream> {
-        let removed = self.streams.remove(&stream)?;
-        self.growth.left += removed.recv.window - self.limits.recv_window - removed.recv.claimed;
-        Some(removed)
-    }
-
-    /// The same for one whose bytes still wait: what they need of the growth is [claimed
-    /// ](Self::claim_growth) now, or never.
-    fn retire(&mut self, stream: StreamId) {
-        let Some(removed) = self.remove(stream) else { return };
-        let needed = removed.recv.needed(self.limits.recv_window);
-        let unclaimed = std::mem::replace(&mut self.waiting, (stream, needed));
-        self.growth.left -= needed;
-        self.growth.left += unclaimed.1;
-    }
-
-    /// What the bytes of a stream take of the growth of windows when their direction has ended and they
-    /// still wait here. It is to be [given back](Self::give_back) when they have left, so that no other
-    /// stream has as many wait.
-    pub fn claim_growth(&mut self, stream: StreamId) -> Option<NonZeroU32> {
-        if let Some(state) = self.streams.get_mut(&stream) {
-            let recv = &mut state.recv;
-            let needed = recv.needed(self.limits.recv_window);
-            let claimed = NonZeroU32::new(needed).filter(|_| recv.ended && recv.claimed == 0)?;
-            recv.claimed = needed;
-            return Some(claimed);
-        }
-        let (ended, bytes) = &mut self.waiting;
-        if *ended == stream { NonZeroU32::new(std::mem::take(bytes)) } else { None }
-    }
-
-    /// The bytes have left.
-    pub const fn give_back(&mut self, grown: NonZeroU32) {
-        self.growth.left += grown.get();
-    }
-
     /// Bytes of a stream have left for their destination: returns their credit in time.
     pub fn release(&mut self, stream: StreamId, count: usize, now: Instant) {
         let Some(state) = self.streams.get_mut(&stream) else { return };
@@ -332,13 +269,6 @@ impl Session {
     /// The sending direction of a stream; `None` when the stream is over.
     pub fn sender(&mut self, id: StreamId) -> Option<Sender<'_>> {
         self.streams.get_mut(&id).map(|stream| Sender { id, stream })
-    }
-
-    /// Forgets the stream if both directions have ended.
-    pub fn settle(&mut self, id: StreamId) {
-        if self.streams.get(&id).is_some_and(Stream::is_over) {
-            self.retire(id);
-        }
     }
 
     /// Whether one more stream can be opened now.
