@@ -28,11 +28,6 @@ impl Session {
         self.settle(id);
     }
 
-    /// Forgets a stream without a word: the peer ends it by itself.
-    pub fn forget(&mut self, stream: StreamId) {
-        self.retire(stream);
-    }
-
     /// Takes a stream out, with all that its window had grown by.
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<Stream> {
         let removed = self.streams.remove(&stream)?;
@@ -40,9 +35,9 @@ impl Session {
         Some(removed)
     }
 
-    /// The same for one whose bytes still wait: what they need of the growth is [claimed
-    /// ](Self::claim_growth) now, or never.
-    fn retire(&mut self, stream: StreamId) {
+    /// Forgets a stream without a word: the peer ends it by itself, or both did. What its bytes that
+    /// still wait need of the growth is [claimed](Self::claim_growth) now, or never.
+    pub fn forget(&mut self, stream: StreamId) {
         let Some(removed) = self.remove(stream) else { return };
         let needed = removed.recv.needed(self.limits.recv_window);
         let unclaimed = std::mem::replace(&mut self.waiting, (stream, needed));
@@ -73,7 +68,7 @@ impl Session {
     /// Forgets the stream if both directions have ended.
     pub fn settle(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
-            self.retire(id);
+            self.forget(id);
         }
     }
 }
