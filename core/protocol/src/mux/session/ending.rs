@@ -29,6 +29,7 @@ impl Session {
     }
 
     /// Takes a stream out, with all that its window had grown by.
+    #[inline]
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<Stream> {
         let removed = self.streams.remove(&stream)?;
         self.growth.left += removed.recv.window - self.limits.recv_window - removed.recv.claimed;
@@ -37,6 +38,7 @@ impl Session {
 
     /// Forgets a stream without a word: the peer ends it by itself, or both did. What its bytes that
     /// still wait need of the growth is [claimed](Self::claim_growth) now, or never.
+    #[inline]
     pub fn forget(&mut self, stream: StreamId) {
         let Some(removed) = self.remove(stream) else { return };
         let needed = removed.recv.needed(self.limits.recv_window);
@@ -48,6 +50,7 @@ impl Session {
     /// What the bytes of a stream take of the growth of windows when their direction has ended and they
     /// still wait here. It is to be [given back](Self::give_back) when they have left, so that no other
     /// stream has as many wait.
+    #[inline]
     pub fn claim_growth(&mut self, stream: StreamId) -> Option<NonZeroU32> {
         if let Some(state) = self.streams.get_mut(&stream) {
             let recv = &mut state.recv;
@@ -66,6 +69,7 @@ impl Session {
     }
 
     /// Forgets the stream if both directions have ended.
+    #[inline]
     pub fn settle(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
             self.forget(id);
