@@ -277,7 +277,7 @@ impl App for Agent {
             Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
             Conn::Moving(tunnel) => Some(tunnel.deadline(timeouts)),
             Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
-            Conn::Probe(probe) => Some(probe.since + self.config.health.timeout),
+            Conn::Probe(probe) => Some(probe.due),
             Conn::Visitor(visitor) => Some(visitor.since + VISIT),
         }
     }

@@ -1,7 +1,7 @@
 //! One look at the local service's health.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
@@ -18,7 +18,10 @@ use crate::workers::Message;
 #[derive(Debug)]
 pub struct Probe {
     scan: HeadScan,
-    pub(crate) since: Instant,
+    /// When it has taken too long to be answered; once it is judged, when it is left.
+    pub(crate) due: Instant,
+    /// Bytes that came behind the head.
+    heard: u64,
     /// How many bytes of the answer are yet to come behind its head, where that said so. A service may
     /// keep the connection although it is asked not to.
     rest: Option<u64>,
@@ -26,6 +29,11 @@ pub struct Probe {
 
 /// The longest answer head that is read.
 const ANSWER_BYTES_MAX: usize = 32 * 1024;
+/// How long a service is heard out behind a head that has said enough. The next probes do not wait for
+/// that, and a service may keep every one of their connections.
+const HEARD_FOR: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are taken behind its head; it may have no end.
+const HEARD_BYTES_MAX: u64 = 256 * 1024;
 
 impl Agent {
     /// Asks the local service how it is.
@@ -41,13 +49,14 @@ impl Agent {
             env!("CARGO_PKG_VERSION"),
         )
         .expect("a Buf takes everything");
-        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, since: cx.now, rest: None }));
+        let due = cx.now + self.config.health.timeout;
+        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, due, heard: 0, rest: None }));
         self.health.probe = Some(conn);
         cx.connect(conn, target(&self.config.local, Traffic::Single));
     }
 
-    /// Reads what the service answered. Once the head has said enough, the rest is only taken: a
-    /// service that is still writing is not to meet a reset.
+    /// Reads what the service answered. Once the head has said enough, the rest is only taken, up
+    /// to a limit: a service that is still writing is not to meet a reset.
     pub(crate) fn advance_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let is_judged = self.health.probe != Some(conn);
         let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
@@ -85,6 +94,7 @@ impl Agent {
                 }
             }
         };
+        probe.due = probe.due.min(cx.now + HEARD_FOR);
         probe.hear_out(io);
         self.judge(conn, verdict, cx);
     }
@@ -155,12 +165,16 @@ impl Agent {
 }
 
 impl Probe {
-    /// Takes what nobody needs of an answer, up to its end.
+    /// Takes what nobody needs of an answer, up to its end or to what is enough of it.
     fn hear_out(&mut self, io: &mut Duplex) {
-        self.rest = self.rest.map(|rest| rest.saturating_sub(io.rx.len() as u64));
+        let taken = io.rx.len() as u64;
         io.rx.clear();
+        self.heard += taken;
+        self.rest = self.rest.map(|rest| rest.saturating_sub(taken));
         if io.rx_eof || self.rest == Some(0) {
             io.close(Closing::AfterFlush);
+        } else if self.heard >= HEARD_BYTES_MAX {
+            io.close(Closing::Abort);
         }
     }
 }

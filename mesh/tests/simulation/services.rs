@@ -1,6 +1,6 @@
 //! Services that close, refuse and break connections, and who notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_sim::peers::{
@@ -159,6 +159,74 @@ fn a_service_is_heard_out_when_it_answers_a_health_check_in_parts() {
         stage.world.run_for(Duration::from_secs(25));
         let ends = &stage.world.peer::<RawPeer<Vec<Received>>>(slow).state;
         assert_eq!(*ends, [Received::Eof; 3]);
+    });
+}
+
+/// The connections that a service has, and how many there were at once.
+#[derive(Default)]
+struct Held {
+    open: BTreeSet<usize>,
+    most: usize,
+}
+
+#[test]
+fn health_checks_leave_a_service_that_keeps_their_connections() {
+    seeds(16, |seed| {
+        let mut plan = Plan::calm();
+        plan.agent.health.interval = Duration::from_secs(1);
+        plan.agent.health.timeout = Duration::from_secs(60);
+        let mut stage = Stage::new(seed, plan);
+        let keeper = RawPeer::listening(Held::default(), |held, turn| {
+            if turn.end.is_some() {
+                held.open.remove(&turn.connection);
+                turn.then = Then::Close;
+                return;
+            }
+            held.open.insert(turn.connection);
+            held.most = held.most.max(held.open.len());
+            if turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                turn.tx.extend(b"4\r\nfine\r\n0\r\n\r\n");
+            }
+        });
+        let keeper = stage.world.add_peer("keeper", keeper, &["service0:3000"]);
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.run_for(Duration::from_secs(30));
+        let most = stage.world.peer::<RawPeer<Held>>(keeper).state.most;
+        assert!((1..=3).contains(&most), "{most} connections at once");
+    });
+}
+
+#[test]
+fn an_answer_to_a_health_check_without_an_end_is_taken_up_to_a_limit() {
+    const PIECE: usize = 16 * 1024;
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let endless = |sent: &mut BTreeMap<usize, usize>, turn: &mut RawTurn<'_>| {
+            if turn.end.is_some() {
+                turn.then = Then::Close;
+                return;
+            }
+            if turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+                sent.insert(turn.connection, 0);
+            }
+            let Some(sent) = sent.get_mut(&turn.connection) else { return };
+            if turn.unsent == 0 {
+                turn.tx.extend([b'x'; PIECE]);
+                *sent += PIECE;
+            }
+            turn.wake_in = Some(Duration::from_millis(1));
+        };
+        let endless = RawPeer::listening(BTreeMap::new(), endless);
+        let endless = stage.world.add_peer("endless", endless, &["service0:3000"]);
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.run_for(Duration::from_secs(15));
+        stage.expect_ready(Duration::from_secs(1));
+        let sent = &stage.world.peer::<RawPeer<BTreeMap<usize, usize>>>(endless).state;
+        assert!(sent.len() >= 2 && sent.values().all(|sent| *sent < 1024 * 1024), "{sent:?}");
     });
 }
 
