@@ -39,8 +39,9 @@ struct Entry {
     is_left: bool,
 }
 
-/// How long an ingress waits for another tunnel when a proof of identity got old.
-const AWAITED: Duration = Duration::from_secs(300);
+/// How long an ingress waits for another tunnel at the most. It asks for the next proof of identity
+/// up to an hour before the end of the last one.
+const AWAITED: Duration = Duration::from_secs(3600);
 
 impl Ledger {
     /// One more tunnel is dialled.
@@ -135,10 +136,14 @@ impl Ledger {
         self.tunnels.iter().any(|entry| entry.welcomed.is_some())
     }
 
-    /// Whether an ingress waits for another tunnel in the place of one, and asked for it a moment ago.
+    /// Whether an ingress waits for another tunnel in the place of one: fewer were welcomed since the
+    /// first was asked for than were asked for.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
         let asked = self.tunnels.iter().filter_map(|entry| entry.moving);
-        asked.into_iter().any(|at| now < at + AWAITED)
+        let asked: Vec<_> = asked.filter(|at| now < *at + AWAITED).collect();
+        let Some(first) = asked.iter().min() else { return false };
+        let welcomed = self.tunnels.iter().filter_map(|entry| entry.welcomed);
+        welcomed.filter(|at| at > first).count() < asked.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

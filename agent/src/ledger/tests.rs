@@ -84,14 +84,38 @@ fn the_one_that_has_been_moving_for_longest_is_left_behind() {
 }
 
 #[test]
-fn an_ingress_waits_for_another_tunnel_for_five_minutes() {
+fn an_ingress_waits_for_another_tunnel_for_an_hour_at_the_most() {
     let (now, mut ledger) = (origin(), Ledger::default());
     let serial = ledger.open(now);
     ledger.welcome(serial, 1, now);
     assert!(!ledger.is_awaited(now));
     ledger.moves(serial, now);
-    assert!(ledger.is_awaited(now + Duration::from_secs(299)));
-    assert!(!ledger.is_awaited(now + Duration::from_secs(300)));
+    assert!(ledger.is_awaited(now + Duration::from_secs(3599)));
+    assert!(!ledger.is_awaited(now + Duration::from_secs(3600)));
     ledger.close(serial);
     assert!(!ledger.is_awaited(now));
+}
+
+#[test]
+fn nobody_waits_for_another_tunnel_once_as_many_came_as_were_asked_for() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let (first, _) = arrived(&mut ledger, b"a", now);
+    let (second, _) = arrived(&mut ledger, b"b", now);
+    for serial in [first, second] {
+        ledger.welcome(serial, 1, now);
+        ledger.moves(serial, after(10));
+    }
+    let (third, _) = arrived(&mut ledger, b"a", after(11));
+    assert!(ledger.is_awaited(after(11)), "it is only on its way");
+    ledger.welcome(third, 1, after(12));
+    assert!(ledger.is_awaited(after(12)), "two were asked for");
+    let (fourth, _) = arrived(&mut ledger, b"b", after(13));
+    ledger.welcome(fourth, 1, after(13));
+    assert!(!ledger.is_awaited(after(13)), "the old ones are still there");
+    ledger.moves(third, after(20));
+    assert!(ledger.is_awaited(after(20)), "asked for once more");
+    let (fifth, _) = arrived(&mut ledger, b"a", after(21));
+    ledger.welcome(fifth, 1, after(21));
+    assert!(!ledger.is_awaited(after(21)));
 }
