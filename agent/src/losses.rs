@@ -23,7 +23,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// The last one; empty since a tunnel was welcomed.
+    /// The last one, or that the ingress asked for another tunnel; empty since one was welcomed.
     pub(crate) fn last(&self) -> &str {
         &self.last
     }
@@ -32,6 +32,12 @@ impl Losses {
     pub(crate) fn clear(&mut self) {
         self.said.clear();
         self.last.clear();
+    }
+
+    /// The last tunnel that served is to be replaced: what failed beside it before is not why there
+    /// is none. The ingress leaves, or wants another proof of identity: it does not say.
+    pub(crate) fn note_move(&mut self) {
+        "the ingress asked for another tunnel, and there is none yet".clone_into(&mut self.last);
     }
 
     /// Takes one in; whether it deserves a warning.

@@ -286,6 +286,9 @@ impl Agent {
     /// A tunnel, at whatever worker, is to be replaced.
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
+        if self.ledger.serving() == 0 {
+            self.losses.note_move();
+        }
         // An honest ingress lets go of its own.
         if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
             match worker == self.workers.own {

@@ -129,10 +129,6 @@ impl Agent {
             return None;
         }
         Some(match (self.complaint.as_str(), self.losses.last()) {
-            // It leaves, or wants another proof of identity: it does not say.
-            ("", "") if self.ledger.has_welcome() => {
-                "the ingress asked for another tunnel, and there is none yet"
-            }
             ("", "") => "no ingress has registered this agent yet",
             ("", loss) => loss,
             (complaint, _) => complaint,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use mesh_agent::Agent;
 use mesh_protocol::App;
 use mesh_sim::peers::{
-    Health, HttpClient, HttpService, Outcome, Request, Response, Vanish, pattern,
+    Health, HttpClient, HttpService, Outcome, RawClient, Request, Response, Vanish, pattern,
 };
-use mesh_sim::{Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Answer, Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 /// Two echo intervals, and the way there and back.
 const NOTICED: Duration = Duration::from_secs(31);
@@ -383,5 +383,30 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
         stage.world.expect("both are healthy", healthy(2), found_out);
         stage.probe();
         stage.expect_empty_after_drain();
+    });
+}
+
+#[test]
+fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
+    seeds(16, |seed| {
+        let mut plan = Plan::calm();
+        plan.agent.limits.tunnels = 2;
+        let mut stage = Stage::new(seed, plan);
+        let ingress = stage.ingress;
+        let registered = move |world: &World| census(world, ingress).tunnels == 1;
+        stage.world.expect("it is registered", registered, Duration::from_secs(5));
+        stage.world.set_answer(TUNNEL_ADDRESS, Answer::Refuse);
+        // The second tunnel is refused, and then nothing fails for a while.
+        stage.world.run_for(Duration::from_secs(90));
+        stage.world.set_answer(TUNNEL_ADDRESS, Answer::Ignore);
+        stage.world.run_for(Duration::from_secs(1));
+        stage.world.drain(ingress);
+        stage.world.run_for(Duration::from_millis(5));
+        let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
+        let visitor = stage.world.add_peer("visitor", RawClient::new("agent0:8081", request), &[]);
+        let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
+        stage.world.expect("a page", answered, Duration::from_secs(5));
+        let page = String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer);
+        assert!(page.contains("503") && page.contains("asked for another tunnel"), "{page}");
     });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_agent::{Agent, Endpoint, Identity};
 use mesh_ingress::invariants::Census;
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
-use mesh_protocol::{Rng, Security};
+use mesh_protocol::{ListenerId, Rng, Security};
 use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
 use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
 
@@ -222,7 +222,9 @@ impl Stage {
         let number = self.agents.len();
         let apps = self.agent_apps(number);
         let (name, plan) = (format!("agent{number}"), &self.plan);
-        let workers = self.world.add_workers(&name, apps, &[], || plan.agent_jobs(number));
+        let visited = format!("{name}:8081");
+        let listeners = [(visited.as_str(), ListenerId(0))];
+        let workers = self.world.add_workers(&name, apps, &listeners, || plan.agent_jobs(number));
         for worker in &workers {
             watch::agent(&mut self.world, *worker, &self.plan.agent);
         }
