@@ -83,7 +83,7 @@ impl Agent {
                 0 if self.has_rest(None) => {
                     log::warn!("leaving before the service has taken all that it was sent");
                 }
-                0 if self.workers.others() > 0 => {
+                0 if !self.others_are_over() => {
                     log::warn!("leaving before all other workers have finished");
                 }
                 0 => log::warn!("leaving before every ingress has let go of its tunnel"),
@@ -97,6 +97,11 @@ impl Agent {
     fn under_way(&mut self) -> usize {
         let links = self.tunnels.values_mut().filter_map(|tunnel| tunnel.link());
         links.map(|link| link.session.len()).sum()
+    }
+
+    /// Whether no other worker has anything left.
+    fn others_are_over(&self) -> bool {
+        self.drain.others_over == self.workers.others()
     }
 
     /// Another worker has nothing left.
@@ -163,7 +168,7 @@ impl Agent {
             }
             return;
         }
-        if self.ledger.is_empty() && self.drain.others_over == self.workers.others() {
+        if self.ledger.is_empty() && self.others_are_over() {
             self.drain.is_over = true;
             log::info!("drained");
             cx.exit();
