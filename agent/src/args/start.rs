@@ -52,7 +52,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     }
     settings.start_log(&rules);
     fit_into_open_files(&mut start.config.limits, &settings);
-    let prover = prover(&mut start)?;
+    let prover = prover(&mut start);
     run(&start, &settings, tls, prover)
 }
 
@@ -84,7 +84,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 /// What proves this agent's identity, and what it can find out about itself. That something is
 /// wrong with AWS matters only once an ingress asks for it.
 #[cfg(feature = "aws")]
-fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
+fn prover(start: &mut Start) -> Arc<Prover> {
     let aws = Aws::new(start.config.proxy.as_ref());
     // Whoever gives a token or a certificate does not mean AWS.
     let by_aws = start.token.is_none()
@@ -103,18 +103,19 @@ fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
             Ok(aws) => aws.look_at_myself(&config),
             Err(sentence) => warn!(target: LOG, "{sentence}"),
         };
-        std::thread::Builder::new()
-            .name("self check".to_owned())
-            .spawn(look)
-            .map_err(|error| Error::new(format!("cannot start a thread: {}", reason(&error))))?;
+        let thread = std::thread::Builder::new().name("self check".to_owned()).spawn(look);
+        if let Err(error) = thread {
+            // What it would have found is for the log alone.
+            warn!(target: LOG, "cannot start a thread to ask AWS about this agent: {}", reason(&error));
+        }
     }
-    Ok(prover)
+    prover
 }
 
 /// What proves this agent's identity.
 #[cfg(not(feature = "aws"))]
-fn prover(start: &mut Start) -> Result<Arc<Prover>, Error> {
-    Ok(Arc::new(Prover { token: start.token.clone() }))
+fn prover(start: &mut Start) -> Arc<Prover> {
+    Arc::new(Prover { token: start.token.clone() })
 }
 
 /// What this agent is for, in one sentence.
