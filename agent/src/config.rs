@@ -116,7 +116,8 @@ pub struct Timeouts {
 /// health checks, who asks for them, tunnels on their way, names looked up, what is asked of AWS.
 const OTHER_FILES: usize = 64 * 4 + 64;
 /// Tunnels that have requests for each that there is to be: it, and the one that it came in place of,
-/// whose last requests may take an hour.
+/// whose last requests may take an hour. One more may be there for a while, which is rare enough not
+/// to take a third of what there is for requests.
 const GENERATIONS: usize = 2;
 
 /// Bounds on space.
