@@ -245,7 +245,7 @@ impl Ingress {
         let principal = match outcome {
             Ok(Caller { arn, account }) => AwsPrincipal::parse(&arn, &account)
                 .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason)),
-            Err(Failure::Refused(reason)) => {
+            Err(Failure::Refused(reason) | Failure::Unasked(reason)) => {
                 Err(Refusal::new(RefusalCode::Unauthenticated, reason))
             }
             Err(Failure::Unreachable(reason)) => {
@@ -333,7 +333,7 @@ impl Ingress {
                 }
             },
             // What went wrong is for the operator of the ingress, and in its log.
-            Err(Failure::Refused(_) | Failure::Unreachable(_)) => {
+            Err(Failure::Refused(_) | Failure::Unreachable(_) | Failure::Unasked(_)) => {
                 let reason = "the ingress cannot ask ECS about this agent";
                 Refusal::new(RefusalCode::Unavailable, reason)
             }

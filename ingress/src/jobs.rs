@@ -86,6 +86,8 @@ pub enum Failure {
     Refused(String),
     /// It could not be asked, or did not say anything that makes sense.
     Unreachable(String),
+    /// It was not asked: the agent's proof is too old or too new. For the agent's operator.
+    Unasked(String),
 }
 
 /// Who is asked.
@@ -114,7 +116,12 @@ impl Ingress {
     pub(crate) fn take_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
         match answer {
             Answer::Identified { conn, outcome } => {
-                self.jobs.answered(conn, cx.now);
+                match &outcome {
+                    Ok(_) | Err(Failure::Refused(_)) => self.jobs.answered(conn, cx.now),
+                    Err(Failure::Unreachable(_) | Failure::Unasked(_)) => {
+                        self.jobs.unanswered(conn, cx.now);
+                    }
+                }
                 self.identified(conn, outcome, cx);
             }
             Answer::Inspected { conn, outcome } => self.inspected(conn, &outcome, cx),

@@ -249,7 +249,7 @@ impl Ingress {
         }
         self.verifier.silent = Some(now);
         self.tell_first(Message::Silent(Some(now)));
-        let (Failure::Refused(why) | Failure::Unreachable(why)) = failure;
+        let (Failure::Refused(why) | Failure::Unreachable(why) | Failure::Unasked(why)) = failure;
         log::error!(
             "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
              last confirmed them",
@@ -299,7 +299,7 @@ impl Ingress {
     /// or not be at all: that ECS refuses to talk about it says nothing of the others.
     pub(crate) fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
         match failure {
-            Some(Failure::Refused(why) | Failure::Unreachable(why)) => {
+            Some(Failure::Refused(why) | Failure::Unreachable(why) | Failure::Unasked(why)) => {
                 log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
             None if self.verifier.due.is_none() => self.note_answers(now),

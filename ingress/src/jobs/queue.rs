@@ -10,6 +10,7 @@
 //! Which host of STS is asked about an agent is the agent's choice, before it has proved anything,
 //! and each question to one that cannot be reached occupies a thread for seconds. So hosts are fast or
 //! slow by the last question to them, and slow ones, whatever waits for them, leave threads to others.
+//! Only an answer of STS itself shows that a host is fast.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -37,10 +38,21 @@ struct Host {
     waiting: VecDeque<(ConnId, Job)>,
     /// Questions to it under way.
     asking: usize,
-    /// Whether the last answer came soon. No host is before it has shown it.
-    is_fast: bool,
+    pace: Pace,
     /// When it was its turn.
     turn: u64,
+}
+
+/// How soon a host answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Pace {
+    /// It has not answered soon so far.
+    #[default]
+    Unproved,
+    /// Its last answer came soon.
+    Fast,
+    /// That did not, and others did: it may well be fast again.
+    Slowed,
 }
 
 /// What an answer of STS never takes unless something is wrong; a connection in vain takes 5 s.
@@ -49,6 +61,16 @@ const SOON: Duration = Duration::from_secs(2);
 const SLOW_EACH: usize = 3;
 /// Questions at once to all hosts that are slow: half of what the shell does at once.
 const SLOW_ALL: usize = 8;
+
+impl Pace {
+    /// After a question that took long.
+    const fn slowed(self) -> Self {
+        match self {
+            Self::Unproved => Self::Unproved,
+            Self::Fast | Self::Slowed => Self::Slowed,
+        }
+    }
+}
 
 impl Queue {
     /// Takes a job in.
@@ -88,22 +110,41 @@ impl Queue {
         None
     }
 
-    /// The host whose turn it is: of those that may be asked, the one that was not for longest.
+    /// The host whose turn it is: of those that may be asked, the one that was not for longest. One that
+    /// slowed down does not wait for all that anybody can name; it is too few questions to hold up others.
     fn next_host(&mut self) -> Option<(&String, &mut Host)> {
-        let slow = self.hosts.values().filter(|host| !host.is_fast);
+        let slow = self.hosts.values().filter(|host| host.pace != Pace::Fast);
         let slow: usize = slow.map(|host| host.asking).sum();
         let may_be_asked =
-            |host: &Host| host.is_fast || (host.asking < SLOW_EACH && slow < SLOW_ALL);
+            |host: &Host| host.pace == Pace::Fast || (host.asking < SLOW_EACH && slow < SLOW_ALL);
         let waiting = self.hosts.iter_mut().filter(|(_, host)| !host.waiting.is_empty());
-        waiting.filter(|(_, host)| may_be_asked(host)).min_by_key(|(_, host)| host.turn)
+        waiting
+            .filter(|(_, host)| may_be_asked(host))
+            .min_by_key(|(_, host)| (host.pace != Pace::Slowed, host.turn))
     }
 
-    /// STS said something about this agent, or did not.
+    /// STS said something about this agent.
     pub(crate) fn answered(&mut self, conn: ConnId, now: Instant) {
-        let Some((name, since)) = self.asking.remove(&conn) else { return };
-        let Some(host) = self.hosts.get_mut(&name) else { return };
+        if let Some((host, took)) = self.end(conn, now) {
+            host.pace = if took < SOON { Pace::Fast } else { host.pace.slowed() };
+        }
+    }
+
+    /// STS said nothing about this agent, or was not even asked: soon or not, that shows no host fast.
+    pub(crate) fn unanswered(&mut self, conn: ConnId, now: Instant) {
+        if let Some((host, took)) = self.end(conn, now)
+            && took >= SOON
+        {
+            host.pace = host.pace.slowed();
+        }
+    }
+
+    /// A question is over: to which host, and how long it took.
+    fn end(&mut self, conn: ConnId, now: Instant) -> Option<(&mut Host, Duration)> {
+        let (name, since) = self.asking.remove(&conn)?;
+        let host = self.hosts.get_mut(&name)?;
         host.asking -= 1;
-        host.is_fast = now.saturating_duration_since(since) < SOON;
+        Some((host, now.saturating_duration_since(since)))
     }
 
     /// This agent is gone: nothing is kept for it.

@@ -53,7 +53,7 @@ impl Aws {
     }
 
     fn identify(&self, request: &StsRequest, date: &str) -> Result<Caller, Failure> {
-        check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::Refused)?;
+        check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::Unasked)?;
         let headers: Vec<_> = request
             .headers
             .iter()
@@ -117,3 +117,6 @@ fn failure(failure: EcsFailure) -> Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

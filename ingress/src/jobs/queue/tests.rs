@@ -83,6 +83,37 @@ fn a_host_that_was_not_asked_yet_comes_before_those_that_were() {
     assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
 }
 
+/// A proof with a wrong date is known for one before STS is asked, which says nothing of STS.
+#[test]
+fn a_host_that_was_not_asked_after_all_is_as_slow_as_before() {
+    let (mut queue, conns, now) = (Queue::default(), conns(100), origin());
+    for conn in &conns {
+        queue.push(identify(*conn, "far"));
+    }
+    assert_eq!(std::iter::from_fn(|| next(&mut queue, now)).count(), 3);
+    queue.unanswered(conns[0], now);
+    assert_eq!(std::iter::from_fn(|| next(&mut queue, now)).count(), 1, "it makes room for one");
+}
+
+/// One slow answer does not put a host behind all that were never heard of.
+#[test]
+fn a_host_that_has_been_fast_comes_before_those_that_never_were() {
+    let (mut queue, conns, now) = (Queue::default(), conns(300), origin());
+    queue.push(identify(conns[0], "near"));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+    queue.answered(conns[0], now + Duration::from_millis(100));
+    queue.push(identify(conns[1], "near"));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+    queue.answered(conns[1], now + Duration::from_secs(2));
+    for (number, conn) in conns[3..].iter().enumerate() {
+        queue.push(identify(*conn, &format!("far{}", number % 70)));
+    }
+    assert_eq!(std::iter::from_fn(|| next(&mut queue, now)).count(), 8);
+    queue.push(identify(conns[2], "near"));
+    queue.answered(conns[3], now + Duration::from_secs(5));
+    assert_eq!(next(&mut queue, now).as_deref(), Some("near"));
+}
+
 #[test]
 fn what_concerns_registered_agents_comes_first_and_proofs_last() {
     let (mut queue, conns, now) = (Queue::default(), conns(3), origin());
