@@ -317,8 +317,10 @@ impl Ingress {
                 Ok(facts) => {
                     let ecs = EcsStanding::proved(asked, facts, cx.now);
                     match judge(policy, &principal, &registration.claim(), Some(&ecs)) {
-                        Verdict::Fits => {
-                            let (principal, ecs) = (Some(principal), Some(ecs));
+                        Verdict::Fits(requirement) => {
+                            // Rules that have changed meanwhile may ask nothing of ECS.
+                            let ecs = requirement.map(|_| ecs);
+                            let principal = Some(principal);
                             let standing = Standing { principal, token: None, ecs };
                             return self.register(conn, standing, cx);
                         }

@@ -13,7 +13,7 @@ use mesh_protocol::mux::FrameKind;
 use crate::admission::{claim, subject};
 use crate::audit;
 use crate::config::Admission;
-use crate::identity::{Claim, Decision, Policy, Principal};
+use crate::identity::{Claim, Decision, Policy, Principal, Requirement};
 use crate::ingress::Ingress;
 use crate::registration::{POLICY_VIOLATION, Refusal};
 use crate::tunnel::TunnelId;
@@ -21,8 +21,8 @@ use crate::verification::{Asked, EcsStanding};
 
 /// How a registration fares by the rules.
 pub(crate) enum Verdict {
-    /// It is allowed.
-    Fits,
+    /// It is allowed, as long as ECS confirms this.
+    Fits(Option<Requirement>),
     /// It may be, for all that is known: ECS has to say more.
     Open(Asked),
     /// It is not; a sentence.
@@ -34,6 +34,9 @@ impl Ingress {
     pub(crate) fn change_policy(&mut self, policy: Box<Policy>, cx: &mut Context<'_>) {
         if self.workers.is_first() {
             log::info!("new rules are in force");
+        }
+        if !policy.asks_ecs() {
+            self.forget_silence();
         }
         self.config.admission = Admission::Policy(policy);
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
@@ -55,12 +58,25 @@ impl Ingress {
             return self.withdraw(id, &Refusal::new(RefusalCode::Unauthenticated, reason), cx);
         }
         match judge(policy, principal, &claim(&tunnel.hello), standing.ecs.as_ref()) {
-            Verdict::Fits => {}
+            Verdict::Fits(requirement) => self.keep(id, requirement),
             Verdict::Open(asked) => self.leave_open(id, asked, cx.now),
             Verdict::Unfit(reason) => {
                 self.withdraw(id, &Refusal::new(RefusalCode::Forbidden, reason), cx);
             }
         }
+    }
+
+    /// The rules allow it by what is known: what others asked of ECS beyond that is asked no more.
+    fn keep(&mut self, id: TunnelId, requirement: Option<Requirement>) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        match (requirement, &mut tunnel.standing.ecs) {
+            (Some(requirement), Some(ecs)) => {
+                ecs.asked.requirement = requirement.min(ecs.asked.requirement);
+                ecs.is_open = false;
+            }
+            (_, ecs) => *ecs = None,
+        }
+        tunnel.publish();
     }
 
     /// The rules ask for more than ECS has said of this agent.
@@ -91,7 +107,7 @@ pub(crate) fn judge(
     ecs: Option<&EcsStanding>,
 ) -> Verdict {
     let requirement = match policy.decide(principal, claim) {
-        Decision::Granted => return Verdict::Fits,
+        Decision::Granted => return Verdict::Fits(None),
         Decision::Denied(reason) => return Verdict::Unfit(reason),
         Decision::NeedsEcs(requirement) => requirement,
     };
@@ -105,7 +121,7 @@ pub(crate) fn judge(
     let asked = Asked { requirement, ..ecs.asked.clone() };
     let Some(facts) = &ecs.facts else { return Verdict::Open(asked) };
     match policy.decide_with(principal, claim, facts) {
-        Decision::Granted => Verdict::Fits,
+        Decision::Granted => Verdict::Fits(Some(requirement)),
         Decision::Denied(_) if asks_for_more => Verdict::Open(asked),
         Decision::Denied(reason) => Verdict::Unfit(reason),
         Decision::NeedsEcs(_) => unreachable!("ECS was asked"),

@@ -13,7 +13,7 @@ use mesh_protocol::control::RefusalCode;
 use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
-use crate::config::IdentityChecks;
+use crate::config::{Admission, IdentityChecks};
 use crate::identity::{EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject, Requirement};
 use crate::ingress::Ingress;
 use crate::jobs::{Authority, Failure, Job};
@@ -77,8 +77,8 @@ pub(crate) struct Verifier {
     nonces: u64,
     /// When ECS is asked again; `None` while nobody has to be asked about.
     due: Option<Instant>,
-    /// About whom ECS is being asked, and what it was asked for.
-    asking: BTreeMap<ConnId, Requirement>,
+    /// About whom ECS is being asked, what it was asked for, and when.
+    asking: BTreeMap<ConnId, (Requirement, Instant)>,
     /// Whether a question of the present round was not answered well.
     has_failed: bool,
     /// Since when ECS gives no answer.
@@ -113,8 +113,11 @@ impl Ingress {
         if self.verifier.due.is_none_or(|due| due > cx.now) {
             return;
         }
-        // Whoever ECS is still being asked about had until now.
-        let unanswered: Vec<ConnId> = self.verifier.asking.keys().copied().collect();
+        // Whoever ECS was asked about the last time had until now; not who new rules asked about since.
+        let (recheck, asking) = (self.config.identity.recheck, &self.verifier.asking);
+        let is_late = |since: Instant| cx.now.saturating_duration_since(since) >= recheck / 2;
+        let unanswered = asking.iter().filter(|(_, (_, since))| is_late(*since));
+        let unanswered: Vec<ConnId> = unanswered.map(|(conn, _)| *conn).collect();
         self.doubt(&unanswered, cx);
         if !self.tunnels.iter().any(|(_, tunnel)| tunnel.standing.ecs.is_some()) {
             self.verifier.due = None;
@@ -123,15 +126,18 @@ impl Ingress {
         if self.verifier.asking.is_empty() {
             self.verifier.has_failed = false;
         }
+        self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
         let everybody = self.unasked(|_| true);
-        self.ask_ecs(&everybody, cx);
+        self.ask_ecs(&everybody, cx.now);
     }
 
-    /// Asks ECS at once about those of whom new rules want to know more.
+    /// Asks ECS at once about those of whom new rules want to know more. All others wait no longer for
+    /// their turn.
     pub(crate) fn ask_for_more(&mut self, cx: &mut Context<'_>) {
         let open = self.unasked(|ecs| ecs.is_open);
         if !open.is_empty() {
-            self.ask_ecs(&open, cx);
+            self.plan_recheck(cx);
+            self.ask_ecs(&open, cx.now);
         }
     }
 
@@ -145,13 +151,12 @@ impl Ingress {
         wanted.collect()
     }
 
-    fn ask_ecs(&mut self, about: &[(ConnId, Asked)], cx: &mut Context<'_>) {
+    fn ask_ecs(&mut self, about: &[(ConnId, Asked)], now: Instant) {
         for job in batches(about) {
             self.jobs.push(job);
         }
-        let asking = about.iter().map(|(conn, asked)| (*conn, asked.requirement));
+        let asking = about.iter().map(|(conn, asked)| (*conn, (asked.requirement, now)));
         self.verifier.asking.extend(asking);
-        self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
     }
 
     /// ECS said something about registered agents, or did not.
@@ -163,12 +168,12 @@ impl Ingress {
     ) {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
         let asking = &mut self.verifier.asking;
-        let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?)));
+        let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
         let asked: Vec<_> = asked.collect();
         if let Err(failure) = outcome {
             self.verifier.has_failed = true;
             // Nobody may be left here whom that would concern.
-            if self.verifier.due.is_some() || self.workers.is_first() {
+            if self.asks_ecs() && (self.verifier.due.is_some() || self.workers.is_first()) {
                 self.note_silence(failure, cx.now);
             }
             self.doubt(conns, cx);
@@ -207,20 +212,20 @@ impl Ingress {
         let Some(ecs) = &mut tunnel.standing.ecs else { return };
         // Rules may ask for more or less by now.
         let requirement = requirement.min(ecs.asked.requirement);
-        let leaving = match ecs.asked.subject.verify(requirement, answers) {
-            Ok(facts) => {
-                ecs.facts = Some(facts);
-                ecs.is_open = requirement < ecs.asked.requirement;
-                None
-            }
-            // It is still what it proved to be. What it has under way may be finished: ECS lets a
-            // task do that before it ends it, and an agent on a host that is emptied goes on.
-            Err(refusal) if refusal.lets_finish() => Some(refusal),
+        // What it has under way may be finished when it leaves: ECS lets a task do that before it ends
+        // it, and an agent on a host that is emptied goes on.
+        let (facts, leaving) = match ecs.asked.subject.verify_registered(requirement, answers) {
+            Ok(seen) => seen,
             Err(refusal) => {
                 let refusal = Refusal::new(RefusalCode::Forbidden, refusal.to_string());
                 return self.withdraw(id, &refusal, cx);
             }
         };
+        // Of what it proved to be ECS may know less by then.
+        if leaving.is_none() || ecs.is_open || ecs.facts.is_none() {
+            ecs.facts = Some(facts);
+        }
+        ecs.is_open = requirement < ecs.asked.requirement;
         (ecs.confirmed, ecs.is_doubted) = (cx.now, false);
         let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
         tunnel.publish();
@@ -228,13 +233,15 @@ impl Ingress {
         match leaving {
             Some(_) if was_leaving => {}
             Some(why) => log::info!("tunnel {name}: {why}: it gets no new requests"),
-            None => {
-                if was_leaving {
-                    log::info!("tunnel {name}: it is there to stay again");
-                }
-                self.measure(id, cx);
-            }
+            None if was_leaving => log::info!("tunnel {name}: it is there to stay again"),
+            None => {}
         }
+        self.measure(id, cx);
+    }
+
+    /// Whether the rules ask for anything that ECS says.
+    fn asks_ecs(&self) -> bool {
+        matches!(&self.config.admission, Admission::Policy(policy) if policy.asks_ecs())
     }
 
     /// Since when ECS gives no answer, to this worker or to any that told it so.
@@ -263,6 +270,13 @@ impl Ingress {
         self.tell_first(Message::Silent(None));
         if let Some(since) = self.verifier.silent.take() {
             log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
+        }
+    }
+
+    /// No rule asks ECS any more: that it is silent concerns nobody.
+    pub(crate) fn forget_silence(&mut self) {
+        if self.verifier.silent.take().is_some() {
+            self.tell_first(Message::Silent(None));
         }
     }
 

@@ -97,6 +97,12 @@ impl Policy {
         &self.rules
     }
 
+    /// Whether ECS is asked about anybody.
+    #[must_use]
+    pub fn asks_ecs(&self) -> bool {
+        self.rules.iter().any(|rule| self.needs_ecs(rule))
+    }
+
     /// Who holds the token of this proof; `None` when the proof is wrong, for whatever reason.
     #[must_use]
     pub fn holder(&self, proof: &TokenProof, binding: &Binding<'_>) -> Option<Principal> {

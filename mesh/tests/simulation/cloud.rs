@@ -43,6 +43,8 @@ pub(crate) struct Sky {
     pub(crate) forgers: BTreeSet<usize>,
     /// Questions to STS, and to ECS, so far.
     pub(crate) asked: (usize, usize),
+    /// Those of them that ask for the services of tasks.
+    pub(crate) of_services: usize,
 }
 
 /// A handle on it.
@@ -85,6 +87,7 @@ impl Cloud {
             stopping: BTreeSet::new(),
             forgers: BTreeSet::new(),
             asked: (0, 0),
+            of_services: 0,
         };
         Self(Rc::new(RefCell::new(sky)))
     }
@@ -125,6 +128,7 @@ impl Cloud {
         move |job, _| {
             let mut sky = sky.borrow_mut();
             let latency = sky.latency(&job);
+            sky.of_services += usize::from(asks_for_services(&job));
             let answer = match job {
                 Job::Identify { conn, request, .. } => {
                     sky.asked.0 += 1;
@@ -241,6 +245,15 @@ impl Sky {
             group: is_of_service.then(|| format!("service:{SERVICE}")),
             container_instance_arn: None,
         }
+    }
+}
+
+fn asks_for_services(job: &Job) -> bool {
+    match job {
+        Job::Inspect { question, .. } | Job::Recheck { question, .. } => {
+            !question.tasks_of_services.is_empty()
+        }
+        Job::Identify { .. } => false,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
 pub(crate) const RECHECK: Duration = Duration::from_secs(60);
-const GRACE: Duration = Duration::from_secs(300);
+pub(crate) const GRACE: Duration = Duration::from_secs(300);
 /// How long a proof is good for.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 /// How long before that the agent is asked for another one.
@@ -510,7 +510,7 @@ fn ecs_is_silent_no_longer_than_until_it_answers_somebody() {
 }
 
 /// What `/health` says.
-fn health(stage: &mut Stage, name: &str) -> String {
+pub(crate) fn health(stage: &mut Stage, name: &str) -> String {
     let script = vec![Request::get("ingress", "/health")];
     let caller = stage.world.add_peer(name, HttpClient::new(ADMIN_ADDRESS, script), &[]);
     let is_done = move |world: &World| world.peer::<HttpClient>(caller).is_done();

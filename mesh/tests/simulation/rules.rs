@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use mesh_ingress::Ingress;
-use mesh_ingress::identity::{Pattern, Rule};
+use mesh_ingress::identity::{ClusterPattern, Pattern, Rule};
 use mesh_ingress::jobs::Answer;
 use mesh_sim::peers::Request;
 use mesh_sim::seeds;
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
-use crate::identity::{RECHECK, expect_tunnels, fast, plan, policy, rule, rule_of_tasks, tunnels};
+use crate::identity::{
+    GRACE, RECHECK, expect_tunnels, fast, health, plan, policy, rule, rule_of_tasks, tunnels,
+};
 use crate::stage::{HOST, Plan, Stage};
 
 /// Only tasks of some service.
@@ -104,5 +106,77 @@ fn rules_may_ask_for_more_while_an_agent_waits_for_its_welcome() {
         change(&mut stage, vec![rule_of_services()]);
         expect_tunnels(&mut stage, 1, Duration::from_secs(11));
         assert_eq!(cloud.0.borrow().asked.0, 1, "it was not refused");
+    });
+}
+
+/// What ECS has to say of an agent that leaves is said with one answer.
+#[test]
+fn rules_that_ask_for_more_of_an_agent_that_leaves_ask_once() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().hosts.insert(1);
+        let calm = Plan::calm().with_workers(1).with_agents(3);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
+        cloud.0.borrow_mut().draining.insert(1);
+        change(&mut stage, vec![rule_of_tasks()]);
+        stage.world.run_for(RECHECK * 3);
+        assert_eq!(tunnels(&stage.world, &stage), 3, "it may finish what it has");
+        let asked = cloud.0.borrow().asked.1;
+        assert!(asked <= 6, "ECS was asked {asked} times");
+        cloud.0.borrow_mut().stopped.insert(2);
+        expect_tunnels(&mut stage, 2, RECHECK + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn rules_end_what_they_do_not_allow_although_it_leaves() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().hosts.insert(0);
+        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud));
+        expect_tunnels(&mut stage, 1, Duration::from_secs(10));
+        cloud.0.borrow_mut().draining.insert(0);
+        let cluster = Some(ClusterPattern::parse("elsewhere").unwrap());
+        change(&mut stage, vec![Rule { cluster, ..rule_of_tasks() }]);
+        expect_tunnels(&mut stage, 0, Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn rules_that_are_taken_back_take_back_what_they_ask_of_ecs() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        cloud.0.borrow_mut().is_down = true;
+        change(&mut stage, vec![rule_of_tasks()]);
+        stage.world.run_for(Duration::from_secs(1));
+        assert!(health(&mut stage, "first").contains("unreachable"));
+        change(&mut stage, vec![rule("agents", &[HOST])]);
+        stage.world.run_for(Duration::from_secs(1));
+        let asked = cloud.0.borrow().asked.1;
+        stage.world.run_for(GRACE + RECHECK * 2);
+        assert_eq!(tunnels(&stage.world, &stage), 2);
+        assert_eq!(cloud.0.borrow().asked.1, asked, "no rule asks ECS");
+        let health = health(&mut stage, "second");
+        assert!(health.contains("\"identity\":\"ok\""), "{health}");
+    });
+}
+
+#[test]
+fn rules_that_ask_for_less_have_ecs_asked_for_less() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_services()], &cloud));
+        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        change(&mut stage, vec![rule_of_tasks()]);
+        stage.world.run_for(Duration::from_secs(1));
+        let before = cloud.0.borrow().of_services;
+        stage.world.run_for(RECHECK * 3);
+        assert_eq!(tunnels(&stage.world, &stage), 2);
+        assert_eq!(cloud.0.borrow().of_services, before, "no rule asks for services");
     });
 }

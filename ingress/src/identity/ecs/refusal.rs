@@ -80,27 +80,6 @@ pub enum EcsRefusal {
     },
 }
 
-impl EcsRefusal {
-    /// Whether it is about somebody who leaves in peace: whoever is registered may finish what is
-    /// under way.
-    #[must_use]
-    pub fn lets_finish(&self) -> bool {
-        match self {
-            Self::Stopping { .. } => true,
-            Self::InstanceNotActive { status, .. } => status == "DRAINING",
-            Self::UnknownCluster { .. }
-            | Self::ClusterNotActive { .. }
-            | Self::UnknownTask { .. }
-            | Self::OtherCluster { .. }
-            | Self::NotRunning { .. }
-            | Self::UnknownService { .. }
-            | Self::NotOfService { .. }
-            | Self::UnknownInstance { .. }
-            | Self::OtherInstance { .. } => false,
-        }
-    }
-}
-
 impl fmt::Display for EcsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

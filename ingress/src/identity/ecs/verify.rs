@@ -18,29 +18,49 @@ impl EcsSubject {
         requirement: Requirement,
         answers: &EcsAnswers,
     ) -> Result<EcsFacts, EcsRefusal> {
+        let (facts, leaving) = self.verify_registered(requirement, answers)?;
+        leaving.map_or(Ok(facts), Err)
+    }
+
+    /// The same of somebody who is registered: whoever leaves in peace may finish what is under way.
+    /// Why it leaves comes with what it is.
+    ///
+    /// # Errors
+    /// It is not there, does not run, or is not what it says.
+    pub fn verify_registered(
+        &self,
+        requirement: Requirement,
+        answers: &EcsAnswers,
+    ) -> Result<(EcsFacts, Option<EcsRefusal>), EcsRefusal> {
         self.verify_cluster(answers)?;
-        let (service, launch_type) = match &self.object {
+        let (service, launch_type, leaving) = match &self.object {
             Object::Task { arn } => {
-                let task = self.verify_task(arn, answers)?;
+                let (task, leaving) = self.verify_task(arn, answers)?;
                 let service = match requirement {
                     Requirement::Place => None,
+                    // What has started it may be gone before it.
+                    Requirement::Service if leaving.is_some() => {
+                        verify_service(task, answers).ok().flatten()
+                    }
                     Requirement::Service => verify_service(task, answers)?,
                 };
-                (service, task.launch_type.as_deref().and_then(LaunchType::of_ecs))
+                (service, task.launch_type.as_deref().and_then(LaunchType::of_ecs), leaving)
             }
             Object::Instance { arn, id } => {
-                verify_instance(arn, id, answers)?;
+                let leaving = verify_instance(arn, id, answers)?;
                 let is_external = id.starts_with("mi-");
-                (None, Some(if is_external { LaunchType::External } else { LaunchType::Ec2 }))
+                let kind = if is_external { LaunchType::External } else { LaunchType::Ec2 };
+                (None, Some(kind), leaving)
             }
         };
         let name = self.cluster_arn.rsplit('/').next().unwrap_or_default();
-        Ok(EcsFacts {
+        let facts = EcsFacts {
             cluster_arn: self.cluster_arn.to_string(),
             cluster_name: name.to_owned(),
             service,
             launch_type,
-        })
+        };
+        Ok((facts, leaving))
     }
 
     fn verify_cluster(&self, answers: &EcsAnswers) -> Result<(), EcsRefusal> {
@@ -55,7 +75,12 @@ impl EcsSubject {
         }
     }
 
-    fn verify_task<'a>(&self, arn: &str, answers: &'a EcsAnswers) -> Result<&'a Task, EcsRefusal> {
+    /// The task, and why it leaves if it does.
+    fn verify_task<'a>(
+        &self,
+        arn: &str,
+        answers: &'a EcsAnswers,
+    ) -> Result<(&'a Task, Option<EcsRefusal>), EcsRefusal> {
         let task = arn.to_owned();
         let Some(found) = answers.tasks.iter().find(|found| found.task_arn == arn) else {
             return Err(EcsRefusal::UnknownTask { task, reason: reason_for(arn, answers) });
@@ -67,9 +92,9 @@ impl EcsSubject {
         match found.last_status.as_str() {
             // On Fargate a task is this until its containers have had their time to finish.
             "RUNNING" | "DEACTIVATING" | "STOPPING" if is_to_stop => {
-                Err(EcsRefusal::Stopping { task })
+                Ok((found, Some(EcsRefusal::Stopping { task })))
             }
-            "RUNNING" => Ok(found),
+            "RUNNING" => Ok((found, None)),
             status => Err(EcsRefusal::NotRunning { task, status: status.to_owned() }),
         }
     }
@@ -105,7 +130,12 @@ fn verify_service(task: &Task, answers: &EcsAnswers) -> Result<Option<String>, E
     Ok(Some(name))
 }
 
-fn verify_instance(arn: &str, id: &str, answers: &EcsAnswers) -> Result<(), EcsRefusal> {
+/// Why the host is left, if it is.
+fn verify_instance(
+    arn: &str,
+    id: &str,
+    answers: &EcsAnswers,
+) -> Result<Option<EcsRefusal>, EcsRefusal> {
     let instance = arn.to_owned();
     let by_arn = |found: &&ContainerInstance| found.container_instance_arn == arn;
     let Some(found) = answers.instances.iter().find(by_arn) else {
@@ -114,10 +144,12 @@ fn verify_instance(arn: &str, id: &str, answers: &EcsAnswers) -> Result<(), EcsR
     if found.ec2_instance_id.as_deref() != Some(id) {
         return Err(EcsRefusal::OtherInstance { instance, id: id.to_owned() });
     }
-    if found.status != "ACTIVE" {
-        return Err(EcsRefusal::InstanceNotActive { instance, status: found.status.clone() });
+    let refusal = EcsRefusal::InstanceNotActive { instance, status: found.status.clone() };
+    match found.status.as_str() {
+        "ACTIVE" => Ok(None),
+        "DRAINING" => Ok(Some(refusal)),
+        _ => Err(refusal),
     }
-    Ok(())
 }
 
 fn reason_for(arn: &str, answers: &EcsAnswers) -> String {
