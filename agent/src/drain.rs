@@ -12,6 +12,7 @@ use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
+use crate::ledger::Serial;
 use crate::workers::Message;
 
 /// Since when the agent has been leaving.
@@ -72,6 +73,18 @@ impl Agent {
                 }
                 None => self.close_tunnel(conn, NORMAL, cx),
             }
+        }
+    }
+
+    /// Another tunnel has come in the place of this one. The ingress need not know: to it, whoever proves
+    /// to be somebody else is another agent. It lets go of this one with its last stream.
+    pub(crate) fn drain_tunnel(&mut self, serial: Serial) {
+        let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);
+        if let Some((conn, tunnel)) = found
+            && let Some(link) = tunnel.serving()
+        {
+            link.session.send(FrameKind::Drain, &[]);
+            self.conns.touch(*conn);
         }
     }
 

@@ -35,6 +35,8 @@ struct Entry {
     welcomed: Option<Instant>,
     /// When the ingress asked for another one in its place.
     moving: Option<Instant>,
+    /// That one is there, and this one is to get nothing new.
+    is_replaced: bool,
     /// It is about to end, since it was moving for longest.
     is_left: bool,
 }
@@ -56,6 +58,7 @@ impl Ledger {
             since: now,
             welcomed: None,
             moving: None,
+            is_replaced: false,
             is_left: false,
         });
         serial
@@ -106,6 +109,26 @@ impl Ledger {
         let entry = self.get_mut(serial)?;
         entry.moving = Some(now);
         Some(entry.since)
+    }
+
+    /// Those at the same ingress in whose place this one has come, and who has them. Each is told once.
+    /// An ingress that does not say which it is may be another one.
+    pub(crate) fn replaced_by(&mut self, serial: Serial) -> Vec<(Serial, WorkerId)> {
+        let Some(Entry { ingress, lane, .. }) = self.get_mut(serial) else { return Vec::new() };
+        let (ingress, lane) = (ingress.clone(), *lane);
+        let is_old = |one: &&mut Entry| {
+            one.serial != serial
+                && one.moving.is_some()
+                && !one.is_replaced
+                && !ingress.is_empty()
+                && (&one.ingress, one.lane) == (&ingress, lane)
+        };
+        let old = self.tunnels.iter_mut().filter(is_old);
+        let told = old.map(|one| {
+            one.is_replaced = true;
+            (one.serial, one.worker)
+        });
+        told.collect()
     }
 
     /// Of more than `most` that are moving, the one that began first, and who has it. It is told once.

@@ -5,7 +5,8 @@
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
 //!               probes the service -------- Health ---------> | upstream connections of its own
 //!               dials anew <--------------- Moves, Ended ------'
-//!               names old tunnels ---------- Leave ----------> ends them
+//!               names old tunnels ------- Replaced ----------> has no more sent through them
+//!                                 ---------- Leave ----------> ends them
 //!               leaves <-------------------- Drained --------- has nothing left
 //! ```
 //!
@@ -37,6 +38,8 @@ pub enum Message {
     Suspect,
     /// From the first one: how the service is from now on.
     Health(Health),
+    /// From the first one: another tunnel has come in the place of this one.
+    Replaced(Serial),
     /// From the first one: this tunnel was moved from and has not been closed.
     Leave(Serial),
     /// From the first one: SIGTERM came.
@@ -119,6 +122,7 @@ impl Agent {
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.suspect_service(cx.now),
             Message::Health(health) => self.report_health(&health),
+            Message::Replaced(serial) => self.drain_tunnel(serial),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
             Message::Drained => self.other_drained(),
@@ -128,6 +132,14 @@ impl Agent {
     /// A tunnel that is welcome goes to its worker.
     pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, now: Instant) {
         let to = self.ledger.welcome(serial, self.workers.count, now);
+        for (old, worker) in self.ledger.replaced_by(serial) {
+            match worker == self.workers.own {
+                true => self.drain_tunnel(old),
+                false => {
+                    self.outgoing.push_back((worker, Outgoing::Message(Message::Replaced(old))))
+                }
+            }
+        }
         if to == self.workers.own {
             return;
         }

@@ -197,7 +197,10 @@ impl Ingress {
             log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
             return self.end_tunnel(id, &link::Error::Closed(None), cx);
         }
-        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
+        // The agent knows best which of its tunnels it has another one for.
+        let (is_empty, is_left) = (tunnel.link.session.is_empty(), tunnel.is_left());
+        let is_replaced = tunnel.is_replaced;
+        if is_empty && (is_left || (is_replaced && self.has_successor(id))) {
             self.let_go(id, cx);
         }
     }

@@ -170,6 +170,12 @@ impl Tunnel {
         self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
     }
 
+    /// Whether its agent was asked to open another one, and wants nothing new through this one.
+    #[must_use]
+    pub const fn is_left(&self) -> bool {
+        self.was_told_to_move && self.is_draining
+    }
+
     /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {

@@ -346,7 +346,7 @@ impl Ingress {
         if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
             return;
         }
-        if tunnel.is_replaced {
+        if tunnel.is_replaced || tunnel.is_left() {
             return self.let_go(id, cx);
         }
         if tunnel.was_told_to_move {

@@ -84,6 +84,25 @@ fn the_one_that_has_been_moving_for_longest_is_left_behind() {
 }
 
 #[test]
+fn a_tunnel_comes_in_the_place_of_the_one_of_its_lane_at_the_same_ingress() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let (first, _) = arrived(&mut ledger, b"a", now);
+    let (second, _) = arrived(&mut ledger, b"a", now);
+    let (stranger, _) = arrived(&mut ledger, b"", now);
+    let worker = ledger.welcome(first, 2, now);
+    for serial in [first, second, stranger] {
+        ledger.moves(serial, now);
+    }
+    let (elsewhere, _) = arrived(&mut ledger, b"b", now);
+    let (nameless, _) = arrived(&mut ledger, b"", now);
+    assert_eq!(ledger.replaced_by(elsewhere), []);
+    assert_eq!(ledger.replaced_by(nameless), [], "it may be another process");
+    let (third, _) = arrived(&mut ledger, b"a", now);
+    assert_eq!(ledger.replaced_by(third), [(first, worker)]);
+    assert_eq!(ledger.replaced_by(third), [], "it was told");
+}
+
+#[test]
 fn an_ingress_waits_for_another_tunnel_for_an_hour_at_the_most() {
     let (now, mut ledger) = (origin(), Ledger::default());
     let serial = ledger.open(now);

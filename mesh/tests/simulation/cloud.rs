@@ -39,6 +39,8 @@ pub(crate) struct Sky {
     pub(crate) stopped: BTreeSet<usize>,
     /// Agents whose task runs and is to stop.
     pub(crate) stopping: BTreeSet<usize>,
+    /// Agents whose credentials are another role's by now.
+    pub(crate) renamed: BTreeSet<usize>,
     /// Agents that sign with somebody else's key.
     pub(crate) forgers: BTreeSet<usize>,
     /// Questions to STS, and to ECS, so far.
@@ -85,6 +87,7 @@ impl Cloud {
             draining: BTreeSet::new(),
             stopped: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             forgers: BTreeSet::new(),
             asked: (0, 0),
             of_services: 0,
@@ -191,8 +194,9 @@ impl Sky {
             true => instance_id(number),
             false => format!("{number:032x}"),
         };
+        let role = if self.renamed.contains(&number) { "others" } else { "agents" };
         Ok(Caller {
-            arn: format!("arn:aws:sts::123456789012:assumed-role/agents/{session}"),
+            arn: format!("arn:aws:sts::123456789012:assumed-role/{role}/{session}"),
             account: "123456789012".to_owned(),
         })
     }

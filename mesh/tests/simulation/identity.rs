@@ -487,6 +487,38 @@ fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one(
     }
 }
 
+/// To the ingress it is another agent then, and the agent itself says which tunnel it is done with.
+#[test]
+fn whoever_proves_to_be_another_one_by_then_leaves_its_old_tunnel_in_peace() {
+    for (workers, of_agent) in [(1, 1), (2, 1), (3, 2)] {
+        seeds(4, |seed| {
+            let cloud = fast();
+            let calm = Plan::calm().with_workers(workers).with_agent_workers(of_agent, 1);
+            let rules = vec![rule("agents", &[HOST]), rule("others", &[HOST])];
+            let mut plan = plan(calm, rules, &cloud);
+            plan.ingress.identity.lifetime = RENEWING * 2;
+            plan.ingress.timeouts.request = RENEWING * 2;
+            plan.agent.timeouts.stream_idle = RENEWING * 2;
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(10));
+            cloud.0.borrow_mut().renamed.insert(0);
+            stage.world.run_for(RENEWING - Duration::from_secs(20));
+            let slow = Ask::new(Request::get(HOST, "/slow/200000"));
+            stage.add_caller(vec![slow], |client| client);
+            for _ in 0..4 {
+                let ask = || Ask::new(Request::get(HOST, "/slow/7"));
+                stage.add_caller((0..3_000).map(|_| ask()).collect(), |client| client);
+            }
+            expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+            stage.world.run_for(Duration::from_secs(100));
+            assert_eq!(tunnels(&stage.world, &stage), 2, "what is under way goes on");
+            expect_tunnels(&mut stage, 1, Duration::from_secs(120));
+            stage.expect_answers(Duration::from_secs(200));
+            stage.judge(Weather::Fair);
+        });
+    }
+}
+
 #[test]
 fn ecs_is_silent_no_longer_than_until_it_answers_somebody() {
     seeds(16, |seed| {
