@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{Closing, ConnId, Context};
+use mesh_protocol::{Closing, ConnId, Context, control};
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
@@ -77,13 +77,13 @@ impl Agent {
     }
 
     /// Another tunnel has come in the place of this one. The ingress need not know: to it, whoever proves
-    /// to be somebody else is another agent. It lets go of this one with its last stream.
-    pub(crate) fn drain_tunnel(&mut self, serial: Serial) {
+    /// to be somebody else is another agent. It lets go of this one after its last stream.
+    pub(crate) fn tell_replaced(&mut self, serial: Serial) {
         let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);
         if let Some((conn, tunnel)) = found
             && let Some(link) = tunnel.serving()
         {
-            link.session.send(FrameKind::Drain, &[]);
+            link.session.send(FrameKind::Drain, control::REPLACED);
             self.conns.touch(*conn);
         }
     }

@@ -160,9 +160,10 @@ impl Ledger {
     }
 
     /// Whether an ingress waits for another tunnel in the place of one: fewer were welcomed since the
-    /// first was asked for than were asked for.
+    /// first was asked for than were asked for. Those that have one at the same ingress count no more.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
-        let asked = self.tunnels.iter().filter_map(|entry| entry.moving);
+        let waited_for = self.tunnels.iter().filter(|entry| !entry.is_replaced);
+        let asked = waited_for.filter_map(|entry| entry.moving);
         let asked: Vec<_> = asked.filter(|at| now < *at + AWAITED).collect();
         let Some(first) = asked.iter().min() else { return false };
         let welcomed = self.tunnels.iter().filter_map(|entry| entry.welcomed);

@@ -34,12 +34,6 @@ impl Losses {
         self.last.clear();
     }
 
-    /// The last tunnel that served is to be replaced: what failed beside it before is not why there
-    /// is none. The ingress leaves, or wants another proof of identity: it does not say.
-    pub(crate) fn note_move(&mut self) {
-        "the ingress asked for another tunnel, and there is none yet".clone_into(&mut self.last);
-    }
-
     /// Takes one in; whether it deserves a warning.
     fn note(&mut self, loss: String, now: Instant) -> bool {
         self.said.retain(|(_, at)| now < *at + PAUSE);
@@ -53,6 +47,14 @@ impl Losses {
 }
 
 impl Agent {
+    /// The last tunnel that served is to be replaced: what failed beside it before is not why there
+    /// is none. The ingress leaves, or wants another proof of identity: it does not say.
+    pub(crate) fn blame_the_move(&mut self) {
+        self.complaint.clear();
+        let why = "the ingress asked for another tunnel, and there is none yet";
+        why.clone_into(&mut self.losses.last);
+    }
+
     /// A tunnel that is to be is not there any more, or not yet: says why.
     pub(crate) fn report_loss(
         &mut self,

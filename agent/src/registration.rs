@@ -287,7 +287,7 @@ impl Agent {
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
         if self.ledger.serving() == 0 {
-            self.losses.note_move();
+            self.blame_the_move();
         }
         // An honest ingress lets go of its own.
         if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {

@@ -122,7 +122,7 @@ impl Agent {
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.suspect_service(cx.now),
             Message::Health(health) => self.report_health(&health),
-            Message::Replaced(serial) => self.drain_tunnel(serial),
+            Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
             Message::Drained => self.other_drained(),
@@ -134,7 +134,7 @@ impl Agent {
         let to = self.ledger.welcome(serial, self.workers.count, now);
         for (old, worker) in self.ledger.replaced_by(serial) {
             match worker == self.workers.own {
-                true => self.drain_tunnel(old),
+                true => self.tell_replaced(old),
                 false => {
                     self.outgoing.push_back((worker, Outgoing::Message(Message::Replaced(old))))
                 }

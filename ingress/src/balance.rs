@@ -152,8 +152,12 @@ fn pick_where<'c>(
         return Ok(only);
     }
     let usable = |agent: &&[Candidate]| agent.iter().any(is_usable);
-    let calm = |agent: &&[Candidate]| !agent.iter().any(|one| view.is_ejected(one));
-    // An ejected agent is better than none: everything failing is no reason to fail everything.
+    // One that was asked for another tunnel, and has it by another name, is to get nothing new here.
+    let calm = |agent: &&[Candidate]| {
+        !agent.iter().any(|one| view.is_ejected(one))
+            && agent.iter().any(|one| is_usable(one) && !view.is_replaced(one))
+    };
+    // Others are better than none: everything failing is no reason to fail everything.
     let (first, second) = match two_of(|| agents().filter(usable).filter(calm), rng) {
         (None, _) => two_of(|| agents().filter(usable), rng),
         calm => calm,

@@ -82,6 +82,9 @@ enum Kept {
 /// which few callers send more.
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
+/// Memory that a request may own until its answer is over: no more is kept for other requests either.
+const LASTING_BYTES_MAX: usize = 16 * 1024;
+
 impl Replay {
     /// A request with this head.
     pub(crate) const fn new(head: Buf, flags: Flags, is_idempotent: bool) -> Self {
@@ -132,7 +135,8 @@ impl Replay {
             self.body = Kept::Rest;
         } else {
             self.body = Kept::TooMany;
-            if self.kept() > 0 {
+            self.bytes.truncate(self.head);
+            if self.bytes.capacity() > LASTING_BYTES_MAX {
                 // An answer may take hours, and the head is all that is still of use.
                 let mut head = Buf::new();
                 head.extend(self.head());

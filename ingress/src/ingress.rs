@@ -67,7 +67,7 @@ pub struct Ingress {
     pub(crate) verifier: Verifier,
     /// Tunnels registered so far, to name the next one.
     pub(crate) registered: u64,
-    /// Memory for requests that may be sent again, so that one without a body allocates none.
+    /// Memory for requests that may be sent again, so that a request allocates none.
     pub(crate) heads: Heads,
 }
 
@@ -197,10 +197,7 @@ impl Ingress {
             log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
             return self.end_tunnel(id, &link::Error::Closed(None), cx);
         }
-        // The agent knows best which of its tunnels it has another one for.
-        let (is_empty, is_left) = (tunnel.link.session.is_empty(), tunnel.is_left());
-        let is_replaced = tunnel.is_replaced;
-        if is_empty && (is_left || (is_replaced && self.has_successor(id))) {
+        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
             self.let_go(id, cx);
         }
     }

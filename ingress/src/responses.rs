@@ -75,6 +75,7 @@ impl Ingress {
                     .map_err(|_| link::Error::Session(mux::Error::MalformedFrame))?;
                 tunnel.note_health(health, self.now);
             }
+            FrameKind::Drain if payload == control::REPLACED => tunnel.note_replaced(),
             FrameKind::Drain => {
                 if !std::mem::replace(&mut tunnel.is_draining, true) {
                     log::info!("tunnel {}: the agent drains", tunnel.name);

@@ -60,8 +60,10 @@ pub struct Tunnel {
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
-    /// It was, and another one is there: that gets what is new, and this one ends with its last stream.
+    /// Another one has come in its place: that gets what is new, and this one ends after its last stream.
     pub is_replaced: bool,
+    /// The agent says so: it may have proved to be somebody else by then.
+    pub is_left: bool,
     /// Requests it was given so far.
     pub requests: u64,
     /// What other workers know of it; none where there are no others.
@@ -124,6 +126,7 @@ impl Tunnel {
             is_draining: false,
             was_told_to_move: false,
             is_replaced: false,
+            is_left: false,
             requests: 0,
             gauge: None,
             outliers: Outliers::default(),
@@ -158,6 +161,14 @@ impl Tunnel {
         }
     }
 
+    /// The agent says that it has another one in the place of this one.
+    pub fn note_replaced(&mut self) {
+        self.is_left = true;
+        if !std::mem::replace(&mut self.is_replaced, true) {
+            log::info!("tunnel {}: its agent has another one in its place", self.name);
+        }
+    }
+
     /// Whether new requests may go to it.
     #[must_use]
     pub const fn takes_requests(&self) -> bool {
@@ -168,12 +179,6 @@ impl Tunnel {
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
-    }
-
-    /// Whether its agent was asked to open another one, and wants nothing new through this one.
-    #[must_use]
-    pub const fn is_left(&self) -> bool {
-        self.was_told_to_move && self.is_draining
     }
 
     /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.

@@ -305,7 +305,7 @@ impl Ingress {
 
     /// Another worker has nobody left about whom it asks ECS.
     pub(crate) fn take_over_silence(&mut self, from: WorkerId) {
-        let theirs = self.workers.silent.remove(&from);
+        let theirs = self.workers.silent.remove(&from).filter(|_| self.asks_ecs());
         self.verifier.silent = self.verifier.silent.into_iter().chain(theirs).min();
     }
 
@@ -346,7 +346,7 @@ impl Ingress {
         if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
             return;
         }
-        if tunnel.is_replaced || tunnel.is_left() {
+        if tunnel.is_replaced {
             return self.let_go(id, cx);
         }
         if tunnel.was_told_to_move {

@@ -242,17 +242,23 @@ impl Ingress {
         }
     }
 
-    /// Whether the agent of a tunnel has another one in its place, at whatever worker.
+    /// Whether the agent of a tunnel has another one in its place, at whatever worker. Where the agent
+    /// itself says so, that may be one of somebody else by what was proved.
     pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
         let Some(old) = self.tunnels.get(id) else { return false };
-        let (agent, lane) = (old.agent, old.hello.lane);
-        let is_here = self.tunnels.iter().any(|(_, tunnel)| {
-            tunnel.agent == agent && tunnel.hello.lane == lane && !tunnel.is_replaced
-        });
-        let is_there = |remote: &Remote| {
-            remote.agent == agent && remote.lane == lane && !remote.gauge.is_replaced()
+        let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
+        let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
+            its_lane == lane && (other == agent || (old.is_left && its_process == process))
         };
-        is_here || self.workers.remotes.values().any(is_there)
+        let is_here = |tunnel: &Tunnel| {
+            let hello = &tunnel.hello;
+            !tunnel.is_replaced && is_later(tunnel.agent, hello.lane, &hello.process)
+        };
+        let is_there = |remote: &Remote| {
+            !remote.gauge.is_replaced() && is_later(remote.agent, remote.lane, &remote.process)
+        };
+        self.tunnels.iter().any(|(_, tunnel)| is_here(tunnel))
+            || self.workers.remotes.values().any(is_there)
     }
 
     /// The worker that gets an agent's next tunnel: the one with the fewest of this agent that are

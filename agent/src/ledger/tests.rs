@@ -138,3 +138,23 @@ fn nobody_waits_for_another_tunnel_once_as_many_came_as_were_asked_for() {
     ledger.welcome(fifth, 1, after(21));
     assert!(!ledger.is_awaited(after(21)));
 }
+
+#[test]
+fn what_came_for_another_reason_is_not_what_an_ingress_waits_for() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let [first, second] = [&b"a"[..], b"b"].map(|ingress| {
+        let (serial, _) = arrived(&mut ledger, ingress, now);
+        ledger.welcome(serial, 1, now);
+        serial
+    });
+    ledger.moves(first, after(10));
+    let (third, _) = arrived(&mut ledger, b"a", after(12));
+    ledger.welcome(third, 1, after(12));
+    assert_eq!(ledger.replaced_by(third).len(), 1);
+    // One that was lost came back.
+    let (back, _) = arrived(&mut ledger, b"c", after(31));
+    ledger.welcome(back, 1, after(31));
+    ledger.moves(second, after(100));
+    assert!(ledger.is_awaited(after(100)));
+}

@@ -160,6 +160,10 @@ pub struct Health {
     pub reason: String,
 }
 
+/// The payload of DRAIN from an agent that has another tunnel in the place of this one; of an agent that
+/// leaves it is empty.
+pub const REPLACED: &[u8] = &[1];
+
 /// Bytes that a control payload may have.
 pub const CONTROL_BYTES_MAX: usize = 32 * 1024;
 

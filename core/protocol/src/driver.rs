@@ -241,7 +241,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Ends the driving: all connections close, unheard by the application. Where something was still
     /// to leave, a reset says so if the peer might take what it got for the whole. It also destroys what
-    /// the kernel holds, so it is for no others.
+    /// the kernel holds, so it is for no others. (Of what TLS has sealed already the missing end tells.)
     pub fn into_app(mut self) -> A {
         for socket in self.sockets.iter_mut().flatten() {
             let connection = self.app.conns().get(socket.owner);

@@ -233,6 +233,21 @@ fn what_has_another_one_in_its_place_gets_nothing_where_that_is_known() {
     assert_eq!(pick(&tunnels, &both), Ok(false), "the other one is of no use");
 }
 
+/// It may have another tunnel by another identity, and is another agent there.
+#[test]
+fn an_agent_that_is_only_there_by_a_replaced_tunnel_is_the_last_resort() {
+    let now = origin();
+    let (mut tunnels, id, all, gauge) = two_workers(now);
+    tunnels.get_mut(id).unwrap().note_replaced();
+    let (mut rng, homes) = (Rng::from_seed(9), Homes::new(2));
+    let view = view(&tunnels, &homes, Scope::Everywhere, now);
+    for _ in 0..20 {
+        assert!(is_there(super::pick(&all, &view, None, &mut rng)));
+    }
+    gauge.publish(&Reading { takes_requests: false, ..FAIR });
+    assert!(!is_there(super::pick(&all, &view, None, &mut rng)));
+}
+
 fn is_elsewhere(picked: &Candidate) -> bool {
     matches!(picked.place, Place::There(..))
 }

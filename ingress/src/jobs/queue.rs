@@ -110,17 +110,19 @@ impl Queue {
         None
     }
 
-    /// The host whose turn it is: of those that may be asked, the one that was not for longest. One that
-    /// slowed down does not wait for all that anybody can name; it is too few questions to hold up others.
+    /// The host whose turn it is: of those that may be asked, the one that was not for longest. Hosts that
+    /// slowed down do not wait for all that anybody can name, with some of the questions at once.
     fn next_host(&mut self) -> Option<(&String, &mut Host)> {
         let slow = self.hosts.values().filter(|host| host.pace != Pace::Fast);
         let slow: usize = slow.map(|host| host.asking).sum();
+        let slowed = self.hosts.values().filter(|host| host.pace == Pace::Slowed);
+        let prefers_slowed = slowed.map(|host| host.asking).sum::<usize>() < SLOW_ALL - SLOW_EACH;
         let may_be_asked =
             |host: &Host| host.pace == Pace::Fast || (host.asking < SLOW_EACH && slow < SLOW_ALL);
         let waiting = self.hosts.iter_mut().filter(|(_, host)| !host.waiting.is_empty());
         waiting
             .filter(|(_, host)| may_be_asked(host))
-            .min_by_key(|(_, host)| (host.pace != Pace::Slowed, host.turn))
+            .min_by_key(|(_, host)| (prefers_slowed && host.pace != Pace::Slowed, host.turn))
     }
 
     /// STS said something about this agent.

@@ -84,3 +84,17 @@ fn somebody_else_with_the_name_of_a_process_is_another_agent() {
         assert_eq!(ingress.agent_of("there", now.as_ref()), None, "{now:?}");
     }
 }
+
+#[test]
+fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
+    let mut ingress = ingress(token("edge-1"), token("edge-2"));
+    let id = tunnel_id(0);
+    let tunnel = ingress.tunnels.get_mut(id).unwrap();
+    tunnel.hello.process = "there".to_owned();
+    tunnel.is_replaced = true;
+    assert!(!ingress.has_successor(id), "that may be anybody");
+    ingress.tunnels.get_mut(id).unwrap().note_replaced();
+    assert!(ingress.has_successor(id));
+    ingress.workers.remotes.clear();
+    assert!(!ingress.has_successor(id), "the other one is lost");
+}

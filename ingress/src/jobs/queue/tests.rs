@@ -115,6 +115,35 @@ fn a_host_that_has_been_fast_comes_before_those_that_never_were() {
 }
 
 #[test]
+fn hosts_that_were_fast_leave_turns_to_a_new_one() {
+    let (mut queue, conns, now) = (Queue::default(), conns(40), origin());
+    for (host, name) in ["one", "two", "three"].into_iter().enumerate() {
+        for (turn, took) in [100, 5000].into_iter().enumerate() {
+            let conn = conns[2 * host + turn];
+            queue.push(identify(conn, name));
+            assert_eq!(next(&mut queue, now).as_deref(), Some(name));
+            queue.answered(conn, now + Duration::from_millis(took));
+        }
+    }
+    for (number, conn) in conns[6..36].iter().enumerate() {
+        queue.push(identify(*conn, ["one", "two", "three"][number % 3]));
+    }
+    let mut asked = Vec::new();
+    while let Some(job) = queue.poll(now, |_| true) {
+        let Job::Identify { conn, .. } = job else { panic!("a proof") };
+        asked.push(conn);
+    }
+    assert_eq!(asked.len(), 8);
+    queue.push(identify(conns[36], "new"));
+    // Each answer in vain makes room for one.
+    let turns = asked.into_iter().map(|conn| {
+        queue.unanswered(conn, now + Duration::from_secs(5));
+        next(&mut queue, now).unwrap()
+    });
+    assert!(turns.take(5).any(|name| name == "new"));
+}
+
+#[test]
 fn what_concerns_registered_agents_comes_first_and_proofs_last() {
     let (mut queue, conns, now) = (Queue::default(), conns(3), origin());
     queue.push(identify(conns[0], "near"));
