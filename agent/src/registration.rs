@@ -8,8 +8,7 @@ use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Outgoing, Target, Traffic,
-    link, proof,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -255,7 +254,7 @@ impl Agent {
             welcome.session,
             welcome.version,
         );
-        self.settle_tunnel(conn, serial, cx.now);
+        self.settle_tunnel(conn, serial, cx);
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
@@ -291,12 +290,7 @@ impl Agent {
         }
         // An honest ingress lets go of its own.
         if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
-            match worker == self.workers.own {
-                true => self.leave_tunnel(oldest, cx),
-                false => {
-                    self.outgoing.push_back((worker, Outgoing::Message(Message::Leave(oldest))))
-                }
-            }
+            self.tell(worker, Message::Leave(oldest), cx);
         }
         let Some(slot) = self.slot_of(serial) else { return };
         log::info!("the ingress asks to move: opening another tunnel");

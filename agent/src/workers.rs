@@ -115,6 +115,15 @@ impl Agent {
         self.outgoing.push_back((WorkerId::FIRST, Outgoing::Message(message)));
     }
 
+    /// Says something to one worker, which may be this one.
+    pub(crate) fn tell(&mut self, to: WorkerId, message: Message, cx: &mut Context<'_>) {
+        if to == self.workers.own {
+            self.take_message(message, cx);
+        } else {
+            self.outgoing.push_back((to, Outgoing::Message(message)));
+        }
+    }
+
     /// Another worker has something to say.
     pub(crate) fn take_message(&mut self, message: Message, cx: &mut Context<'_>) {
         match message {
@@ -130,15 +139,10 @@ impl Agent {
     }
 
     /// A tunnel that is welcome goes to its worker.
-    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, now: Instant) {
-        let to = self.ledger.welcome(serial, self.workers.count, now);
+    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, cx: &mut Context<'_>) {
+        let to = self.ledger.welcome(serial, self.workers.count, cx.now);
         for (old, worker) in self.ledger.replaced_by(serial) {
-            match worker == self.workers.own {
-                true => self.tell_replaced(old),
-                false => {
-                    self.outgoing.push_back((worker, Outgoing::Message(Message::Replaced(old))))
-                }
-            }
+            self.tell(worker, Message::Replaced(old), cx);
         }
         if to == self.workers.own {
             return;

@@ -164,7 +164,17 @@ impl Tunnel {
     /// The agent says that it has another one in the place of this one.
     pub fn note_replaced(&mut self) {
         self.is_left = true;
-        if !std::mem::replace(&mut self.is_replaced, true) {
+        self.supersede();
+    }
+
+    /// Nothing new goes to this one, as soon as the other one is known; of one that was told to move, or
+    /// that its agent has still, not every worker may know that yet.
+    pub fn supersede(&mut self) {
+        let mark = match self.was_told_to_move || self.is_left {
+            true => &mut self.is_replaced,
+            false => &mut self.is_draining,
+        };
+        if !std::mem::replace(mark, true) {
             log::info!("tunnel {}: its agent has another one in its place", self.name);
         }
     }

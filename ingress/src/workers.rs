@@ -226,20 +226,13 @@ impl Ingress {
         }
     }
 
-    /// Nothing new goes to this tunnel, as soon as the other one is known; of one that was told to move
-    /// not every worker may know that yet.
+    /// Another tunnel has come in the place of this one.
     fn supersede(&mut self, serial: Serial) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        let mark = match tunnel.was_told_to_move {
-            true => &mut tunnel.is_replaced,
-            false => &mut tunnel.is_draining,
-        };
-        if !std::mem::replace(mark, true) {
-            log::info!("tunnel {}: its agent has another one in its place", tunnel.name);
-            tunnel.publish();
-        }
+        tunnel.supersede();
+        tunnel.publish();
     }
 
     /// Whether the agent of a tunnel has another one in its place, at whatever worker. Where the agent

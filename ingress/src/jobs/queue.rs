@@ -113,6 +113,10 @@ impl Queue {
     /// The host whose turn it is: of those that may be asked, the one that was not for longest. Hosts that
     /// slowed down do not wait for all that anybody can name, with some of the questions at once.
     fn next_host(&mut self) -> Option<(&String, &mut Host)> {
+        if self.hosts.values().all(|host| host.waiting.is_empty()) {
+            // As in nearly every turn of the loop.
+            return None;
+        }
         let slow = self.hosts.values().filter(|host| host.pace != Pace::Fast);
         let slow: usize = slow.map(|host| host.asking).sum();
         let slowed = self.hosts.values().filter(|host| host.pace == Pace::Slowed);

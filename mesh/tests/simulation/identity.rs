@@ -154,6 +154,33 @@ fn a_question_that_is_due_does_not_end_a_drain() {
     });
 }
 
+/// How many requests of callers the second service got.
+fn served(stage: &Stage) -> usize {
+    let served = &stage.world.peer::<HttpService>(stage.services[1]).served;
+    served.iter().filter(|served| served.header("x-ask").is_some()).count()
+}
+
+/// The second of two agents begins to leave with requests under way: it finishes them and gets no others.
+/// How many it has served then.
+fn see_it_leave(stage: &mut Stage, begin: impl FnOnce()) -> usize {
+    stage.expect_ready(Duration::from_secs(10));
+    for _ in 0..4 {
+        let slow = Ask::new(Request::get(HOST, "/slow/80000"));
+        stage.add_caller(vec![slow], |client| client);
+    }
+    begin();
+    stage.world.run_for(RECHECK + Duration::from_secs(1));
+    stage.expect_answers(RECHECK);
+    stage.judge(Weather::Fair);
+    let before = served(stage);
+    for _ in 0..10 {
+        stage.probe();
+    }
+    assert_eq!(served(stage), before, "it gets no new requests");
+    assert_eq!(tunnels(&stage.world, stage), 2, "and is not cut");
+    before
+}
+
 /// Whom ECS has asked to stop finishes what it has, and gets nothing more.
 #[test]
 fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
@@ -161,25 +188,9 @@ fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2);
         let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        stage.expect_ready(Duration::from_secs(10));
-        for _ in 0..4 {
-            let slow = Ask::new(Request::get(HOST, "/slow/80000"));
-            stage.add_caller(vec![slow], |client| client);
-        }
-        cloud.0.borrow_mut().stopping.insert(1);
-        stage.world.run_for(RECHECK + Duration::from_secs(1));
-        stage.expect_answers(RECHECK);
-        stage.judge(Weather::Fair);
-        let served = |stage: &Stage| {
-            let served = &stage.world.peer::<HttpService>(stage.services[1]).served;
-            served.iter().filter(|served| served.header("x-ask").is_some()).count()
-        };
-        let before = served(&stage);
-        for _ in 0..10 {
-            stage.probe();
-        }
-        assert_eq!(served(&stage), before, "it gets no new requests");
-        assert_eq!(tunnels(&stage.world, &stage), 2, "and is not cut");
+        see_it_leave(&mut stage, || {
+            cloud.0.borrow_mut().stopping.insert(1);
+        });
         // Being about to stop is no silence: that is not counted as such.
         stage.world.run_for(GRACE + RECHECK * 2);
         assert_eq!(tunnels(&stage.world, &stage), 2);
@@ -197,25 +208,9 @@ fn a_host_that_drains_finishes_its_requests_and_gets_new_ones_when_it_is_active_
         cloud.0.borrow_mut().hosts.insert(1);
         let calm = Plan::calm().with_agents(2);
         let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        stage.expect_ready(Duration::from_secs(10));
-        for _ in 0..4 {
-            let slow = Ask::new(Request::get(HOST, "/slow/80000"));
-            stage.add_caller(vec![slow], |client| client);
-        }
-        cloud.0.borrow_mut().draining.insert(1);
-        stage.world.run_for(RECHECK + Duration::from_secs(1));
-        stage.expect_answers(RECHECK);
-        stage.judge(Weather::Fair);
-        let served = |stage: &Stage| {
-            let served = &stage.world.peer::<HttpService>(stage.services[1]).served;
-            served.iter().filter(|served| served.header("x-ask").is_some()).count()
-        };
-        let before = served(&stage);
-        for _ in 0..10 {
-            stage.probe();
-        }
-        assert_eq!(served(&stage), before, "it gets no new requests");
-        assert_eq!(tunnels(&stage.world, &stage), 2, "and is not cut");
+        let before = see_it_leave(&mut stage, || {
+            cloud.0.borrow_mut().draining.insert(1);
+        });
         cloud.0.borrow_mut().draining.clear();
         stage.world.run_for(RECHECK + Duration::from_secs(1));
         for _ in 0..20 {
