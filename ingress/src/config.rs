@@ -200,7 +200,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             stream_window: 256 * 1024,
             window_growth: 8 * 1024 * 1024,
-            tunnel_bytes: 256 * 1024,
+            tunnel_bytes: 512 * 1024,
         }
     }
 }

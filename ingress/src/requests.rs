@@ -210,6 +210,20 @@ impl Ingress {
             }
         }
         self.in_flight += 1;
+        self.flush_tunnel_if_full(choice.tunnel, cx);
+    }
+
+    /// Has what waits for a tunnel leave now if it is much. The tunnel's turn comes after that of all
+    /// callers who are there, and what they want of it together may be more than may wait.
+    fn flush_tunnel_if_full(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get(id) else { return };
+        if !tunnel.link.session.is_filling() {
+            return;
+        }
+        self.transmit_tunnel(id, cx);
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
+            cx.flush(id.conn(), &mut connection.io.tx);
+        }
     }
 
     /// Something moved on the connection of an exchange: credit goes back, and its stream gets a

@@ -270,6 +270,13 @@ impl Context<'_> {
         Outlet::new(conn, self.sockets).send(tx, pieces);
     }
 
+    /// Sends what is in the connection's `tx` now and not in its turn, as far as its socket takes it.
+    pub fn flush(&mut self, conn: ConnId, tx: &mut Buf) {
+        if !tx.is_empty() {
+            self.sockets.send(conn, tx, &[]);
+        }
+    }
+
     /// Whether the peer may have sent, or ended, what nobody has read yet: reading stops where a queue
     /// is full, and bytes that arrived a moment ago wait for their turn.
     #[must_use]

@@ -177,7 +177,8 @@ impl Link {
     /// stream carries: one DATA frame, or a few where the path takes them.
     ///
     /// What is queued in `tx` is ahead of everything that comes later, so it is kept short: that
-    /// bounds how long a small answer waits behind bulk.
+    /// bounds how long a small answer waits behind bulk. Bulk is owed turns for what went ahead of it,
+    /// frames that wait among that, however much is queued.
     pub fn transmit(
         &mut self,
         tx: &mut Buf,
@@ -215,7 +216,7 @@ impl Link {
         }
         // Request heads need no credit. They wait in the session, which opens no stream while too
         // many do: in `tx` they would pile up, however slowly it drains.
-        let has_room = self.burst.turns(tx.len()).is_some() || self.close.is_some();
+        let has_room = self.burst.turns(tx.len()) != Turns::OwedOnly || self.close.is_some();
         if has_room && self.session.has_pending() {
             self.note_batch(tx);
         }
@@ -225,18 +226,18 @@ impl Link {
         if has_room {
             self.session.transmit(&mut out);
         }
-        while let Some(turns) = self.burst.turns(out.queued())
-            && let Some((stream, owner)) = self.session.poll_ready(turns)
-        {
+        while let Some((stream, owner)) = self.session.poll_ready(self.burst.turns(out.queued())) {
+            let before = out.queued();
             // Several turns in a row while there is room: the bytes then leave the far end in one write
             // and not in several. Others wait no longer for it, since the room is the same.
             let mut left = turn(&mut self.session, stream, owner, &mut out);
             for _ in 1..RUN_FRAMES_MAX {
-                if left == Turn::Over || self.burst.turns(out.queued()) != Some(Turns::All) {
+                if left == Turn::Over || self.burst.turns(out.queued()) != Turns::All {
                     break;
                 }
                 left = turn(&mut self.session, stream, owner, &mut out);
             }
+            self.session.note_turn(out.queued() - before);
             match left {
                 Turn::Again => self.session.mark_ready(stream),
                 Turn::Over => self.session.settle(stream),

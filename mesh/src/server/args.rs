@@ -137,7 +137,7 @@ pub(crate) struct ServerArgs {
     /// bytes more for answers on a long path, per tunnel [default: 8MiB]
     #[argh(option)]
     pub(crate) window_growth: Option<String>,
-    /// bytes that may wait to be sent on one tunnel [default: 256KiB]
+    /// bytes that may wait to be sent on one tunnel [default: 512KiB]
     #[argh(option)]
     pub(crate) tunnel_buffer: Option<String>,
     /// log each answer to a caller: off, text or json [default: off]

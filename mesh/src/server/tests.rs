@@ -49,7 +49,7 @@ const OTHERS: [(&str, &str); 35] = [
     ("max-head-size", "63KiB"),
     ("stream-window", "128KiB"),
     ("window-growth", "1MiB"),
-    ("tunnel-buffer", "512KiB"),
+    ("tunnel-buffer", "1MiB"),
     ("access-log", "json"),
     ("access-log-file", "/var/log/mesh/access.log"),
 ];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh_sim::peers::{HttpClient, Reading, Request, pattern};
-use mesh_sim::{LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Fault, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::stage::{HOST, Plan, Stage};
@@ -66,6 +66,75 @@ fn small_requests_do_not_wait_behind_bulk_uploads() {
         Ask::sending(Request::post(HOST, "/upload", &body), body)
     };
     seeds(4, |seed| check(race(seed, upload)));
+}
+
+/// Answers that fill the uplink by themselves are each smaller than what a stream may send before others
+/// go first.
+#[test]
+fn small_answers_leave_a_download_its_share() {
+    seeds(4, |seed| {
+        let mut plan = Plan::calm();
+        let slow = LinkConfig { bytes_per_second: Some(1_000_000), ..uplink() };
+        plan.tunnel_links = LinkRules::fixed(slow);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let download = Ask::new(Request::get(HOST, "/bytes/400000"));
+        let caller = stage.add_caller(vec![download], |client| client);
+        for _ in 0..8 {
+            let asks = (0..60).map(|_| Ask::new(Request::get(HOST, "/bytes/20000"))).collect();
+            stage.add_caller(asks, |client| client);
+        }
+        let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+        // They alone take 9.6 s, and a fifth of the uplink is 200 kB/s.
+        stage.world.expect("the download goes on", done, Duration::from_secs(3));
+        stage.expect_answers(Duration::from_secs(20));
+        stage.judge(Weather::Fair);
+    });
+}
+
+/// A GET with so much in its head.
+fn with_head_of(path: &str, bytes: usize) -> Ask {
+    let mut ask = Ask::new(Request::get(HOST, path));
+    ask.request = ask.request.header(&format!("X-Padding: {}", "y".repeat(bytes)));
+    ask
+}
+
+/// What the loop takes of all callers before it comes to the tunnel is more than may wait for that.
+#[test]
+fn a_burst_of_requests_goes_on_to_a_tunnel_that_takes_them() {
+    seeds(4, |seed| {
+        let mut plan = Plan::calm().with_workers(1);
+        let roomy = LinkConfig { capacity: 4 * 1024 * 1024, ..LinkConfig::fast() };
+        plan.tunnel_links = LinkRules::fixed(roomy);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.freeze(stage.ingress);
+        for _ in 0..300 {
+            stage.add_caller(vec![with_head_of("/bytes/100", 3_000)], |client| client);
+        }
+        stage.world.run_for(Duration::from_millis(50));
+        stage.world.thaw(stage.ingress);
+        stage.expect_answers(Duration::from_secs(5));
+        stage.judge(Weather::Fair);
+    });
+}
+
+#[test]
+fn all_requests_of_a_lost_tunnel_go_on_to_another() {
+    seeds(4, |seed| {
+        let mut plan = Plan::calm().with_agents(2).with_workers(1);
+        let roomy = LinkConfig { capacity: 4 * 1024 * 1024, ..LinkConfig::fast() };
+        plan.tunnel_links = LinkRules::fixed(roomy);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        for _ in 0..400 {
+            stage.add_caller(vec![with_head_of("/slow/2000", 4_000)], |client| client);
+        }
+        stage.world.run_for(Duration::from_secs(1));
+        stage.world.strike(stage.agents[0], stage.ingress, Fault::Cut);
+        stage.expect_answers(Duration::from_secs(10));
+        stage.judge(Weather::Fair);
+    });
 }
 
 /// Bulk downloads of callers that do not read leave the tunnel to the others.

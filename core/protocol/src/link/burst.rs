@@ -33,13 +33,13 @@ impl Burst {
     }
 
     /// Whose turn it may be behind so many bytes.
-    pub(super) const fn turns(&self, queued: usize) -> Option<Turns> {
+    pub(super) const fn turns(&self, queued: usize) -> Turns {
         if queued < self.0.size() {
-            Some(Turns::All)
+            Turns::All
         } else if queued < self.0.size() + FRESH_BYTES {
-            Some(Turns::FreshOnly)
+            Turns::FreshOnly
         } else {
-            None
+            Turns::OwedOnly
         }
     }
 

@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use super::{Alive, Error, Link};
 use crate::mux::frame::{self, DATA_BYTES_FULL, HEADER_BYTES};
-use crate::mux::{self, Flags, FrameKind, Session, Side, StreamId, Turn};
+use crate::mux::{self, Flags, FrameKind, Session, Side, StreamId, Turn, Turns};
 use crate::ws::{self, Kind, Role, Writer};
-use crate::{Buf, Conns, Duplex, Rng};
+use crate::{Buf, ConnId, Conns, Duplex, Rng};
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const WINDOW: u32 = 1 << 20;
@@ -371,7 +371,7 @@ fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
     let mut link = link(Side::Opener, origin());
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
     let owner = Conns::new().insert(Duplex::new(1), ());
-    let full = (1..).find(|queued| link.burst.turns(*queued).is_none()).unwrap();
+    let full = (1..).find(|queued| link.burst.turns(*queued) == Turns::OwedOnly).unwrap();
     tx.extend(&vec![0; full]);
     link.session.open(owner, Flags::END, |out| out.extend(b"GET")).unwrap();
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
@@ -384,6 +384,56 @@ fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
     link.close(1001);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
     assert!(!link.has_output(), "whoever leaves says everything");
+}
+
+/// Has small answers, or requests, fill a path by themselves while a download waits; the DATA that it
+/// sent by the time so many bytes of 16 KiB have left.
+fn download_beside(small: impl Fn(&mut Link, ConnId), rounds: usize) -> u64 {
+    let session = Session::new(Side::Opener, 10_000, WINDOW, WINDOW, WINDOW as usize);
+    let mut link = Link::new(Role::Server, session, INTERVAL, origin());
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let owner = Conns::new().insert(Duplex::new(1), ());
+    let download = link.session.open(owner, Flags::NONE, |_| {}).unwrap();
+    let mut sent = 0;
+    for _ in 0..rounds {
+        link.session.mark_ready(download);
+        while tx.len() < 64 * 1024 {
+            small(&mut link, owner);
+            link.transmit(&mut tx, &mut rng, |session, stream, _, out| {
+                let mut sender = session.sender(stream).unwrap();
+                if stream == download {
+                    sent += DATA_BYTES_FULL as u64;
+                    sender.data(&[0; DATA_BYTES_FULL], Flags::NONE, out);
+                    return Turn::Again;
+                }
+                sender.data(&[0; DATA_BYTES_FULL], Flags::END, out);
+                Turn::Over
+            });
+        }
+        tx.consume(16 * 1024);
+    }
+    sent
+}
+
+#[test]
+fn small_messages_that_fill_the_path_leave_a_download_its_share() {
+    let answers = |link: &mut Link, owner| {
+        for _ in 0..4 {
+            let answer = link.session.open(owner, Flags::NONE, |_| {}).unwrap();
+            link.session.mark_ready(answer);
+        }
+    };
+    let requests = |link: &mut Link, owner| {
+        let head = [0; 16 * 1024];
+        (0..4).for_each(|_| {
+            link.session.open(owner, Flags::END, |out| out.extend(&head)).unwrap();
+        });
+    };
+    for small in [&answers as &dyn Fn(&mut Link, ConnId), &requests] {
+        let sent = download_beside(small, 40);
+        // A frame for each five of the forty, but for what waits still and what it began with.
+        assert!(sent >= 6 * DATA_BYTES_FULL as u64, "{sent} bytes");
+    }
 }
 
 #[test]

@@ -56,8 +56,9 @@
 //! # Order and fairness
 //!
 //! REQUEST, WINDOW, RESET and frames about the connection go first. RESPONSE, DATA and TRAILERS go in
-//! their stream's turn: that is one DATA frame, or a few where hardly anything is queued, and streams
-//! that have sent little go before those that have sent much ([`session::Session::poll_ready`]).
+//! their stream's turn: that is one DATA frame, or more where hardly anything is queued. Streams that
+//! have sent little go before those that have sent much, which are sure of a turn for each 64 KiB that
+//! went ahead of them ([`session::Session::poll_ready`]).
 
 pub mod error;
 pub mod frame;
@@ -65,9 +66,11 @@ mod growth;
 pub mod outbound;
 pub mod session;
 pub mod stream;
+mod turns;
 
 pub use error::{Error, ResetCode};
 pub use frame::{Flags, Frame, FrameKind, StreamId};
 pub use outbound::Outbound;
-pub use session::{Event, Head, OpenError, Session, Side, Turn, Turns};
+pub use session::{Event, Head, OpenError, Session, Side, Turn};
 pub use stream::Sender;
+pub use turns::Turns;

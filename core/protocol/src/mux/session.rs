@@ -8,7 +8,7 @@
 mod ending;
 mod receive;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
 use super::growth::Growth;
 use super::outbound::Outbound;
 use super::stream::{Sender, Stream};
+use super::turns::{Queues, Turns};
 use crate::{Buf, ConnId};
 
 /// Which end of the tunnel this is.
@@ -38,9 +39,8 @@ pub struct Session {
     next: u32,
     /// Frames to be sent before any DATA.
     pending: Buf,
-    /// Streams with something to send that have sent little, and the others.
-    fresh: VecDeque<StreamId>,
-    bulk: VecDeque<StreamId>,
+    /// Streams with something to send.
+    queues: Queues,
     limits: Limits,
     growth: Growth,
     /// The last stream that is over, and what its bytes that still wait take of the growth.
@@ -96,10 +96,6 @@ pub enum OpenError {
 /// What a stream may send before its turn comes after those that sent less: two frames.
 const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_FULL as u64;
 
-/// Turns of streams that are over which may stay queued besides as many as there are streams. They
-/// are taken out when their turn comes; but while nothing can be sent, none comes.
-const STALE_TURNS_MAX: usize = 16;
-
 /// Identifiers left when a tunnel counts as worn, so that it is replaced in peace.
 const WORN_BELOW: u32 = u32::MAX - (1 << 24);
 
@@ -119,8 +115,7 @@ impl Session {
             streams: Streams::default(),
             next: 1,
             pending: Buf::new(),
-            fresh: VecDeque::new(),
-            bulk: VecDeque::new(),
+            queues: Queues::default(),
             limits: Limits { streams, send_window, recv_window, pending_bytes },
             growth: Growth { left: 0, round_trip: None },
             waiting: (StreamId::CONNECTION, 0),
@@ -208,25 +203,22 @@ impl Session {
         let Some(state) = self.streams.get_mut(&stream) else { return };
         if !state.queued && !state.send.ended {
             state.queued = true;
-            let queue =
-                if state.send.sent < FRESH_BYTES_MAX { &mut self.fresh } else { &mut self.bulk };
-            if queue.len() >= 2 * self.streams.len() + STALE_TURNS_MAX {
-                queue.retain(|id| self.streams.contains_key(id));
-            }
-            queue.push_back(stream);
+            let is_fresh = state.send.sent < FRESH_BYTES_MAX;
+            let streams = &self.streams;
+            self.queues.push(stream, is_fresh, streams.len(), |id| streams.contains_key(&id));
         }
     }
 
     /// Writes the frames that go before any DATA.
     pub fn transmit(&mut self, out: &mut Outbound<'_>) {
         out.frames(self.pending.as_slice());
+        self.queues.note_ahead(self.pending.len());
         self.pending.clear();
     }
 
     /// Says nothing more of any stream; what waits about the connection is still sent.
     pub(crate) fn hush(&mut self) {
-        self.fresh.clear();
-        self.bulk.clear();
+        self.queues.clear();
         let pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
         while let Ok((used, frame)) = frame::parse(rest) {
@@ -246,17 +238,14 @@ impl Session {
     /// Whether a stream waits for a turn.
     #[must_use]
     pub fn has_ready(&self) -> bool {
-        !self.fresh.is_empty() || !self.bulk.is_empty()
+        self.queues.len() > 0
     }
 
     /// The next stream whose turn it is, and the connection it carries. It is not ready any more:
     /// [`Self::mark_ready`] it again if its turn left something.
     pub fn poll_ready(&mut self, turns: Turns) -> Option<(StreamId, ConnId)> {
         loop {
-            let id = match turns {
-                Turns::All => self.fresh.pop_front().or_else(|| self.bulk.pop_front()),
-                Turns::FreshOnly => self.fresh.pop_front(),
-            }?;
+            let id = self.queues.pop(turns)?;
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.queued = false;
                 if let Some(owner) = stream.owner.filter(|_| !stream.send.ended) {
@@ -264,6 +253,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// So many bytes went in the turn that came last.
+    pub(crate) const fn note_turn(&mut self, bytes: usize) {
+        self.queues.note_turn(bytes);
     }
 
     /// The sending direction of a stream; `None` when the stream is over.
@@ -277,6 +271,12 @@ impl Session {
         self.streams.len() < self.limits.streams as usize
             && self.pending.len() < self.limits.pending_bytes
             && self.next.checked_add(2).is_some()
+    }
+
+    /// Whether so much waits to be sent that it should not wait for its turn: a quarter of what may.
+    #[must_use]
+    pub const fn is_filling(&self) -> bool {
+        self.pending.len() >= self.limits.pending_bytes / 4
     }
 
     /// Bytes of frames that wait to be sent before any DATA.
@@ -333,15 +333,6 @@ pub enum Turn {
     Over,
     /// More that can be sent now.
     Again,
-}
-
-/// Whose turn it may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turns {
-    /// Any stream's, fresh ones first.
-    All,
-    /// Only that of streams which have sent little.
-    FreshOnly,
 }
 
 #[cfg(test)]

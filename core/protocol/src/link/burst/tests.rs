@@ -57,8 +57,8 @@ fn those_that_are_not_full_say_nothing() {
 #[test]
 fn streams_that_have_sent_little_have_turns_behind_a_full_one() {
     for burst in [Burst::new(), grown()] {
-        assert_eq!(burst.turns(burst.0.size() - 1), Some(Turns::All));
-        assert_eq!(burst.turns(burst.0.size()), Some(Turns::FreshOnly));
-        assert_eq!(burst.turns(burst.0.size() + FRESH_BYTES), None);
+        assert_eq!(burst.turns(burst.0.size() - 1), Turns::All);
+        assert_eq!(burst.turns(burst.0.size()), Turns::FreshOnly);
+        assert_eq!(burst.turns(burst.0.size() + FRESH_BYTES), Turns::OwedOnly);
     }
 }

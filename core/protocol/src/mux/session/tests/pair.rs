@@ -337,7 +337,7 @@ impl Pair {
                 session.streams.values().map(|stream| stream.recv.window - end.window).sum();
             let total = grown + session.waiting.1 + session.growth.left;
             assert_eq!(total, end.growth, "growth is lost or made up");
-            let queued = session.fresh.len() + session.bulk.len();
+            let queued = session.queues.len();
             assert!(queued <= 4 * self.streams.len() + 64, "{queued} turns");
         }
     }
