@@ -1,7 +1,7 @@
 //! From a tunnel to the local service.
 
 use mesh_protocol::http1::{self, RequestHead, Storage};
-use mesh_protocol::mux::frame::RUN_BYTES_MAX;
+use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 
@@ -10,7 +10,7 @@ use crate::exchange::{Exchange, Phase};
 use crate::upstream::{State, Upstream};
 
 /// Unread bytes of a connection to the local service: what one read brings.
-const UPSTREAM_RX_MAX: usize = RUN_BYTES_MAX;
+const UPSTREAM_RX_MAX: usize = RUN_BYTES;
 /// How long a kept connection may have rested for a request that cannot be sent again.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
 

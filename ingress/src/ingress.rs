@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::http1::forward::{Forwarded, Proto};
-use mesh_protocol::mux::frame::RUN_BYTES_MAX;
+use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::{
     Alive, App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing,
     Security, WorkerId, link,
@@ -88,7 +88,7 @@ pub enum Conn {
 }
 
 /// Unread bytes of a caller's connection, besides a whole head: what one read brings.
-const DOWNSTREAM_RX_MAX: usize = RUN_BYTES_MAX;
+const DOWNSTREAM_RX_MAX: usize = RUN_BYTES;
 /// Unread bytes of a tunnel: the longest message twice.
 pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Unread bytes of any other connection.

@@ -105,7 +105,7 @@ impl Link {
             echo_reply: None,
             close: None,
             batches: VecDeque::new(),
-            burst: Burst::new(),
+            burst: Burst::new(role),
             unbatched: 1,
             echo: Echo {
                 interval: echo_interval,

@@ -15,7 +15,7 @@ use rustls::{Connection, Error};
 
 use crate::Buf;
 use crate::batch::Batch;
-use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES_MAX};
+use crate::mux::frame::{DATA_BYTES_MAX, RUN_FRAMES};
 
 /// One end of a TLS session.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct TlsFilter {
 
 /// Plaintext bytes sealed at once at the most: a run of DATA with its headers, in full records and one
 /// write.
-const SEAL_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_MAX;
+const SEAL_BYTES_MAX: usize = RUN_FRAMES * DATA_BYTES_MAX;
 /// The same at first, and after the peer left something: one record.
 const SEAL_BYTES_MIN: usize = 16 * 1024;
 

@@ -3,7 +3,8 @@
 
 use crate::batch::Batch;
 use crate::mux::Turns;
-use crate::mux::frame::{DATA_BYTES_FULL, RUN_BYTES_MAX};
+use crate::mux::frame::{DATA_BYTES_FULL, RUN_BYTES, RUN_BYTES_MAX};
+use crate::ws::Role;
 
 /// Bytes that may wait when DATA is added to them.
 const BYTES_MIN: usize = 2 * DATA_BYTES_FULL;
@@ -15,8 +16,12 @@ const FRESH_BYTES: usize = 32 * 1024;
 pub(super) struct Burst(Batch);
 
 impl Burst {
-    pub(super) const fn new() -> Self {
-        Self(Batch::new(BYTES_MIN, RUN_BYTES_MAX))
+    pub(super) const fn new(role: Role) -> Self {
+        let most = match role {
+            Role::Client => RUN_BYTES_MAX,
+            Role::Server => RUN_BYTES,
+        };
+        Self(Batch::new(BYTES_MIN, most))
     }
 
     /// Another one begins, behind so many bytes of those before.

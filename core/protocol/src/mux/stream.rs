@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Outbound;
-use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES_MAX, StreamId, full_frames};
+use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES, StreamId, full_frames};
 use super::growth::Growth;
 use super::{Error, ResetCode};
 use crate::ConnId;
@@ -153,7 +153,7 @@ impl Recv {
 
 /// Credit that is worth a frame for a window of any size: what may come in one run.
 #[expect(clippy::cast_possible_truncation, reason = "128 KiB")]
-const STEP_BYTES_MIN: u32 = RUN_BYTES_MAX as u32;
+const STEP_BYTES_MIN: u32 = RUN_BYTES as u32;
 
 /// The sending direction of one stream, borrowed for as long as its turn lasts.
 #[derive(Debug)]

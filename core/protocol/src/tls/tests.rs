@@ -12,7 +12,7 @@ use rustls::{
 
 use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TlsFilter};
 use crate::batch::TAKEN_MIN;
-use crate::mux::frame::{HEADER_BYTES, RUN_BYTES_MAX, RUN_FRAMES_MAX};
+use crate::mux::frame::{HEADER_BYTES, RUN_BYTES, RUN_FRAMES};
 use crate::ws::frame::SERVER_HEADER_BYTES;
 use crate::{Buf, Rng};
 
@@ -254,7 +254,7 @@ fn little_is_sealed_after_a_peer_left_something() {
 #[test]
 fn a_run_of_data_is_sealed_at_once() {
     let mut filter = swift().client.filter;
-    let run = vec![1; RUN_FRAMES_MAX * (HEADER_BYTES + SERVER_HEADER_BYTES) + RUN_BYTES_MAX];
+    let run = vec![1; RUN_FRAMES * (HEADER_BYTES + SERVER_HEADER_BYTES) + RUN_BYTES];
     assert_eq!(filter.seal(&[IoSlice::new(&run)]), run.len());
 }
 

@@ -1,7 +1,8 @@
-use super::{BYTES_MIN, Burst, FRESH_BYTES, RUN_BYTES_MAX};
+use super::{BYTES_MIN, Burst, FRESH_BYTES};
 use crate::batch::TAKEN_MIN;
 use crate::mux::Turns;
-use crate::mux::frame::RUN_FRAMES_MAX;
+use crate::mux::frame::{DATA_BYTES_FULL, RUN_FRAMES, RUN_FRAMES_MAX};
+use crate::ws::Role;
 
 /// One that is filled, behind so many bytes.
 fn fill(burst: &mut Burst, queued: usize) {
@@ -10,8 +11,8 @@ fn fill(burst: &mut Burst, queued: usize) {
     burst.end(full);
 }
 
-fn grown() -> Burst {
-    let mut burst = Burst::new();
+fn grown(role: Role) -> Burst {
+    let mut burst = Burst::new(role);
     for _ in 0..20 * TAKEN_MIN {
         fill(&mut burst, 0);
     }
@@ -20,19 +21,21 @@ fn grown() -> Burst {
 
 #[test]
 fn what_the_kernel_takes_at_once_becomes_more_up_to_a_run() {
-    let mut burst = Burst::new();
+    let mut burst = Burst::new(Role::Client);
     for _ in 0..=TAKEN_MIN {
         assert_eq!(burst.0.size(), BYTES_MIN);
         fill(&mut burst, 0);
     }
     assert_eq!(burst.0.size(), 2 * BYTES_MIN);
-    assert_eq!(grown().0.size(), RUN_BYTES_MAX);
-    assert_eq!(grown().frames(), RUN_FRAMES_MAX);
+    for (role, frames) in [(Role::Client, RUN_FRAMES_MAX), (Role::Server, RUN_FRAMES)] {
+        assert_eq!(grown(role).0.size(), frames * DATA_BYTES_FULL);
+        assert_eq!(grown(role).frames(), frames);
+    }
 }
 
 #[test]
 fn what_is_left_of_one_makes_the_next_ones_small() {
-    let mut burst = grown();
+    let mut burst = grown(Role::Client);
     fill(&mut burst, 1);
     assert_eq!(burst.0.size(), BYTES_MIN);
     // A slow path takes one, and leaves the next.
@@ -45,7 +48,7 @@ fn what_is_left_of_one_makes_the_next_ones_small() {
 
 #[test]
 fn those_that_are_not_full_say_nothing() {
-    let mut burst = Burst::new();
+    let mut burst = Burst::new(Role::Client);
     for _ in 0..20 * TAKEN_MIN {
         burst.begin(0);
         let short = burst.0.size() - 1;
@@ -56,7 +59,7 @@ fn those_that_are_not_full_say_nothing() {
 
 #[test]
 fn streams_that_have_sent_little_have_turns_behind_a_full_one() {
-    for burst in [Burst::new(), grown()] {
+    for burst in [Burst::new(Role::Client), grown(Role::Client)] {
         assert_eq!(burst.turns(burst.0.size() - 1), Turns::All);
         assert_eq!(burst.turns(burst.0.size()), Turns::FreshOnly);
         assert_eq!(burst.turns(burst.0.size() + FRESH_BYTES), Turns::OwedOnly);
