@@ -241,6 +241,16 @@ describe('with a Network Load Balancer for agents', () => {
     });
   });
 
+  test('an ingress that drains keeps its tunnels, although it fails its health check', () => {
+    template.hasResourceProperties(TARGETS, {
+      Port: 8082,
+      TargetGroupAttributes: attribute(
+        'target_health_state.unhealthy.connection_termination.enabled',
+        'false',
+      ),
+    });
+  });
+
   test('agents have a name of their own', () => {
     template.hasResourceProperties('AWS::Route53::RecordSet', { Name: 'agents.mesh.example.com.' });
     template.resourceCountIs('AWS::Route53::RecordSet', 3);
