@@ -129,7 +129,8 @@ export class TestWorkload extends Construct {
         MESH_MAX_STREAMS: String(streamsOfEach(tasksAtOnce(params))),
       },
       // ECS replaces a task whose agent has had no tunnel for five minutes. Sooner would only have
-      // all of them restarted while there is no ingress.
+      // all of them restarted while there is no ingress. It is also what a deployment waits for before
+      // it stops the former task: a tunnel, and a service that has been healthy once.
       healthCheck: {
         command: ['CMD', workload.agentImage === undefined ? '/mesh' : '/mesh-agent', 'health'],
         interval: Duration.seconds(30),
