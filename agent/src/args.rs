@@ -69,8 +69,8 @@ pub struct ClientArgs {
     /// bad checks in a row after which the service is unhealthy [default: 2]
     #[argh(option)]
     pub health_check_fall: Option<String>,
-    /// port on which to answer /health with 200 while a tunnel is up and is to stay
-    /// [default: none]
+    /// port on which to answer /health with 200 while a tunnel is up and is to stay, once the service
+    /// has been healthy [default: none]
     #[argh(option)]
     pub health_port: Option<String>,
     /// address on which that port listens [default: 127.0.0.1]

@@ -11,6 +11,8 @@ use crate::config::HealthCheck;
 #[derive(Debug)]
 pub struct Health {
     state: State,
+    /// Whether it has been healthy since the agent began.
+    has_been_healthy: bool,
     /// Probes in a row that disagree with the state.
     against: u32,
     next_at: Instant,
@@ -65,13 +67,27 @@ impl Health {
     pub const fn new(now: Instant) -> Self {
         let reason = String::new();
         let told = (String::new(), now);
-        Self { state: State::Unknown, against: 0, next_at: now, probe: None, reason, told }
+        Self {
+            state: State::Unknown,
+            has_been_healthy: false,
+            against: 0,
+            next_at: now,
+            probe: None,
+            reason,
+            told,
+        }
     }
 
     /// Whether requests should come.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.state == State::Healthy
+    }
+
+    /// Whether the service has been healthy at all, however it is now.
+    #[must_use]
+    pub const fn has_been_healthy(&self) -> bool {
+        self.has_been_healthy
     }
 
     /// Why the service is unhealthy; of one that is healthy, why the last probe failed, if it did.
@@ -129,6 +145,7 @@ impl Health {
         }
         self.against = 0;
         self.state = if change == Change::Up { State::Healthy } else { State::Unhealthy };
+        self.has_been_healthy |= self.is_healthy();
         self.told = (self.reason.clone(), now);
         self.hasten(check);
         change

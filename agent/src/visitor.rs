@@ -1,8 +1,10 @@
 //! Whoever asks this process how it is: one request, one answer.
 //!
 //! `/health` says whether the agent is of use: whether an ingress has registered it and has not asked
-//! for another tunnel, and the agent is not leaving. How the local service is does not count: what would
-//! be restarted for it is the agent.
+//! for another tunnel, its service has been healthy once, and the agent is not leaving. A service that
+//! never was is one of a release that does not work, and an engine that replaces the pair before must not
+//! stop that one for it. How the service is later does not count: what would be restarted for it is the
+//! agent.
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +128,8 @@ impl Agent {
             return Some("this agent is leaving");
         }
         if self.ledger.serving() > 0 {
-            return None;
+            let is_useful = self.health.has_been_healthy();
+            return (!is_useful).then_some("the service has not been healthy yet");
         }
         Some(match (self.complaint.as_str(), self.losses.last()) {
             ("", "") => "no ingress has registered this agent yet",

@@ -14,12 +14,18 @@ import type { Params } from './params';
 const MINUTE = Duration.minutes(1);
 /** Answers of class 5xx in a minute that are no accident any more. */
 const ERRORS_PER_MINUTE = 10;
+/** For a task in the place of one that was lost: to be noticed, to start, and to be found healthy. */
+const STARTING_MINUTES = 3;
 
 export class Alarms extends Construct {
   constructor(scope: Construct, private readonly params: Params, edge: Edge) {
     super(scope, 'Alarms');
-    this.watchHosts('Traffic', hostCounts(edge.traffic));
-    this.watchHosts('Tunnel', hostCounts(edge.tunnels));
+    if (params.desiredCount > 0) {
+      // A young task fails /ready while it waits for agents, and agents wait for nobody.
+      const warmUp = Math.ceil(params.warmUpSeconds / MINUTE.toSeconds());
+      this.watchHosts('Traffic', healthyHosts(edge.traffic), warmUp + STARTING_MINUTES);
+      this.watchHosts('Tunnel', healthyHosts(edge.tunnels), STARTING_MINUTES);
+    }
     this.watchErrors(
       'LoadBalancerErrors',
       edge.loadBalancer.metrics.httpCodeElb(elb.HttpCodeElb.ELB_5XX_COUNT, perMinute('Sum')),
@@ -32,28 +38,27 @@ export class Alarms extends Construct {
     );
   }
 
-  private watchHosts(name: string, counts: HostCounts): void {
-    // A young task counts as unhealthy while it waits for agents, which is no reason for an alarm.
-    const patience = Math.ceil(this.params.warmUpSeconds / 60) + 3;
+  private watchHosts(name: string, healthy: cloudwatch.IMetric, evaluationPeriods: number): void {
+    const below = {
+      metric: healthy,
+      comparisonOperator: cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+      evaluationPeriods,
+    };
+    // Young tasks of a deployment fail their health checks for as long as it takes, one after the
+    // other, while those before them stay. So it is not the unhealthy ones that are counted.
     this.alarm(`${name}Unhealthy`, {
-      metric: counts.unhealthy,
-      threshold: 0,
-      comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-      evaluationPeriods: patience,
+      ...below,
+      threshold: this.params.desiredCount,
       treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
-      alarmDescription: `${name} targets of the ingress fail their health checks.`,
+      alarmDescription: `${name} targets of the ingress: fewer are healthy than are wanted.`,
     });
-    if (this.params.desiredCount > 0) {
-      this.alarm(`${name}Gone`, {
-        metric: counts.healthy,
-        threshold: 1,
-        comparisonOperator: cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-        evaluationPeriods: patience,
-        // Without any target there is no data.
-        treatMissingData: cloudwatch.TreatMissingData.BREACHING,
-        alarmDescription: `${name} targets of the ingress: none is healthy.`,
-      });
-    }
+    this.alarm(`${name}Gone`, {
+      ...below,
+      threshold: 1,
+      // Without any target there is no data.
+      treatMissingData: cloudwatch.TreatMissingData.BREACHING,
+      alarmDescription: `${name} targets of the ingress: none is healthy.`,
+    });
   }
 
   private watchErrors(id: string, metric: cloudwatch.IMetric, alarmDescription: string): void {
@@ -81,22 +86,8 @@ export class Alarms extends Construct {
   }
 }
 
-interface HostCounts {
-  readonly unhealthy: cloudwatch.IMetric;
-  readonly healthy: cloudwatch.IMetric;
-}
-
-function hostCounts(group: Edge['tunnels']): HostCounts {
-  if (group instanceof elb.NetworkTargetGroup) {
-    return {
-      unhealthy: group.metrics.unHealthyHostCount(perMinute('Maximum')),
-      healthy: group.metrics.healthyHostCount(perMinute('Minimum')),
-    };
-  }
-  return {
-    unhealthy: group.metrics.unhealthyHostCount(perMinute('Maximum')),
-    healthy: group.metrics.healthyHostCount(perMinute('Minimum')),
-  };
+function healthyHosts(group: Edge['tunnels']): cloudwatch.IMetric {
+  return group.metrics.healthyHostCount(perMinute('Minimum'));
 }
 
 function perMinute(statistic: string): cloudwatch.MetricOptions {

@@ -146,6 +146,9 @@ export class Edge extends Construct {
       deregistrationDelay: Duration.seconds(this.params.deregistrationDelaySeconds),
       healthCheck: healthCheck('/health'),
     });
+    // An ingress that drains fails its health check, and serves what is under way: its tunnels are
+    // not to be reset for that. One that is gone is noticed by the echo.
+    group.setAttribute('target_health_state.unhealthy.connection_termination.enabled', 'false');
     loadBalancer.addListener('TunnelListener', {
       port: PORTS.tunnels,
       protocol: elb.Protocol.TLS,

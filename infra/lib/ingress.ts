@@ -108,6 +108,12 @@ export class Ingress extends Construct {
     });
     // The regions of agents, and so the addresses of STS, are not known in advance.
     group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'STS, ECS, registry and logs');
+    if (params.vpcId !== undefined) {
+      // Those of AWS need no rule, but a VPC may name others to its hosts.
+      for (const port of [ec2.Port.udp(53), ec2.Port.tcp(53)]) {
+        group.addEgressRule(ec2.Peer.anyIpv4(), port, 'Name servers');
+      }
+    }
     const allow = (source: ec2.ISecurityGroup, port: number, what: string) => {
       group.addIngressRule(source, ec2.Port.tcp(port), what);
       source.addEgressRule(group, ec2.Port.tcp(port), what);

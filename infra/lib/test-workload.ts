@@ -13,16 +13,18 @@ import { tasksAtOnce, type Params, type TestWorkload as Workload } from './param
 import { allowPulling, startAfterRoles, taskRole } from './roles';
 
 const SERVICE_PORT = 3000;
-const AGENT_MEMORY_MIB = 512;
+/** A limit that nothing is set aside for: the reservation is what the host has to have. */
+const AGENT_MEMORY_MIB = 1024;
 
 /**
  * Requests that the agent may carry at once on each of its tunnels, so that all buffers fit its
- * memory: the formula of docs/operations.md, with one worker and TLS, for the default sizes.
+ * memory: the formula of docs/operations.md, with one worker and TLS, for the default sizes. Where
+ * tunnels move, those before are there too, with all that they carry.
  */
 function streamsOfEach(tunnels: number): number {
-  const [workersMiB, tunnelMiB, streamMiB] = [6, 9, 0.5];
-  const buffersMiB = (AGENT_MEMORY_MIB - workersMiB) / 1.25;
-  return Math.floor((buffersMiB / tunnels - tunnelMiB) / streamMiB);
+  const [programMiB, workersMiB, tunnelMiB, streamMiB] = [6, 8, 10, 0.5];
+  const buffersMiB = (AGENT_MEMORY_MIB - programMiB - workersMiB) / 1.25;
+  return Math.floor((buffersMiB / (2 * tunnels) - tunnelMiB) / streamMiB);
 }
 
 export interface TestWorkloadProps {
@@ -127,7 +129,8 @@ export class TestWorkload extends Construct {
         MESH_MAX_STREAMS: String(streamsOfEach(tasksAtOnce(params))),
       },
       // ECS replaces a task whose agent has had no tunnel for five minutes. Sooner would only have
-      // all of them restarted while there is no ingress.
+      // all of them restarted while there is no ingress. It is also what a deployment waits for before
+      // it stops the former task: a tunnel, and a service that has been healthy once.
       healthCheck: {
         command: ['CMD', workload.agentImage === undefined ? '/mesh' : '/mesh-agent', 'health'],
         interval: Duration.seconds(30),

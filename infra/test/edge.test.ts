@@ -151,6 +151,17 @@ describe('parameters', () => {
     template.allResourcesProperties('AWS::EC2::SecurityGroup', { VpcId: VPC.vpcId });
   });
 
+  test('its name servers are asked, which may be its own', () => {
+    templateWith(VPC).hasResourceProperties('AWS::EC2::SecurityGroup', {
+      GroupDescription: 'Ingress tasks',
+      SecurityGroupEgress: [
+        Match.objectLike({ FromPort: 443, ToPort: 443, IpProtocol: 'tcp' }),
+        Match.objectLike({ FromPort: 53, ToPort: 53, IpProtocol: 'udp' }),
+        Match.objectLike({ FromPort: 53, ToPort: 53, IpProtocol: 'tcp' }),
+      ],
+    });
+  });
+
   test('internal, ranges, TLS policy, timeouts and protection', () => {
     const template = templateWith({
       internal: true,
@@ -238,6 +249,16 @@ describe('with a Network Load Balancer for agents', () => {
         { Key: 'deregistration_delay.timeout_seconds', Value: '60' },
         { Key: 'preserve_client_ip.enabled', Value: 'false' },
       ]),
+    });
+  });
+
+  test('an ingress that drains keeps its tunnels, although it fails its health check', () => {
+    template.hasResourceProperties(TARGETS, {
+      Port: 8082,
+      TargetGroupAttributes: attribute(
+        'target_health_state.unhealthy.connection_termination.enabled',
+        'false',
+      ),
     });
   });
 

@@ -105,9 +105,13 @@ describe('the test workload', () => {
     const many = templateWith({ desiredCount: 15, testWorkload: { image: TEST_APP } });
     const { MESH_TUNNELS, MESH_MAX_STREAMS } = environment(many, 'agent');
     expect(MESH_TUNNELS).toBe('16');
-    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 8.9;
-    expect(1.25 * 16 * perTunnelMiB + 6).toBeLessThan(512);
-    expect(1.25 * 16 * perTunnelMiB + 6).toBeGreaterThan(480);
+    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 9.6;
+    // While tunnels are replaced, there are twice as many.
+    const bothMiB = 1.25 * 2 * 16 * perTunnelMiB + 6;
+    // The program itself takes 6 MiB at rest.
+    const limitMiB = Number(container(many, 'agent')['Memory']);
+    expect(bothMiB + 6).toBeLessThan(limitMiB);
+    expect(bothMiB + 6).toBeGreaterThan(limitMiB - 32);
   });
 
   test('has an image of its own for the agent, if one is given, which needs no command', () => {
@@ -176,34 +180,56 @@ describe('the test workload', () => {
 });
 
 describe('alarms', () => {
+  const [BELOW, FROM] = ['LessThanThreshold', 'GreaterThanOrEqualToThreshold'];
   test.each([
-    ['mesh-TrafficUnhealthy', 'UnHealthyHostCount', 'AWS/ApplicationELB', 'notBreaching'],
-    ['mesh-TunnelUnhealthy', 'UnHealthyHostCount', 'AWS/ApplicationELB', 'notBreaching'],
-    ['mesh-TrafficGone', 'HealthyHostCount', 'AWS/ApplicationELB', 'breaching'],
-    ['mesh-TunnelGone', 'HealthyHostCount', 'AWS/ApplicationELB', 'breaching'],
-    ['mesh-LoadBalancerErrors', 'HTTPCode_ELB_5XX_Count', 'AWS/ApplicationELB', 'notBreaching'],
-    ['mesh-IngressErrors', 'HTTPCode_Target_5XX_Count', 'AWS/ApplicationELB', 'notBreaching'],
-  ])('%s watches %s', (AlarmName, MetricName, Namespace, TreatMissingData) => {
-    const template = templateWith();
-    template.hasResourceProperties(ALARM, {
-      AlarmName,
-      MetricName,
-      Namespace,
-      TreatMissingData,
-      Period: 60,
-    });
-    template.resourceCountIs(ALARM, 6);
+    ['TrafficUnhealthy', 'HealthyHostCount', 'Minimum', BELOW, 2, [4, 4], 'notBreaching'],
+    ['TunnelUnhealthy', 'HealthyHostCount', 'Minimum', BELOW, 2, [3, 3], 'notBreaching'],
+    ['TrafficGone', 'HealthyHostCount', 'Minimum', BELOW, 1, [4, 4], 'breaching'],
+    ['TunnelGone', 'HealthyHostCount', 'Minimum', BELOW, 1, [3, 3], 'breaching'],
+    ['LoadBalancerErrors', 'HTTPCode_ELB_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
+    ['IngressErrors', 'HTTPCode_Target_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
+  ])(
+    '%s watches %s: %s %s %i in %j minutes',
+    (id, MetricName, Statistic, ComparisonOperator, Threshold, minutes, TreatMissingData) => {
+      const template = templateWith();
+      const [alarm] = Object.values(
+        template.findResources(ALARM, { Properties: { AlarmName: `mesh-${id}` } }),
+      );
+      const found = alarm?.['Properties'];
+      expect(found).toMatchObject({
+        MetricName,
+        Namespace: 'AWS/ApplicationELB',
+        Statistic,
+        Period: 60,
+        ComparisonOperator,
+        Threshold,
+        TreatMissingData,
+      });
+      const { DatapointsToAlarm = found.EvaluationPeriods, EvaluationPeriods } = found;
+      expect([DatapointsToAlarm, EvaluationPeriods]).toEqual(minutes);
+      template.resourceCountIs(ALARM, 6);
+    },
+  );
+
+  test('as many targets as tasks are wanted, however many a deployment adds', () => {
+    const template = templateWith({ desiredCount: 5, maxHealthyPercent: 200 });
+    for (const name of ['Traffic', 'Tunnel']) {
+      template.hasResourceProperties(ALARM, { AlarmName: `mesh-${name}Unhealthy`, Threshold: 5 });
+    }
   });
 
-  test('tasks that still wait for agents are no alarm', () => {
-    templateWith({ warmUpSeconds: 300 }).hasResourceProperties(ALARM, {
-      AlarmName: 'mesh-TrafficUnhealthy',
-      EvaluationPeriods: 8,
-    });
+  test('a task that replaces a lost one may wait for agents, and agents do not wait', () => {
+    const template = templateWith({ warmUpSeconds: 300 });
+    for (const [name, EvaluationPeriods] of [['Traffic', 8], ['Tunnel', 3]] as const) {
+      for (const what of ['Unhealthy', 'Gone']) {
+        const AlarmName = `mesh-${name}${what}`;
+        template.hasResourceProperties(ALARM, { AlarmName, EvaluationPeriods });
+      }
+    }
   });
 
   test('an ingress that is turned off misses nobody', () => {
-    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 4);
+    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 2);
   });
 
   test('they are about the load balancer that agents use', () => {

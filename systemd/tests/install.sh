@@ -78,7 +78,7 @@ case $1 in
     show)
         case $2 in
             --property=MainPID) cat "${CALLS%/calls}/pid" 2>/dev/null || echo 0 ;;
-            *) echo 'registered, tunnels: 1 of 1, service: healthy' ;;
+            *) echo "${SAID:-registered, tunnels: 1 of 1, service: healthy}" ;;
         esac
         ;;
     restart | start)
@@ -159,6 +159,17 @@ run 0 status
 says 'installed: mesh-agent 2.0.0'
 says 'kept:      mesh-agent 1.0.0'
 says 'registered, tunnels: 1 of 1'
+
+echo '- upgrade.md waits for an agent with a tunnel to each ingress task and a service that answers'
+waits=$(grep -o 'grep -q "says:[^"]*"' "$here/docs/upgrade.md")
+for said in 'not registered, tunnels: 0 of 3, service: healthy' \
+    'registered, tunnels: 1 of 3, service: healthy' \
+    'registered, tunnels: 2 of 3, service: not healthy'; do
+    SAID=$said run 0 status
+    ! TASKS=2 sh -c "$waits" <<<"$out" || blame 'the next host would be upgraded' "$out"
+done
+SAID='registered, tunnels: 2 of 3, service: healthy' run 0 status
+TASKS=2 sh -c "$waits" <<<"$out" || blame 'it would wait for ever' "$waits" "$out"
 
 echo '- a rollback goes back, and another one forth again'
 run 0 rollback

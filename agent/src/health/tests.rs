@@ -27,6 +27,18 @@ fn the_first_probe_decides_alone() {
 }
 
 #[test]
+fn a_service_that_was_healthy_once_has_been_so_for_good() {
+    let (now, mut health) = (origin(), Health::new(origin()));
+    let once = HealthCheck { fall: 1, ..check() };
+    let mut seen = Vec::new();
+    for verdict in [bad(), Verdict::Good, Verdict::Good, bad()] {
+        health.record(verdict, &once, now);
+        seen.push((health.is_healthy(), health.has_been_healthy()));
+    }
+    assert_eq!(seen, [(false, false), (false, false), (true, true), (false, true)]);
+}
+
+#[test]
 fn only_probes_in_a_row_change_what_is_believed() {
     let now = origin();
     let mut health = Health::new(now);

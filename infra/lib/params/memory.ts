@@ -4,7 +4,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const HEAD = 64 * KIB;
-const TUNNEL_BUFFER = 256 * KIB;
+const TUNNEL_BUFFER = 512 * KIB;
 /** Of each worker: used memory for queues, and for heads. */
 const POOLS = 6 * MIB;
 /** What AWS advises to leave to the proxy of Service Connect, which is in the same task. */

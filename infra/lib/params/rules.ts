@@ -122,6 +122,17 @@ function timeoutRules(params: Params): string[] {
         `(${idleTimeoutSeconds}), so that the load balancer would answer 504 in place of the mesh`,
     );
   }
+  // A task that is let go of counts no longer, and ECS starts the next one beside it. Until SIGTERM,
+  // which comes after the delay, it has its tunnels: agents have no more of them for a third task.
+  // Without a warm-up nothing waits for agents anyway.
+  const { warmUpSeconds } = params;
+  if (warmUpSeconds > 0 && deregistrationDelaySeconds > warmUpSeconds) {
+    problems.push(
+      `deregistrationDelaySeconds: ${deregistrationDelaySeconds} is more than warmUpSeconds ` +
+        `(${warmUpSeconds}), so that the next task could get callers while agents still hold their ` +
+        'tunnels to the one before',
+    );
+  }
   // Fargate kills after STOP_TIMEOUT; a task that the load balancer still sends requests to must
   // not have finished draining.
   if (deregistrationDelaySeconds >= drainTimeoutSeconds) {

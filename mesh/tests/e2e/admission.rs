@@ -5,18 +5,19 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use socket2::{Domain, Socket, Type};
 
 use crate::peers::caller::{HOST, request, try_ask};
+use crate::peers::missing::miss;
 use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server, agent, mesh};
 use crate::peers::service::Service;
 use crate::peers::wire::{Wire, wait_until};
 
-/// An address of this machine that is no loopback address, if it has one.
+/// An address of this machine that is no loopback address; nothing, and a sentence, where it has none.
 fn outside_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     // Nothing is sent; the kernel only chooses the source address.
-    socket.connect("198.51.100.1:9").ok()?;
-    let address = socket.local_addr().unwrap().ip();
-    (!address.is_loopback()).then_some(address)
+    let found = socket.connect("198.51.100.1:9").and_then(|()| socket.local_addr());
+    let outside = found.ok().map(|address| address.ip()).filter(|address| !address.is_loopback());
+    outside.or_else(|| miss("this machine has no address but loopback"))
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub(crate) mod balancer;
 pub(crate) mod caller;
 pub(crate) mod frames;
 pub(crate) mod load;
+pub(crate) mod missing;
 pub(crate) mod network;
 pub(crate) mod papers;
 pub(crate) mod place;

@@ -6,6 +6,8 @@ pub(crate) mod binaries;
 pub(crate) mod caller;
 #[path = "../e2e/peers/frames.rs"]
 pub(crate) mod frames;
+#[path = "../e2e/peers/missing.rs"]
+pub(crate) mod missing;
 #[path = "../e2e/peers/network.rs"]
 pub(crate) mod network;
 #[path = "../e2e/peers/place.rs"]

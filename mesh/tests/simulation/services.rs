@@ -90,13 +90,48 @@ fn a_service_that_hints_at_its_answer_to_a_health_check_is_healthy() {
     });
 }
 
-/// What the ingress says of its agents.
-fn services(stage: &mut Stage) -> String {
-    let request = b"GET /debug/services HTTP/1.1\r\nHost: ingress\r\nConnection: close\r\n\r\n";
-    let whoever = stage.world.add_peer("whoever", RawClient::new(ADMIN_ADDRESS, request), &[]);
+/// What somebody says of itself on its health port.
+fn page(stage: &mut Stage, address: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: whoever\r\nConnection: close\r\n\r\n");
+    let client = RawClient::new(address, request.as_bytes());
+    let whoever = stage.world.add_peer("whoever", client, &[]);
     let answered = move |world: &World| world.peer::<RawClient>(whoever).end.is_some();
     stage.world.expect("the page is there", answered, Duration::from_secs(5));
     String::from_utf8(stage.world.peer::<RawClient>(whoever).answer.clone()).expect("text")
+}
+
+/// What the ingress says of its agents.
+fn services(stage: &mut Stage) -> String {
+    page(stage, ADMIN_ADDRESS, "/debug/services")
+}
+
+#[test]
+fn an_agent_is_of_no_use_before_its_service_was_healthy_and_is_so_when_it_fails_later() {
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.world.set_answer("service0:3000", Answer::Refuse);
+        let ingress = stage.ingress;
+        let registered = move |world: &World| census(world, ingress).tunnels == 1;
+        stage.world.expect("it is registered", registered, Duration::from_secs(5));
+        stage.world.run_for(Duration::from_secs(30));
+        let said = page(&mut stage, "agent0:8081", "/health");
+        assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+        let reason = "\"reason\":\"the service has not been healthy yet\"";
+        assert!(said.contains(reason) && said.contains("refused"), "{said}");
+
+        stage.world.set_answer("service0:3000", Answer::Accept);
+        stage.expect_ready(Duration::from_secs(10));
+        let said = page(&mut stage, "agent0:8081", "/health");
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+
+        stage.world.set_answer("service0:3000", Answer::Refuse);
+        let unhealthy = move |world: &World| census(world, ingress).healthy == 0;
+        stage.world.expect("the service is missed", unhealthy, Duration::from_secs(22));
+        let said = page(&mut stage, "agent0:8081", "/health");
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        assert!(said.contains("\"service\":\"unhealthy\""), "{said}");
+        stage.expect_empty_after_drain();
+    });
 }
 
 #[test]

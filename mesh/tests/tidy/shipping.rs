@@ -205,4 +205,10 @@ fn the_example_for_ecs_is_a_task_that_ecs_anywhere_runs() {
     assert!(value("MESH_LOCAL_ENDPOINT").starts_with("http://service:"), "by its link");
     assert!(value("MESH_INGRESS_ENDPOINT").starts_with("wss://"));
     assert!(!value("MESH_HOST").is_empty());
+    // docs/operations.md, "Memory": with TLS, twice as many tunnels while they move, and 6 MiB for
+    // the program itself.
+    let number = |name: &str| value(name).parse::<f64>().unwrap();
+    let tunnel_mib = number("MESH_MAX_STREAMS") * 0.5 + 9.6;
+    let most_mib = 1.25 * 2.0 * number("MESH_TUNNELS") * tunnel_mib + 8.0 + 6.0;
+    assert!(most_mib < agent["memory"].as_f64().unwrap(), "{most_mib} MiB");
 }

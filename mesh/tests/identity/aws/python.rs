@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::peers::missing::miss;
 use crate::peers::process::forget_surroundings;
 
 /// Where the scripts lie.
@@ -42,17 +43,6 @@ pub(crate) fn ask(command: &mut Command, input: &str) -> String {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {complaints}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Says what keeps a test from being run, past the harness, which would hold it back.
-///
-/// # Panics
-/// Where `CI` is set: there nothing may be missing.
-pub(crate) fn miss<T>(reason: &str) -> Option<T> {
-    let is_required = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-    assert!(!is_required, "cannot be tested here: {reason}");
-    let _ = writeln!(std::io::stderr(), "not tested: {reason}");
-    None
 }
 
 fn path(name: &str) -> PathBuf {
