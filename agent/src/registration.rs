@@ -256,8 +256,9 @@ impl Agent {
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
-    /// those who look closely.
+    /// those who look closely. The tunnel that it is about is to end.
     pub(crate) fn complain(&mut self, complaint: String) {
+        self.losses.explain(&complaint);
         if self.complaint == complaint {
             log::debug!("{complaint}");
         } else {
@@ -361,6 +362,7 @@ impl Agent {
             return self.report_loss(why, welcomed, wait, cx.now);
         }
         log::info!("a tunnel ended: {why}");
+        self.losses.note_old();
         if !self.ledger.has_welcome() {
             self.redial_soon(welcomed, cx);
         }

@@ -128,10 +128,9 @@ impl Agent {
         if self.ledger.serving() > 0 {
             return None;
         }
-        Some(match (self.complaint.as_str(), self.losses.last()) {
-            ("", "") => "no ingress has registered this agent yet",
-            ("", loss) => loss,
-            (complaint, _) => complaint,
+        Some(match self.losses.last() {
+            "" => "no ingress has registered this agent yet",
+            loss => loss,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
+use mesh_ingress::Admission;
 use mesh_protocol::App;
 use mesh_sim::peers::{
     Health, HttpClient, HttpService, Outcome, RawClient, Request, Response, Vanish, pattern,
@@ -407,6 +408,15 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
     });
 }
 
+/// What the first agent's `/health` says.
+fn agent_health(stage: &mut Stage, name: &str) -> String {
+    let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
+    let visitor = stage.world.add_peer(name, RawClient::new("agent0:8081", request), &[]);
+    let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
+    stage.world.expect("a page", answered, Duration::from_secs(5));
+    String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer).into_owned()
+}
+
 #[test]
 fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
     seeds(16, |seed| {
@@ -423,11 +433,24 @@ fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
         stage.world.run_for(Duration::from_secs(1));
         stage.world.drain(ingress);
         stage.world.run_for(Duration::from_millis(5));
-        let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
-        let visitor = stage.world.add_peer("visitor", RawClient::new("agent0:8081", request), &[]);
-        let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
-        stage.world.expect("a page", answered, Duration::from_secs(5));
-        let page = String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer);
+        let page = agent_health(&mut stage, "visitor");
         assert!(page.contains("503") && page.contains("asked for another tunnel"), "{page}");
+    });
+}
+
+#[test]
+fn an_agent_that_was_refused_says_so_no_longer_than_that_is_why() {
+    seeds(8, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.admission = Admission::Loopback;
+        let mut stage = Stage::new(seed, plan);
+        stage.world.run_for(Duration::from_secs(10));
+        let page = agent_health(&mut stage, "first");
+        assert!(page.contains("the ingress refused this agent"), "{page}");
+        stage.world.kill(stage.ingress, Death::Reset);
+        stage.world.run_for(Duration::from_secs(31));
+        let page = agent_health(&mut stage, "second");
+        assert!(page.contains("no tunnel to ingress:8082: "), "{page}");
+        assert!(!page.contains("refused this agent"), "{page}");
     });
 }
