@@ -259,7 +259,7 @@ impl Ingress {
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
-        self.replace_tunnels(agent, hello.lane);
+        let lane = hello.lane;
         let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
@@ -274,6 +274,8 @@ impl Ingress {
         self.metrics.registered(standing.method());
         let tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
         self.settle_tunnel(conn, tunnel, cx);
+        // After it is known: what fails with the old ones may go to it.
+        self.replace_tunnels(agent, lane, serial, cx);
     }
 
     /// Tells the agent why, and ends the connection.

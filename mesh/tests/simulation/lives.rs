@@ -8,7 +8,7 @@ use mesh_protocol::App;
 use mesh_sim::peers::{
     Health, HttpClient, HttpService, Outcome, RawClient, Request, Response, Vanish, pattern,
 };
-use mesh_sim::{Answer, Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Answer, Death, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
@@ -285,6 +285,33 @@ fn an_agent_without_an_ingress_tries_again_and_again_but_ever_more_rarely() {
             was_dialling = dialling;
         }
         assert!((20..80).contains(&attempts), "{attempts} attempts in ten minutes");
+    });
+}
+
+/// As when something on the way forgets the connection and says so to one end alone.
+#[test]
+fn what_was_under_way_on_a_tunnel_that_its_agent_lost_is_over_as_soon_as_the_agent_is_back() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let slow = "/slow/2000";
+        let get = stage.add_caller(vec![Ask::new(Request::get(HOST, slow))], |client| client);
+        let post = Ask::new(Request::post(HOST, slow, b"once"));
+        let post = stage.add_caller(vec![post], |client| client);
+        stage.world.run_for(Duration::from_millis(500));
+        let (ingress, agent) = (stage.ingress, stage.agents[0]);
+        stage.world.strike(agent, ingress, Fault::HalfCut);
+        let lost_at = stage.world.now();
+        stage.expect_answers(Duration::from_secs(10));
+        let (get, post) = (&stage.responses(get)[0], &stage.responses(post)[0]);
+        assert!(get.is(200), "{get:?}");
+        assert_eq!(post.header("x-mesh-error").as_deref(), Some("agent_lost"));
+        let back = stage.plan.agent.timeouts.backoff_min + Duration::from_millis(100);
+        let took = |response: &Response| response.ended_at.expect("it is over") - lost_at;
+        assert!(took(post) <= back, "{:?}", took(post));
+        assert!(took(get) <= back + Duration::from_secs(2), "{:?}", took(get));
+        stage.expect_ready(Duration::from_secs(1));
+        stage.expect_empty_after_drain();
     });
 }
 
