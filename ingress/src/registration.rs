@@ -83,7 +83,7 @@ enum Received {
 }
 
 /// The purpose is fulfilled (RFC 6455 7.4.1).
-const NORMAL: u16 = 1000;
+pub(crate) const NORMAL: u16 = 1000;
 /// A breach of the registration's policy (RFC 6455 7.4.1).
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
