@@ -121,9 +121,15 @@ impl Registration {
 }
 
 impl Ingress {
-    /// Whether one more agent may try to register.
+    /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
+    /// about to leave, keeps nobody out, up to as many again: what is to come could not get in otherwise.
     pub(crate) fn has_room_for_agent(&self) -> bool {
-        self.all_tunnels() + self.registering < self.config.limits.tunnels
+        let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
+        let remotes = self.workers.remotes.values();
+        let lasting = own + remotes.filter(|remote| remote.gauge.lasts()).count();
+        let limits = &self.config.limits;
+        lasting + self.registering < limits.tunnels
+            && self.all_tunnels() + self.registering < limits.all_tunnels()
     }
 
     /// Answers an upgrade request: from here on the connection speaks frames.
