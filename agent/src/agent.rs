@@ -48,7 +48,7 @@ pub struct Agent {
     pub(crate) health: Health,
     pub(crate) faults: Faults,
     pub(crate) drain: Drain,
-    /// Why it was last not registered; empty since it was.
+    /// Why it was last not registered, as the log was told; empty since it was.
     pub(crate) complaint: String,
     pub(crate) losses: Losses,
     /// When the process began.

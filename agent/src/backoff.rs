@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_protocol::Rng;
+use mesh_protocol::{Context, Rng};
+
+use crate::agent::{Agent, Dial};
 
 /// The waits between attempts.
 #[derive(Debug)]
@@ -24,11 +26,16 @@ impl Backoff {
 
     /// How long to wait now, after a tunnel that was welcomed at `welcomed`, or one that never was.
     pub fn next(&mut self, welcomed: Option<Instant>, now: Instant, rng: &mut Rng) -> Duration {
+        self.note_end(welcomed, now);
+        self.draw(self.max, rng)
+    }
+
+    /// A tunnel has ended that was welcomed at `welcomed`, if it was.
+    pub fn note_end(&mut self, welcomed: Option<Instant>, now: Instant) {
         let lived = welcomed.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if lived >= self.stable {
             self.attempts = 0;
         }
-        self.draw(self.max, rng)
     }
 
     /// How long to wait now, after an attempt that led to a good place and not to the one that is
@@ -42,6 +49,43 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
         let micros = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(rng.below(micros))
+    }
+}
+
+impl Agent {
+    /// Plans the next attempt to fill a slot; how long that is from now.
+    pub(crate) fn redial(
+        &mut self,
+        slot: usize,
+        welcomed: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Duration {
+        let slot = &mut self.slots[slot];
+        let wait = slot.backoff.next(welcomed, cx.now, cx.rng);
+        slot.dial = Dial::At(cx.now + wait);
+        wait
+    }
+
+    /// Plans the next attempt to find one ingress of several.
+    pub(crate) fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
+        if !self.ledger.is_awaited(cx.now) {
+            return self.redial(slot, None, cx);
+        }
+        let slot = &mut self.slots[slot];
+        let wait = slot.backoff.next_of_search(cx.rng);
+        slot.dial = Dial::At(cx.now + wait);
+        wait
+    }
+
+    /// The last tunnel has ended, which was to be replaced, and nobody serves until then: what failed
+    /// while its ingress was leaving says nothing of the one that comes after it.
+    pub(crate) fn redial_soon(&mut self, welcomed: Option<Instant>, cx: &mut Context<'_>) {
+        for slot in &mut self.slots {
+            slot.backoff.note_end(welcomed, cx.now);
+            if let Dial::At(due) = &mut slot.dial {
+                *due = (*due).min(cx.now + slot.backoff.next(None, cx.now, cx.rng));
+            }
+        }
     }
 }
 

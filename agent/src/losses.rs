@@ -20,6 +20,8 @@ pub(crate) struct Losses {
     /// Invariant: at most [`SAID_MAX`].
     said: Vec<(String, Instant)>,
     last: String,
+    /// More about the one that comes next, if there is more to say.
+    explanation: Option<String>,
 }
 
 impl Losses {
@@ -30,8 +32,19 @@ impl Losses {
 
     /// A tunnel is welcome: whatever comes next is news.
     pub(crate) fn clear(&mut self) {
-        self.said.clear();
-        self.last.clear();
+        *self = Self::default();
+    }
+
+    /// Says more of a tunnel that is about to be lost.
+    pub(crate) fn explain(&mut self, explanation: &str) {
+        self.explanation = Some(explanation.to_owned());
+    }
+
+    /// One has ended that was to be replaced: that is no loss, but for what there is to explain.
+    pub(crate) fn note_old(&mut self) {
+        if let Some(explanation) = self.explanation.take() {
+            self.last = explanation;
+        }
     }
 
     /// Takes one in; whether it deserves a warning.
@@ -41,7 +54,7 @@ impl Losses {
         if is_news {
             self.said.push((loss.clone(), now));
         }
-        self.last = loss;
+        self.last = self.explanation.take().unwrap_or(loss);
         is_news
     }
 }

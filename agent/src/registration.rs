@@ -1,7 +1,5 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
-use std::time::{Duration, Instant};
-
 use mesh_protocol::control::{self, Hello, Refused, Welcome};
 use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
@@ -258,8 +256,9 @@ impl Agent {
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
-    /// those who look closely.
+    /// those who look closely. The tunnel that it is about is to end.
     pub(crate) fn complain(&mut self, complaint: String) {
+        self.losses.explain(&complaint);
         if self.complaint == complaint {
             log::debug!("{complaint}");
         } else {
@@ -317,25 +316,6 @@ impl Agent {
         }
     }
 
-    /// Plans the next attempt to fill a slot; how long that is from now.
-    fn redial(&mut self, slot: usize, welcomed: Option<Instant>, cx: &mut Context<'_>) -> Duration {
-        let slot = &mut self.slots[slot];
-        let wait = slot.backoff.next(welcomed, cx.now, cx.rng);
-        slot.dial = Dial::At(cx.now + wait);
-        wait
-    }
-
-    /// Plans the next attempt to find one ingress of several.
-    fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
-        if !self.ledger.is_awaited(cx.now) {
-            return self.redial(slot, None, cx);
-        }
-        let slot = &mut self.slots[slot];
-        let wait = slot.backoff.next_of_search(cx.rng);
-        slot.dial = Dial::At(cx.now + wait);
-        wait
-    }
-
     /// Leaves an ingress to which there are tunnels enough already, before introducing this agent: behind
     /// a load balancer, only trying again leads to the other ones.
     fn leave_known(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -379,9 +359,12 @@ impl Agent {
         let welcomed = self.ledger.close(serial);
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, welcomed, cx);
-            self.report_loss(why, welcomed, wait, cx.now);
-        } else {
-            log::info!("a tunnel ended: {why}");
+            return self.report_loss(why, welcomed, wait, cx.now);
+        }
+        log::info!("a tunnel ended: {why}");
+        self.losses.note_old();
+        if !self.ledger.has_welcome() {
+            self.redial_soon(welcomed, cx);
         }
     }
 }

@@ -131,10 +131,9 @@ impl Agent {
             let is_useful = self.health.has_been_healthy();
             return (!is_useful).then_some("the service has not been healthy yet");
         }
-        Some(match (self.complaint.as_str(), self.losses.last()) {
-            ("", "") => "no ingress has registered this agent yet",
-            ("", loss) => loss,
-            (complaint, _) => complaint,
+        Some(match self.losses.last() {
+            "" => "no ingress has registered this agent yet",
+            loss => loss,
         })
     }
 }

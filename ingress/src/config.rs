@@ -128,7 +128,7 @@ const OWN_FILES: usize = 64 * 4 + 64;
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Tunnels, registered or about to be.
+    /// Tunnels that are there to stay, and those that are about to be registered.
     pub tunnels: usize,
     /// Streams open at once on one tunnel.
     pub streams_per_tunnel: u32,
@@ -149,11 +149,17 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Tunnels with those in whose place others come.
+    #[must_use]
+    pub const fn all_tunnels(&self) -> usize {
+        2 * self.tunnels
+    }
+
     /// Lets no more callers connect than there are files to be open in this process, each connection
     /// being one. What agents, health checks and the process itself may need is kept free, up to a
     /// half.
     pub fn fit_into(&mut self, files: usize) {
-        let others = self.tunnels + OTHERS_MAX + HEALTH_RESERVE + TURNED_MAX + OWN_FILES;
+        let others = self.all_tunnels() + OTHERS_MAX + HEALTH_RESERVE + TURNED_MAX + OWN_FILES;
         let for_callers = files.saturating_sub(others).max(files / 2).max(1);
         self.connections = self.connections.min(for_callers);
     }

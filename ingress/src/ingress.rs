@@ -9,7 +9,7 @@ use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::{
     Alive, App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing,
-    Security, WorkerId, link,
+    Security, WorkerId,
 };
 
 use crate::admin::Admin;
@@ -20,7 +20,7 @@ use crate::drain::Drain;
 use crate::jobs::{Answer, Job, Queue};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
-use crate::registration::Registration;
+use crate::registration::{NORMAL, Registration};
 use crate::routes::Routes;
 use crate::tunnel::{Tunnel, TunnelId, Tunnels};
 use crate::verification::Verifier;
@@ -194,8 +194,7 @@ impl Ingress {
         self.renew_proof_if_due(id, cx);
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.link.handle_timeout(cx.now) == Alive::No {
-            log::warn!("tunnel {}: silent for two echo intervals", tunnel.name);
-            return self.end_tunnel(id, &link::Error::Closed(None), cx);
+            return self.close_tunnel(id, NORMAL, "silent for two echo intervals", cx);
         }
         if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
             self.let_go(id, cx);

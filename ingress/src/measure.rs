@@ -40,30 +40,30 @@ impl Ingress {
         }
         self.config.admission = Admission::Policy(policy);
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
-        for id in tunnels {
-            self.measure(id, cx);
-        }
+        let measured = tunnels.into_iter().map(|id| (id, self.measure(id, cx.now)));
+        let unfit: Vec<_> = measured.filter_map(|(id, why)| Some((id, why?))).collect();
+        self.withdraw_all(&unfit, cx);
         self.ask_for_more(cx);
     }
 
-    /// Withdraws a registration that the rules no longer allow.
-    pub(crate) fn measure(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Admission::Policy(policy) = &self.config.admission else { return };
-        let Some(tunnel) = self.tunnels.get(id) else { return };
+    /// Why the rules no longer allow a registration, if they do not.
+    #[must_use]
+    pub(crate) fn measure(&mut self, id: TunnelId, now: Instant) -> Option<Refusal> {
+        let Admission::Policy(policy) = &self.config.admission else { return None };
+        let tunnel = self.tunnels.get(id)?;
         let standing = &tunnel.standing;
-        let Some(principal) = &standing.principal else { return };
+        let principal = standing.principal.as_ref()?;
         // What proves nothing any more is not measured by rules.
         if is_withdrawn(policy, principal, standing.token.as_deref()) {
             let reason = "this agent's token was withdrawn";
-            return self.withdraw(id, &Refusal::new(RefusalCode::Unauthenticated, reason), cx);
+            return Some(Refusal::new(RefusalCode::Unauthenticated, reason));
         }
         match judge(policy, principal, &claim(&tunnel.hello), standing.ecs.as_ref()) {
             Verdict::Fits(requirement) => self.keep(id, requirement),
-            Verdict::Open(asked) => self.leave_open(id, asked, cx.now),
-            Verdict::Unfit(reason) => {
-                self.withdraw(id, &Refusal::new(RefusalCode::Forbidden, reason), cx);
-            }
+            Verdict::Open(asked) => self.leave_open(id, asked, now),
+            Verdict::Unfit(reason) => return Some(Refusal::new(RefusalCode::Forbidden, reason)),
         }
+        None
     }
 
     /// The rules allow it by what is known: what others asked of ECS beyond that is asked no more.
@@ -85,6 +85,20 @@ impl Ingress {
         match &mut tunnel.standing.ecs {
             Some(ecs) => (ecs.asked, ecs.is_open) = (asked, true),
             none => *none = Some(EcsStanding::unproved(asked, now)),
+        }
+    }
+
+    /// Ends all of these together: what fails with one of them is tried once more, and must not get to
+    /// the next.
+    pub(crate) fn withdraw_all(&mut self, unfit: &[(TunnelId, Refusal)], cx: &mut Context<'_>) {
+        for (id, _) in unfit {
+            if let Some(tunnel) = self.tunnels.get_mut(*id) {
+                tunnel.is_draining = true;
+                tunnel.publish();
+            }
+        }
+        for (id, refusal) in unfit {
+            self.withdraw(*id, refusal, cx);
         }
     }
 

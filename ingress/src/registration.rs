@@ -83,7 +83,7 @@ enum Received {
 }
 
 /// The purpose is fulfilled (RFC 6455 7.4.1).
-const NORMAL: u16 = 1000;
+pub(crate) const NORMAL: u16 = 1000;
 /// A breach of the registration's policy (RFC 6455 7.4.1).
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
@@ -121,9 +121,15 @@ impl Registration {
 }
 
 impl Ingress {
-    /// Whether one more agent may try to register.
+    /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
+    /// about to leave, keeps nobody out, up to as many again: what is to come could not get in otherwise.
     pub(crate) fn has_room_for_agent(&self) -> bool {
-        self.all_tunnels() + self.registering < self.config.limits.tunnels
+        let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
+        let remotes = self.workers.remotes.values();
+        let lasting = own + remotes.filter(|remote| remote.gauge.lasts()).count();
+        let limits = &self.config.limits;
+        lasting + self.registering < limits.tunnels
+            && self.all_tunnels() + self.registering < limits.all_tunnels()
     }
 
     /// Answers an upgrade request: from here on the connection speaks frames.
@@ -259,7 +265,7 @@ impl Ingress {
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
-        self.replace_tunnels(agent, hello.lane);
+        let lane = hello.lane;
         let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
@@ -274,6 +280,8 @@ impl Ingress {
         self.metrics.registered(standing.method());
         let tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
         self.settle_tunnel(conn, tunnel, cx);
+        // After it is known: what fails with the old ones may go to it.
+        self.replace_tunnels(agent, lane, serial, cx);
     }
 
     /// Tells the agent why, and ends the connection.

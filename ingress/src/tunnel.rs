@@ -167,14 +167,10 @@ impl Tunnel {
         self.supersede();
     }
 
-    /// Nothing new goes to this one, as soon as the other one is known; of one that was told to move, or
-    /// that its agent has still, not every worker may know that yet.
+    /// Nothing new goes to this one, as soon as the other one is known: not every worker may know that
+    /// yet.
     pub fn supersede(&mut self) {
-        let mark = match self.was_told_to_move || self.is_left {
-            true => &mut self.is_replaced,
-            false => &mut self.is_draining,
-        };
-        if !std::mem::replace(mark, true) {
+        if !std::mem::replace(&mut self.is_replaced, true) {
             log::info!("tunnel {}: its agent has another one in its place", self.name);
         }
     }

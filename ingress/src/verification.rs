@@ -182,9 +182,13 @@ impl Ingress {
             self.note_answers(cx.now);
         }
         let Ok(answers) = outcome else { return };
-        for (conn, requirement) in asked {
-            self.confirm(TunnelId(conn), requirement, answers, cx);
-        }
+        let asked = asked.into_iter().map(|(conn, requirement)| (TunnelId(conn), requirement));
+        let confirmed = asked.map(|(id, requirement)| {
+            let refusal = self.confirm(id, requirement, answers, cx.now);
+            refusal.map(|refusal| (id, refusal))
+        });
+        let unfit: Vec<_> = confirmed.flatten().collect();
+        self.withdraw_all(&unfit, cx);
         self.ask_for_more(cx);
     }
 
@@ -200,16 +204,16 @@ impl Ingress {
         self.withdraw_unconfirmed(cx);
     }
 
-    /// ECS was asked for this much, and says this.
+    /// ECS was asked for this much, and says this; why the agent cannot stay, if it cannot.
     fn confirm(
         &mut self,
         id: TunnelId,
         requirement: Requirement,
         answers: &EcsAnswers,
-        cx: &mut Context<'_>,
-    ) {
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        let Some(ecs) = &mut tunnel.standing.ecs else { return };
+        now: Instant,
+    ) -> Option<Refusal> {
+        let tunnel = self.tunnels.get_mut(id)?;
+        let ecs = tunnel.standing.ecs.as_mut()?;
         // Rules may ask for more or less by now.
         let requirement = requirement.min(ecs.asked.requirement);
         // What it has under way may be finished when it leaves: ECS lets a task do that before it ends
@@ -217,8 +221,7 @@ impl Ingress {
         let (facts, leaving) = match ecs.asked.subject.verify_registered(requirement, answers) {
             Ok(seen) => seen,
             Err(refusal) => {
-                let refusal = Refusal::new(RefusalCode::Forbidden, refusal.to_string());
-                return self.withdraw(id, &refusal, cx);
+                return Some(Refusal::new(RefusalCode::Forbidden, refusal.to_string()));
             }
         };
         // Of what it proved to be ECS may know less by then.
@@ -226,7 +229,7 @@ impl Ingress {
             ecs.facts = Some(facts);
         }
         ecs.is_open = requirement < ecs.asked.requirement;
-        (ecs.confirmed, ecs.is_doubted) = (cx.now, false);
+        (ecs.confirmed, ecs.is_doubted) = (now, false);
         let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
         tunnel.publish();
         let name = &tunnel.name;
@@ -236,7 +239,7 @@ impl Ingress {
             None if was_leaving => log::info!("tunnel {name}: it is there to stay again"),
             None => {}
         }
-        self.measure(id, cx);
+        self.measure(id, now)
     }
 
     /// Whether the rules ask for anything that ECS says.
@@ -331,12 +334,12 @@ impl Ingress {
             .tunnels
             .iter()
             .filter(|(_, tunnel)| tunnel.standing.ecs.as_ref().is_some_and(is_stale))
-            .map(|(id, _)| id)
+            .map(|(id, _)| {
+                let reason = format!("ECS has not confirmed this agent's place for {grace:?}");
+                (id, Refusal::new(RefusalCode::Unavailable, reason))
+            })
             .collect();
-        for id in stale {
-            let reason = format!("ECS has not confirmed this agent's place for {grace:?}");
-            self.withdraw(id, &Refusal::new(RefusalCode::Unavailable, reason), cx);
-        }
+        self.withdraw_all(&stale, cx);
     }
 
     /// A proof of identity is good for a limited time: whose credentials were taken away is found

@@ -171,7 +171,7 @@ impl Ingress {
         match message {
             Message::Added(remote) => self.add_remote(*remote),
             Message::Removed(serial) => self.remove_remote(serial),
-            Message::Superseded(serial) => self.supersede(serial),
+            Message::Superseded(serial) => self.supersede(serial, cx),
             Message::Left(address) => {
                 self.callers.left(address);
                 self.check_drained(None, cx);
@@ -212,25 +212,38 @@ impl Ingress {
         own.or_else(|| others.next().map(|remote| remote.agent))
     }
 
-    /// An agent opens a tunnel in the place of one that it was told to leave, or of one that it has
-    /// lost, which was not noticed here.
-    pub(crate) fn replace_tunnels(&mut self, agent: AgentId, lane: u32) {
-        let is_old = |tunnel: &Tunnel| tunnel.agent == agent && tunnel.hello.lane == lane;
-        let own = self.tunnels.iter().filter(|(_, tunnel)| is_old(tunnel));
-        let own: Vec<_> = own.map(|(_, tunnel)| tunnel.serial).collect();
-        own.into_iter().for_each(|serial| self.supersede(serial));
+    /// An agent has opened this tunnel in the place of one that it was told to leave, or of one that it
+    /// has lost, which was not noticed here.
+    pub(crate) fn replace_tunnels(
+        &mut self,
+        agent: AgentId,
+        lane: u32,
+        by: Serial,
+        cx: &mut Context<'_>,
+    ) {
+        let is_old = |its_agent: AgentId, its_lane: u32, serial: Serial| {
+            its_agent == agent && its_lane == lane && serial != by
+        };
+        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
+        let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
         let remotes = self.workers.remotes.values();
-        for remote in remotes.filter(|one| one.agent == agent && one.lane == lane) {
+        for remote in remotes.filter(|one| is_old(one.agent, one.lane, one.serial)) {
             let superseded = Message::Superseded(remote.serial);
             self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
         }
+        own.into_iter().for_each(|serial| self.supersede(serial, cx));
     }
 
-    /// Another tunnel has come in the place of this one.
-    fn supersede(&mut self, serial: Serial) {
+    /// Another tunnel has come in the place of this one. What is under way on one that the agent was told
+    /// to leave goes on; one that it has lost fails it at once, so that the other one may serve it.
+    fn supersede(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if !tunnel.was_told_to_move && !tunnel.is_left {
+            return self.let_go(id, cx);
+        }
         tunnel.supersede();
         tunnel.publish();
     }

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, log, warn};
 use mesh_aws::{
     Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
     Source, Statement, Sts, StsFailure,
@@ -33,6 +33,8 @@ pub(super) struct Aws {
     regions: Regions,
     /// Set once nothing more can be known of where this process is.
     placed: OnceLock<()>,
+    /// Set once the log was told that the metadata of its task are not there.
+    was_silent: OnceLock<()>,
 }
 
 impl Aws {
@@ -48,7 +50,8 @@ impl Aws {
         };
         let chain = Chain::new(&environment).map_err(|error| error.to_string())?;
         let regions = Regions::new(&environment);
-        Ok(Self { environment, chain, regions, placed: OnceLock::new() })
+        let (placed, was_silent) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { environment, chain, regions, placed, was_silent })
     }
 
     /// Signs a question to STS for the ingress to ask.
@@ -82,7 +85,7 @@ impl Aws {
 
     /// Where this process is, the first time that the ECS agent of this host can say so: which task
     /// it is part of, or else which container instance it runs on. An agent that starts with its
-    /// host may be there before the ECS agent is, so that this is asked more than once.
+    /// host may be there before the ECS agent is, so that this is asked with each proof until then.
     pub(super) fn place(&self) -> Option<Place> {
         if self.placed.get().is_some() {
             return None;
@@ -94,9 +97,13 @@ impl Aws {
                 Place { task: task.task_arn, cluster, service, ..Place::default() }
             }
             Some(Err(error)) => {
-                // It was asked for long enough: who started this task is there.
-                warn!(target: LOG, "{error}");
-                Place::default()
+                // Who started this task is there, and may have a bad moment.
+                let level = match self.was_silent.set(()) {
+                    Ok(()) => Level::Warn,
+                    Err(()) => Level::Debug,
+                };
+                log!(target: LOG, level, "{error}; it is asked again with the next proof");
+                return None;
             }
             // On most hosts there is no ECS agent, which is nothing to talk about.
             None => {

@@ -28,3 +28,18 @@ fn an_ingress_that_is_inventive_fills_no_log() {
     assert_eq!(said, SAID_MAX);
     assert_eq!(losses.last(), "refused: 999");
 }
+
+#[test]
+fn an_explanation_is_of_one_loss_and_not_of_the_next() {
+    let (mut losses, now) = (Losses::default(), origin());
+    losses.explain("the ingress refused this agent");
+    losses.note("refused".to_owned(), now);
+    assert_eq!(losses.last(), "the ingress refused this agent");
+    losses.note("nobody there".to_owned(), now);
+    assert_eq!(losses.last(), "nobody there");
+    losses.note_old();
+    assert_eq!(losses.last(), "nobody there");
+    losses.explain("the ingress refused this agent");
+    losses.note_old();
+    assert_eq!(losses.last(), "the ingress refused this agent");
+}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::proxy::{Authority, Way};
-use mesh_protocol::{Awaited, ConnId, Security, Target};
+use mesh_protocol::{Awaited, ConnId, Security, Target, Traffic};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 
@@ -28,6 +28,8 @@ pub(crate) struct Connector {
     attempts: HashMap<ConnId, Attempt>,
     /// When to look at which attempt again, in order; entries of finished attempts pass silently.
     due: VecDeque<(Instant, ConnId)>,
+    /// How often a tunnel was dialled, from any number on.
+    turn: usize,
 }
 
 /// What became of an attempt, to be told to the driver.
@@ -38,12 +40,15 @@ pub(crate) enum Outcome {
 }
 
 impl Connector {
-    pub(crate) fn new(tls: ClientTls, mailbox: Handle) -> Self {
+    /// Nothing is being dialled. Of a name's addresses, the first tunnel begins with the one of this
+    /// number.
+    pub(crate) fn new(tls: ClientTls, mailbox: Handle, turn: usize) -> Self {
         Self {
             tls,
             resolver: Resolver::new(mailbox),
             attempts: HashMap::new(),
             due: VecDeque::new(),
+            turn,
         }
     }
 
@@ -195,7 +200,16 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        attempt.addresses = by_turns(addresses);
+        let first = match attempt.target.traffic {
+            Traffic::Single => 0,
+            // Each address may be another peer, and only trying leads to all of them: one that takes
+            // the connection may turn the tunnel away, or have one already.
+            Traffic::Multiplexed => {
+                self.turn = self.turn.wrapping_add(1);
+                self.turn
+            }
+        };
+        attempt.addresses = by_turns(addresses, first);
         self.next(conn, &io::ErrorKind::NotFound.into(), registry, now)
     }
 
@@ -226,7 +240,7 @@ impl Connector {
             return Outcome::Pending;
         };
         let is_new = |address: &&SocketAddr| !attempt.tried.contains(address);
-        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect());
+        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect(), 0);
         let is_current = attempt.tried.last().is_some_and(|last| addresses.contains(last));
         let goes_on = attempt.stream.is_some() && (is_current || fresh.is_empty());
         attempt.addresses = fresh;

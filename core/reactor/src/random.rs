@@ -21,3 +21,8 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
 pub(crate) fn seed() -> io::Result<u64> {
     random().map(u64::from_ne_bytes)
 }
+
+/// Which of several addresses the first tunnel is dialled at: agents that start together spread.
+pub(crate) fn turn() -> io::Result<usize> {
+    random().map(usize::from_ne_bytes)
+}

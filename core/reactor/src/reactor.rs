@@ -128,7 +128,7 @@ impl<A: App> Reactor<A> {
             alarm: Alarm::new(poll.registry(), ALARM),
             poll,
             listeners: Vec::new(),
-            connector: Connector::new(tls.clone(), handle.clone()),
+            connector: Connector::new(tls.clone(), handle.clone(), random::turn()?),
             signals: None,
             jobs,
             handle,

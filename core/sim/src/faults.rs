@@ -54,6 +54,8 @@ pub enum Fault {
     Truncate,
     /// Both ends see a reset.
     Cut,
+    /// One end sees a reset, and the other one nothing more.
+    HalfCut,
     /// Everything vanishes from then on; both ends stay open.
     Blackhole,
 }
@@ -64,6 +66,7 @@ impl Fault {
             Self::Stall(_) => "stall",
             Self::Truncate => "truncate",
             Self::Cut => "cut",
+            Self::HalfCut => "half cut",
             Self::Blackhole => "blackhole",
         }
     }

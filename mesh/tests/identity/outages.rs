@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::aws::moto::Moto;
 use crate::aws::seed::Task;
+use crate::fakes::container::TaskEndpoints;
 use crate::fakes::proxy::{Outage, Proxy};
 use crate::fakes::server::Reply;
+use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::service::Service;
@@ -219,4 +221,21 @@ fn an_ingress_without_permissions_tells_its_own_operator_only() {
     let (code, reason) = refusal(apply(&server, "orders.example.com", moto.task("orders")));
     assert_eq!((&*code, &*reason), ("unavailable", expected));
     server.process.wait_log(&format!("ECS denies it with AccessDeniedException: {message}"));
+}
+
+/// Without a restart of the agent: its first HELLO names no task, and a later one does.
+#[test]
+fn an_agent_whose_task_metadata_have_a_bad_moment_at_its_start_asks_for_them_again() {
+    let Some(moto) = Moto::shared() else { return };
+    let server = strict(moto.user("ingress"), &moto.url(), &rules(moto), &[]);
+    let (service, task) = (Service::start("a"), moto.task("orders"));
+    let endpoints = TaskEndpoints::start(own_address(), task, "orders");
+    endpoints.struggling(true);
+    let hosts = ["--host", "orders.example.com"];
+    let agent = client(&moto.url(), &server, &service, &endpoints.variables_in_full(), &hosts);
+    agent.wait_log("ask about its ECS task, and it named none");
+    endpoints.struggling(false);
+    server.wait_available(1);
+    agent.wait_log(&format!("this agent is part of the ECS task {}", task.arn));
+    agent.expect_log("ECS_CONTAINER_METADATA_URI_V4: it answers 500; it is asked again", 1);
 }

@@ -9,7 +9,7 @@ use mesh_ingress::identity::{
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
 use mesh_sim::peers::{HttpClient, HttpService, Request};
-use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Death, FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
@@ -371,6 +371,37 @@ fn new_rules_are_in_force_at_once() {
         assert_eq!(tunnels(&stage.world, &stage), 0);
         change(&mut stage, vec![rule("agents", &[HOST])]);
         expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+    });
+}
+
+/// The tunnels of the new proofs come while those of the old ones are there, and something is under way.
+#[test]
+fn a_proof_is_given_again_where_there_is_room_for_no_agent_more() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut plan = plan(calm, vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.limits.tunnels = 2;
+        plan.ingress.timeouts.request = RENEWING * 2;
+        plan.agent.timeouts.stream_idle = RENEWING * 2;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        stage.add_agent();
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(20));
+        assert_eq!(tunnels(&stage.world, &stage), 2, "there is no room for a third one");
+        stage.world.kill(stage.agents[2], Death::Reset);
+        for _ in 0..6 {
+            let ask = Ask::new(Request::get(HOST, "/slow/200000"));
+            stage.add_caller(vec![ask], |client| client);
+        }
+        stage.expect_answers(Duration::from_secs(201));
+        stage.judge(Weather::Fair);
+        for _ in 0..20 {
+            stage.probe();
+            stage.world.run_for(Duration::from_secs(10));
+        }
+        assert_eq!(cloud.0.borrow().asked.0, 4, "each gave its proof once more");
+        assert_eq!(tunnels(&stage.world, &stage), 2);
     });
 }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
+use mesh_ingress::Admission;
 use mesh_protocol::App;
 use mesh_sim::peers::{
     Health, HttpClient, HttpService, Outcome, RawClient, Request, Response, Vanish, pattern,
 };
-use mesh_sim::{Answer, Death, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Answer, Death, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
@@ -128,6 +129,27 @@ fn an_ingress_that_drains_answers_until_it_leaves() {
         stage.expect_ready(2 * RECONNECTED);
         stage.probe();
         stage.expect_empty_after_drain();
+    });
+}
+
+/// What is watched drains its whole time, in which the agents are told again and again that it leaves.
+#[test]
+fn an_ingress_that_is_restarted_in_order_has_its_agents_back_as_soon_as_one_that_was_lost() {
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(4));
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.run_for(stage.plan.agent.timeouts.stable);
+        let check = vec![Request::get("ingress", "/health")];
+        stage.world.add_peer("balancer", HttpClient::new(ADMIN_ADDRESS, check), &[]);
+        stage.world.run_for(Duration::from_secs(1));
+        let ingress = stage.ingress;
+        stage.world.drain(ingress);
+        let gone = move |world: &World| world.life(ingress) == Life::Exited;
+        stage.world.expect("the ingress leaves", gone, Duration::from_secs(27));
+        stage.restart_ingress();
+        let connect = Duration::from_millis(100);
+        stage.expect_ready(stage.plan.agent.timeouts.backoff_min + connect);
+        stage.probe();
     });
 }
 
@@ -266,6 +288,33 @@ fn an_agent_without_an_ingress_tries_again_and_again_but_ever_more_rarely() {
     });
 }
 
+/// As when something on the way forgets the connection and says so to one end alone.
+#[test]
+fn what_was_under_way_on_a_tunnel_that_its_agent_lost_is_over_as_soon_as_the_agent_is_back() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let slow = "/slow/2000";
+        let get = stage.add_caller(vec![Ask::new(Request::get(HOST, slow))], |client| client);
+        let post = Ask::new(Request::post(HOST, slow, b"once"));
+        let post = stage.add_caller(vec![post], |client| client);
+        stage.world.run_for(Duration::from_millis(500));
+        let (ingress, agent) = (stage.ingress, stage.agents[0]);
+        stage.world.strike(agent, ingress, Fault::HalfCut);
+        let lost_at = stage.world.now();
+        stage.expect_answers(Duration::from_secs(10));
+        let (get, post) = (&stage.responses(get)[0], &stage.responses(post)[0]);
+        assert!(get.is(200), "{get:?}");
+        assert_eq!(post.header("x-mesh-error").as_deref(), Some("agent_lost"));
+        let back = stage.plan.agent.timeouts.backoff_min + Duration::from_millis(100);
+        let took = |response: &Response| response.ended_at.expect("it is over") - lost_at;
+        assert!(took(post) <= back, "{:?}", took(post));
+        assert!(took(get) <= back + Duration::from_secs(2), "{:?}", took(get));
+        stage.expect_ready(Duration::from_secs(1));
+        stage.expect_empty_after_drain();
+    });
+}
+
 #[test]
 fn a_process_that_sleeps_a_little_loses_nothing() {
     seeds(32, |seed| {
@@ -386,6 +435,15 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
     });
 }
 
+/// What the first agent's `/health` says.
+fn agent_health(stage: &mut Stage, name: &str) -> String {
+    let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
+    let visitor = stage.world.add_peer(name, RawClient::new("agent0:8081", request), &[]);
+    let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
+    stage.world.expect("a page", answered, Duration::from_secs(5));
+    String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer).into_owned()
+}
+
 #[test]
 fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
     seeds(16, |seed| {
@@ -402,11 +460,24 @@ fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
         stage.world.run_for(Duration::from_secs(1));
         stage.world.drain(ingress);
         stage.world.run_for(Duration::from_millis(5));
-        let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
-        let visitor = stage.world.add_peer("visitor", RawClient::new("agent0:8081", request), &[]);
-        let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
-        stage.world.expect("a page", answered, Duration::from_secs(5));
-        let page = String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer);
+        let page = agent_health(&mut stage, "visitor");
         assert!(page.contains("503") && page.contains("asked for another tunnel"), "{page}");
+    });
+}
+
+#[test]
+fn an_agent_that_was_refused_says_so_no_longer_than_that_is_why() {
+    seeds(8, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.admission = Admission::Loopback;
+        let mut stage = Stage::new(seed, plan);
+        stage.world.run_for(Duration::from_secs(10));
+        let page = agent_health(&mut stage, "first");
+        assert!(page.contains("the ingress refused this agent"), "{page}");
+        stage.world.kill(stage.ingress, Death::Reset);
+        stage.world.run_for(Duration::from_secs(31));
+        let page = agent_health(&mut stage, "second");
+        assert!(page.contains("no tunnel to ingress:8082: "), "{page}");
+        assert!(!page.contains("refused this agent"), "{page}");
     });
 }

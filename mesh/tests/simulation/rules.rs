@@ -180,3 +180,46 @@ fn rules_that_ask_for_less_have_ecs_asked_for_less() {
         assert_eq!(cloud.0.borrow().of_services, before, "no rule asks for services");
     });
 }
+
+/// What is under way at one of those that are to go is tried once more, and not at the next of them.
+#[test]
+fn rules_that_end_many_at_once_cost_no_request_that_others_can_serve() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().renamed.extend(0..4);
+        let workers = if seed % 2 == 0 { 1 } else { 2 };
+        let calm = Plan::calm().with_workers(workers).with_agents(5);
+        let rules = vec![rule("agents", &[HOST]), rule("others", &[HOST])];
+        let mut stage = Stage::new(seed, plan(calm, rules, &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        for _ in 0..40 {
+            let ask = Ask::new(Request::get(HOST, "/slow/2000"));
+            stage.add_caller(vec![ask], |client| client);
+        }
+        stage.world.run_for(Duration::from_secs(1));
+        change(&mut stage, vec![rule("agents", &[HOST])]);
+        stage.expect_answers(Duration::from_secs(5));
+        stage.judge(Weather::Fair);
+        assert_eq!(tunnels(&stage.world, &stage), 1);
+    });
+}
+
+/// The same where ECS says it of all of them in one answer.
+#[test]
+fn tasks_that_stop_together_cost_no_request_that_others_can_serve() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(5);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.0.borrow_mut().stopped.extend(0..4);
+        for _ in 0..20 {
+            // Under way when ECS is asked, whenever that is.
+            let ask = Ask::new(Request::get(HOST, "/slow/61000"));
+            stage.add_caller(vec![ask], |client| client);
+        }
+        expect_tunnels(&mut stage, 1, RECHECK + Duration::from_secs(1));
+        stage.expect_answers(Duration::from_secs(62));
+        stage.judge(Weather::Fair);
+    });
+}

@@ -86,13 +86,18 @@ impl Trust {
 }
 
 /// Addresses of the two families by turns, each family in its order, and the one that comes first
-/// first: where all of one are silent, the other one is reached in time (RFC 8305 4).
-pub(super) fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+/// first: where all of one are silent, the other one is reached in time (RFC 8305 4). Each begins with
+/// the one of this number, counted around.
+pub(super) fn by_turns(addresses: Vec<SocketAddr>, first: usize) -> VecDeque<SocketAddr> {
     let is_first = addresses.first().map(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
+    let mut families: (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| Some(address.is_ipv6()) == is_first);
+    for family in [&mut families.0, &mut families.1] {
+        let first = first.checked_rem(family.len()).unwrap_or_default();
+        family.rotate_left(first);
+    }
     let mut addresses = VecDeque::new();
-    let mut families = [first.into_iter(), second.into_iter()];
+    let mut families = [families.0.into_iter(), families.1.into_iter()];
     while families.iter().any(|family| family.len() > 0) {
         addresses.extend(families.iter_mut().filter_map(Iterator::next));
     }

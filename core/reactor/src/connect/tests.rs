@@ -29,7 +29,7 @@ impl Bench {
     fn with(trust: Trust) -> Self {
         let poll = Poll::new().unwrap();
         let (mailbox, _) = Handle::new(poll.registry(), Token(0)).unwrap();
-        let mut connector = Connector::new(ClientTls::web_roots(), mailbox);
+        let mut connector = Connector::new(ClientTls::web_roots(), mailbox, 0);
         let conn = Conns::new().insert(Duplex::new(1), ());
         let start = Instant::now();
         connector.attempts.insert(conn, Attempt::new(target(), None, TOKEN, trust, start));
@@ -151,7 +151,7 @@ fn where_one_family_is_silent_the_other_one_is_next() {
 fn families_take_turns_and_keep_their_order() {
     let address = |text: &&str| SocketAddr::new(text.parse().unwrap(), 80);
     let order = |addresses: &[&str]| -> Vec<String> {
-        let addresses = by_turns(addresses.iter().map(address).collect());
+        let addresses = by_turns(addresses.iter().map(address).collect(), 0);
         addresses.iter().map(|address| address.ip().to_string()).collect()
     };
     assert_eq!(order(&["::1", "::2", "::3", "10.0.0.1"]), ["::1", "10.0.0.1", "::2", "::3"]);
@@ -159,6 +159,42 @@ fn families_take_turns_and_keep_their_order() {
     assert_eq!(order(&two), ["10.0.0.2", "::2", "10.0.0.1", "::1"]);
     assert_eq!(order(&["10.0.0.1"]), ["10.0.0.1"]);
     assert!(order(&[]).is_empty());
+}
+
+/// One that takes the connection and turns the tunnel away is no reason to try the next one at once.
+#[test]
+fn each_tunnel_begins_at_another_address_and_what_goes_to_a_service_at_the_first() {
+    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let mut bench = Bench::new();
+    let mut dialled = |traffic| {
+        let target = Target { traffic, ..target() };
+        let attempt = Attempt::new(target, None, TOKEN, Trust::Full, bench.start);
+        bench.connector.attempts.insert(bench.conn, attempt);
+        bench.dial(&addresses);
+        let Outcome::Connected(_) = bench.conclude() else { panic!("there is somebody") };
+        let reached = |listener: &TcpListener| {
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().is_ok()
+        };
+        listeners.iter().position(reached).unwrap()
+    };
+    let tunnels = [(); 6].map(|()| dialled(Traffic::Multiplexed));
+    assert_eq!(tunnels, [1, 2, 0, 1, 2, 0]);
+    assert_eq!([(); 3].map(|()| dialled(Traffic::Single)), [0; 3]);
+}
+
+#[test]
+fn a_tunnel_begins_at_another_address_of_the_family_that_comes_first() {
+    let addresses = ["::1", "::2", "10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    let addresses = addresses.map(|text| SocketAddr::new(text.parse().unwrap(), 80));
+    let order = |first| -> Vec<String> {
+        let addresses = by_turns(addresses.to_vec(), first);
+        addresses.iter().map(|address| address.ip().to_string()).collect()
+    };
+    assert_eq!(order(1), ["::2", "10.0.0.2", "::1", "10.0.0.3", "10.0.0.1"]);
+    assert_eq!(order(2), ["::1", "10.0.0.3", "::2", "10.0.0.1", "10.0.0.2"]);
+    assert_eq!(order(usize::MAX).len(), 5);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Network {
                 self.schedule(now, Happening::Refusal(link));
             }
             Fault::Cut => {}
-            Fault::Blackhole => {
+            Fault::HalfCut | Fault::Blackhole => {
                 for pipe in &mut struck.pipes {
                     pipe.black = true;
                 }
@@ -37,7 +37,8 @@ impl Network {
             let end = EndId { link, side };
             match fault {
                 Fault::Cut => self.handle_rst(end),
-                Fault::Stall(_) | Fault::Truncate | Fault::Blackhole => {
+                Fault::HalfCut if side == writer => self.handle_rst(end),
+                Fault::HalfCut | Fault::Stall(_) | Fault::Truncate | Fault::Blackhole => {
                     self.plan_delivery(end);
                     self.give_room(end);
                 }

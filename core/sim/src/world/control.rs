@@ -30,7 +30,8 @@ impl World {
         self.network.borrow_mut().answer(address, answer);
     }
 
-    /// A fault strikes all present links between two nodes; a truncation ends what `a` writes.
+    /// A fault strikes all present links between two nodes; a truncation ends what `a` writes, and half
+    /// a cut is seen by `a`.
     pub fn strike(&mut self, a: NodeId, b: NodeId, fault: Fault) {
         self.network.borrow_mut().strike_between(a, b, fault);
     }

@@ -31,6 +31,7 @@ struct State {
     lifetime: Duration,
     authorization: Option<String>,
     is_starting: bool,
+    is_struggling: bool,
     metadata: Value,
 }
 
@@ -42,6 +43,7 @@ impl TaskEndpoints {
             lifetime: Duration::from_secs(6 * 3600),
             authorization: None,
             is_starting: false,
+            is_struggling: false,
             metadata: metadata(task, service),
         }));
         let served = Arc::clone(&state);
@@ -64,6 +66,11 @@ impl TaskEndpoints {
     /// Whether it has no credentials yet, as shortly after the ECS agent's start.
     pub(crate) fn starting(&self, is_starting: bool) {
         self.state.lock().unwrap().is_starting = is_starting;
+    }
+
+    /// Whether it answers each question about the task with 500.
+    pub(crate) fn struggling(&self, is_struggling: bool) {
+        self.state.lock().unwrap().is_struggling = is_struggling;
     }
 
     /// The metadata of the task, to be changed.
@@ -101,6 +108,9 @@ impl State {
             return Reply::json(200, &self.metadata["Containers"][0]);
         }
         if path.strip_prefix(METADATA) == Some("/task") {
+            if self.is_struggling {
+                return Reply::new(500, "text/plain", "failed to get task metadata");
+            }
             return Reply::json(200, &self.metadata);
         }
         if path.starts_with("/v2/credentials") {
