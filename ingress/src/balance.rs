@@ -194,6 +194,12 @@ fn two_of<T, I: Iterator<Item = T>>(all: impl Fn() -> I, rng: &mut Rng) -> (Opti
 }
 
 impl View<'_> {
+    /// How many agents take requests.
+    pub(crate) fn available(&self, candidates: &[Candidate]) -> usize {
+        let agents = routes::agents(candidates);
+        agents.filter(|agent| agent.iter().any(|one| self.is_usable(one))).count()
+    }
+
     fn is_usable(&self, candidate: &Candidate) -> bool {
         match &candidate.place {
             Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.takes_requests()),

@@ -28,6 +28,7 @@ fn candidates(ids: &[TunnelId]) -> Vec<Candidate> {
     let here = |(number, id): (u64, &TunnelId)| Candidate {
         serial: Serial(number),
         agent: AgentId(Serial(number)),
+        service: "".into(),
         place: Place::Here(*id),
     };
     // The slot of the tunnel is its number here.
@@ -157,7 +158,8 @@ fn two_workers(now: Instant) -> (Tunnels, TunnelId, Vec<Candidate>, Arc<Gauge>) 
 /// A tunnel of some agent at the other worker.
 fn there(serial: u64, agent: u64, gauge: &Arc<Gauge>) -> Candidate {
     let place = Place::There(SECOND, Arc::clone(gauge));
-    Candidate { serial: Serial(serial), agent: AgentId(Serial(agent)), place }
+    let (serial, agent) = (Serial(serial), AgentId(Serial(agent)));
+    Candidate { serial, agent, service: "".into(), place }
 }
 
 fn is_there(picked: Result<&Candidate, Unavailable>) -> bool {

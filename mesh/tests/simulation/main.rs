@@ -20,6 +20,7 @@ mod cores;
 mod deadlines;
 mod fairness;
 mod far;
+mod hosts;
 mod identity;
 mod lives;
 mod manners;

@@ -9,6 +9,8 @@ use crate::stage::TUNNEL_ADDRESS;
 
 /// Frame types, as the protocol's table has them.
 pub(crate) const HELLO: u8 = 0x01;
+pub(crate) const WELCOME: u8 = 0x02;
+pub(crate) const REFUSED: u8 = 0x03;
 pub(crate) const REQUEST: u8 = 0x10;
 pub(crate) const RESPONSE: u8 = 0x11;
 pub(crate) const DATA: u8 = 0x12;

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesh_sim::peers::{
-    HttpService, Outcome, RawClient, RawPeer, RawTurn, Received, Request, Then, pattern,
-};
+use mesh_sim::peers::{HttpService, Outcome, RawPeer, RawTurn, Received, Request, Then, pattern};
 use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
+use crate::stage::{HOST, Plan, Stage, census};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {
@@ -90,15 +88,6 @@ fn a_service_that_hints_at_its_answer_to_a_health_check_is_healthy() {
     });
 }
 
-/// What the ingress says of its agents.
-fn services(stage: &mut Stage) -> String {
-    let request = b"GET /debug/services HTTP/1.1\r\nHost: ingress\r\nConnection: close\r\n\r\n";
-    let whoever = stage.world.add_peer("whoever", RawClient::new(ADMIN_ADDRESS, request), &[]);
-    let answered = move |world: &World| world.peer::<RawClient>(whoever).end.is_some();
-    stage.world.expect("the page is there", answered, Duration::from_secs(5));
-    String::from_utf8(stage.world.peer::<RawClient>(whoever).answer.clone()).expect("text")
-}
-
 #[test]
 fn the_ingress_hears_of_a_new_reason_why_a_service_is_unhealthy() {
     seeds(16, |seed| {
@@ -110,11 +99,11 @@ fn the_ingress_hears_of_a_new_reason_why_a_service_is_unhealthy() {
         let registered = move |world: &World| census(world, ingress).tunnels == 2;
         stage.world.expect("it is registered", registered, Duration::from_secs(5));
         stage.world.run_for(Duration::from_secs(10));
-        let page = services(&mut stage);
+        let page = stage.page("/debug/services");
         assert_eq!(page.matches("refused").count(), 2, "{page}");
         stage.world.set_answer("service0:3000", Answer::Accept);
         stage.world.run_for(Duration::from_secs(20));
-        let page = services(&mut stage);
+        let page = stage.page("/debug/services");
         assert_eq!(page.matches("answered 404").count(), 2, "{page}");
         assert!(!page.contains("refused"), "{page}");
         stage.expect_empty_after_drain();
