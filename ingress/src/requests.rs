@@ -67,7 +67,11 @@ impl Ingress {
                 self.decline(conn, Reason::HeadTimeout, Head::None);
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
-            Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            Expired::Request => {
+                let State::Busy(exchange) = &downstream.state else { return };
+                let tunnel = exchange.tunnel;
+                self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
+            }
             Expired::Stalled => {
                 io.close(Closing::Abort);
                 self.abandon(conn, cx);

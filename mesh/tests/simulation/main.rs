@@ -26,6 +26,7 @@ mod lives;
 mod manners;
 mod mixed;
 mod puppet;
+mod retries;
 mod rules;
 mod services;
 mod stage;
