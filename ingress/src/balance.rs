@@ -82,8 +82,16 @@ pub struct View<'t> {
 impl Tried {
     /// The agent that had this exchange, which failed for this reason.
     pub(crate) const fn of(exchange: &Exchange, reason: Reason) -> Self {
-        let culprit = match reason {
-            Reason::AgentLost | Reason::Overloaded => Culprit::Tunnel,
+        let culprit = Culprit::of(reason);
+        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+    }
+}
+
+impl Culprit {
+    /// What failed a request that failed for this reason.
+    const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::AgentLost | Reason::Overloaded => Self::Tunnel,
             Reason::BadRequest
             | Reason::NoRoute
             | Reason::HeadTimeout
@@ -94,9 +102,8 @@ impl Tried {
             | Reason::UpstreamProtocol
             | Reason::NoHealthyAgent
             | Reason::Draining
-            | Reason::RequestTimeout => Culprit::Agent,
-        };
-        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+            | Reason::RequestTimeout => Self::Agent,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use mesh_protocol::{Conns, Duplex, Rng, WorkerId};
 
 use super::{Culprit, Scope, Tried, Unavailable, View};
 use crate::gauge::{Gauge, Homes, Reading};
+use crate::replies::Reason;
 use crate::routes::{Candidate, Place};
 use crate::tunnel::tests::{origin, tunnel};
 use crate::tunnel::{AgentId, Serial, TunnelId, Tunnels};
@@ -394,4 +395,11 @@ fn the_limit_of_an_agent_holds_for_all_of_its_tunnels_together() {
     let picked = super::pick(&three.all, &limited(10), None, &mut three.rng);
     assert_eq!(picked.map(|one| one.serial), Err(Unavailable::Overloaded));
     assert!(super::pick(&three.all, &limited(11), None, &mut three.rng).is_ok());
+}
+
+#[test]
+fn only_what_a_tunnel_failed_is_tried_by_another_tunnel_of_the_same_agent() {
+    let by_tunnel = |reason: &Reason| Culprit::of(*reason) == Culprit::Tunnel;
+    let reasons: Vec<_> = Reason::ALL.into_iter().filter(by_tunnel).collect();
+    assert_eq!(reasons, [Reason::Overloaded, Reason::AgentLost]);
 }
