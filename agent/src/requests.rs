@@ -6,6 +6,7 @@ use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
+use crate::config::RESPONSE_HEAD_MAX;
 use crate::exchange::{Exchange, Phase};
 use crate::upstream::{State, Upstream};
 
@@ -104,7 +105,7 @@ impl Agent {
     }
 
     fn connect_upstream(&mut self, exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
-        let head_bytes = self.config.limits.head_bytes;
+        let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);
         let io = Duplex::new(UPSTREAM_RX_MAX.max(head_bytes));
         let conn = self.conns.insert(io, Conn::Upstream(upstream));

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::config::AccessLog;
 use crate::exchange::Exchange;
 use crate::ingress::{Conn, Ingress};
-use crate::moving::Moving;
+use crate::moving::{Failed, Moving};
 use crate::replies::{self, Format, Reason};
 
 /// The target in `log` of the lines.
@@ -79,7 +79,7 @@ impl Ingress {
             response_bytes: exchange.response_bytes,
             duration,
             agent: exchange.agent.as_deref(),
-            service: self.routes.get(exchange.route).map(|route| &*route.service),
+            service: Some(&*exchange.service),
             retried: exchange.replay.tried.is_some(),
         });
     }
@@ -89,20 +89,20 @@ impl Ingress {
         &self,
         conn: ConnId,
         moving: &Moving,
-        reason: Reason,
+        failed: &Failed,
         duration: Duration,
     ) {
         let head = Head::Rewritten(moving.replay.head());
         self.log_access(conn, head, |client, asked| Record {
             client,
             asked,
-            status: reason.status(),
-            error: Some(reason),
+            status: failed.reason.status(),
+            error: Some(failed.reason),
             request_bytes: moving.request_bytes,
             response_bytes: 0,
             duration,
             agent: None,
-            service: self.routes.get(moving.route).map(|route| &*route.service),
+            service: Some(&*failed.service),
             retried: true,
         });
     }

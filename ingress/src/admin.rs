@@ -322,12 +322,8 @@ impl Ingress {
             gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
             gauge("mesh_ecs_silent_seconds", "Since ECS fell silent; 0 if it answers.", silent),
         ];
-        let routes: Vec<_> = self.routes.iter().collect();
-        let labels = |index: usize| {
-            routes.get(index).map_or(("", ""), |route| (&*route.pattern, &*route.service))
-        };
         let mut body = String::new();
-        let written = metrics.write(&mut body, labels, &gauges);
+        let written = metrics.write(&mut body, &gauges, |route| self.agents_available(route));
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }

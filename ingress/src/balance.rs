@@ -82,8 +82,16 @@ pub struct View<'t> {
 impl Tried {
     /// The agent that had this exchange, which failed for this reason.
     pub(crate) const fn of(exchange: &Exchange, reason: Reason) -> Self {
-        let culprit = match reason {
-            Reason::AgentLost | Reason::Overloaded => Culprit::Tunnel,
+        let culprit = Culprit::of(reason);
+        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+    }
+}
+
+impl Culprit {
+    /// What failed a request that failed for this reason.
+    const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::AgentLost | Reason::Overloaded => Self::Tunnel,
             Reason::BadRequest
             | Reason::NoRoute
             | Reason::HeadTimeout
@@ -94,9 +102,8 @@ impl Tried {
             | Reason::UpstreamProtocol
             | Reason::NoHealthyAgent
             | Reason::Draining
-            | Reason::RequestTimeout => Culprit::Agent,
-        };
-        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+            | Reason::RequestTimeout => Self::Agent,
+        }
     }
 }
 
@@ -194,6 +201,12 @@ fn two_of<T, I: Iterator<Item = T>>(all: impl Fn() -> I, rng: &mut Rng) -> (Opti
 }
 
 impl View<'_> {
+    /// How many agents take requests.
+    pub(crate) fn available(&self, candidates: &[Candidate]) -> usize {
+        let agents = routes::agents(candidates);
+        agents.filter(|agent| agent.iter().any(|one| self.is_usable(one))).count()
+    }
+
     fn is_usable(&self, candidate: &Candidate) -> bool {
         match &candidate.place {
             Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.takes_requests()),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mesh_protocol::{ConnId, Context};
+use mesh_protocol::{ConnId, Context, WorkerId};
 
 use crate::balance::{self, Scope, Tried, Unavailable, View};
 use crate::ingress::{Conn, Ingress};
@@ -17,16 +17,33 @@ pub(crate) struct Choice {
 }
 
 impl Ingress {
-    /// The agent that gets a request for this host.
+    /// The agent that gets a request for this host. One that none gets counts as its host's all the same.
     pub(crate) fn choose(
-        &self,
+        &mut self,
         conn: ConnId,
         host: &str,
         cx: &mut Context<'_>,
     ) -> Result<(RouteId, Place), Reason> {
         let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
-        let place = self.choose_from(conn, route, (Scope::Everywhere, None), cx)?;
-        Ok((route, place))
+        match self.choose_from(conn, route, (Scope::Everywhere, None), cx) {
+            Ok(place) => Ok((route, place)),
+            Err(reason) => {
+                self.count_unserved(route, reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// No agent could take a request for this host.
+    pub(crate) fn count_unserved(&mut self, id: RouteId, reason: Reason) {
+        if let Some(route) = self.routes.get(id) {
+            self.metrics.hosts.observe_unserved(id, &route.service, reason.status());
+        }
+    }
+
+    /// How many agents of a host take requests.
+    pub(crate) fn agents_available(&self, route: RouteId) -> usize {
+        self.view(None, Scope::Everywhere, self.now).available(self.candidates(route))
     }
 
     /// The agent of a route that gets a caller's request, not the one that had it already.
@@ -37,8 +54,8 @@ impl Ingress {
         (scope, tried): (Scope, Option<Tried>),
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
-        let picked =
-            balance::pick(self.candidates(route), &self.view(conn, scope, cx.now), tried, cx.rng);
+        let view = self.view(self.home_of(conn), scope, cx.now);
+        let picked = balance::pick(self.candidates(route), &view, tried, cx.rng);
         picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
             Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
             Unavailable::Overloaded => Reason::Overloaded,
@@ -53,7 +70,7 @@ impl Ingress {
         chosen: Serial,
         now: Instant,
     ) -> Option<Place> {
-        let view = self.view(conn, Scope::Here, now);
+        let view = self.view(self.home_of(conn), Scope::Here, now);
         let confirmed = balance::confirm(self.candidates(route), &view, chosen);
         confirmed.map(|candidate| candidate.place.clone())
     }
@@ -62,12 +79,16 @@ impl Ingress {
         self.routes.get(route).map_or(&[], |route| &route.candidates)
     }
 
-    fn view(&self, conn: ConnId, scope: Scope, now: Instant) -> View<'_> {
-        let home = match self.conns.get(conn).map(|connection| &connection.state) {
+    /// Where a caller is at home, unless its first request is still to be chosen for.
+    fn home_of(&self, conn: ConnId) -> Option<WorkerId> {
+        match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Downstream(downstream)) => downstream.home,
             Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
             | None => None,
-        };
+        }
+    }
+
+    fn view(&self, home: Option<WorkerId>, scope: Scope, now: Instant) -> View<'_> {
         View {
             tunnels: &self.tunnels,
             own: self.workers.own,

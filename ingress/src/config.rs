@@ -138,6 +138,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Hosts that one agent may register.
     pub hosts_per_tunnel: usize,
+    /// Hosts that are known at once. Of those without an agent, the oldest are forgotten for new ones.
+    pub hosts: usize,
     /// Bytes of a request head.
     pub head_bytes: usize,
     /// Bytes that may be on their way to one slow caller or service.
@@ -203,6 +205,7 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_address: 10_000,
             hosts_per_tunnel: 64,
+            hosts: 65_536,
             head_bytes: 64 * 1024,
             stream_window: 256 * 1024,
             window_growth: 8 * 1024 * 1024,

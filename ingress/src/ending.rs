@@ -225,7 +225,8 @@ impl Ingress {
     pub(crate) fn finish(&mut self, conn: ConnId, exchange: &Exchange, cx: &Context<'_>) {
         let duration = cx.now.saturating_duration_since(exchange.since);
         self.metrics.observe(&Observation {
-            route: Some(exchange.route),
+            route: exchange.route,
+            service: &exchange.service,
             status: exchange.status,
             duration,
             request_bytes: exchange.request_bytes,

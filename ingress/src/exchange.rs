@@ -1,5 +1,6 @@
 //! One request with its response, from the caller's connection into a stream and back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_protocol::http1::{self, ServerConn};
@@ -21,6 +22,8 @@ pub(crate) struct Exchange {
     pub(crate) agent_id: AgentId,
     /// The tunnel's name, for the time when it is gone; none without an access log.
     pub(crate) agent: Option<Box<str>>,
+    /// The service that its agent named.
+    pub(crate) service: Arc<str>,
     pub(crate) stream: StreamId,
     /// When the request head was complete.
     pub(crate) since: Instant,

@@ -29,6 +29,7 @@ pub mod registration;
 pub mod replies;
 mod requests;
 mod responses;
+pub mod room;
 pub mod routes;
 pub mod tunnel;
 mod verification;

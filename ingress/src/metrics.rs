@@ -1,5 +1,7 @@
 //! What is counted, and how Prometheus reads it (text exposition format 0.0.4).
 
+mod hosts;
+
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -9,13 +11,13 @@ use crate::jobs::{Authority, Failure};
 use crate::replies::Reason;
 use crate::routes::RouteId;
 
+pub(crate) use hosts::Hosts;
+
 /// All counters of an ingress. Gauges are read from the state itself when asked for.
 #[derive(Debug, Default, Clone)]
 pub struct Metrics {
-    /// By route, as far as [`HOSTS_MAX`] goes.
-    hosts: Vec<Requests>,
-    /// The other routes, and requests without one.
-    others: Requests,
+    /// Requests by host and service.
+    pub(crate) hosts: Hosts,
     reasons: [u64; Reason::ALL.len()],
     /// Callers' connections accepted, and refused for a limit.
     pub connections: u64,
@@ -41,18 +43,6 @@ pub struct Metrics {
     pub ejections: u64,
 }
 
-/// The requests of one host.
-#[derive(Debug, Default, Clone)]
-struct Requests {
-    /// By the status code's first digit; 0 for exchanges without an answer.
-    by_class: [u64; 6],
-    /// Durations: one count per bucket, not cumulated.
-    buckets: [u64; BOUNDS_MS.len() + 1],
-    duration_ms: f64,
-    request_bytes: u64,
-    response_bytes: u64,
-}
-
 /// The kinds of proof, as [`crate::admission::Standing::method`] names them.
 const METHODS: [&str; 4] = ["none", "iam", "token", "certificate"];
 /// Why registrations are refused or withdrawn.
@@ -69,20 +59,13 @@ const AUTHORITIES: [(Authority, &str); 2] = [(Authority::Sts, "sts"), (Authority
 /// What they say.
 const OUTCOMES: [&str; 3] = ["answered", "refused", "unreachable"];
 
-/// Routes that have counters of their own: agents choose the labels, so there must be a bound.
-pub const HOSTS_MAX: usize = 500;
-
-/// Upper bounds of the duration buckets, in milliseconds.
-const BOUNDS_MS: [f64; 14] = [
-    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0,
-    30_000.0,
-];
-
 /// One exchange that is over.
 #[derive(Debug, Clone, Copy)]
-pub struct Observation {
+pub struct Observation<'s> {
     /// The route it took.
-    pub route: Option<RouteId>,
+    pub route: RouteId,
+    /// The service that the agent named which served it last.
+    pub service: &'s str,
     /// The status that the caller saw, 0 for none.
     pub status: u16,
     /// From its head to its end.
@@ -95,25 +78,8 @@ pub struct Observation {
 
 impl Metrics {
     /// Counts an exchange.
-    pub fn observe(&mut self, observation: &Observation) {
-        let route = observation.route.map(RouteId::index).filter(|index| *index < HOSTS_MAX);
-        let requests = match route {
-            Some(index) => {
-                if index >= self.hosts.len() {
-                    self.hosts.resize_with(index + 1, Requests::default);
-                }
-                &mut self.hosts[index]
-            }
-            None => &mut self.others,
-        };
-        let class = usize::from(observation.status / 100).min(5);
-        requests.by_class[class] += 1;
-        let duration_ms = observation.duration.as_secs_f64() * 1000.0;
-        let bucket = BOUNDS_MS.iter().position(|bound| duration_ms <= *bound);
-        requests.buckets[bucket.unwrap_or(BOUNDS_MS.len())] += 1;
-        requests.duration_ms += duration_ms;
-        requests.request_bytes += observation.request_bytes;
-        requests.response_bytes += observation.response_bytes;
+    pub fn observe(&mut self, observation: &Observation<'_>) {
+        self.hosts.observe(observation);
     }
 
     /// Counts an answer that the mesh wrote itself.
@@ -163,16 +129,16 @@ impl Metrics {
         index.map_or(0, |index| self.reasons[index])
     }
 
-    /// Writes everything; `labels` names a route and its service, `gauges` are values of this
-    /// moment.
+    /// Writes everything; `gauges` are values of this moment, and `available` says how many agents of a
+    /// host take requests.
     ///
     /// # Errors
     /// None: the text grows in memory.
-    pub fn write<'n>(
+    pub fn write(
         &self,
         out: &mut String,
-        labels: impl Fn(usize) -> (&'n str, &'n str),
         gauges: &[Gauge],
+        available: impl Fn(RouteId) -> usize,
     ) -> fmt::Result {
         for Gauge { name, help, value } in gauges {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
@@ -199,26 +165,14 @@ impl Metrics {
         for (reason, count) in Reason::ALL.iter().zip(self.reasons) {
             writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.name())?;
         }
-        let named = self.hosts.iter().enumerate().map(|(index, requests)| {
-            let (host, service) = labels(index);
-            (format!("host=\"{}\",service=\"{}\"", escape(host), escape(service)), requests)
-        });
-        let others = ("host=\"\",service=\"\"".to_owned(), &self.others);
-        let all: Vec<_> = named.chain([others]).collect();
-        write_requests(out, &all)
+        self.hosts.write(out, available)
     }
 }
 
 impl Metrics {
     /// Adds what another worker counted.
     pub fn add(&mut self, other: &Self) {
-        if other.hosts.len() > self.hosts.len() {
-            self.hosts.resize_with(other.hosts.len(), Requests::default);
-        }
-        for (sum, one) in self.hosts.iter_mut().zip(&other.hosts) {
-            sum.add(one);
-        }
-        self.others.add(&other.others);
+        self.hosts.add(&other.hosts);
         let singles = [
             (&mut self.connections, other.connections),
             (&mut self.connections_refused, other.connections_refused),
@@ -266,20 +220,6 @@ impl Metrics {
     }
 }
 
-impl Requests {
-    fn add(&mut self, other: &Self) {
-        add_all(&mut self.by_class, &other.by_class);
-        add_all(&mut self.buckets, &other.buckets);
-        self.duration_ms += other.duration_ms;
-        self.request_bytes += other.request_bytes;
-        self.response_bytes += other.response_bytes;
-    }
-}
-
-fn add_all(sums: &mut [u64], others: &[u64]) {
-    sums.iter_mut().zip(others).for_each(|(sum, one)| *sum += one);
-}
-
 /// A value of this moment.
 #[derive(Debug)]
 pub struct Gauge {
@@ -291,46 +231,9 @@ pub struct Gauge {
     pub value: u64,
 }
 
-/// A label's value as the text format wants it. Agents choose the service's name.
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn add_all(sums: &mut [u64], others: &[u64]) {
+    sums.iter_mut().zip(others).for_each(|(sum, one)| *sum += one);
 }
 
-fn write_requests(out: &mut String, hosts: &[(String, &Requests)]) -> fmt::Result {
-    let name = "mesh_requests_total";
-    writeln!(out, "# HELP {name} Exchanges by host and status class.\n# TYPE {name} counter")?;
-    for (labels, requests) in hosts {
-        for (class, count) in requests.by_class.iter().enumerate().filter(|(_, count)| **count > 0)
-        {
-            let class = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
-            writeln!(out, "{name}{{{labels},class=\"{class}\"}} {count}")?;
-        }
-    }
-    type Read = fn(&Requests) -> u64;
-    let bytes: [(&str, &str, Read); 2] = [
-        ("mesh_request_bytes_total", "Body bytes from callers.", |one| one.request_bytes),
-        ("mesh_response_bytes_total", "Body bytes to callers.", |one| one.response_bytes),
-    ];
-    for (name, help, read) in bytes {
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;
-        for (labels, requests) in hosts {
-            writeln!(out, "{name}{{{labels}}} {}", read(requests))?;
-        }
-    }
-    let name = "mesh_request_duration_seconds";
-    writeln!(out, "# HELP {name} From request head to end.\n# TYPE {name} histogram")?;
-    for (labels, requests) in hosts {
-        let mut total = 0;
-        for (bound, count) in BOUNDS_MS.iter().zip(requests.buckets) {
-            total += count;
-            let bound = bound / 1000.0;
-            writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}")?;
-        }
-        total += requests.buckets[BOUNDS_MS.len()];
-        writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}")?;
-        let seconds = requests.duration_ms / 1000.0;
-        writeln!(out, "{name}_sum{{{labels}}} {seconds}")?;
-        writeln!(out, "{name}_count{{{labels}}} {total}")?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -35,12 +35,20 @@ pub(crate) struct Moving {
     /// When the request head was complete.
     pub(crate) since: Instant,
     pub(crate) request_bytes: u64,
-    /// Why the first agent did not serve it, if one was tried.
-    pub(crate) failed: Option<Reason>,
+    /// How the first agent failed it, if one was tried.
+    failed: Option<Failed>,
     /// How often it moved before.
     hops: u8,
     /// It counts as coming at the tunnel that it is for.
     coming: Option<Coming>,
+}
+
+/// How an agent failed a request.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) reason: Reason,
+    /// The service that it named.
+    pub(crate) service: Arc<str>,
 }
 
 /// How often a request may move. A tunnel may have ended when it arrives; then there is a second
@@ -54,9 +62,9 @@ impl Moving {
     }
 
     /// The rest of an exchange whose agent failed it.
-    pub(crate) fn retry(exchange: Exchange, failed: Reason) -> Self {
-        let Exchange { route, replay, since, request_bytes, .. } = exchange;
-        let failed = Some(failed);
+    pub(crate) fn retry(exchange: Exchange, reason: Reason) -> Self {
+        let Exchange { route, replay, since, request_bytes, service, .. } = exchange;
+        let failed = Some(Failed { reason, service });
         Self { route, replay, since, request_bytes, failed, hops: 0, coming: None }
     }
 }
@@ -161,14 +169,16 @@ impl Ingress {
 
     /// Nobody is left for a request that moved.
     fn strand(&mut self, conn: ConnId, moving: Moving, reason: Reason, cx: &Context<'_>) {
-        let Some(failed) = moving.failed else {
+        let Some(failed) = &moving.failed else {
+            self.count_unserved(moving.route, reason);
             return self.decline(conn, reason, Head::Rewritten(moving.replay.head()));
         };
         let duration = cx.now.saturating_duration_since(moving.since);
-        self.answer(conn, failed, Format::asked_in(moving.replay.head()));
+        self.answer(conn, failed.reason, Format::asked_in(moving.replay.head()));
         self.metrics.observe(&Observation {
-            route: Some(moving.route),
-            status: failed.status(),
+            route: moving.route,
+            service: &failed.service,
+            status: failed.reason.status(),
             duration,
             request_bytes: moving.request_bytes,
             response_bytes: 0,

@@ -145,14 +145,18 @@ impl Ingress {
     fn put_together(&self, question: Question, parts: Vec<Part>) -> Page {
         match question {
             Question::Metrics => {
-                let (mut sum, mut moment) = (Metrics::default(), Moment::default());
+                // The first part is this worker's own.
+                let (mut sum, mut moment) = (None::<Box<Metrics>>, Moment::default());
                 for part in parts {
                     if let Part::Metrics(metrics, one) = part {
-                        sum.add(&metrics);
+                        match &mut sum {
+                            None => sum = Some(metrics),
+                            Some(sum) => sum.add(&metrics),
+                        }
                         moment += one;
                     }
                 }
-                self.metrics_page(&sum, &moment)
+                self.metrics_page(&sum.unwrap_or_default(), &moment)
             }
             Question::Services => {
                 let services = parts.into_iter().filter_map(|part| match part {

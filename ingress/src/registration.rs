@@ -250,8 +250,16 @@ impl Ingress {
         }
     }
 
-    /// Welcomes an agent: requests may go to it from now on.
+    /// Welcomes an agent: requests may go to it from now on. If there is no room for its hosts, it is told
+    /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
+        let applicant = self.registration(conn).and_then(|one| one.applicant.as_ref());
+        let hello = applicant.map(|applicant| applicant.hello.clone());
+        if hello.is_some_and(|hello| !self.make_room(&hello)) {
+            let reason = "the ingress has agents for as many hosts as it takes";
+            let refusal = Refusal::new(RefusalCode::Overloaded, reason);
+            return self.refuse_agent(conn, standing.principal.as_ref(), &refusal, cx);
+        }
         let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
         let Conn::Registration(registration) = std::mem::replace(state, Conn::Tunnel) else {
             unreachable!("only registrations are decided about")

@@ -1,5 +1,7 @@
 //! From a caller's connection to an agent's tunnel.
 
+use std::sync::Arc;
+
 use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
 use mesh_protocol::http1::{
     self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
@@ -65,7 +67,11 @@ impl Ingress {
                 self.decline(conn, Reason::HeadTimeout, Head::None);
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
-            Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            Expired::Request => {
+                let State::Busy(exchange) = &downstream.state else { return };
+                let tunnel = exchange.tunnel;
+                self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
+            }
             Expired::Stalled => {
                 io.close(Closing::Abort);
                 self.abandon(conn, cx);
@@ -177,6 +183,7 @@ impl Ingress {
         let agent = is_logged.then(|| tunnel.name.as_str().into());
         let is_worn = tunnel.link.session.is_worn();
         let (serial, agent_id) = (tunnel.serial, tunnel.agent);
+        let service = Arc::clone(&tunnel.service);
         tunnel.publish();
         self.conns.touch(choice.tunnel.conn());
         if is_worn {
@@ -188,6 +195,7 @@ impl Ingress {
             serial,
             agent_id,
             agent,
+            service,
             stream,
             since: cx.now,
             moved: cx.now,

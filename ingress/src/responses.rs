@@ -241,7 +241,7 @@ impl Ingress {
     }
 
     /// The exchange failed behind the agent: that counts against the agent.
-    fn fail_upstream(
+    pub(crate) fn fail_upstream(
         &mut self,
         owner: ConnId,
         id: TunnelId,
@@ -249,10 +249,20 @@ impl Ingress {
         reached: Reached,
         cx: &mut Context<'_>,
     ) {
-        let counts = matches!(
-            reason,
-            Reason::UpstreamConnect | Reason::UpstreamReset | Reason::UpstreamProtocol
-        );
+        let counts = match reason {
+            Reason::UpstreamConnect | Reason::UpstreamReset | Reason::UpstreamProtocol => true,
+            // An answer may rest for as long as it likes.
+            Reason::RequestTimeout => self.is_unanswered(owner),
+            Reason::BadRequest
+            | Reason::NoRoute
+            | Reason::HeadTimeout
+            | Reason::BodyTimeout
+            | Reason::HeadTooLarge
+            | Reason::AgentLost
+            | Reason::NoHealthyAgent
+            | Reason::Overloaded
+            | Reason::Draining => false,
+        };
         if counts
             && let Some(tunnel) = self.tunnels.get_mut(id)
             && let Ejected::For(duration) = tunnel.failed(cx.now)
@@ -261,6 +271,15 @@ impl Ingress {
             self.metrics.ejections += 1;
         }
         self.fail(owner, reason, reached, cx);
+    }
+
+    /// Whether a caller's request waits for the head of its answer.
+    fn is_unanswered(&self, conn: ConnId) -> bool {
+        let state = self.conns.get(conn).map(|connection| &connection.state);
+        let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) = state else {
+            return false;
+        };
+        exchange.phase == Phase::Waiting
     }
 
     fn tunnel_name(&self, id: TunnelId) -> &str {

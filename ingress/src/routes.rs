@@ -2,9 +2,10 @@
 //!
 //! Exact names beat `*.suffix`, longer suffixes beat shorter ones, and those beat `*`. A host that
 //! was ever claimed stays known when its last agent leaves: its callers are told to come back
-//! (503) instead of that they are wrong here (404).
+//! (503) instead of that they are wrong here (404). When too many are known, those are forgotten that
+//! have been without an agent for longest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,21 +18,28 @@ use crate::tunnel::{AgentId, Serial, TunnelId};
 #[derive(Debug, Default)]
 pub struct Routes {
     by_pattern: HashMap<Box<str>, RouteId>,
-    /// Routes are never moved, so that an id stays good; the bound keeps them few.
-    routes: Vec<Route>,
+    slots: Vec<Slot>,
+    /// Slots whose route was forgotten; the last one is used first.
+    free: Vec<u32>,
+    /// Routes without any agent, by when they lost the last one, counted in such losses.
+    vacant: BTreeSet<(u64, RouteId)>,
+    losses: u64,
 }
 
-/// Names a route for the life of the process, and the same one in all workers: each learns all
-/// patterns, and in the same order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RouteId(usize);
+/// Where a route may be.
+#[derive(Debug)]
+struct Slot {
+    /// How many routes were forgotten here.
+    generation: u32,
+    route: Option<Route>,
+}
 
-impl RouteId {
-    /// The route's number, for tables kept beside the routes.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0
-    }
+/// Names a route for the life of the process, and the same one in all workers: each learns and
+/// forgets all patterns, and in the same order. After its route was forgotten it names nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId {
+    slot: u32,
+    generation: u32,
 }
 
 /// One host pattern and who serves it.
@@ -40,16 +48,26 @@ pub struct Route {
     /// The pattern, in lower case: `name`, `*.suffix` or `*`.
     pub pattern: Box<str>,
     /// The service that its last agent named.
-    pub service: Box<str>,
+    pub service: Arc<str>,
     /// The tunnels whose agents registered it, those of one agent side by side, else in the order of
     /// their registration.
     pub candidates: Vec<Candidate>,
+    /// Whether the log was told that its agents name different services.
+    is_mixed: bool,
+    /// When it lost its last agent, as in [`Routes::vacant`]; none while it has one.
+    vacant_since: Option<u64>,
 }
 
 impl Route {
     /// The tunnels by agent.
     pub fn agents(&self) -> impl Iterator<Item = &[Candidate]> {
         agents(&self.candidates)
+    }
+
+    /// Whether an agent of this service is there.
+    #[must_use]
+    pub fn has_agent_of(&self, service: &str) -> bool {
+        self.candidates.iter().any(|one| *one.service == *service)
     }
 }
 
@@ -65,6 +83,8 @@ pub struct Candidate {
     pub serial: Serial,
     /// Whose it is.
     pub agent: AgentId,
+    /// The service that the agent named.
+    pub service: Arc<str>,
     /// Where it is.
     pub place: Place,
 }
@@ -78,52 +98,117 @@ pub enum Place {
     There(WorkerId, Arc<Gauge>),
 }
 
-/// Patterns remembered at the most.
-const ROUTES_MAX: usize = 65_536;
-
 /// The longest DNS name (RFC 1035 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
 
 impl Routes {
-    /// Adds a tunnel to a pattern that [`normalize`] returned. False when too many patterns are
-    /// known already.
-    pub fn add(&mut self, pattern: &str, service: &str, candidate: Candidate) -> bool {
-        let Some(id) = self.learn(pattern, service) else { return false };
-        let candidates = &mut self.routes[id.0].candidates;
+    /// Adds a tunnel to a pattern that [`normalize`] returned.
+    pub fn add(&mut self, pattern: &str, candidate: Candidate) {
+        let id = self.learn(pattern, &candidate.service);
+        let Some(route) = self.route_mut(id) else { return };
+        let candidates = &mut route.candidates;
         let last = candidates.iter().rposition(|one| one.agent == candidate.agent);
         candidates.insert(last.map_or(candidates.len(), |last| last + 1), candidate);
-        true
+        if let Some(since) = route.vacant_since.take() {
+            self.vacant.remove(&(since, id));
+        }
     }
 
-    /// Makes sure that a pattern is known, for a service.
-    pub(crate) fn learn(&mut self, pattern: &str, service: &str) -> Option<RouteId> {
-        let id = match self.by_pattern.get(pattern) {
-            Some(id) => *id,
-            None if self.routes.len() >= ROUTES_MAX => return None,
-            None => {
-                let id = RouteId(self.routes.len());
-                self.by_pattern.insert(pattern.into(), id);
-                let service = service.into();
-                self.routes.push(Route {
-                    pattern: pattern.into(),
-                    service,
-                    candidates: Vec::new(),
-                });
-                id
+    /// Makes sure that a pattern is known, for a service. How many there may be is a matter of those that
+    /// let agents in: see [`Self::vacancies`].
+    pub(crate) fn learn(&mut self, pattern: &str, service: &Arc<str>) -> RouteId {
+        if let Some(id) = self.by_pattern.get(pattern).copied() {
+            if let Some(route) = self.route_mut(id) {
+                route.service = Arc::clone(service);
             }
-        };
-        let route = &mut self.routes[id.0];
-        if *route.service != *service {
-            route.service = service.into();
+            return id;
         }
-        Some(id)
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, route: None });
+            u32::try_from(self.slots.len() - 1).expect("the bound on routes is far below")
+        });
+        let Slot { generation, route } = &mut self.slots[slot as usize];
+        let id = RouteId { slot, generation: *generation };
+        self.losses += 1;
+        *route = Some(Route {
+            pattern: pattern.into(),
+            service: Arc::clone(service),
+            candidates: Vec::new(),
+            is_mixed: false,
+            vacant_since: Some(self.losses),
+        });
+        self.vacant.insert((self.losses, id));
+        self.by_pattern.insert(pattern.into(), id);
+        id
     }
 
     /// Takes a tunnel out of a pattern.
     pub fn remove(&mut self, pattern: &str, tunnel: Serial) {
-        if let Some(id) = self.by_pattern.get(pattern) {
-            self.routes[id.0].candidates.retain(|candidate| candidate.serial != tunnel);
+        let Some(id) = self.by_pattern.get(pattern).copied() else { return };
+        let losses = self.losses + 1;
+        let Some(route) = self.route_mut(id) else { return };
+        route.candidates.retain(|candidate| candidate.serial != tunnel);
+        if route.candidates.is_empty() && route.vacant_since.is_none() {
+            route.vacant_since = Some(losses);
+            self.losses = losses;
+            self.vacant.insert((losses, id));
         }
+    }
+
+    /// Which routes have to be forgotten so that these patterns can be learned and no more than `max` are
+    /// known; `None` when too few of them are without an agent.
+    pub(crate) fn vacancies(&self, patterns: &[String], max: usize) -> Option<Vec<RouteId>> {
+        let is_new = |pattern: &&String| !self.by_pattern.contains_key(pattern.as_str());
+        let wanted = self.by_pattern.len() + patterns.iter().filter(is_new).count();
+        let lacking = wanted.saturating_sub(max);
+        if lacking == 0 {
+            return Some(Vec::new());
+        }
+        let is_wanted = |id: RouteId| {
+            let route = self.get(id);
+            route.is_some_and(|route| patterns.iter().any(|one| **one == *route.pattern))
+        };
+        let vacant = self.vacant.iter().map(|(_, id)| *id).filter(|id| !is_wanted(*id));
+        let vacant: Vec<_> = vacant.take(lacking).collect();
+        (vacant.len() == lacking).then_some(vacant)
+    }
+
+    /// Forgets a pattern, and says who served it.
+    pub(crate) fn forget(&mut self, id: RouteId) -> Vec<Candidate> {
+        let Some(slot) = self.slots.get_mut(id.slot as usize) else { return Vec::new() };
+        if slot.generation != id.generation {
+            return Vec::new();
+        }
+        let Some(route) = slot.route.take() else { return Vec::new() };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        self.by_pattern.remove(&route.pattern);
+        if let Some(since) = route.vacant_since {
+            self.vacant.remove(&(since, id));
+        }
+        route.candidates
+    }
+
+    /// The route of exactly this pattern.
+    pub(crate) fn of_pattern(&self, pattern: &str) -> Option<(RouteId, &Route)> {
+        let id = self.by_pattern.get(pattern).copied()?;
+        Some((id, self.get(id)?))
+    }
+
+    /// An agent of this service comes to a pattern: which other one is there, if that is to be told. It is
+    /// told once.
+    pub(crate) fn note_service(&mut self, pattern: &str, service: &str) -> Option<Arc<str>> {
+        let id = self.by_pattern.get(pattern).copied()?;
+        let route = self.route_mut(id)?;
+        let is_other = |name: &str| !service.is_empty() && !name.is_empty() && *name != *service;
+        let mut services = route.candidates.iter().map(|one| &one.service);
+        let other = Arc::clone(services.find(|name| is_other(name))?);
+        (!std::mem::replace(&mut route.is_mixed, true)).then_some(other)
+    }
+
+    /// How long a route has been without an agent, as an order among such routes: less is longer.
+    pub(crate) fn vacant_since(&self, id: RouteId) -> Option<u64> {
+        self.get(id)?.vacant_since
     }
 
     /// The best route for the host of a request (`host` or `host:port`). Patterns without any
@@ -135,7 +220,7 @@ impl Routes {
         let mut known = None;
         for pattern in patterns(name) {
             let Some(id) = self.find(pattern) else { continue };
-            if !self.routes[id.0].candidates.is_empty() {
+            if self.get(id).is_some_and(|route| !route.candidates.is_empty()) {
                 return Some(id);
             }
             known = known.or(Some(id));
@@ -143,15 +228,21 @@ impl Routes {
         known
     }
 
-    /// A route by its id.
+    /// A route by its id; none when it was forgotten.
     #[must_use]
     pub fn get(&self, id: RouteId) -> Option<&Route> {
-        self.routes.get(id.0)
+        let slot = self.slots.get(id.slot as usize)?;
+        slot.route.as_ref().filter(|_| slot.generation == id.generation)
     }
 
-    /// All routes, in the order in which they were first claimed.
+    fn route_mut(&mut self, id: RouteId) -> Option<&mut Route> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        slot.route.as_mut().filter(|_| slot.generation == id.generation)
+    }
+
+    /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.routes.iter()
+        self.slots.iter().filter_map(|slot| slot.route.as_ref())
     }
 
     fn find(&self, pattern: Pattern<'_>) -> Option<RouteId> {

@@ -44,6 +44,8 @@ pub struct Tunnel {
     pub name: String,
     /// What the agent said of itself; its hosts are normalised patterns.
     pub hello: Hello,
+    /// The service that it named there, for whoever outlives it.
+    pub service: Arc<str>,
     /// Where it connected from.
     pub peer: SocketAddr,
     /// By what right it is registered.
@@ -116,6 +118,7 @@ impl Tunnel {
             serial,
             agent,
             name: serial.0.to_string(),
+            service: hello.service.as_str().into(),
             hello,
             peer,
             standing,

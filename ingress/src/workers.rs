@@ -25,6 +25,7 @@ use crate::gauge::{Gauge, Homes};
 use crate::identity::{Policy, Principal};
 use crate::ingress::{Conn, Ingress};
 use crate::pages::{Part, Question};
+use crate::room::Forgotten;
 use crate::routes::{Candidate, Place};
 use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
 
@@ -33,6 +34,8 @@ use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
 pub enum Message {
     /// From the first one: this agent is welcome, and its hosts are known from now on.
     Added(Box<Remote>),
+    /// From the first one: these hosts have no agent any more, and give way to others.
+    Forgotten(Box<Forgotten>),
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
     /// From the first one: the agent of this tunnel has another one in its place.
@@ -80,7 +83,7 @@ pub struct Remote {
     pub(crate) principal: Option<Principal>,
     pub(crate) lane: u32,
     pub(crate) worker: WorkerId,
-    pub(crate) service: String,
+    pub(crate) service: Arc<str>,
     pub(crate) hosts: Vec<String>,
     pub(crate) gauge: Arc<Gauge>,
 }
@@ -169,7 +172,11 @@ impl Ingress {
     /// Another worker has something to say.
     pub(crate) fn take_message(&mut self, from: WorkerId, message: Message, cx: &mut Context<'_>) {
         match message {
-            Message::Added(remote) => self.add_remote(*remote),
+            Message::Added(remote) => {
+                self.learn_hosts(&remote.hosts, &remote.service);
+                self.add_remote(*remote);
+            }
+            Message::Forgotten(forgotten) => self.forget(&forgotten),
             Message::Removed(serial) => self.remove_remote(serial),
             Message::Superseded(serial) => self.supersede(serial, cx),
             Message::Left(address) => {
@@ -290,6 +297,7 @@ impl Ingress {
 
     /// A registered agent's tunnel: to its worker, and known to all others.
     pub(crate) fn settle_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
+        self.learn_hosts(&tunnel.hello.hosts, &tunnel.service);
         if self.workers.count == 1 {
             return self.take_in(conn, tunnel, cx);
         }
@@ -303,7 +311,7 @@ impl Ingress {
             principal: tunnel.standing.principal.clone(),
             lane: tunnel.hello.lane,
             worker: to,
-            service: tunnel.hello.service.clone(),
+            service: Arc::clone(&tunnel.service),
             hosts: tunnel.hello.hosts.clone(),
             gauge,
         };
@@ -338,12 +346,9 @@ impl Ingress {
     fn take_in(&mut self, conn: ConnId, tunnel: Tunnel, cx: &mut Context<'_>) {
         let id = TunnelId(conn);
         for host in &tunnel.hello.hosts {
-            let candidate =
-                Candidate { serial: tunnel.serial, agent: tunnel.agent, place: Place::Here(id) };
-            if !self.routes.add(host, &tunnel.hello.service, candidate) {
-                let name = &tunnel.name;
-                log::error!("tunnel {name}: too many hosts are known, {host} is not routed");
-            }
+            let (serial, agent) = (tunnel.serial, tunnel.agent);
+            let (service, place) = (Arc::clone(&tunnel.service), Place::Here(id));
+            self.routes.add(host, Candidate { serial, agent, service, place });
         }
         let is_rechecked = tunnel.standing.ecs.is_some();
         self.tunnels.insert(id, tunnel);
@@ -369,24 +374,22 @@ impl Ingress {
         log::info!("tunnel {}: ended at once", serial.0);
     }
 
+    /// A tunnel of another worker, unless it is ours, and still to come, or its end was heard of first.
     fn add_remote(&mut self, remote: Remote) {
-        let is_remote = remote.worker != self.workers.own && !remote.gauge.is_gone();
+        if remote.worker == self.workers.own || remote.gauge.is_gone() {
+            return;
+        }
         for host in &remote.hosts {
+            let (serial, agent) = (remote.serial, remote.agent);
+            let service = Arc::clone(&remote.service);
             let place = Place::There(remote.worker, Arc::clone(&remote.gauge));
-            let candidate = Candidate { serial: remote.serial, agent: remote.agent, place };
-            if is_remote {
-                self.routes.add(host, &remote.service, candidate);
-            } else {
-                // Ours, and still to come; or its end was heard of first. Its hosts stay known.
-                self.routes.learn(host, &remote.service);
-            }
+            self.routes.add(host, Candidate { serial, agent, service, place });
         }
-        if is_remote {
-            self.workers.remotes.insert(remote.serial, remote);
-        }
+        self.workers.remotes.insert(remote.serial, remote);
     }
 
-    fn remove_remote(&mut self, serial: Serial) {
+    /// A tunnel of another worker has ended.
+    pub(crate) fn remove_remote(&mut self, serial: Serial) {
         let Some(remote) = self.workers.remotes.remove(&serial) else { return };
         remote.gauge.leave();
         for host in &remote.hosts {

@@ -6,6 +6,7 @@ use mesh_protocol::{Conns, Duplex, Rng, WorkerId};
 
 use super::{Culprit, Scope, Tried, Unavailable, View};
 use crate::gauge::{Gauge, Homes, Reading};
+use crate::replies::Reason;
 use crate::routes::{Candidate, Place};
 use crate::tunnel::tests::{origin, tunnel};
 use crate::tunnel::{AgentId, Serial, TunnelId, Tunnels};
@@ -28,6 +29,7 @@ fn candidates(ids: &[TunnelId]) -> Vec<Candidate> {
     let here = |(number, id): (u64, &TunnelId)| Candidate {
         serial: Serial(number),
         agent: AgentId(Serial(number)),
+        service: "".into(),
         place: Place::Here(*id),
     };
     // The slot of the tunnel is its number here.
@@ -157,7 +159,8 @@ fn two_workers(now: Instant) -> (Tunnels, TunnelId, Vec<Candidate>, Arc<Gauge>) 
 /// A tunnel of some agent at the other worker.
 fn there(serial: u64, agent: u64, gauge: &Arc<Gauge>) -> Candidate {
     let place = Place::There(SECOND, Arc::clone(gauge));
-    Candidate { serial: Serial(serial), agent: AgentId(Serial(agent)), place }
+    let (serial, agent) = (Serial(serial), AgentId(Serial(agent)));
+    Candidate { serial, agent, service: "".into(), place }
 }
 
 fn is_there(picked: Result<&Candidate, Unavailable>) -> bool {
@@ -392,4 +395,11 @@ fn the_limit_of_an_agent_holds_for_all_of_its_tunnels_together() {
     let picked = super::pick(&three.all, &limited(10), None, &mut three.rng);
     assert_eq!(picked.map(|one| one.serial), Err(Unavailable::Overloaded));
     assert!(super::pick(&three.all, &limited(11), None, &mut three.rng).is_ok());
+}
+
+#[test]
+fn only_what_a_tunnel_failed_is_tried_by_another_tunnel_of_the_same_agent() {
+    let by_tunnel = |reason: &Reason| Culprit::of(*reason) == Culprit::Tunnel;
+    let reasons: Vec<_> = Reason::ALL.into_iter().filter(by_tunnel).collect();
+    assert_eq!(reasons, [Reason::Overloaded, Reason::AgentLost]);
 }

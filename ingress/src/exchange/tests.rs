@@ -1,7 +1,9 @@
 use mesh_protocol::Buf;
 use mesh_protocol::mux::Flags;
 
-use super::Replay;
+use super::{Reached, Replay};
+use crate::balance::{Culprit, Tried};
+use crate::tunnel::{AgentId, Serial};
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -35,5 +37,52 @@ fn a_body_that_is_of_no_more_use_takes_no_memory() {
     for replay in [answered, long] {
         assert_eq!((replay.head(), replay.unsent()), (HEAD, &[][..]));
         assert!(replay.into_memory().capacity() < 1024);
+    }
+}
+
+/// How much of a body was sent, and whether its answer has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Little,
+    Much,
+    Answered,
+}
+
+#[test]
+fn only_what_does_no_harm_is_given_to_a_second_agent() {
+    use Reached::{Certainly, CertainlyNot, Perhaps};
+    use Sent::{Answered, Little, Much, Nothing};
+    // Whether the method is idempotent, how much of the body was sent, how far it got.
+    let possible = [
+        (true, Nothing, CertainlyNot),
+        (true, Little, CertainlyNot),
+        (true, Nothing, Perhaps),
+        (false, Nothing, CertainlyNot),
+        (false, Little, CertainlyNot),
+    ];
+    let tried = Tried { serial: Serial(1), agent: AgentId(Serial(1)), culprit: Culprit::Tunnel };
+    for is_idempotent in [false, true] {
+        for sent in [Nothing, Little, Much, Answered] {
+            for reached in [CertainlyNot, Perhaps, Certainly] {
+                for is_second in [false, true] {
+                    let mut head = Buf::new();
+                    head.extend(HEAD);
+                    let mut replay = Replay::new(head, Flags::NONE, is_idempotent);
+                    match sent {
+                        Nothing => {}
+                        Little => replay.keep(b"12345"),
+                        Much => replay.keep(&[b'x'; 64 * 1024 + 1]),
+                        Answered => replay.forget(),
+                    }
+                    if is_second {
+                        replay.restart(tried);
+                    }
+                    let case = (is_idempotent, sent, reached);
+                    let is_right = !is_second && possible.contains(&case);
+                    assert_eq!(replay.is_possible(reached), is_right, "{case:?}, {is_second}");
+                }
+            }
+        }
     }
 }

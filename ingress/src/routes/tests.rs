@@ -5,7 +5,8 @@ use crate::tunnel::{AgentId, Serial};
 /// A tunnel of the agent whose first one had this number.
 fn of_agent(index: usize, agent: usize) -> Candidate {
     let agent = AgentId(Serial(agent as u64));
-    Candidate { serial: Serial(index as u64), agent, place: Place::Here(tunnel_id(index)) }
+    let (service, place) = ("shop".into(), Place::Here(tunnel_id(index)));
+    Candidate { serial: Serial(index as u64), agent, service, place }
 }
 
 fn candidate(index: usize) -> Candidate {
@@ -15,7 +16,7 @@ fn candidate(index: usize) -> Candidate {
 fn routes(patterns: &[&str]) -> Routes {
     let mut routes = Routes::default();
     for (index, pattern) in patterns.iter().enumerate() {
-        assert!(routes.add(&normalize(pattern).unwrap(), "shop", candidate(index)));
+        routes.add(&normalize(pattern).unwrap(), candidate(index));
     }
     routes
 }
@@ -64,6 +65,61 @@ fn a_host_without_agents_gives_way_and_stays_known() {
     assert_eq!(found(&routes, "other.org"), None);
 }
 
+fn of(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn what_is_longest_without_an_agent_gives_way_to_new_hosts() {
+    let mut routes = routes(&["a", "b", "c", "d"]);
+    for (name, serial) in [("c", 2), ("a", 0), ("b", 1)] {
+        routes.remove(name, Serial(serial));
+        routes.remove(name, Serial(serial));
+    }
+    let ids = |routes: &Routes, names: &[&str]| -> Vec<_> {
+        names.iter().map(|name| routes.of_pattern(name).unwrap().0).collect()
+    };
+    assert_eq!(routes.vacancies(&of(&["e"]), 5), Some(Vec::new()), "there is room");
+    assert_eq!(routes.vacancies(&of(&["e"]), 4), Some(ids(&routes, &["c"])));
+    assert_eq!(routes.vacancies(&of(&["e", "f"]), 4), Some(ids(&routes, &["c", "a"])));
+    assert_eq!(routes.vacancies(&of(&["e", "c"]), 4), Some(ids(&routes, &["a"])), "c is to stay");
+    assert_eq!(routes.vacancies(&of(&["d", "c"]), 4), Some(Vec::new()), "both are known");
+    assert_eq!(routes.vacancies(&of(&["e", "f", "g"]), 4), Some(ids(&routes, &["c", "a", "b"])));
+    assert_eq!(routes.vacancies(&of(&["e", "f", "g", "h"]), 4), None, "d has an agent");
+    // One that came back is not the first any more.
+    routes.add("c", candidate(4));
+    routes.remove("c", Serial(4));
+    assert_eq!(routes.vacancies(&of(&["e"]), 4), Some(ids(&routes, &["a"])));
+}
+
+/// A request may be on its way with it.
+#[test]
+fn the_name_of_a_route_that_was_forgotten_is_never_another_ones() {
+    let mut routes = routes(&["a"]);
+    let old = routes.lookup("a").unwrap();
+    routes.remove("a", Serial(0));
+    assert!(routes.forget(old).is_empty());
+    assert_eq!(found(&routes, "a"), None);
+    routes.add("b", candidate(1));
+    let new = routes.lookup("b").unwrap();
+    assert_eq!(routes.iter().count(), 1, "it has the other one's place");
+    assert!(routes.get(old).is_none() && old != new);
+    assert!(routes.forget(old).is_empty());
+    assert_eq!(found(&routes, "b"), Some("b"), "what is forgotten is not forgotten again");
+}
+
+#[test]
+fn another_service_of_a_host_is_told_once() {
+    let mut routes = routes(&["a", "b"]);
+    assert_eq!(routes.note_service("a", "shop"), None);
+    assert_eq!(routes.note_service("a", ""), None, "no name is not another one");
+    assert_eq!(routes.note_service("new", "bakery"), None);
+    assert_eq!(routes.note_service("a", "bakery").as_deref(), Some("shop"));
+    assert_eq!(routes.note_service("a", "bakery"), None);
+    routes.remove("b", Serial(1));
+    assert_eq!(routes.note_service("b", "bakery"), None, "the other one is gone");
+}
+
 #[test]
 fn a_host_longer_than_any_name_has_no_route() {
     let routes = routes(&["*"]);
@@ -99,7 +155,7 @@ fn patterns_are_put_into_one_form_or_refused() {
 fn tunnels_of_one_agent_lie_side_by_side() {
     let mut routes = Routes::default();
     for (index, agent) in [(0, 0), (1, 1), (2, 0), (3, 3), (4, 1), (5, 0)] {
-        assert!(routes.add("*", "", of_agent(index, agent)));
+        routes.add("*", of_agent(index, agent));
     }
     let id = routes.lookup("shop").unwrap();
     let order = |routes: &Routes| {
@@ -108,6 +164,6 @@ fn tunnels_of_one_agent_lie_side_by_side() {
     };
     assert_eq!(order(&routes), [0, 2, 5, 1, 4, 3]);
     routes.remove("*", Serial(0));
-    assert!(routes.add("*", "", of_agent(6, 0)));
+    routes.add("*", of_agent(6, 0));
     assert_eq!(order(&routes), [2, 5, 6, 1, 4, 3]);
 }

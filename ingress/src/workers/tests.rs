@@ -40,7 +40,7 @@ fn ingress(here: Option<Principal>, there: Option<Principal>) -> Ingress {
         principal: there,
         lane: 0,
         worker: WorkerId(1),
-        service: String::new(),
+        service: "".into(),
         hosts: Vec::new(),
         gauge,
     };

@@ -240,6 +240,7 @@ fn limits(settings: &mut Settings) -> Result<Limits, Error> {
             1..=1_000_000,
         )?,
         hosts_per_tunnel: settings.number("max-hosts", default.hosts_per_tunnel, 1..=10_000)?,
+        hosts: default.hosts,
         head_bytes: settings.size("max-head-size", default.head_bytes, 1024..=64 * 1024)?,
         stream_window: settings.size("stream-window", default.stream_window, window)?,
         window_growth: settings.size(

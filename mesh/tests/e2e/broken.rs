@@ -149,6 +149,20 @@ fn a_response_head_may_be_as_large_as_a_load_balancer_takes() {
     expect(&mut caller, head);
 }
 
+/// The ingress would refuse it too, but the agent is where a service's faults are told of.
+#[test]
+fn the_log_of_an_agent_names_a_head_that_is_too_large_for_a_load_balancer() {
+    for size in [32 * 1024 - 63, 32 * 1024] {
+        let (mesh, origin) = Mesh::start_by_hand();
+        let mut caller = mesh.call();
+        caller.send("POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 0\r\n\r\n");
+        origin.next().wire.send(head_of(size));
+        let verdict = Answer::read_final(&mut caller).verdict();
+        assert_eq!(verdict, (502, "upstream_protocol".to_owned()), "{size}");
+        mesh.client.wait_log("head too large");
+    }
+}
+
 /// A response head of so many bytes.
 fn head_of(size: usize) -> String {
     let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Large: ", "\r\n\r\n");

@@ -1,12 +1,13 @@
 //! What ends when, to the millisecond.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_sim::peers::{
-    HttpClient, HttpService, Outcome, RawClient, Reading, Received, Request, Response, Vanish,
-    pattern,
+    HttpClient, HttpService, Outcome, RawClient, RawPeer, RawTurn, Reading, Received, Request,
+    Response, Then, Vanish, pattern,
 };
-use mesh_sim::{NodeId, World, seeds};
+use mesh_sim::{Fault, NodeId, World, seeds};
 
 use crate::ask::Ask;
 use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
@@ -79,6 +80,85 @@ fn an_answer_just_before_the_deadline_counts() {
         let mut stage = stage(seed);
         let caller = add(&mut stage, client(Request::get(HOST, "/slow/29990")));
         assert!(only_response(&mut stage, caller).is(200));
+    });
+}
+
+/// A service that answers each request with these bytes, each so long after the request.
+fn answering(answers: &'static [(Duration, &'static [u8])]) -> RawPeer<()> {
+    let mut asked = BTreeMap::new();
+    RawPeer::listening((), move |(), turn: &mut RawTurn<'_>| {
+        if turn.end.is_some() {
+            turn.then = Then::Close;
+            return;
+        }
+        if turn.rx.ends_with(b"\r\n\r\n") {
+            if turn.rx.starts_with(b"GET /health ") {
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            } else {
+                asked.insert(turn.connection, (turn.now, 0));
+            }
+            turn.rx.clear();
+        }
+        let Some((since, count)) = asked.get_mut(&turn.connection) else { return };
+        while let Some((wait, bytes)) = answers.get(*count) {
+            let due = *since + *wait;
+            if due > turn.now {
+                turn.wake_in = Some(due - turn.now);
+                return;
+            }
+            turn.tx.extend_from_slice(bytes);
+            *count += 1;
+        }
+    })
+}
+
+const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+const FINAL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn an_interim_response_gives_the_service_its_time_anew() {
+    const AT_20: (Duration, &[u8]) = (Duration::from_secs(20), HINTS);
+    const AT_40: (Duration, &[u8]) = (Duration::from_secs(40), FINAL);
+    const SILENT: &[(Duration, &[u8])] = &[AT_20];
+    for (answers, is_answered) in [(&[AT_20, AT_40][..], true), (SILENT, false)] {
+        seeds(SEEDS, |seed| {
+            // Parcels for other workers take their time.
+            let mut plan = Plan::calm().with_workers(1);
+            plan.ingress.timeouts.request = Duration::from_secs(30);
+            let mut stage = Stage::new(seed, plan);
+            let slow = stage.world.add_peer("slow", answering(answers), &["service0:3000"]);
+            stage.world.set_links(stage.agents[0], slow, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(5));
+            let caller = add(&mut stage, client(Request::get(HOST, "/")));
+            let response = only_response(&mut stage, caller);
+            if is_answered {
+                assert!(response.is(200), "{response:?}");
+            } else {
+                check_refused(&response, 504, "request_timeout");
+                check_exact(lasted(&response), Duration::from_secs(50));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_second_agent_has_the_whole_request_timeout_too() {
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm().with_agents(2).with_workers(1);
+        plan.ingress.timeouts.request = Duration::from_secs(30);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let caller = add(&mut stage, client(Request::get(HOST, "/slow/20100")));
+        stage.world.run_for(Duration::from_secs(20));
+        let has_it = |number: &usize| {
+            let service = stage.world.peer::<HttpService>(stage.services[*number]);
+            service.served.iter().any(|one| one.line().contains("/slow/"))
+        };
+        let first = [0, 1].into_iter().find(has_it).expect("an agent has it");
+        stage.world.strike(stage.agents[first], stage.ingress, Fault::Cut);
+        let response = only_response(&mut stage, caller);
+        assert!(response.is(200), "{response:?}");
+        check_exact(lasted(&response), Duration::from_millis(40_100));
     });
 }
 

@@ -9,10 +9,13 @@ use crate::stage::TUNNEL_ADDRESS;
 
 /// Frame types, as the protocol's table has them.
 pub(crate) const HELLO: u8 = 0x01;
+pub(crate) const WELCOME: u8 = 0x02;
+pub(crate) const REFUSED: u8 = 0x03;
 pub(crate) const REQUEST: u8 = 0x10;
 pub(crate) const RESPONSE: u8 = 0x11;
 pub(crate) const DATA: u8 = 0x12;
 pub(crate) const WINDOW: u8 = 0x13;
+pub(crate) const RESET: u8 = 0x14;
 pub(crate) const TRAILERS: u8 = 0x15;
 pub(crate) const ECHO: u8 = 0x22;
 pub(crate) const ECHO_REPLY: u8 = 0x23;

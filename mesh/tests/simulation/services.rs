@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesh_sim::peers::{
-    HttpService, Outcome, RawClient, RawPeer, RawTurn, Received, Request, Then, pattern,
-};
+use mesh_sim::peers::{HttpService, Outcome, RawPeer, RawTurn, Received, Request, Then, pattern};
 use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
+use crate::stage::{HOST, Plan, Stage, census};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {
@@ -90,21 +88,6 @@ fn a_service_that_hints_at_its_answer_to_a_health_check_is_healthy() {
     });
 }
 
-/// What somebody says of itself on its health port.
-fn page(stage: &mut Stage, address: &str, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: whoever\r\nConnection: close\r\n\r\n");
-    let client = RawClient::new(address, request.as_bytes());
-    let whoever = stage.world.add_peer("whoever", client, &[]);
-    let answered = move |world: &World| world.peer::<RawClient>(whoever).end.is_some();
-    stage.world.expect("the page is there", answered, Duration::from_secs(5));
-    String::from_utf8(stage.world.peer::<RawClient>(whoever).answer.clone()).expect("text")
-}
-
-/// What the ingress says of its agents.
-fn services(stage: &mut Stage) -> String {
-    page(stage, ADMIN_ADDRESS, "/debug/services")
-}
-
 #[test]
 fn an_agent_is_of_no_use_before_its_service_was_healthy_and_is_so_when_it_fails_later() {
     seeds(16, |seed| {
@@ -114,20 +97,20 @@ fn an_agent_is_of_no_use_before_its_service_was_healthy_and_is_so_when_it_fails_
         let registered = move |world: &World| census(world, ingress).tunnels == 1;
         stage.world.expect("it is registered", registered, Duration::from_secs(5));
         stage.world.run_for(Duration::from_secs(30));
-        let said = page(&mut stage, "agent0:8081", "/health");
+        let said = stage.page_of("agent0:8081", "/health");
         assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
         let reason = "\"reason\":\"the service has not been healthy yet\"";
         assert!(said.contains(reason) && said.contains("refused"), "{said}");
 
         stage.world.set_answer("service0:3000", Answer::Accept);
         stage.expect_ready(Duration::from_secs(10));
-        let said = page(&mut stage, "agent0:8081", "/health");
+        let said = stage.page_of("agent0:8081", "/health");
         assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
 
         stage.world.set_answer("service0:3000", Answer::Refuse);
         let unhealthy = move |world: &World| census(world, ingress).healthy == 0;
         stage.world.expect("the service is missed", unhealthy, Duration::from_secs(22));
-        let said = page(&mut stage, "agent0:8081", "/health");
+        let said = stage.page_of("agent0:8081", "/health");
         assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
         assert!(said.contains("\"service\":\"unhealthy\""), "{said}");
         stage.expect_empty_after_drain();
@@ -145,11 +128,11 @@ fn the_ingress_hears_of_a_new_reason_why_a_service_is_unhealthy() {
         let registered = move |world: &World| census(world, ingress).tunnels == 2;
         stage.world.expect("it is registered", registered, Duration::from_secs(5));
         stage.world.run_for(Duration::from_secs(10));
-        let page = services(&mut stage);
+        let page = stage.page("/debug/services");
         assert_eq!(page.matches("refused").count(), 2, "{page}");
         stage.world.set_answer("service0:3000", Answer::Accept);
         stage.world.run_for(Duration::from_secs(20));
-        let page = services(&mut stage);
+        let page = stage.page("/debug/services");
         assert_eq!(page.matches("answered 404").count(), 2, "{page}");
         assert!(!page.contains("refused"), "{page}");
         stage.expect_empty_after_drain();

@@ -6,7 +6,7 @@ use mesh_agent::{Agent, Endpoint, Identity};
 use mesh_ingress::invariants::Census;
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Rng, Security};
-use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
+use mesh_sim::peers::{HttpClient, HttpService, RawClient, Request, Response};
 use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
 
 use crate::ask::{Ask, Weather};
@@ -361,6 +361,29 @@ impl Stage {
 
     pub(crate) fn responses(&self, caller: NodeId) -> &[Response] {
         self.world.peer::<HttpClient>(caller).responses()
+    }
+
+    /// A page of the ingress's health port.
+    pub(crate) fn page(&mut self, path: &str) -> String {
+        self.page_of(ADMIN_ADDRESS, path)
+    }
+
+    /// A page of somebody's health port.
+    pub(crate) fn page_of(&mut self, address: &str, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: whoever\r\nConnection: close\r\n\r\n");
+        let asker = RawClient::new(address, request.as_bytes());
+        let asker = self.world.add_peer("whoever", asker, &[]);
+        let answered = move |world: &World| world.peer::<RawClient>(asker).end.is_some();
+        self.world.expect("the page is there", answered, Duration::from_secs(5));
+        String::from_utf8(self.world.peer::<RawClient>(asker).answer.clone()).expect("text")
+    }
+
+    /// The value of a metric, whose labels are part of its name; `None` when it is not there.
+    pub(crate) fn metric(&mut self, name: &str) -> Option<u64> {
+        let page = self.page("/metrics");
+        let values = page.lines().filter_map(|line| line.strip_prefix(name));
+        let mut values = values.filter_map(|value| value.strip_prefix(' ')?.trim().parse().ok());
+        values.next()
     }
 
     /// What the services got of a request, and how often.

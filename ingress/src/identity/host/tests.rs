@@ -48,9 +48,10 @@ fn what_is_covered_is_never_more_than_the_rule() {
         let candidate = Candidate {
             serial: Serial(0),
             agent: AgentId(Serial(0)),
+            service: "".into(),
             place: Place::Here(tunnel_id(0)),
         };
-        routes.add(pattern, "", candidate);
+        routes.add(pattern, candidate);
         routes.lookup(name).is_some()
     };
     for rule in claims {

@@ -40,6 +40,14 @@ impl Request {
         Self { body: body.to_vec(), ..Self::raw(head.as_bytes()) }
     }
 
+    /// A PUT with a length.
+    #[must_use]
+    pub fn put(host: &str, path: &str, body: &[u8]) -> Self {
+        let len = body.len();
+        let head = format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len}\r\n\r\n");
+        Self { body: body.to_vec(), ..Self::raw(head.as_bytes()) }
+    }
+
     /// A POST in chunks of this many bytes, with a trailer.
     #[must_use]
     pub fn post_chunked(host: &str, path: &str, body: &[u8], chunk: usize) -> Self {
