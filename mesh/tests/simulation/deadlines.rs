@@ -9,7 +9,7 @@ use mesh_sim::peers::{
 use mesh_sim::{NodeId, World, seeds};
 
 use crate::ask::Ask;
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 /// What fast links and a turn or two take.
@@ -329,5 +329,32 @@ fn a_drain_ends_in_time_however_busy_the_callers_are() {
         let gone = move |world: &World| world.life(drained) == mesh_sim::Life::Exited;
         stage.world.expect("it leaves", gone, Duration::from_secs(60));
         check_exact(stage.world.now() - began, limit);
+    });
+}
+
+/// Who asked for `/health` within a minute is believed to watch, and to send callers until it has
+/// noticed. The drain is over before the minute is.
+#[test]
+fn an_ingress_stays_open_for_a_balancer_that_asked_within_a_minute() {
+    const DRAIN: Duration = Duration::from_millis(800);
+    seeds(SEEDS, |seed| {
+        for (ago, is_watched) in [(59, true), (61, false)] {
+            let mut plan = Plan::calm();
+            plan.ingress.timeouts.drain = DRAIN;
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(5));
+            let check = vec![Request::get("ingress", "/health")];
+            let balancer = HttpClient::new(ADMIN_ADDRESS, check);
+            let balancer = stage.world.add_peer("balancer", balancer, &[]);
+            only_response(&mut stage, balancer);
+            stage.world.run_for(Duration::from_secs(ago));
+            let (ingress, began) = (stage.ingress, stage.world.now());
+            stage.world.drain(ingress);
+            let gone = move |world: &World| world.life(ingress) == mesh_sim::Life::Exited;
+            stage.world.expect("it leaves", gone, DRAIN);
+            // In the last part of it nobody is taken in any more.
+            let was_open = stage.world.now() - began >= DRAIN * 7 / 8;
+            assert_eq!(was_open, is_watched, "it was asked {ago} s ago");
+        }
     });
 }
