@@ -335,3 +335,26 @@ fn what_may_not_be_repeated_takes_a_kept_connection_only_within_its_first_second
         }
     });
 }
+
+/// No agent hears soon that a service does not answer. What was sent meanwhile is kept up to a limit.
+#[test]
+fn a_request_is_sent_to_another_agent_only_if_all_of_its_body_was_kept() {
+    const KEPT: usize = 64 * 1024;
+    for (len, is_kept) in [(KEPT, true), (KEPT + 1, false)] {
+        seeds(16, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+            stage.expect_ready(Duration::from_secs(5));
+            stage.world.set_answer("service0:3000", Answer::Ignore);
+            for _ in 0..4 {
+                let body = pattern(len);
+                let upload = Ask::sending(Request::post(HOST, "/upload", &body), body);
+                stage.add_caller(vec![upload], |client| client);
+            }
+            stage.expect_answers(Duration::from_secs(20));
+            let answers = stage.callers.iter().map(|caller| &stage.responses(caller.node)[0]);
+            let errors: Vec<_> = answers.filter_map(|one| one.header("x-mesh-error")).collect();
+            assert_eq!(errors.is_empty(), is_kept, "{len} bytes: {errors:?}");
+            stage.judge(if is_kept { Weather::Fair } else { Weather::Foul });
+        });
+    }
+}

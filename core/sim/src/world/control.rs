@@ -70,6 +70,16 @@ impl World {
         self.network.borrow_mut().thaw(id);
     }
 
+    /// A worker beside the first does nothing, and the rest of its process goes on.
+    pub fn hang(&mut self, worker: NodeId) {
+        self.network.borrow_mut().hang(worker);
+    }
+
+    /// It goes on too.
+    pub fn unhang(&mut self, worker: NodeId) {
+        self.network.borrow_mut().unhang(worker);
+    }
+
     /// SIGTERM.
     pub fn drain(&mut self, id: NodeId) {
         self.network.borrow_mut().drain(id);
