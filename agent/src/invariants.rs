@@ -10,6 +10,11 @@ use crate::exchange::{self, Exchange};
 use crate::tunnel::Phase;
 use crate::upstream::State;
 
+/// Bytes that one byte in a chunk of its own takes.
+const CHUNKED: usize = "1\r\nx\r\n".len();
+/// Heads that may wait besides body bytes.
+const HEADS: usize = 128 * 1024;
+
 /// How much there is of everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
@@ -127,6 +132,9 @@ impl Agent {
         assert!(owner == Some(conn) || may_have_ended, "an exchange without a stream");
         if let Some(owed) = session.and_then(|session| session.unreleased(exchange.stream)) {
             assert_eq!(owed as usize, exchange.unreleased, "credit is lost or made up");
+            let waiting = self.conns.get(conn).map_or(0, |connection| connection.io.tx.len());
+            let most = CHUNKED * exchange.unreleased + HEADS;
+            assert!(waiting <= most, "{waiting} bytes wait, and their credit was returned");
         }
     }
 

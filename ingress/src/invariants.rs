@@ -11,6 +11,11 @@ use crate::ingress::{Conn, Ingress};
 use crate::routes::{Candidate, Place};
 use crate::tunnel::TunnelId;
 
+/// Bytes that one byte in a chunk of its own takes.
+const CHUNKED: usize = "1\r\nx\r\n".len();
+/// Heads that may wait besides body bytes.
+const HEADS: usize = 128 * 1024;
+
 /// How much there is of everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
@@ -34,9 +39,7 @@ pub struct Census {
     pub streams: usize,
     /// Places that agents have in routes.
     pub candidates: usize,
-    /// The most bytes that wait for one caller.
-    pub caller_tx: usize,
-    /// The bytes that wait for all of them.
+    /// The bytes that wait for all callers.
     pub callers_tx: usize,
     /// The most bytes that wait for one tunnel, whether as bytes or as frames.
     pub tunnel_tx: usize,
@@ -57,7 +60,6 @@ impl Census {
             healthy: self.healthy + other.healthy,
             streams: self.streams + other.streams,
             candidates: self.candidates + other.candidates,
-            caller_tx: self.caller_tx.max(other.caller_tx),
             callers_tx: self.callers_tx + other.callers_tx,
             tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
         }
@@ -93,7 +95,6 @@ impl Ingress {
             match connection.state {
                 Conn::Downstream(_) => {
                     census.downstreams += 1;
-                    census.caller_tx = census.caller_tx.max(waiting);
                     census.callers_tx += waiting;
                 }
                 Conn::Tunnel => {
@@ -167,6 +168,9 @@ impl Ingress {
         let session = tunnel.map(|tunnel| &tunnel.link.session);
         if let Some(owed) = session.and_then(|session| session.unreleased(exchange.stream)) {
             assert_eq!(owed as usize, exchange.unreleased, "credit is lost or made up");
+            let waiting = self.conns.get(conn).map_or(0, |connection| connection.io.tx.len());
+            let most = CHUNKED * exchange.unreleased + HEADS;
+            assert!(waiting <= most, "{waiting} bytes wait, and their credit was returned");
         }
     }
 

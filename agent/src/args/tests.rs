@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
@@ -15,63 +17,89 @@ fn read(words: &[&str]) -> Result<Start, Error> {
     Start::read(&mut settings(words, &[]))
 }
 
-/// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 38] = [
-    ("ingress-endpoint", "wss://mesh.example/agents"),
-    ("proxy", "http://proxy.example:3128"),
-    ("local-endpoint", "http://[::1]:80"),
-    ("host", "a.example"),
-    ("service-name", "shop"),
-    ("cluster-name", "prod"),
-    ("health-check-path", "/api/health"),
-    ("health-check-interval", "20"),
-    ("health-check-timeout", "1"),
-    ("health-check-rise", "3"),
-    ("health-check-fall", "4"),
-    ("health-port", "8081"),
-    ("bind", "::1"),
-    ("skip-iam-validation", "true"),
-    ("server-id", "mesh.other.example"),
-    ("token-file", "/etc/mesh/token"),
-    ("task-arn", "arn:aws:ecs:eu-central-1:123456789012:task/prod/1"),
-    ("container-instance", "arn:aws:ecs:eu-central-1:123456789012:container-instance/prod/1"),
-    ("ca-file", "/etc/ca.pem"),
-    ("client-cert", "/etc/agent.pem"),
-    ("client-key", "/etc/agent.key"),
-    ("connect-timeout", "11"),
-    ("upstream-connect-timeout", "12"),
-    ("upstream-idle-timeout", "13"),
-    ("stream-idle-timeout", "14"),
-    ("echo-interval", "16"),
-    ("reconnect-min", "2"),
-    ("reconnect-max", "40"),
-    ("reconnect-reset", "50"),
-    ("drain-timeout", "29"),
-    ("max-streams", "100"),
-    ("tunnels", "2"),
-    ("tunnels-per-ingress", "3"),
-    ("workers", "4"),
-    ("max-idle-upstreams", "0"),
-    ("max-head-size", "16KiB"),
-    ("stream-window", "1MiB"),
-    ("window-growth", "0"),
+/// Another value than the default for each setting that ends up in the configuration, and what is
+/// other there.
+const OTHERS: [(&str, &str, &[&str]); 38] = [
+    (
+        "ingress-endpoint",
+        "wss://mesh.example/agents",
+        &[
+            "host: \"mesh.example\"",
+            "port: 443",
+            "security: Tls",
+            "path: \"/agents\"",
+            "server_id: \"mesh.example\"",
+        ],
+    ),
+    ("proxy", "http://proxy.example:3128", &["proxy: proxy.example:3128"]),
+    ("local-endpoint", "http://[::1]:80", &["host: \"::1\"", "port: 80"]),
+    ("host", "a.example", &["hosts: \"a.example\""]),
+    ("service-name", "shop", &["service: \"shop\""]),
+    ("cluster-name", "prod", &["cluster: \"prod\""]),
+    ("health-check-path", "/api/health", &["path: \"/api/health\""]),
+    ("health-check-interval", "20", &["interval: 20s"]),
+    ("health-check-timeout", "1", &["timeout: 1s"]),
+    ("health-check-rise", "3", &["rise: 3"]),
+    ("health-check-fall", "4", &["fall: 4"]),
+    ("health-port", "8081", &["health_address: 127.0.0.1:8081"]),
+    ("bind", "::1", &["health_address: [::1]:8081"]),
+    ("skip-iam-validation", "true", &["identity: Skip"]),
+    ("server-id", "mesh.other.example", &["server_id: \"mesh.other.example\""]),
+    ("token-file", "/etc/mesh/token", &["token: \"/etc/mesh/token\""]),
+    (
+        "task-arn",
+        "arn:aws:ecs:eu-central-1:1:task/1",
+        &["task: \"arn:aws:ecs:eu-central-1:1:task/1\""],
+    ),
+    (
+        "container-instance",
+        "arn:aws:ecs:eu-central-1:1:container-instance/1",
+        &["container_instance: \"arn:aws:ecs:eu-central-1:1:container-instance/1\""],
+    ),
+    ("ca-file", "/etc/ca.pem", &["authorities: \"/etc/ca.pem\""]),
+    ("client-cert", "/etc/agent.pem", &["identity: \"/etc/agent.pem\""]),
+    ("client-key", "/etc/agent.key", &["identity: \"/etc/agent.key\""]),
+    ("connect-timeout", "11", &["connect: 11s"]),
+    ("upstream-connect-timeout", "12", &["upstream_connect: 12s"]),
+    ("upstream-idle-timeout", "13", &["upstream_idle: 13s"]),
+    ("stream-idle-timeout", "14", &["stream_idle: 14s"]),
+    ("echo-interval", "16", &["echo: 16s"]),
+    ("reconnect-min", "2", &["backoff_min: 2s"]),
+    ("reconnect-max", "40", &["backoff_max: 40s"]),
+    ("reconnect-reset", "50", &["stable: 50s"]),
+    ("drain-timeout", "29", &["drain: 29s"]),
+    ("max-streams", "100", &["streams: 100"]),
+    ("tunnels", "2", &["tunnels: 2"]),
+    ("tunnels-per-ingress", "3", &["tunnels_per_ingress: 3"]),
+    ("workers", "4", &["workers: 4"]),
+    ("max-idle-upstreams", "0", &["idle_upstreams: 0"]),
+    ("max-head-size", "16KiB", &["head_bytes: 16384"]),
+    ("stream-window", "1MiB", &["stream_window: 1048576"]),
+    ("window-growth", "0", &["window_growth: 0"]),
 ];
 
-/// The lines of the configuration that say a value.
+/// The values of the configuration, each with the name of its field.
 fn leaves(start: &Start) -> Vec<String> {
-    format!("{start:#?}")
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.ends_with(',') && !line.starts_with(['}', ']', ')']))
-        .map(str::to_owned)
-        .collect()
+    let mut leaves = Vec::new();
+    let mut field = "";
+    let text = format!("{start:#?}");
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['}', ']', ')'])) {
+        let name = line.split_once(": ").map(|(name, _)| name);
+        match (name, line.strip_suffix(',')) {
+            (Some(_), Some(leaf)) => leaves.push(leaf.to_owned()),
+            (None, Some(value)) => leaves.push(format!("{field}: {value}")),
+            (Some(name), None) => field = name,
+            (None, None) => {}
+        }
+    }
+    leaves
 }
 
 #[test]
 fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&["--host", "x"]).unwrap();
     let variables: Vec<(String, &str)> =
-        OTHERS.iter().map(|(name, value)| (Environment::variable(name), *value)).collect();
+        OTHERS.iter().map(|(name, value, _)| (Environment::variable(name), *value)).collect();
     let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
     let unchanged: Vec<String> = leaves(&by_default)
         .into_iter()
@@ -80,15 +108,51 @@ fn every_field_of_the_configuration_has_a_setting() {
         .map(|(line, _)| line)
         .collect();
     // Of the local endpoint, which speaks plain HTTP without a path of its own.
-    assert_eq!(unchanged, ["security: Plain,", "path: \"/\","]);
+    assert_eq!(unchanged, ["security: Plain", "path: \"/\""]);
     let names = ClientArgs::from_args(&["mesh-agent"], &[]).unwrap().flags();
     for name in names.names() {
         let everywhere =
             ["config", "log-level", "verbose", "token", "proxy-credentials"].contains(&name);
         assert!(
-            everywhere || OTHERS.iter().any(|(other, _)| *other == name),
+            everywhere || OTHERS.iter().any(|(other, ..)| *other == name),
             "{name} has no other value here"
         );
+    }
+}
+
+/// What has to be set for a setting to matter; of a pair, both.
+fn company(name: &str) -> &'static [(&'static str, &'static str)] {
+    match name {
+        "bind" => &[("health-port", "8081")],
+        "client-cert" | "client-key" => &[
+            ("ingress-endpoint", "wss://a.example"),
+            ("client-cert", "a.pem"),
+            ("client-key", "a.key"),
+        ],
+        "workers" => &[("tunnels", "4")],
+        _ => &[],
+    }
+}
+
+#[test]
+fn a_setting_changes_what_it_names_and_nothing_else() {
+    for (name, value, expected) in OTHERS {
+        let mut variables: BTreeMap<_, _> = std::iter::once(&("host", "x"))
+            .chain(company(name))
+            .map(|(name, value)| (Environment::variable(name), *value))
+            .collect();
+        let read = |variables: &BTreeMap<String, &str>| {
+            let variables: Vec<_> = variables.clone().into_iter().collect();
+            leaves(&Start::read(&mut settings(&[], &variables)).unwrap())
+        };
+        let mut before = read(&variables);
+        variables.insert(Environment::variable(name), value);
+        let mut changed = read(&variables);
+        changed.retain(|line| {
+            let found = before.iter().position(|other| other == line);
+            found.map(|at| before.remove(at)).is_none()
+        });
+        assert_eq!(changed, expected, "{name}");
     }
 }
 

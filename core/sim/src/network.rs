@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mesh_protocol::{ListenerId, Rng};
@@ -93,6 +93,8 @@ struct Listener {
 struct Port {
     /// The node whose process this one is a worker of; itself for most.
     process: NodeId,
+    /// Where others see it.
+    ip: IpAddr,
     life: Life,
     /// Listeners that were closed.
     closed: Vec<ListenerId>,
@@ -172,8 +174,10 @@ impl Network {
     pub(crate) fn add_node(&mut self, name: &str) -> NodeId {
         let node = NodeId(u16::try_from(self.ports.len()).expect("a world has few nodes"));
         self.trace.name(name);
+        let [high, low] = node.0.to_be_bytes();
         self.ports.push(Port {
             process: node,
+            ip: Ipv4Addr::from([10, 0, high, low]).into(),
             life: Life::Running,
             closed: Vec::new(),
             inbox: VecDeque::new(),
@@ -184,6 +188,10 @@ impl Network {
         });
         self.wake(node, self.now);
         node
+    }
+
+    pub(crate) fn set_ip(&mut self, node: NodeId, ip: IpAddr) {
+        self.ports[node.index()].ip = ip;
     }
 
     /// The node is a worker of that process: they live and end together.
@@ -353,8 +361,7 @@ impl Network {
     fn socket_address(&mut self, node: NodeId) -> SocketAddr {
         let port = &mut self.ports[node.index()];
         port.next_port = port.next_port.checked_add(1).unwrap_or(32_768);
-        let [high, low] = node.0.to_be_bytes();
-        SocketAddr::from((Ipv4Addr::new(10, 0, high, low), port.next_port))
+        SocketAddr::new(port.ip, port.next_port)
     }
 }
 

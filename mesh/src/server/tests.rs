@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
@@ -15,64 +17,84 @@ fn read(words: &[&str]) -> Result<Start, Error> {
     Start::read(&mut settings(words, &[]))
 }
 
-/// Another value than the default for each setting that ends up in the configuration.
-const OTHERS: [(&str, &str); 35] = [
-    ("alb-port", "0"),
-    ("websocket-port", "0"),
-    ("health-port", "0"),
-    ("bind", "::1"),
-    ("workers", "3"),
-    ("tls-cert", "/etc/mesh.pem"),
-    ("tls-key", "/etc/mesh.key"),
-    ("tls-ports", "alb"),
-    ("skip-iam-validation", "true"),
-    ("server-id", "mesh.example.com"),
-    ("sts-endpoint", "http://127.0.0.1:5055"),
-    ("ecs-endpoint", "http://127.0.0.1:5056"),
-    ("ecs-recheck-interval", "61"),
-    ("ecs-grace", "901"),
-    ("identity-lifetime", "3600"),
-    ("request-timeout", "31"),
-    ("head-timeout", "11"),
-    ("idle-timeout", "76"),
-    ("stream-idle-timeout", "3601"),
-    ("send-timeout", "61"),
-    ("registration-timeout", "12"),
-    ("echo-interval", "16"),
-    ("warm-up", "1"),
-    ("drain-timeout", "26"),
-    ("max-tunnels", "1001"),
-    ("max-streams", "1025"),
-    ("max-connections", "20001"),
-    ("max-connections-per-address", "10001"),
-    ("max-hosts", "65"),
-    ("max-head-size", "63KiB"),
-    ("stream-window", "128KiB"),
-    ("window-growth", "1MiB"),
-    ("tunnel-buffer", "1MiB"),
-    ("access-log", "json"),
-    ("access-log-file", "/var/log/mesh/access.log"),
+/// Another value than the default for each setting that ends up in the configuration, and what is
+/// other there.
+const OTHERS: [(&str, &str, &[&str]); 35] = [
+    ("alb-port", "0", &["traffic: 0.0.0.0:0", "traffic_port: 0"]),
+    ("websocket-port", "0", &["tunnels: 0.0.0.0:0"]),
+    ("health-port", "0", &["health: 0.0.0.0:0"]),
+    ("bind", "::1", &["traffic: [::1]:8080", "tunnels: [::1]:8082", "health: [::1]:8081"]),
+    ("workers", "3", &["workers: 3"]),
+    ("tls-cert", "/etc/mesh.pem", &["identity: \"/etc/mesh.pem\""]),
+    ("tls-key", "/etc/mesh.key", &["identity: \"/etc/mesh.key\""]),
+    ("tls-ports", "alb", &["ports: Alb"]),
+    ("skip-iam-validation", "true", &["admission: Anyone"]),
+    (
+        "server-id",
+        "mesh.example.com",
+        &["server_ids: \"mesh.example.com\"", "server_ids: \"mesh.example.com\""],
+    ),
+    (
+        "sts-endpoint",
+        "http://127.0.0.1:5055",
+        &["sts_host: \"127.0.0.1:5055\"", "sts_endpoint: \"http://127.0.0.1:5055\""],
+    ),
+    ("ecs-endpoint", "http://127.0.0.1:5056", &["ecs_endpoint: \"http://127.0.0.1:5056\""]),
+    ("ecs-recheck-interval", "61", &["recheck: 61s", "ecs_recheck: 61s"]),
+    ("ecs-grace", "901", &["grace: 901s", "ecs_grace: 901s"]),
+    ("identity-lifetime", "3600", &["lifetime: 3600s", "lifetime: 3600s"]),
+    ("request-timeout", "31", &["request: 31s"]),
+    ("head-timeout", "11", &["head: 11s"]),
+    ("idle-timeout", "76", &["idle: 76s"]),
+    ("stream-idle-timeout", "3601", &["stream_idle: 3601s"]),
+    ("send-timeout", "61", &["send: 61s"]),
+    ("registration-timeout", "12", &["registration: 12s"]),
+    ("echo-interval", "16", &["echo: 16s"]),
+    ("warm-up", "1", &["warm_up: 1s"]),
+    ("drain-timeout", "26", &["drain: 26s"]),
+    ("max-tunnels", "1001", &["tunnels: 1001"]),
+    ("max-streams", "1025", &["streams_per_tunnel: 1025"]),
+    ("max-connections", "20001", &["connections: 20001"]),
+    ("max-connections-per-address", "10001", &["connections_per_address: 10001"]),
+    ("max-hosts", "65", &["hosts_per_tunnel: 65"]),
+    ("max-head-size", "63KiB", &["head_bytes: 64512"]),
+    ("stream-window", "128KiB", &["stream_window: 131072"]),
+    ("window-growth", "1MiB", &["window_growth: 1048576"]),
+    ("tunnel-buffer", "1MiB", &["tunnel_bytes: 1048576"]),
+    ("access-log", "json", &["access_log: Json"]),
+    (
+        "access-log-file",
+        "/var/log/mesh/access.log",
+        &["access_log_file: \"/var/log/mesh/access.log\""],
+    ),
 ];
 
 /// What makes a policy does not go together with accepting everyone.
 const POLICY: [&str; 6] =
     ["allowed-role-arns", "allowed-clusters", "token-file", "tokens", "rules", "client-ca-file"];
 
-/// The lines of the configuration that say a value.
+/// The values of the configuration, each with the name of its field.
 fn leaves(start: &Start) -> Vec<String> {
-    format!("{start:#?}")
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.ends_with(',') && !line.starts_with(['}', ']', ')']))
-        .map(str::to_owned)
-        .collect()
+    let mut leaves = Vec::new();
+    let mut field = "";
+    let text = format!("{start:#?}");
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['}', ']', ')'])) {
+        let name = line.split_once(": ").map(|(name, _)| name);
+        match (name, line.strip_suffix(',')) {
+            (Some(_), Some(leaf)) => leaves.push(leaf.to_owned()),
+            (None, Some(value)) => leaves.push(format!("{field}: {value}")),
+            (Some(name), None) => field = name,
+            (None, None) => {}
+        }
+    }
+    leaves
 }
 
 #[test]
 fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&[]).unwrap();
     let variables: Vec<(String, &str)> =
-        OTHERS.iter().map(|(name, value)| (Environment::variable(name), *value)).collect();
+        OTHERS.iter().map(|(name, value, _)| (Environment::variable(name), *value)).collect();
     let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
     for (line, other) in leaves(&by_default).iter().zip(&other) {
         assert_ne!(line, other, "this cannot be changed");
@@ -81,9 +103,39 @@ fn every_field_of_the_configuration_has_a_setting() {
     for name in names.names() {
         let elsewhere = ["config", "log-level", "verbose"].contains(&name);
         assert!(
-            elsewhere || POLICY.contains(&name) || OTHERS.iter().any(|(other, _)| *other == name),
+            elsewhere || POLICY.contains(&name) || OTHERS.iter().any(|(other, ..)| *other == name),
             "{name} has no other value here"
         );
+    }
+}
+
+/// What has to be set for a setting to matter; of a pair, both.
+fn company(name: &str) -> &'static [(&'static str, &'static str)] {
+    match name {
+        "tls-cert" | "tls-key" | "tls-ports" => &[("tls-cert", "a.pem"), ("tls-key", "a.key")],
+        _ => &[],
+    }
+}
+
+#[test]
+fn a_setting_changes_what_it_names_and_nothing_else() {
+    for (name, value, expected) in OTHERS {
+        let mut variables: BTreeMap<_, _> = company(name)
+            .iter()
+            .map(|(name, value)| (Environment::variable(name), *value))
+            .collect();
+        let read = |variables: &BTreeMap<String, &str>| {
+            let variables: Vec<_> = variables.clone().into_iter().collect();
+            leaves(&Start::read(&mut settings(&[], &variables)).unwrap())
+        };
+        let mut before = read(&variables);
+        variables.insert(Environment::variable(name), value);
+        let mut changed = read(&variables);
+        changed.retain(|line| {
+            let found = before.iter().position(|other| other == line);
+            found.map(|at| before.remove(at)).is_none()
+        });
+        assert_eq!(changed, expected, "{name}");
     }
 }
 

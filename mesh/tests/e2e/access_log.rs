@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -275,4 +276,16 @@ fn a_file_that_cannot_be_written_keeps_the_server_from_starting() {
     let sentence = format!("mesh: --access-log-file: open {file}: no such file or directory\n");
     wait_until("it says why", || process.log() == sentence);
     assert!(process.said().is_empty());
+}
+
+/// A socket that listens on IPv6 and IPv4 says an address of the latter in the form of the former.
+#[test]
+fn a_caller_over_ipv4_has_an_address_of_ipv4_wherever_the_ingress_listens() {
+    if TcpListener::bind("[::]:0").is_err() {
+        return;
+    }
+    let logged = Logged::start("mapped", &["--bind", "::"]);
+    let traffic = SocketAddr::from((Ipv4Addr::LOCALHOST, logged.server.traffic.port()));
+    ask(traffic, request("GET", "/mapped", ""));
+    check(&logged.line("/mapped"), &json!({ "client": "127.0.0.1", "forwarded_for": null }));
 }

@@ -33,7 +33,7 @@ fn many_agents_at_once_do_not_slow_callers_down() {
     let host = ["--host", "shop.example.com"];
     let _agent = client(&proxy.url(), &server, &service, &session.variables(), &host);
     server.wait_available(1);
-    let calm = ask_until(&server, &AtomicBool::new(true));
+    let (calm, _) = ask_until(&server, &AtomicBool::new(true));
 
     let identity = moto.user("agent");
     let mut agents: Vec<Challenged> = (0..AGENTS)
@@ -42,7 +42,7 @@ fn many_agents_at_once_do_not_slow_callers_down() {
     let proofs: Vec<Value> = agents.iter().map(|agent| sign(agent, identity)).collect();
     proxy.delay(STS_TAKES);
     let is_over = AtomicBool::new(false);
-    let (busy, took) = std::thread::scope(|scope| {
+    let ((busy, meanwhile), took) = std::thread::scope(|scope| {
         let caller = scope.spawn(|| ask_until(&server, &is_over));
         let begun = Instant::now();
         for (agent, proof) in agents.iter_mut().zip(&proofs) {
@@ -61,24 +61,26 @@ fn many_agents_at_once_do_not_slow_callers_down() {
     assert_eq!(server.metric("mesh_identity_jobs", ""), 0);
     // STS alone took so long; callers were served meanwhile, and none of them waited for it.
     assert!(took >= STS_TAKES * u32::try_from(AGENTS / QUESTIONS_AT_ONCE_MAX).unwrap());
-    assert!(busy.len() >= 50, "{} requests within {took:?}", busy.len());
+    assert!(meanwhile >= 20, "{meanwhile} requests within {took:?}");
     let [median_calm, median_busy] = [&calm, &busy].map(|times| times[times.len() / 2]);
     let last_busy = busy[busy.len() * 99 / 100];
     assert!(median_busy < median_calm * 20 + Duration::from_millis(100), "{median_busy:?}");
     assert!(last_busy < Duration::from_secs(2), "{last_busy:?}");
 }
 
-/// How long requests take, shortest first, until told that it is over; some at least.
-fn ask_until(server: &Server, is_over: &AtomicBool) -> Vec<Duration> {
-    let mut times = Vec::new();
+/// How long requests take, shortest first, until told that it is over; some at least. And how many of
+/// them were answered before.
+fn ask_until(server: &Server, is_over: &AtomicBool) -> (Vec<Duration>, usize) {
+    let (mut times, mut before) = (Vec::new(), 0);
     while times.len() < 50 || !is_over.load(Ordering::SeqCst) {
         let begun = Instant::now();
         assert_eq!(get(server, "shop.example.com").status, 200);
         times.push(begun.elapsed());
+        before += usize::from(!is_over.load(Ordering::SeqCst));
         std::thread::sleep(Duration::from_millis(5));
     }
     times.sort_unstable();
-    times
+    (times, before)
 }
 
 /// As an agent does it: botocore would take a process for each.

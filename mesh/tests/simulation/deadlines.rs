@@ -10,7 +10,9 @@ use mesh_sim::peers::{
 use mesh_sim::{Fault, NodeId, World, seeds};
 
 use crate::ask::Ask;
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
+use crate::stage::{
+    ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census, own_host,
+};
 
 const SEEDS: u64 = 8;
 /// What fast links and a turn or two take.
@@ -409,5 +411,76 @@ fn a_drain_ends_in_time_however_busy_the_callers_are() {
         let gone = move |world: &World| world.life(drained) == mesh_sim::Life::Exited;
         stage.world.expect("it leaves", gone, Duration::from_secs(60));
         check_exact(stage.world.now() - began, limit);
+    });
+}
+
+/// Who asked for `/health` within a minute is believed to watch, and to send callers until it has
+/// noticed. The drain is over before the minute is.
+#[test]
+fn an_ingress_stays_open_for_a_balancer_that_asked_within_a_minute() {
+    const DRAIN: Duration = Duration::from_millis(800);
+    let hosts = [0, 1].map(own_host);
+    let check = |path| Request::get("ingress", path);
+    // Behind such a request the connection is at the worker whose agent serves that host.
+    let behind = |host: &String| vec![Request::get(host, "/bytes/1"), check("/health")];
+    let scripts = [
+        (ADMIN_ADDRESS, vec![check("/health")]),
+        (ADMIN_ADDRESS, vec![check("/ready")]),
+        (TRAFFIC_ADDRESS, behind(&hosts[0])),
+        (TRAFFIC_ADDRESS, behind(&hosts[1])),
+    ];
+    let each = scripts.iter().flat_map(|script| [(script, 59, true), (script, 61, false)]);
+    for ((address, script), ago, is_watched) in each {
+        seeds(SEEDS, |seed| {
+            let mut plan = Plan::calm().with_workers(2).with_agents(2);
+            plan.own_hosts = true;
+            plan.ingress.timeouts.drain = DRAIN;
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(5));
+            let balancer = add(&mut stage, HttpClient::new(address, script.clone()));
+            only_response(&mut stage, balancer);
+            stage.world.run_for(Duration::from_secs(ago));
+            let (ingress, began) = (stage.ingress, stage.world.now());
+            stage.world.drain(ingress);
+            let gone = move |world: &World| world.life(ingress) == mesh_sim::Life::Exited;
+            stage.world.expect("it leaves", gone, DRAIN);
+            // In the last part of it nobody is taken in any more.
+            let was_open = stage.world.now() - began >= DRAIN * 7 / 8;
+            assert_eq!(was_open, is_watched, "asked {ago} s ago at {address}");
+        });
+    }
+}
+
+/// The ingress would wait longer.
+#[test]
+fn an_agent_gives_a_service_up_on_which_nothing_moves() {
+    const IDLE: Duration = Duration::from_secs(10);
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm();
+        plan.agent.timeouts.stream_idle = IDLE;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let caller = add(&mut stage, client(Request::get(HOST, "/hang")));
+        let response = only_response(&mut stage, caller);
+        check_refused(&response, 504, "request_timeout");
+        check_exact(lasted(&response), IDLE);
+        stage.expect_empty_after_drain();
+    });
+}
+
+/// `/metrics` is of all workers.
+#[test]
+fn a_page_is_given_up_when_a_worker_says_nothing() {
+    seeds(SEEDS, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_workers(2));
+        stage.expect_ready(Duration::from_secs(5));
+        stage.world.hang(stage.workers[1]);
+        let page = HttpClient::new(ADMIN_ADDRESS, vec![Request::get("ingress", "/metrics")]);
+        let asker = add(&mut stage, page);
+        let response = only_response(&mut stage, asker);
+        assert!(response.is(503), "{response:?}");
+        check_exact(lasted(&response), Duration::from_secs(2));
+        stage.world.unhang(stage.workers[1]);
+        stage.probe();
     });
 }

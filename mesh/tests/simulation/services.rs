@@ -298,3 +298,81 @@ fn a_service_that_breaks_its_answers_is_never_believed() {
         stage.expect_empty_after_drain();
     });
 }
+
+/// One caller that asks with these requests, one after the other; which connections of the service
+/// each of them came over.
+fn connections_of(stage: &mut Stage, requests: Vec<Request>) -> Vec<Vec<usize>> {
+    let asks = requests.into_iter().map(Ask::new).collect();
+    stage.add_caller(asks, |client| client);
+    stage.expect_answers(Duration::from_secs(60));
+    let caller = stage.callers.last().expect("just added");
+    let served = caller.asks.iter().map(|ask| stage.served(ask));
+    served.map(|served| served.iter().map(|one| one.connection).collect()).collect()
+}
+
+fn bodyless(method: &str, path: &str) -> Request {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
+    Request::raw(head.as_bytes())
+}
+
+/// It may have done all that was asked of it before it closed.
+#[test]
+fn what_may_not_be_repeated_is_asked_once_although_a_kept_connection_closes_on_it() {
+    seeds(16, |seed| {
+        for (method, times) in [("POST", 1), ("PATCH", 1), ("GET", 2), ("PUT", 2)] {
+            let mut stage = Stage::new(seed, Plan::calm());
+            stage.expect_ready(Duration::from_secs(5));
+            let keeping = Request::get(HOST, "/bytes/1");
+            let script = vec![keeping, bodyless(method, "/refuse")];
+            let connections = connections_of(&mut stage, script);
+            assert_eq!(connections[1].len(), times, "{method}: {connections:?}");
+            assert_eq!(connections[0][0], connections[1][0], "{method}: none was kept");
+            let caller = stage.callers.last().expect("just added").node;
+            let response = &stage.responses(caller)[1];
+            assert!(response.is(502), "{method}: {response:?}");
+            assert_eq!(response.header("x-mesh-error").as_deref(), Some("upstream_reset"));
+        }
+    });
+}
+
+/// A service may be about to close one that has rested longer.
+#[test]
+fn what_may_not_be_repeated_takes_a_kept_connection_only_within_its_first_second() {
+    seeds(16, |seed| {
+        for (method, rest, is_same) in
+            [("POST", 900, true), ("POST", 1_100, false), ("GET", 1_100, true)]
+        {
+            let mut stage = Stage::new(seed, Plan::calm());
+            stage.expect_ready(Duration::from_secs(5));
+            let rest = Duration::from_millis(rest);
+            let script =
+                vec![Request::get(HOST, "/bytes/1"), bodyless(method, "/upload").after(rest)];
+            let connections = connections_of(&mut stage, script);
+            assert_eq!(connections[0] == connections[1], is_same, "{method} after {rest:?}");
+            stage.judge(Weather::Fair);
+        }
+    });
+}
+
+/// No agent hears soon that a service does not answer. What was sent meanwhile is kept up to a limit.
+#[test]
+fn a_request_is_sent_to_another_agent_only_if_all_of_its_body_was_kept() {
+    const KEPT: usize = 64 * 1024;
+    for (len, is_kept) in [(KEPT, true), (KEPT + 1, false)] {
+        seeds(16, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+            stage.expect_ready(Duration::from_secs(5));
+            stage.world.set_answer("service0:3000", Answer::Ignore);
+            for _ in 0..4 {
+                let body = pattern(len);
+                let upload = Ask::sending(Request::post(HOST, "/upload", &body), body);
+                stage.add_caller(vec![upload], |client| client);
+            }
+            stage.expect_answers(Duration::from_secs(20));
+            let answers = stage.callers.iter().map(|caller| &stage.responses(caller.node)[0]);
+            let errors: Vec<_> = answers.filter_map(|one| one.header("x-mesh-error")).collect();
+            assert_eq!(errors.is_empty(), is_kept, "{len} bytes: {errors:?}");
+            stage.judge(if is_kept { Weather::Fair } else { Weather::Foul });
+        });
+    }
+}

@@ -226,7 +226,7 @@ impl Stage {
         let listeners = [(visited.as_str(), ListenerId(0))];
         let workers = self.world.add_workers(&name, apps, &listeners, || plan.agent_jobs(number));
         for worker in &workers {
-            watch::agent(&mut self.world, *worker, &self.plan.agent);
+            watch::agent(&mut self.world, *worker);
         }
         let agent = workers[0];
         let address = format!("service{number}:3000");

@@ -1,17 +1,20 @@
-//! Connections for the tests of what is read and written.
+//! The options of sockets; and connections for the tests of what is read and written.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use mesh_protocol::Traffic;
 use mio::event::Source;
 use rcgen::KeyPair;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
 
-use super::{Plain, Socket, Tls};
+use super::{Plain, Socket, Tls, UNSENT_BYTES_MAX, set_options, set_traffic_options};
 use crate::ClientTls;
 
 /// Both ends of a connection; ours never blocks.
@@ -78,4 +81,53 @@ pub(super) fn sealed_pair<T: Send + 'static>(
 
 pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// Whether a vanished peer is noticed, and what may wait in the kernel before anything overtakes it.
+struct Options {
+    keepalive: Option<(Duration, Duration, u32)>,
+    unsent_bytes_max: u32,
+}
+
+fn options(stream: &mio::net::TcpStream) -> Options {
+    let socket = SockRef::from(stream);
+    let is_on = socket.keepalive().unwrap();
+    let keepalive = is_on.then(|| {
+        let (time, interval) = (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval());
+        (time.unwrap(), interval.unwrap(), socket.tcp_keepalive_retries().unwrap())
+    });
+    Options { keepalive, unsent_bytes_max: socket.tcp_notsent_lowat().unwrap() }
+}
+
+/// After half a minute of silence, and then three times in half a minute.
+const IN_A_MINUTE: Option<(Duration, Duration, u32)> =
+    Some((Duration::from_secs(30), Duration::from_secs(10), 3));
+
+#[test]
+fn a_connection_that_we_made_notices_within_a_minute_that_its_peer_has_vanished() {
+    for (traffic, limits_unsent) in [(Traffic::Single, false), (Traffic::Multiplexed, true)] {
+        let (near, _far) = pair();
+        let before = options(&near.stream);
+        assert_eq!(before.keepalive, None);
+        set_options(&near.stream, traffic);
+        let after = options(&near.stream);
+        assert_eq!(after.keepalive, IN_A_MINUTE, "{traffic:?}");
+        let unsent = if limits_unsent { UNSENT_BYTES_MAX } else { before.unsent_bytes_max };
+        assert_eq!(after.unsent_bytes_max, unsent, "{traffic:?}");
+        assert!(near.stream.nodelay().unwrap(), "{traffic:?}");
+    }
+}
+
+/// Callers have deadlines of their own.
+#[test]
+fn of_those_that_come_only_a_connection_of_many_flows_is_asked_whether_its_peer_is_there() {
+    for (traffic, is_asked) in [(Traffic::Single, false), (Traffic::Multiplexed, true)] {
+        let (near, _far) = pair();
+        let before = options(&near.stream);
+        set_traffic_options(&near.stream, traffic);
+        let after = options(&near.stream);
+        assert_eq!(after.keepalive, IN_A_MINUTE.filter(|_| is_asked), "{traffic:?}");
+        let unsent = if is_asked { UNSENT_BYTES_MAX } else { before.unsent_bytes_max };
+        assert_eq!(after.unsent_bytes_max, unsent, "{traffic:?}");
+    }
 }

@@ -3,17 +3,20 @@
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::probe::{Heard, Rule, Running, target};
 
-/// A port on which nobody listens: the system gave it and got it back.
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// A port on which nobody listens, and what keeps it from others meanwhile.
+fn closed_port() -> (u16, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    (socket.local_addr().unwrap().as_socket().unwrap().port(), socket)
 }
 
 #[test]
 fn a_refused_connection_names_host_and_port() {
-    let port = closed_port();
+    let (port, _socket) = closed_port();
     let client = Running::dial(target("127.0.0.1", port), Rule::Echo);
     let reason = client.closed();
     assert!(

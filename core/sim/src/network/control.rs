@@ -170,6 +170,19 @@ impl Network {
         }
     }
 
+    /// A worker beside the first hangs, and the rest of its process goes on.
+    pub(crate) fn hang(&mut self, worker: NodeId) {
+        self.ports[worker.index()].life = Life::Frozen;
+        self.mark(Mark::Life { node: worker, what: "hangs" });
+    }
+
+    /// It goes on too.
+    pub(crate) fn unhang(&mut self, worker: NodeId) {
+        self.ports[worker.index()].life = Life::Running;
+        self.mark(Mark::Life { node: worker, what: "goes on" });
+        self.wake(worker, self.now);
+    }
+
     fn live(&mut self, node: NodeId, life: Life, what: &'static str) {
         for member in self.members(node) {
             let port = &mut self.ports[member.index()];

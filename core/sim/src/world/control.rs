@@ -1,6 +1,7 @@
 //! What a test does to a world: links, addresses, and the lives of nodes.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use mesh_protocol::{App, ListenerId, WorkerId};
@@ -20,6 +21,11 @@ impl World {
     /// What links between these two nodes are made of, from the next one on.
     pub fn set_links(&mut self, a: NodeId, b: NodeId, rules: LinkRules) {
         self.network.borrow_mut().set_rules(a, b, rules);
+    }
+
+    /// The address at which others see a node, from its next connection on.
+    pub fn set_ip(&mut self, id: NodeId, ip: IpAddr) {
+        self.network.borrow_mut().set_ip(id, ip);
     }
 
     /// How an address answers connection attempts from now on.
@@ -63,6 +69,16 @@ impl World {
     /// SIGCONT.
     pub fn thaw(&mut self, id: NodeId) {
         self.network.borrow_mut().thaw(id);
+    }
+
+    /// A worker beside the first does nothing, and the rest of its process goes on.
+    pub fn hang(&mut self, worker: NodeId) {
+        self.network.borrow_mut().hang(worker);
+    }
+
+    /// It goes on too.
+    pub fn unhang(&mut self, worker: NodeId) {
+        self.network.borrow_mut().unhang(worker);
     }
 
     /// SIGTERM.

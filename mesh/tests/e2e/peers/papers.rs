@@ -19,6 +19,8 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new(ip: IpAddr) -> Self {
         let folder = std::env::temp_dir().join(format!("mesh-e2e-{ip}"));
+        // Addresses come again, after so many runs.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }

@@ -93,6 +93,19 @@ impl Process {
         assert!(status.success(), "kill -s {name} {pid}");
     }
 
+    /// Stops it, and waits until none of its threads does anything any more.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.child.id());
+        let is_still = || {
+            std::fs::read_dir(&threads).unwrap().all(|thread| {
+                let status = std::fs::read_to_string(thread.unwrap().path().join("status"));
+                status.is_ok_and(|status| status.contains("\nState:\tT"))
+            })
+        };
+        wait(&self.log, "not stopped yet", || is_still().then_some(()));
+    }
+
     /// Waits for its end.
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         wait(&self.log, "still running", || self.child.try_wait().unwrap())
