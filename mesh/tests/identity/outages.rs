@@ -131,6 +131,36 @@ fn registrations_are_kept_while_ecs_is_away() {
     assert_eq!(agent.log_count("refused"), 0, "{}", agent.log());
 }
 
+/// Its capacity providers may change at any time, and what becomes of that is no agent's concern.
+#[test]
+fn a_cluster_that_changes_keeps_its_agents() {
+    let Some(moto) = Moto::shared() else { return };
+    let proxy = Proxy::before(moto.address);
+    let server = strict(moto.user("ingress"), &proxy.url(), &rules(moto), &QUICKLY);
+    let orders = moto.task("orders");
+    let kept = apply(&server, "orders.example.com", orders).unwrap();
+    let answered = "service=\"ecs\",outcome=\"answered\"";
+    for status in ["PROVISIONING", "DEPROVISIONING", "FAILED"] {
+        cluster_is(&proxy, &orders.cluster, status);
+        let before = server.metric("mesh_identity_checks_total", answered);
+        // The first of them may have been asked before.
+        let asked = || server.metric("mesh_identity_checks_total", answered) >= before + 2;
+        wait_until("ECS is asked again", asked);
+        assert_eq!(server.metric("mesh_tunnels", ""), 1, "{status}");
+    }
+    cluster_is(&proxy, &orders.cluster, "INACTIVE");
+    let reason = wait_withdrawn(kept);
+    assert!(reason.contains("cluster/production was deleted"), "{reason}");
+}
+
+fn cluster_is(proxy: &Proxy, arn: &str, status: &str) {
+    let clusters = json!([{ "clusterArn": arn, "clusterName": "production", "status": status }]);
+    let answer = json!({ "clusters": clusters, "failures": [] });
+    proxy.overrule(move |request| {
+        (request.action() == "DescribeClusters").then(|| Reply::json(200, &answer))
+    });
+}
+
 fn ecs_is_away(proxy: &Proxy) {
     proxy.overrule(|request| request.field("x-amz-target").is_some().then_some(Reply::Close));
 }
