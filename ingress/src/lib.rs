@@ -19,6 +19,7 @@ mod exchange;
 pub mod gauge;
 pub mod identity;
 pub mod ingress;
+mod inspection;
 pub mod invariants;
 pub mod jobs;
 mod measure;

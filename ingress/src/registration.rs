@@ -34,8 +34,8 @@ use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
+use crate::jobs::Asked;
 use crate::tunnel::{AgentId, Serial, Tunnel};
-use crate::verification::Asked;
 
 /// An agent that has not been welcomed yet.
 #[derive(Debug)]

@@ -161,6 +161,32 @@ fn cluster_is(proxy: &Proxy, arn: &str, status: &str) {
     });
 }
 
+/// ECS takes no question at all in which one name is none of its own.
+#[test]
+fn whom_ecs_takes_no_question_about_goes_alone() {
+    let Some(moto) = Moto::shared() else { return };
+    let proxy = Proxy::before(moto.address);
+    let words = [&QUICKLY[..], &["--ecs-grace", "2"]].concat();
+    let server = strict(moto.user("ingress"), &proxy.url(), &rules(moto), &words);
+    let _kept = apply(&server, "shop.example.com", moto.task("shop")).unwrap();
+    let orders = moto.task("orders");
+    let gone = apply(&server, "orders.example.com", orders).unwrap();
+    let strange = orders.arn.clone();
+    let answer = json!({ "__type": "InvalidParameterException", "message": "taskId is strange" });
+    proxy.overrule(move |request| {
+        let is_named = request.action() == "DescribeTasks"
+            && String::from_utf8_lossy(request.bytes()).contains(&strange);
+        is_named.then(|| Reply::json(400, &answer))
+    });
+    let reason = wait_withdrawn(gone);
+    assert!(reason.contains("ECS has not confirmed this agent's place for 2s"), "{reason}");
+    let line = "ECS takes no question about its agent: ECS refuses with InvalidParameterException: \
+                taskId is strange";
+    server.process.wait_log(line);
+    assert_eq!(services(&server).len(), 1);
+    assert_eq!(server.process.log_count("ECS cannot be asked about registered agents"), 0);
+}
+
 fn ecs_is_away(proxy: &Proxy) {
     proxy.overrule(|request| request.field("x-amz-target").is_some().then_some(Reply::Close));
 }

@@ -12,7 +12,7 @@ use mesh_sim::peers::{HttpClient, HttpService, Request};
 use mesh_sim::{FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::cloud::Cloud;
+use crate::cloud::{Bucket, Cloud};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
@@ -284,6 +284,52 @@ fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
         stage.world.expect("some lose their place", lost, RECHECK + Duration::from_secs(1));
         let left = tunnels(&stage.world, &stage);
         assert!(left == 1 || left == BATCH, "{left} are left: ECS was not done with the others");
+    });
+}
+
+/// ECS takes a question as a whole or not at all, so that one name which it does not take would speak
+/// against everybody in it.
+#[test]
+fn whom_ecs_takes_no_question_about_costs_nobody_else_a_place() {
+    seeds(2, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(20);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        expect_tunnels(&mut stage, 20, Duration::from_secs(10));
+        cloud.0.borrow_mut().strange.insert(7);
+        stage.world.run_for(RECHECK * 2);
+        assert_eq!(tunnels(&stage.world, &stage), 20, "it is kept as if ECS were silent");
+        expect_tunnels(&mut stage, 19, GRACE);
+        stage.world.run_for(Duration::from_secs(10));
+        let (proofs, asked) = cloud.0.borrow().asked;
+        assert!(proofs <= 25, "nobody else had to register again: {proofs} proofs");
+        stage.world.run_for(GRACE * 2);
+        assert_eq!(tunnels(&stage.world, &stage), 19);
+        // Once in a while it comes and is not let in; the others are asked about in one question each time.
+        assert!(cloud.0.borrow().asked.1 - asked < 60 * stage.workers.len());
+        let health = health(&mut stage, "health");
+        assert!(health.contains("\"identity\":\"ok\""), "ECS speaks: {health}");
+    });
+}
+
+/// ECS bears some questions at once of an account, and some more each second: 50 and 20, and fewer here,
+/// where few threads ask.
+#[test]
+fn many_agents_at_once_do_not_ask_too_much_of_ecs() {
+    seeds(2, |seed| {
+        let cloud = fast();
+        {
+            let mut sky = cloud.0.borrow_mut();
+            sky.bears = Some(Bucket { left: 5.0, per_second: 12.0, since: None });
+            sky.latency = Duration::from_millis(100);
+            sky.strange.insert(50);
+        }
+        let calm = Plan::calm().with_agents(120);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        expect_tunnels(&mut stage, 119, Duration::from_secs(10));
+        let sky = cloud.0.borrow();
+        assert_eq!(sky.throttled, 0);
+        assert!(sky.asked.1 < 60, "ECS was asked {} times", sky.asked.1);
     });
 }
 

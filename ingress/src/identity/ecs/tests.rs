@@ -302,6 +302,7 @@ fn what_is_no_arn_of_a_known_region_is_never_asked_about() {
         &TASK.replace("production", "a b"),
         &TASK.replace(TASK_ID, ""),
         &TASK.replace(TASK_ID, "a_b"),
+        &TASK.replace(TASK_ID, &"a".repeat(37)),
         &TASK.replace("ecs", "sts"),
         &TASK.replace("task/", "service/"),
         &format!("{TASK}\r\n"),
