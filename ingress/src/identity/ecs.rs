@@ -3,7 +3,8 @@
 //! An agent names its task. That the task is its own follows from the identity that STS told: ECS
 //! names the sessions of task roles after the task, and Systems Manager and EC2 name those of
 //! hosts after the host. Whoever may assume the role some other way can choose the name, so that
-//! the role's trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone.
+//! the role's trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone, and the
+//! rules should name such roles.
 //!
 //! ```text
 //!   EcsSubject --.
