@@ -233,6 +233,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Sts, outcome.as_ref().err());
+        if let Err(Failure::Unreachable(_)) = outcome {
+            self.note_sts_failure(cx.now);
+        }
         let is_awaited = self
             .registration(conn)
             .is_some_and(|registration| matches!(registration.phase, Phase::Identifying { .. }));

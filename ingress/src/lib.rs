@@ -27,6 +27,7 @@ pub mod metrics;
 mod moving;
 pub mod pages;
 pub mod registration;
+mod renewal;
 pub mod replies;
 mod requests;
 mod responses;

@@ -272,7 +272,8 @@ impl Ingress {
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
-        let tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
+        let mut tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
+        tunnel.spread_renewal(self.config.identity.lifetime, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
     }
 

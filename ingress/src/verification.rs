@@ -4,7 +4,8 @@
 //! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
 //! task has stopped loses its registration; one whose task is about to stop, or whose host drains,
 //! gets no new requests and may finish those it has. While ECS cannot be reached, registrations are kept
-//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change.
+//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change,
+//! `renewal` about proofs that get old.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -67,6 +68,8 @@ pub(crate) struct Verifier {
     has_answered: bool,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
+    /// When STS was last asked in vain who an agent is.
+    pub(crate) sts_failed: Option<Instant>,
 }
 
 impl Verifier {
@@ -361,26 +364,6 @@ impl Ingress {
             let reason = format!("ECS has not confirmed this agent's place for {grace:?}");
             self.withdraw(id, &Refusal::new(RefusalCode::Unavailable, reason), cx);
         }
-    }
-
-    /// A proof of identity is good for a limited time: whose credentials were taken away is found
-    /// out that way. The agent opens another tunnel before it leaves this one.
-    pub(crate) fn renew_proof_if_due(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get(id) else { return };
-        if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
-            return;
-        }
-        if tunnel.is_replaced {
-            return self.let_go(id, cx);
-        }
-        if tunnel.was_told_to_move {
-            let lifetime = self.config.identity.lifetime;
-            let reason = format!("this agent's proof of identity is older than {lifetime:?}");
-            let refusal = Refusal::new(RefusalCode::Unauthenticated, reason);
-            return self.withdraw(id, &refusal, cx);
-        }
-        log::info!("tunnel {}: its agent has to prove its identity again", tunnel.name);
-        self.tell_to_move(id);
     }
 }
 
