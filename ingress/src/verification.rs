@@ -64,8 +64,8 @@ pub(crate) struct Verifier {
     asking: BTreeMap<ConnId, (Requirement, Instant)>,
     /// Whether a question of the present round was not answered well.
     has_failed: bool,
-    /// Whether one was.
-    has_answered: bool,
+    /// When one was answered well the last time.
+    answered: Option<Instant>,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
     /// When STS was last asked in vain who an agent is.
@@ -111,7 +111,7 @@ impl Ingress {
             return self.hand_over_silence();
         }
         if self.verifier.asking.is_empty() {
-            (self.verifier.has_failed, self.verifier.has_answered) = (false, false);
+            self.verifier.has_failed = false;
         }
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
         let everybody = self.unasked(|_| true);
@@ -163,7 +163,7 @@ impl Ingress {
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
         let asked: Vec<_> = asked.collect();
         match outcome {
-            Ok(_) => self.verifier.has_answered = true,
+            Ok(_) => self.verifier.answered = Some(cx.now),
             Err(failure) => {
                 self.note_vain_question(conns, failure, cx.now);
                 self.doubt(conns, cx);
@@ -198,8 +198,9 @@ impl Ingress {
 
     /// A question was not answered: ECS is silent, unless it is this agent about whom it takes none.
     fn note_vain_question(&mut self, conns: &[ConnId], failure: &Failure, now: Instant) {
+        let is_recent = |at| now.saturating_duration_since(at) < self.config.identity.recheck * 2;
         if let Failure::Invalid(why) = failure
-            && self.verifier.has_answered
+            && self.verifier.answered.is_some_and(is_recent)
         {
             let about = conns.first().and_then(|conn| self.tunnels.get(TunnelId(*conn)));
             if let Some(tunnel) = about {
@@ -343,8 +344,12 @@ impl Ingress {
                 let why = failure.why();
                 log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
-            None if self.verifier.due.is_none() => self.note_answers(now),
-            None => {}
+            None => {
+                self.verifier.answered = Some(now);
+                if self.verifier.due.is_none() {
+                    self.note_answers(now);
+                }
+            }
         }
     }
 

@@ -166,7 +166,8 @@ fn cluster_is(proxy: &Proxy, arn: &str, status: &str) {
 fn whom_ecs_takes_no_question_about_goes_alone() {
     let Some(moto) = Moto::shared() else { return };
     let proxy = Proxy::before(moto.address);
-    let words = [&QUICKLY[..], &["--ecs-grace", "2"]].concat();
+    // Both in one question.
+    let words = [&QUICKLY[..], &["--ecs-grace", "2", "--workers", "1"]].concat();
     let server = strict(moto.user("ingress"), &proxy.url(), &rules(moto), &words);
     let _kept = apply(&server, "shop.example.com", moto.task("shop")).unwrap();
     let orders = moto.task("orders");
@@ -175,7 +176,7 @@ fn whom_ecs_takes_no_question_about_goes_alone() {
     let answer = json!({ "__type": "InvalidParameterException", "message": "taskId is strange" });
     proxy.overrule(move |request| {
         let is_named = request.action() == "DescribeTasks"
-            && String::from_utf8_lossy(request.bytes()).contains(&strange);
+            && String::from_utf8_lossy(&request.bytes()).contains(&strange);
         is_named.then(|| Reply::json(400, &answer))
     });
     let reason = wait_withdrawn(gone);
