@@ -547,7 +547,7 @@ fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one(
             }
             for _ in 0..2 {
                 let ask = || Ask::new(Request::get(HOST, "/drip/300"));
-                stage.add_caller((0..140).map(|_| ask()).collect(), |client| client);
+                stage.add_caller((0..120).map(|_| ask()).collect(), |client| client);
             }
             stage.world.run_for(Duration::from_secs(60));
             assert_eq!(tunnels(&stage.world, &stage), 1, "it went with its last request");
