@@ -243,7 +243,7 @@ impl App for Agent {
             Answer::Proved { conn, outcome } => self.proved(conn, outcome, cx),
             // The next HELLO says it.
             #[cfg(feature = "aws")]
-            Answer::Placed(place) => self.config.fill_in(place),
+            Answer::Placed(place) => self.config.move_to(place),
         }
         self.close_drained(None, cx);
     }

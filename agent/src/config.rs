@@ -37,17 +37,25 @@ pub struct Config {
 
 #[cfg(feature = "aws")]
 impl Config {
-    /// Takes over what nobody set.
-    pub fn fill_in(&mut self, place: crate::identity::Place) {
-        let fields = [
-            (&mut self.task, place.task),
-            (&mut self.container_instance, place.container_instance),
-            (&mut self.cluster, place.cluster),
-            (&mut self.service, place.service),
-        ];
-        for (field, value) in fields.into_iter().filter(|(field, _)| field.is_empty()) {
-            *field = value;
+    /// Where this agent is, as far as that is known.
+    #[must_use]
+    pub fn place(&self) -> crate::identity::Place {
+        crate::identity::Place {
+            task: self.task.clone(),
+            container_instance: self.container_instance.clone(),
+            cluster: self.cluster.clone(),
+            service: self.service.clone(),
         }
+    }
+
+    /// It is there from now on.
+    pub fn move_to(&mut self, place: crate::identity::Place) {
+        let crate::identity::Place { task, container_instance, cluster, service } = place;
+        if container_instance != self.container_instance {
+            log::info!("this agent is on the ECS container instance {container_instance}");
+        }
+        self.container_instance = container_instance;
+        (self.task, self.cluster, self.service) = (task, cluster, service);
     }
 }
 

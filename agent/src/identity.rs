@@ -60,6 +60,21 @@ pub struct Place {
     pub service: String,
 }
 
+#[cfg(feature = "aws")]
+impl Place {
+    /// The same where nobody said otherwise.
+    #[must_use]
+    pub fn unless(self, given: &Self) -> Self {
+        let either = |given: &String, found| if given.is_empty() { found } else { given.clone() };
+        Self {
+            task: either(&given.task, self.task),
+            container_instance: either(&given.container_instance, self.container_instance),
+            cluster: either(&given.cluster, self.cluster),
+            service: either(&given.service, self.service),
+        }
+    }
+}
+
 /// A challenge, and the HELLO it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {

@@ -11,8 +11,6 @@
 //! What the network learns: before an identity is proved, nothing about rules or hosts. After
 //! that, the agent's operator is told exactly what was refused to whom.
 
-use std::time::Instant;
-
 use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::proof::Binding;
@@ -20,14 +18,13 @@ use mesh_protocol::{ConnId, Connection, Context};
 
 use crate::config::Admission;
 use crate::identity::{
-    AwsPrincipal, Claim, Decision, EcsAnswers, EcsSubject, Method, Policy, Principal, sts_request,
+    AwsPrincipal, Claim, Decision, EcsSubject, Method, Policy, Principal, sts_request,
 };
 use crate::ingress::{Conn, Ingress};
-use crate::jobs::{Authority, Caller, Failure, Job};
-use crate::measure::{Verdict, judge};
+use crate::jobs::{Asked, Authority, Caller, Failure, Job};
 use crate::registration::{Phase, Refusal, Registration};
 use crate::routes;
-use crate::verification::{Asked, EcsStanding};
+use crate::verification::EcsStanding;
 
 /// An agent, and what it asks for.
 #[derive(Debug)]
@@ -236,6 +233,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Sts, outcome.as_ref().err());
+        if let Err(Failure::Unreachable(_)) = outcome {
+            self.note_sts_failure(cx.now);
+        }
         let is_awaited = self
             .registration(conn)
             .is_some_and(|registration| matches!(registration.phase, Phase::Identifying { .. }));
@@ -245,7 +245,7 @@ impl Ingress {
         let principal = match outcome {
             Ok(Caller { arn, account }) => AwsPrincipal::parse(&arn, &account)
                 .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason)),
-            Err(Failure::Refused(reason) | Failure::Unasked(reason)) => {
+            Err(Failure::Refused(reason) | Failure::Invalid(reason) | Failure::Unasked(reason)) => {
                 Err(Refusal::new(RefusalCode::Unauthenticated, reason))
             }
             Err(Failure::Unreachable(reason)) => {
@@ -292,57 +292,6 @@ impl Ingress {
         }
     }
 
-    /// Has ECS asked about an agent that wants to register.
-    fn inspect(&mut self, conn: ConnId, principal: Principal, asked: Asked, since: Instant) {
-        let question = asked.question();
-        let Some(registration) = self.registration(conn) else { return };
-        registration.phase = Phase::Inspecting { principal, asked, since };
-        self.jobs.push(Job::Inspect { conn, question });
-    }
-
-    /// ECS said what it knows of an agent that wants to register.
-    pub(crate) fn inspected(
-        &mut self,
-        conn: ConnId,
-        outcome: &Result<EcsAnswers, Failure>,
-        cx: &mut Context<'_>,
-    ) {
-        self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
-        self.note_inspection(outcome.as_ref().err(), cx.now);
-        let Some((policy, registration)) = self.applying(conn) else { return };
-        let Phase::Inspecting { principal, asked, since } = &registration.phase else { return };
-        let (principal, asked, since) = (principal.clone(), asked.clone(), *since);
-        let refusal = match outcome {
-            Ok(answers) => match asked.verify(answers) {
-                Ok(facts) => {
-                    let ecs = EcsStanding::proved(asked, facts, cx.now);
-                    match judge(policy, &principal, &registration.claim(), Some(&ecs)) {
-                        Verdict::Fits(requirement) => {
-                            // Rules that have changed meanwhile may ask nothing of ECS.
-                            let ecs = requirement.map(|_| ecs);
-                            let principal = Some(principal);
-                            let standing = Standing { principal, token: None, ecs };
-                            return self.register(conn, standing, cx);
-                        }
-                        // The rules have changed meanwhile.
-                        Verdict::Open(asked) => return self.inspect(conn, principal, asked, since),
-                        Verdict::Unfit(reason) => Refusal::new(RefusalCode::Forbidden, reason),
-                    }
-                }
-                Err(refusal) => {
-                    let reason = format!("{principal} may not register: {refusal}");
-                    Refusal::new(RefusalCode::Forbidden, reason)
-                }
-            },
-            // What went wrong is for the operator of the ingress, and in its log.
-            Err(Failure::Refused(_) | Failure::Unreachable(_) | Failure::Unasked(_)) => {
-                let reason = "the ingress cannot ask ECS about this agent";
-                Refusal::new(RefusalCode::Unavailable, reason)
-            }
-        };
-        self.refuse_agent(conn, Some(&principal), &refusal, cx);
-    }
-
     /// An agent that wants to register.
     pub(crate) fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
         match &mut self.conns.get_mut(conn)?.state {
@@ -352,7 +301,7 @@ impl Ingress {
     }
 
     /// The same with the policy that it is measured by.
-    fn applying(&self, conn: ConnId) -> Option<(&Policy, &Registration)> {
+    pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Registration)> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         match &self.conns.get(conn)?.state {
             Conn::Registration(registration) => Some((policy, registration)),

@@ -352,7 +352,7 @@ impl App for Ingress {
             Conn::Registration(registration) => Some(registration.deadline(timeouts)),
             Conn::Tunnel => {
                 let tunnel = self.tunnels.get(TunnelId(conn))?;
-                let proof = tunnel.proof_deadline(&self.config.identity);
+                let proof = self.proof_deadline(tunnel);
                 proof.into_iter().chain([tunnel.link.deadline()]).min()
             }
             Conn::Moving(tunnel) => Some(tunnel.link.deadline()),

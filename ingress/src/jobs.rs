@@ -1,11 +1,13 @@
 //! Work that blocks: questions to AWS, asked by the shell beside the loop.
 //!
-//! A queue of the ingress's own holds what waits, at most one job for each agent and some more
+//! A queue of the ingress's own holds what waits, at most one question for each agent and some more
 //! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
 //! STS says is kept for another time: each proof is for one connection.
 
+mod asked;
 mod queue;
 
+pub(crate) use asked::{Asked, batches, halves};
 pub(crate) use queue::Queue;
 
 use mesh_protocol::{ConnId, Context};
@@ -26,10 +28,10 @@ pub enum Job {
         /// When it says that it did: `20261120T161426Z`. It has to be now, about.
         date: String,
     },
-    /// Ask ECS about an agent that wants to register.
+    /// Ask ECS about agents that want to register.
     Inspect {
-        /// Who it is.
-        conn: ConnId,
+        /// Who they are.
+        conns: Vec<ConnId>,
         /// What to ask.
         question: EcsQuestion,
     },
@@ -55,7 +57,7 @@ pub enum Answer {
     /// Of [`Job::Inspect`].
     Inspected {
         /// Whom it is about.
-        conn: ConnId,
+        conns: Vec<ConnId>,
         /// What ECS says.
         outcome: Result<EcsAnswers, Failure>,
     },
@@ -79,15 +81,29 @@ pub struct Caller {
     pub account: String,
 }
 
-/// Why AWS gave no answer that helps. Both are sentences without anything secret.
+/// Why AWS gave no answer that helps. All are sentences without anything secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// It refused. Of STS it is for the agent's operator; of ECS for the ingress's.
     Refused(String),
+    /// It does not take the question: something that is named there is none of its names.
+    Invalid(String),
     /// It could not be asked, or did not say anything that makes sense.
     Unreachable(String),
     /// It was not asked: the agent's proof is too old or too new. For the agent's operator.
     Unasked(String),
+}
+
+impl Failure {
+    /// The sentence.
+    pub(crate) fn why(&self) -> &str {
+        match self {
+            Self::Refused(why)
+            | Self::Invalid(why)
+            | Self::Unreachable(why)
+            | Self::Unasked(why) => why,
+        }
+    }
 }
 
 /// Who is asked.
@@ -118,13 +134,13 @@ impl Ingress {
             Answer::Identified { conn, outcome } => {
                 match &outcome {
                     Ok(_) | Err(Failure::Refused(_)) => self.jobs.answered(conn, cx.now),
-                    Err(Failure::Unreachable(_) | Failure::Unasked(_)) => {
+                    Err(Failure::Invalid(_) | Failure::Unreachable(_) | Failure::Unasked(_)) => {
                         self.jobs.unanswered(conn, cx.now);
                     }
                 }
                 self.identified(conn, outcome, cx);
             }
-            Answer::Inspected { conn, outcome } => self.inspected(conn, &outcome, cx),
+            Answer::Inspected { conns, outcome } => self.inspected(&conns, &outcome, cx),
             Answer::Rechecked { conns, outcome } => self.rechecked(&conns, &outcome, cx),
             Answer::Policy(policy) => {
                 self.tell_others(|| Message::Policy(policy.clone()));

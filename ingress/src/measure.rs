@@ -15,9 +15,10 @@ use crate::audit;
 use crate::config::Admission;
 use crate::identity::{Claim, Decision, Policy, Principal, Requirement};
 use crate::ingress::Ingress;
+use crate::jobs::Asked;
 use crate::registration::{POLICY_VIOLATION, Refusal};
 use crate::tunnel::TunnelId;
-use crate::verification::{Asked, EcsStanding};
+use crate::verification::EcsStanding;
 
 /// How a registration fares by the rules.
 pub(crate) enum Verdict {

@@ -114,7 +114,7 @@ impl Metrics {
     pub fn checked(&mut self, authority: Authority, failure: Option<&Failure>) {
         let outcome = match failure {
             None => 0,
-            Some(Failure::Refused(_) | Failure::Unasked(_)) => 1,
+            Some(Failure::Refused(_) | Failure::Invalid(_) | Failure::Unasked(_)) => 1,
             Some(Failure::Unreachable(_)) => 2,
         };
         if let Some(index) = AUTHORITIES.iter().position(|(known, _)| *known == authority) {

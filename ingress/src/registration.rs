@@ -34,8 +34,8 @@ use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
+use crate::jobs::Asked;
 use crate::tunnel::{AgentId, Serial, Tunnel};
-use crate::verification::Asked;
 
 /// An agent that has not been welcomed yet.
 #[derive(Debug)]
@@ -286,7 +286,8 @@ impl Ingress {
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
-        let tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
+        let mut tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
+        tunnel.spread_renewal(self.config.identity.lifetime, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
         self.replace_tunnels(agent, lane, serial, cx);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{Health, Hello};
-use mesh_protocol::{ConnId, Link};
+use mesh_protocol::{ConnId, Link, Rng};
 
 use crate::admission::Standing;
 use crate::config::IdentityChecks;
@@ -52,6 +52,8 @@ pub struct Tunnel {
     pub standing: Standing,
     /// When it was registered.
     pub since: Instant,
+    /// How much earlier than others its agent is asked for another proof.
+    early: Duration,
     /// The state of the service behind it, as the agent sees it.
     pub is_healthy: bool,
     /// Why, in the agent's words.
@@ -94,6 +96,8 @@ const RENEWING_MIN: Duration = Duration::from_secs(300);
 const RENEWING_PART: u32 = 24;
 /// And no more than this: an agent leaves a tunnel that nobody closes after an hour.
 const RENEWING_MAX: Duration = Duration::from_secs(3600);
+/// Of that time, what agents are asked in: a thousand of them in three minutes of half an hour.
+const SPREAD_PART: u32 = 10;
 /// Failures in a row that eject an agent.
 const FAILURES_MAX: u32 = 5;
 /// How long the first ejection lasts; the n-th in a row lasts n times as long.
@@ -123,6 +127,7 @@ impl Tunnel {
             peer,
             standing,
             since: now,
+            early: Duration::ZERO,
             is_healthy,
             health_reason: String::new(),
             health_told: None,
@@ -142,7 +147,18 @@ impl Tunnel {
     pub fn proof_deadline(&self, checks: &IdentityChecks) -> Option<Instant> {
         self.standing.principal.as_ref()?;
         let end = self.since + checks.lifetime;
-        Some(if self.was_told_to_move { end } else { end - renewing(checks.lifetime) })
+        Some(match self.was_told_to_move {
+            true => end,
+            false => end - renewing(checks.lifetime) - self.early,
+        })
+    }
+
+    /// Agents that came together, after a deployment, are asked for another proof one after the other.
+    pub fn spread_renewal(&mut self, lifetime: Duration, rng: &mut Rng) {
+        let renewing = renewing(lifetime);
+        let most = (renewing / SPREAD_PART).min(RENEWING_MAX.saturating_sub(renewing));
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        self.early = Duration::from_micros(rng.below(micros));
     }
 
     /// The agent says how the service behind it is.

@@ -4,7 +4,8 @@
 //! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
 //! task has stopped loses its registration; one whose task is about to stop, or whose host drains,
 //! gets no new requests and may finish those it has. While ECS cannot be reached, registrations are kept
-//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change.
+//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change,
+//! `renewal` about proofs that get old.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,9 +15,9 @@ use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
 use crate::config::{Admission, IdentityChecks};
-use crate::identity::{EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject, Requirement};
+use crate::identity::{EcsAnswers, EcsFacts, Requirement};
 use crate::ingress::Ingress;
-use crate::jobs::{Authority, Failure, Job};
+use crate::jobs::{Asked, Authority, Failure, Job, batches, halves};
 use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
@@ -37,13 +38,6 @@ pub(crate) struct EcsStanding {
     pub(crate) is_leaving: bool,
 }
 
-/// About whom ECS is asked, and what.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) subject: EcsSubject,
-    pub(crate) requirement: Requirement,
-}
-
 impl EcsStanding {
     /// That of somebody about whom ECS said this.
     pub(crate) const fn proved(asked: Asked, facts: EcsFacts, now: Instant) -> Self {
@@ -59,17 +53,6 @@ impl EcsStanding {
     }
 }
 
-impl Asked {
-    pub(crate) fn question(&self) -> EcsQuestion {
-        EcsQuestion::about(&self.subject, self.requirement)
-    }
-
-    /// What the answers say of it.
-    pub(crate) fn verify(&self, answers: &EcsAnswers) -> Result<EcsFacts, EcsRefusal> {
-        self.subject.verify(self.requirement, answers)
-    }
-}
-
 /// The state of asking again.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
@@ -81,8 +64,12 @@ pub(crate) struct Verifier {
     asking: BTreeMap<ConnId, (Requirement, Instant)>,
     /// Whether a question of the present round was not answered well.
     has_failed: bool,
+    /// When one was answered well the last time.
+    answered: Option<Instant>,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
+    /// When STS was last asked in vain who an agent is.
+    pub(crate) sts_failed: Option<Instant>,
 }
 
 impl Verifier {
@@ -152,8 +139,8 @@ impl Ingress {
     }
 
     fn ask_ecs(&mut self, about: &[(ConnId, Asked)], now: Instant) {
-        for job in batches(about) {
-            self.jobs.push(job);
+        for (conns, question) in batches(about) {
+            self.jobs.push(Job::Recheck { conns, question });
         }
         let asking = about.iter().map(|(conn, asked)| (*conn, (asked.requirement, now)));
         self.verifier.asking.extend(asking);
@@ -167,16 +154,20 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
+        if let Err(Failure::Invalid(_)) = outcome
+            && conns.len() > 1
+        {
+            return self.recheck_halves(conns);
+        }
         let asking = &mut self.verifier.asking;
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
         let asked: Vec<_> = asked.collect();
-        if let Err(failure) = outcome {
-            self.verifier.has_failed = true;
-            // Nobody may be left here whom that would concern.
-            if self.asks_ecs() && (self.verifier.due.is_some() || self.workers.is_first()) {
-                self.note_silence(failure, cx.now);
+        match outcome {
+            Ok(_) => self.verifier.answered = Some(cx.now),
+            Err(failure) => {
+                self.note_vain_question(conns, failure, cx.now);
+                self.doubt(conns, cx);
             }
-            self.doubt(conns, cx);
         }
         if self.verifier.asking.is_empty() && !self.verifier.has_failed {
             self.note_answers(cx.now);
@@ -190,6 +181,42 @@ impl Ingress {
         let unfit: Vec<_> = confirmed.flatten().collect();
         self.withdraw_all(&unfit, cx);
         self.ask_for_more(cx);
+    }
+
+    /// ECS does not take a question about all of these.
+    fn recheck_halves(&mut self, conns: &[ConnId]) {
+        let asked = conns.iter().filter_map(|conn| {
+            let ecs = self.tunnels.get(TunnelId(*conn))?.standing.ecs.as_ref()?;
+            Some((*conn, ecs.asked.clone()))
+        });
+        let asked: Vec<_> = asked.collect();
+        for (conn, asked) in &asked {
+            if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
+                *requirement = asked.requirement;
+            }
+        }
+        for (conns, question) in halves(&asked) {
+            self.jobs.push(Job::Recheck { conns, question });
+        }
+    }
+
+    /// A question was not answered: ECS is silent, unless it is this agent about whom it takes none.
+    fn note_vain_question(&mut self, conns: &[ConnId], failure: &Failure, now: Instant) {
+        let is_recent = |at| now.saturating_duration_since(at) < self.config.identity.recheck * 2;
+        if let Failure::Invalid(why) = failure
+            && self.verifier.answered.is_some_and(is_recent)
+        {
+            let about = conns.first().and_then(|conn| self.tunnels.get(TunnelId(*conn)));
+            if let Some(tunnel) = about {
+                log::warn!("tunnel {}: ECS takes no question about its agent: {why}", tunnel.name);
+            }
+            return;
+        }
+        self.verifier.has_failed = true;
+        // Nobody may be left here whom that would concern.
+        if self.asks_ecs() && (self.verifier.due.is_some() || self.workers.is_first()) {
+            self.note_silence(failure, now);
+        }
     }
 
     /// What ECS was asked in vain is kept for a while, which may be over already.
@@ -259,7 +286,7 @@ impl Ingress {
         }
         self.verifier.silent = Some(now);
         self.tell_first(Message::Silent(Some(now)));
-        let (Failure::Refused(why) | Failure::Unreachable(why) | Failure::Unasked(why)) = failure;
+        let why = failure.why();
         log::error!(
             "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
              last confirmed them",
@@ -316,11 +343,16 @@ impl Ingress {
     /// or not be at all: that ECS refuses to talk about it says nothing of the others.
     pub(crate) fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
         match failure {
-            Some(Failure::Refused(why) | Failure::Unreachable(why) | Failure::Unasked(why)) => {
+            Some(failure) => {
+                let why = failure.why();
                 log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
-            None if self.verifier.due.is_none() => self.note_answers(now),
-            None => {}
+            None => {
+                self.verifier.answered = Some(now);
+                if self.verifier.due.is_none() {
+                    self.note_answers(now);
+                }
+            }
         }
     }
 
@@ -341,39 +373,6 @@ impl Ingress {
             .collect();
         self.withdraw_all(&stale, cx);
     }
-
-    /// A proof of identity is good for a limited time: whose credentials were taken away is found
-    /// out that way. The agent opens another tunnel before it leaves this one.
-    pub(crate) fn renew_proof_if_due(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get(id) else { return };
-        if tunnel.proof_deadline(&self.config.identity).is_none_or(|due| due > cx.now) {
-            return;
-        }
-        if tunnel.is_replaced {
-            return self.let_go(id, cx);
-        }
-        if tunnel.was_told_to_move {
-            let lifetime = self.config.identity.lifetime;
-            let reason = format!("this agent's proof of identity is older than {lifetime:?}");
-            let refusal = Refusal::new(RefusalCode::Unauthenticated, reason);
-            return self.withdraw(id, &refusal, cx);
-        }
-        log::info!("tunnel {}: its agent has to prove its identity again", tunnel.name);
-        self.tell_to_move(id);
-    }
-}
-
-/// The questions that together are about all of these.
-fn batches(asked: &[(ConnId, Asked)]) -> Vec<Job> {
-    let subjects: Vec<_> =
-        asked.iter().map(|(_, asked)| (&asked.subject, asked.requirement)).collect();
-    let questions = EcsQuestion::batches(&subjects).into_iter();
-    let jobs = questions.map(|question| {
-        let about = asked.iter().filter(|(_, asked)| question.is_about(&asked.subject));
-        let conns = about.map(|(conn, _)| *conn).collect();
-        Job::Recheck { conns, question }
-    });
-    jobs.collect()
 }
 
 /// When to ask again: up to a fifth earlier than configured.

@@ -48,6 +48,8 @@ pub enum Message {
     Silent(Option<Instant>),
     /// To the first one: nobody is left here about whom ECS is asked.
     Unasked,
+    /// From the first one, which admits agents: STS was asked in vain who one is.
+    StsFailed(Instant),
     /// To the first one: somebody asked for `/health`.
     Checked,
     /// From the first one: SIGTERM came.
@@ -186,6 +188,7 @@ impl Ingress {
             Message::Policy(policy) => self.change_policy(policy, cx),
             Message::Silent(since) => self.note_silence_elsewhere(from, since, cx.now),
             Message::Unasked => self.take_over_silence(from),
+            Message::StsFailed(at) => self.verifier.sts_failed = Some(at),
             Message::Checked => self.drain.checked(cx.now),
             Message::Drain => self.start_draining(cx),
             Message::Leave => self.leave(cx),

@@ -226,7 +226,7 @@ pub(crate) fn unasked(job: Job) -> Answer {
     let nobody = || Failure::Unreachable("there is nobody to ask here".to_owned());
     match job {
         Job::Identify { conn, .. } => Answer::Identified { conn, outcome: Err(nobody()) },
-        Job::Inspect { conn, .. } => Answer::Inspected { conn, outcome: Err(nobody()) },
+        Job::Inspect { conns, .. } => Answer::Inspected { conns, outcome: Err(nobody()) },
         Job::Recheck { conns, .. } => Answer::Rechecked { conns, outcome: Err(nobody()) },
     }
 }

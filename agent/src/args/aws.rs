@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use log::{Level, debug, info, log, warn};
 use mesh_aws::{
-    Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, Region, RegionError, Regions,
-    Source, Statement, Sts, StsFailure,
+    Chain, CredentialsError, Ecs, EcsFailure, Endpoint, Environment, InstanceFacts, Region,
+    RegionError, Regions, Source, Statement, Sts, StsFailure,
 };
 use mesh_protocol::Proxy;
 use mesh_protocol::control::{IamProof, Proof};
@@ -31,7 +31,7 @@ pub(super) struct Aws {
     environment: Environment,
     chain: Chain,
     regions: Regions,
-    /// Set once nothing more can be known of where this process is.
+    /// Set once nothing more can be known of the task that this process is part of.
     placed: OnceLock<()>,
     /// Set once the log was told that the metadata of its task are not there.
     was_silent: OnceLock<()>,
@@ -83,9 +83,10 @@ impl Aws {
         }))
     }
 
-    /// Where this process is, the first time that the ECS agent of this host can say so: which task
-    /// it is part of, or else which container instance it runs on. An agent that starts with its
-    /// host may be there before the ECS agent is, so that this is asked with each proof until then.
+    /// Where this process is: which task it is part of, the first time that its ECS agent can say so, or
+    /// else which container instance it runs on, as often as the ECS agent of this host can say so. An
+    /// agent that starts with its host may be there before the ECS agent is, and a host that is
+    /// registered anew is another container instance: this is asked with each proof.
     pub(super) fn place(&self) -> Option<Place> {
         if self.placed.get().is_some() {
             return None;
@@ -108,12 +109,8 @@ impl Aws {
             // On most hosts there is no ECS agent, which is nothing to talk about.
             None => {
                 let host = mesh_aws::container_instance(mesh_aws::INTROSPECTION).ok()?;
-                let container_instance = host.container_instance;
-                info!(
-                    target: LOG,
-                    "this agent is on the ECS container instance {container_instance}"
-                );
-                Place { container_instance, cluster: host.cluster, ..Place::default() }
+                let InstanceFacts { container_instance, cluster } = host;
+                return Some(Place { container_instance, cluster, ..Place::default() });
             }
         };
         self.placed.set(()).ok().map(|()| place)

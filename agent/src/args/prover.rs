@@ -17,6 +17,9 @@ pub(super) struct Prover {
     /// Or what is wrong with the settings of AWS.
     #[cfg(feature = "aws")]
     pub(super) aws: Result<Aws, String>,
+    /// What the operator says of where this agent is.
+    #[cfg(feature = "aws")]
+    pub(super) given: Place,
 }
 
 /// Where the token is.
@@ -106,11 +109,12 @@ impl Prover {
         }
     }
 
-    /// Where this agent is, if that was not known before.
+    /// Where this agent is, as far as that can be known anew.
     #[cfg(feature = "aws")]
     pub(super) fn place(&self) -> Option<Place> {
         // Whoever gives a token does not mean AWS.
-        self.aws.as_ref().ok().filter(|_| self.token.is_none())?.place()
+        let aws = self.aws.as_ref().ok().filter(|_| self.token.is_none())?;
+        aws.place().map(|place| place.unless(&self.given))
     }
 
     /// A token is there because somebody wanted it to be used; AWS credentials may just be there.

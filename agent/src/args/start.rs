@@ -86,6 +86,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 #[cfg(feature = "aws")]
 fn prover(start: &mut Start) -> Arc<Prover> {
     let aws = Aws::new(start.config.proxy.as_ref());
+    let given = start.config.place();
     // Whoever gives a token or a certificate does not mean AWS.
     let by_aws = start.token.is_none()
         && start.tls.identity.is_none()
@@ -94,9 +95,9 @@ fn prover(start: &mut Start) -> Arc<Prover> {
         && by_aws
         && let Some(place) = aws.place()
     {
-        start.config.fill_in(place);
+        start.config.move_to(place.unless(&given));
     }
-    let prover = Arc::new(Prover { token: start.token.clone(), aws });
+    let prover = Arc::new(Prover { token: start.token.clone(), aws, given });
     if by_aws {
         let (prover, config) = (Arc::clone(&prover), start.config.clone());
         let look = move || match &prover.aws {

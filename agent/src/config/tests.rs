@@ -46,3 +46,18 @@ fn as_many_connections_are_kept_as_there_are_requests_at_once() {
     let limits = Limits::default();
     assert!(limits.idle_upstreams >= limits.streams as usize);
 }
+
+/// A host that is registered anew is elsewhere by then, unless its operator says where it is.
+#[cfg(feature = "aws")]
+#[test]
+fn where_an_agent_is_may_change_but_for_what_its_operator_said() {
+    use crate::identity::Place;
+    let place = |container_instance: &str, cluster: &str| Place {
+        container_instance: container_instance.to_owned(),
+        cluster: cluster.to_owned(),
+        ..Place::default()
+    };
+    assert_eq!(place("new", "b").unless(&Place::default()), place("new", "b"));
+    assert_eq!(place("new", "b").unless(&place("", "a")), place("new", "a"));
+    assert_eq!(place("new", "b").unless(&place("given", "")), place("given", "b"));
+}

@@ -3,7 +3,8 @@
 //! An agent names its task. That the task is its own follows from the identity that STS told: ECS
 //! names the sessions of task roles after the task, and Systems Manager and EC2 name those of
 //! hosts after the host. Whoever may assume the role some other way can choose the name, so that
-//! the role's trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone.
+//! the role's trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone, and the
+//! rules should name such roles.
 //!
 //! ```text
 //!   EcsSubject --.
@@ -154,6 +155,9 @@ impl EcsSubject {
     }
 }
 
+/// The longest id of a task or container instance. ECS takes no question in which one is longer.
+const ID_BYTES_MAX: usize = 36;
+
 /// An ARN of ECS, taken apart.
 struct EcsArn<'a> {
     arn: &'a str,
@@ -179,8 +183,13 @@ impl<'a> EcsArn<'a> {
             [of, cluster, id] if of == kind => (Some(cluster), id),
             _ => return Err(strange()),
         };
-        let is_id = (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if id.len() > ID_BYTES_MAX {
+            return Err(format!(
+                "{arn:?} is not the ARN of a {kind}: ECS gives ids of {ID_BYTES_MAX} characters at the most"
+            ));
+        }
+        let is_id =
+            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_id || !cluster.is_none_or(is_cluster_name) {
             return Err(strange());
         }

@@ -110,7 +110,8 @@ impl Rule {
     }
 
     /// Whether ECS has to be asked.
-    pub(super) fn needs_ecs(&self) -> bool {
+    #[must_use]
+    pub fn needs_ecs(&self) -> bool {
         self.cluster.is_some() || self.launch_type.is_some() || self.needs_service()
     }
 

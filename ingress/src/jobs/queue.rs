@@ -2,10 +2,15 @@
 //!
 //! ```text
 //!   Recheck                   first: registered agents depend on it
-//!   Inspect                   then: these agents have proved who they are
+//!   Inspect    cluster        then: these agents have proved who they are; in turn, cluster by cluster,
+//!              cluster        and of each all that wait
 //!   Identify   host of STS    in turn, host by host
 //!              host of STS
 //! ```
+//!
+//! A cluster gets one question at once about agents that want to register. While it is open, others of
+//! the cluster wait, and go into the next one together: when all agents come at once, ECS, which bears
+//! some 20 questions a second of an account, is asked fewer.
 //!
 //! Which host of STS is asked about an agent is the agent's choice, before it has proved anything,
 //! and each question to one that cannot be reached occupies a thread for seconds. So hosts are fast or
@@ -17,19 +22,34 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::ConnId;
 
-use super::Job;
+use super::{Asked, Job, batches};
+use crate::identity::ecs::SUBJECTS_MAX;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    rechecks: VecDeque<Job>,
-    inspections: VecDeque<Job>,
+    /// What waits for nothing but a thread.
+    ready: VecDeque<Job>,
+    /// By ARN; only those with agents that wait, or about which a question is open.
+    clusters: BTreeMap<String, Cluster>,
+    /// Which cluster a question is about, by the first of the agents that it is about.
+    inspecting: BTreeMap<ConnId, String>,
     /// By name. The names are those of a list, so that they are few.
     hosts: BTreeMap<String, Host>,
     /// Which host is being asked about whom, and since when.
     asking: BTreeMap<ConnId, (String, Instant)>,
-    /// Questions to STS so far.
+    /// Questions so far, but for rechecks.
     turns: u64,
+}
+
+/// A cluster with agents that want to register.
+#[derive(Debug, Default)]
+struct Cluster {
+    waiting: VecDeque<(ConnId, Asked)>,
+    /// Whether a question is open.
+    is_asked: bool,
+    /// When it was its turn.
+    turn: u64,
 }
 
 /// A host of STS.
@@ -73,11 +93,16 @@ impl Pace {
 }
 
 impl Queue {
+    /// Takes somebody in who wants to register, and about whom ECS is to be asked.
+    pub(crate) fn inspect(&mut self, conn: ConnId, asked: Asked) {
+        let cluster = asked.subject.cluster_arn().to_owned();
+        self.clusters.entry(cluster).or_default().waiting.push_back((conn, asked));
+    }
+
     /// Takes a job in.
     pub(crate) fn push(&mut self, job: Job) {
         match &job {
-            Job::Recheck { .. } => self.rechecks.push_back(job),
-            Job::Inspect { .. } => self.inspections.push_back(job),
+            Job::Recheck { .. } | Job::Inspect { .. } => self.ready.push_back(job),
             Job::Identify { conn, request, .. } => {
                 let (conn, name) = (*conn, request.host.to_ascii_lowercase());
                 self.hosts.entry(name).or_default().waiting.push_back((conn, job));
@@ -87,13 +112,16 @@ impl Queue {
 
     /// The next job, which somebody is free for now.
     pub(crate) fn poll(&mut self, now: Instant, is_wanted: impl Fn(ConnId) -> bool) -> Option<Job> {
-        if let Some(job) = self.rechecks.pop_front() {
-            return Some(job);
-        }
-        while let Some(job) = self.inspections.pop_front() {
-            if matches!(&job, Job::Inspect { conn, .. } if is_wanted(*conn)) {
-                return Some(job);
+        while let Some(job) = self.ready.pop_front() {
+            match &job {
+                Job::Inspect { conns, .. } if !conns.iter().any(|conn| is_wanted(*conn)) => {}
+                Job::Inspect { .. } | Job::Recheck { .. } | Job::Identify { .. } => {
+                    return Some(job);
+                }
             }
+        }
+        if let Some(job) = self.next_inspection(&is_wanted) {
+            return Some(job);
         }
         let turn = self.turns + 1;
         while let Some((name, host)) = self.next_host() {
@@ -108,6 +136,46 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// A question about all that wait of the cluster whose turn it is.
+    fn next_inspection(&mut self, is_wanted: &impl Fn(ConnId) -> bool) -> Option<Job> {
+        loop {
+            let idle = self.clusters.iter_mut().filter(|(_, cluster)| !cluster.is_asked);
+            let (name, cluster) = idle.min_by_key(|(_, cluster)| cluster.turn)?;
+            let mut together = Vec::new();
+            while together.len() < SUBJECTS_MAX
+                && let Some((conn, asked)) = cluster.waiting.pop_front()
+            {
+                if is_wanted(conn) {
+                    together.push((conn, asked));
+                }
+            }
+            let name = name.clone();
+            // So many of one cluster fit into one question.
+            let Some((conns, question)) = batches(&together).pop() else {
+                self.clusters.remove(&name);
+                continue;
+            };
+            self.turns += 1;
+            (cluster.is_asked, cluster.turn) = (true, self.turns);
+            self.inspecting.extend(conns.first().map(|first| (*first, name)));
+            return Some(Job::Inspect { conns, question });
+        }
+    }
+
+    /// ECS was asked about these agents: it may be asked about others of their cluster.
+    pub(crate) fn inspected(&mut self, conns: &[ConnId]) {
+        let name = conns.first().and_then(|first| self.inspecting.remove(first));
+        let Some((name, cluster)) =
+            name.and_then(|name| self.clusters.get_mut(&name).map(|cluster| (name, cluster)))
+        else {
+            return;
+        };
+        cluster.is_asked = false;
+        if cluster.waiting.is_empty() {
+            self.clusters.remove(&name);
+        }
     }
 
     /// The host whose turn it is: of those that may be asked, the one that was not for longest. Hosts that
@@ -155,16 +223,20 @@ impl Queue {
 
     /// This agent is gone: nothing is kept for it.
     pub(crate) fn forget(&mut self, gone: ConnId) {
-        self.inspections.retain(|job| !matches!(job, Job::Inspect { conn, .. } if *conn == gone));
+        self.clusters.retain(|_, cluster| {
+            cluster.waiting.retain(|(conn, _)| *conn != gone);
+            cluster.is_asked || !cluster.waiting.is_empty()
+        });
         for host in self.hosts.values_mut() {
             host.waiting.retain(|(conn, _)| *conn != gone);
         }
     }
 
-    /// How many jobs wait.
+    /// How many questions wait, before those about one cluster are put together.
     pub(crate) fn len(&self) -> usize {
         let proofs: usize = self.hosts.values().map(|host| host.waiting.len()).sum();
-        self.rechecks.len() + self.inspections.len() + proofs
+        let inspections: usize = self.clusters.values().map(|one| one.waiting.len()).sum();
+        self.ready.len() + inspections + proofs
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::control::Hello;
 use mesh_protocol::mux::{Session, Side};
 use mesh_protocol::ws::Role;
-use mesh_protocol::{Conns, Duplex, Link};
+use mesh_protocol::{Conns, Duplex, Link, Rng};
 
 use crate::admission::Standing;
 use crate::config::IdentityChecks;
@@ -117,6 +117,26 @@ fn another_proof_is_asked_for_while_the_old_one_is_good_for_some_time() {
     assert_eq!(proof_times(hour), (55 * minute, hour));
     assert_eq!(proof_times(12 * hour), (11 * hour + 30 * minute, 12 * hour));
     assert_eq!(proof_times(30 * 24 * hour), (30 * 24 * hour - hour, 30 * 24 * hour));
+}
+
+#[test]
+fn agents_that_came_together_are_asked_for_another_proof_one_after_the_other() {
+    let (start, mut rng) = (origin(), Rng::from_seed(7));
+    for (lifetime, earliest, latest) in [(60, 27, 30), (43_200, 41_220, 41_400)] {
+        let checks =
+            IdentityChecks { lifetime: Duration::from_secs(lifetime), ..IdentityChecks::default() };
+        let drawn = (0..100).map(|_| {
+            let mut tunnel = tunnel(1, start);
+            tunnel.standing.principal = Some(Principal::Token { name: "edge".to_owned() });
+            tunnel.spread_renewal(checks.lifetime, &mut rng);
+            tunnel.proof_deadline(&checks).unwrap() - start
+        });
+        let drawn: Vec<_> = drawn.collect();
+        let (first, last) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
+        let (earliest, latest) = (Duration::from_secs(earliest), Duration::from_secs(latest));
+        assert!((earliest..=latest).contains(first) && (earliest..=latest).contains(last));
+        assert!(*last - *first > (latest - earliest) / 2, "{first:?} to {last:?}");
+    }
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub(crate) struct ServerArgs {
     /// seconds after which ECS is asked again about a connected agent [default: 60]
     #[argh(option)]
     pub(crate) ecs_recheck_interval: Option<String>,
-    /// seconds for which agents stay connected while ECS does not answer [default: 900]
+    /// seconds for which agents stay connected while ECS does not answer, or STS when they have to prove
+    /// their identity again [default: 900]
     #[argh(option)]
     pub(crate) ecs_grace: Option<String>,
     /// seconds for which a proof of identity is good; some time before that the agent gives another

@@ -43,8 +43,8 @@ impl Aws {
             Job::Identify { conn, request, date } => {
                 Answer::Identified { conn, outcome: self.identify(&request, &date) }
             }
-            Job::Inspect { conn, question } => {
-                Answer::Inspected { conn, outcome: self.describe(&question) }
+            Job::Inspect { conns, question } => {
+                Answer::Inspected { conns, outcome: self.describe(&question) }
             }
             Job::Recheck { conns, question } => {
                 Answer::Rechecked { conns, outcome: self.describe(&question) }
@@ -111,7 +111,8 @@ impl Aws {
 fn failure(failure: EcsFailure) -> Failure {
     let sentence = failure.to_string();
     match failure {
-        EcsFailure::Denied { .. } | EcsFailure::Refused { .. } => Failure::Refused(sentence),
+        EcsFailure::Denied { .. } => Failure::Refused(sentence),
+        EcsFailure::Refused { .. } => Failure::Invalid(sentence),
         EcsFailure::Unreachable(_) | EcsFailure::Credentials(_) | EcsFailure::Unexpected(_) => {
             Failure::Unreachable(sentence)
         }

@@ -171,6 +171,10 @@ fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
             let warning = record.blame(member, &format!("this rule matches nobody: {reason}"));
             settings.warn(warning.to_string());
         }
+        if trusts_every_role(rule, &clusters) {
+            let warning = record.blame("account", EVERY_ROLE);
+            settings.warn(warning.to_string());
+        }
     }
     rules.extend(roles.into_iter().map(|role| Rule::any_host(Who::Arn(role))));
     Ok((!is_open).then(|| Policy::new(rules, clusters, tokens)))
@@ -195,6 +199,18 @@ fn idle(rule: &Rule, tokens: &Tokens, settings: &Settings) -> Option<(&'static s
         Who::Token(_) | Who::Certificate(_) | Who::Arn(_) | Who::Account(_) => None,
     }
 }
+
+/// Whether a rule takes any role for one that only ECS can assume.
+fn trusts_every_role(rule: &Rule, clusters: &[ClusterPattern]) -> bool {
+    let is_by_account = match rule.who {
+        Who::Account(_) => true,
+        Who::Arn(_) | Who::Token(_) | Who::Certificate(_) => false,
+    };
+    is_by_account && (rule.needs_ecs() || !clusters.is_empty())
+}
+
+const EVERY_ROLE: &str = "every role of the account counts as the role of a task here: whoever may \
+                          assume one can call the session like any task; name the roles with principal";
 
 /// The tokens of the file and of the environment; `None` if neither is given.
 fn tokens(settings: &mut Settings) -> Result<Option<Tokens>, Error> {

@@ -1,6 +1,8 @@
 //! `mesh client` as in AWS and on hosts with the ECS agent: in a network where credentials and
 //! metadata are at their real addresses, and nothing is configured but what AWS configures.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
 
 use crate::aws::moto::Moto;
@@ -59,6 +61,52 @@ fn an_instance_needs_no_settings_at_all() {
         assert_eq!(services(&server)[0]["principal"], *session.arn);
         let seen = imds.fake.seen();
         assert_eq!((seen[0].method(), seen[0].path()), ("PUT", "/latest/api/token"));
+    });
+}
+
+/// A host that is registered anew, after a reinstallation of its ECS agent, is another container
+/// instance, and the old one is none any more.
+#[test]
+fn an_agent_whose_host_is_registered_anew_says_so() {
+    namespace::inside(|| {
+        let moto = Moto::shared().expect("it was there outside");
+        let proxy = Proxy::before(moto.address);
+        let old = moto.seed.container_instances["production"].clone();
+        let new = format!("{}{}", &old[..old.len() - 4], "beef");
+        let (now, anew) = (Arc::new(Mutex::new(old.clone())), new.clone());
+        let (told, known) = (Arc::clone(&now), Arc::clone(&now));
+        proxy.overrule(move |request| {
+            let instance = |arn: &str| {
+                let is_it = *known.lock().unwrap() == arn;
+                json!({
+                    "containerInstanceArn": arn,
+                    "ec2InstanceId": "mi-0123456789abcdef0",
+                    "status": if is_it { "ACTIVE" } else { "INACTIVE" },
+                })
+            };
+            let all =
+                json!({ "failures": [], "containerInstances": [instance(&old), instance(&new)] });
+            (request.action() == "DescribeContainerInstances").then(|| Reply::json(200, &all))
+        });
+        let introspection = "127.0.0.1:51678".parse().unwrap();
+        let _ecs = Fake::start_at(introspection, move |_| {
+            let arn = told.lock().unwrap().clone();
+            Reply::json(200, &json!({ "Cluster": "production", "ContainerInstanceArn": arn }))
+        });
+        let rules = format!(
+            "rules:\n- principal: {}\n  cluster: production\n  hosts: ['*']\n",
+            moto.seed.roles["host"]
+        );
+        let words = ["--ecs-recheck-interval", "1"];
+        let server = strict(moto.user("ingress"), &proxy.url(), &rules, &words);
+        let (service, session) = (Service::start("a"), moto.session("host"));
+        let hosts = ["--host", "edge.example.com"];
+        let agent = client(&proxy.url(), &server, &service, &session.variables(), &hosts);
+        server.wait_available(1);
+        *now.lock().unwrap() = anew.clone();
+        agent.wait_log("is INACTIVE and not ACTIVE");
+        agent.wait_log(&format!("this agent is on the ECS container instance {anew}"));
+        server.wait_available(1);
     });
 }
 

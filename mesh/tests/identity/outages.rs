@@ -133,6 +133,63 @@ fn registrations_are_kept_while_ecs_is_away() {
     assert_eq!(agent.log_count("refused"), 0, "{}", agent.log());
 }
 
+/// Its capacity providers may change at any time, and what becomes of that is no agent's concern.
+#[test]
+fn a_cluster_that_changes_keeps_its_agents() {
+    let Some(moto) = Moto::shared() else { return };
+    let proxy = Proxy::before(moto.address);
+    let server = strict(moto.user("ingress"), &proxy.url(), &rules(moto), &QUICKLY);
+    let orders = moto.task("orders");
+    let kept = apply(&server, "orders.example.com", orders).unwrap();
+    let answered = "service=\"ecs\",outcome=\"answered\"";
+    for status in ["PROVISIONING", "DEPROVISIONING", "FAILED"] {
+        cluster_is(&proxy, &orders.cluster, status);
+        let before = server.metric("mesh_identity_checks_total", answered);
+        // The first of them may have been asked before.
+        let asked = || server.metric("mesh_identity_checks_total", answered) >= before + 2;
+        wait_until("ECS is asked again", asked);
+        assert_eq!(server.metric("mesh_tunnels", ""), 1, "{status}");
+    }
+    cluster_is(&proxy, &orders.cluster, "INACTIVE");
+    let reason = wait_withdrawn(kept);
+    assert!(reason.contains("cluster/production was deleted"), "{reason}");
+}
+
+fn cluster_is(proxy: &Proxy, arn: &str, status: &str) {
+    let clusters = json!([{ "clusterArn": arn, "clusterName": "production", "status": status }]);
+    let answer = json!({ "clusters": clusters, "failures": [] });
+    proxy.overrule(move |request| {
+        (request.action() == "DescribeClusters").then(|| Reply::json(200, &answer))
+    });
+}
+
+/// ECS takes no question at all in which one name is none of its own.
+#[test]
+fn whom_ecs_takes_no_question_about_goes_alone() {
+    let Some(moto) = Moto::shared() else { return };
+    let proxy = Proxy::before(moto.address);
+    // Both in one question.
+    let words = [&QUICKLY[..], &["--ecs-grace", "2", "--workers", "1"]].concat();
+    let server = strict(moto.user("ingress"), &proxy.url(), &rules(moto), &words);
+    let _kept = apply(&server, "shop.example.com", moto.task("shop")).unwrap();
+    let orders = moto.task("orders");
+    let gone = apply(&server, "orders.example.com", orders).unwrap();
+    let strange = orders.arn.clone();
+    let answer = json!({ "__type": "InvalidParameterException", "message": "taskId is strange" });
+    proxy.overrule(move |request| {
+        let is_named = request.action() == "DescribeTasks"
+            && String::from_utf8_lossy(&request.bytes()).contains(&strange);
+        is_named.then(|| Reply::json(400, &answer))
+    });
+    let reason = wait_withdrawn(gone);
+    assert!(reason.contains("ECS has not confirmed this agent's place for 2s"), "{reason}");
+    let line = "ECS takes no question about its agent: ECS refuses with InvalidParameterException: \
+                taskId is strange";
+    server.process.wait_log(line);
+    assert_eq!(services(&server).len(), 1);
+    assert_eq!(server.process.log_count("ECS cannot be asked about registered agents"), 0);
+}
+
 fn ecs_is_away(proxy: &Proxy) {
     proxy.overrule(|request| request.field("x-amz-target").is_some().then_some(Reply::Close));
 }

@@ -51,6 +51,10 @@ fn the_linter_finds_faults() {
         ),
         ("\"Action\": \"ecs:DescribeTasks\", \"Resource\": \"*\"", "not limited"),
         (
+            "\"Action\": [\"ecs:DiscoverPollEndpoint\", \"ecs:Poll\"], \"Resource\": \"*\"",
+            "not limited",
+        ),
+        (
             "\"Action\": \"ecs:DescribeTasks\", \"Resource\": \"arn:aws:s3:::bucket\"",
             "RESOURCE_MISMATCH",
         ),

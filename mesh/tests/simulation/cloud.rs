@@ -24,6 +24,13 @@ pub(crate) struct Sky {
     pub(crate) is_down: bool,
     /// Agents whose tasks ECS gives no answer about, nor about whatever is asked with them.
     pub(crate) unanswered: BTreeSet<usize>,
+    /// Agents about whose tasks, and whatever is asked with them, ECS takes no question.
+    pub(crate) strange: BTreeSet<usize>,
+    /// How many questions ECS bears at once, and how many more each second; those beyond it answers
+    /// none of.
+    pub(crate) bears: Option<Bucket>,
+    /// How many it did not bear.
+    pub(crate) throttled: usize,
     /// Agents about whose tasks, and whatever is asked with them, ECS thinks for as long as this.
     pub(crate) pondered: (BTreeSet<usize>, Duration),
     /// Agents for whose proofs STS needs as long as this, and says nothing then. They are signed for
@@ -47,6 +54,14 @@ pub(crate) struct Sky {
     pub(crate) asked: (usize, usize),
     /// Those of them that ask for the services of tasks.
     pub(crate) of_services: usize,
+}
+
+/// Questions that are borne.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) left: f64,
+    pub(crate) per_second: f64,
+    pub(crate) since: Option<Instant>,
 }
 
 /// A handle on it.
@@ -80,6 +95,9 @@ impl Cloud {
             latency,
             is_down: false,
             unanswered: BTreeSet::new(),
+            strange: BTreeSet::new(),
+            bears: None,
+            throttled: 0,
             pondered: (BTreeSet::new(), Duration::ZERO),
             unreachable: (BTreeSet::new(), Duration::ZERO),
             loose: BTreeSet::new(),
@@ -128,7 +146,7 @@ impl Cloud {
     /// Answers the questions of the ingress.
     pub(crate) fn ingress(&self) -> impl FnMut(Job, Instant) -> (Duration, Answer) + use<> {
         let sky = Rc::clone(&self.0);
-        move |job, _| {
+        move |job, now| {
             let mut sky = sky.borrow_mut();
             let latency = sky.latency(&job);
             sky.of_services += usize::from(asks_for_services(&job));
@@ -137,17 +155,27 @@ impl Cloud {
                     sky.asked.0 += 1;
                     Answer::Identified { conn, outcome: sky.identify(&request) }
                 }
-                Job::Inspect { conn, question } => {
+                Job::Inspect { conns, question } => {
                     sky.asked.1 += 1;
-                    Answer::Inspected { conn, outcome: sky.describe(&question) }
+                    Answer::Inspected { conns, outcome: sky.describe(&question, now) }
                 }
                 Job::Recheck { conns, question } => {
                     sky.asked.1 += 1;
-                    Answer::Rechecked { conns, outcome: sky.describe(&question) }
+                    Answer::Rechecked { conns, outcome: sky.describe(&question, now) }
                 }
             };
             (latency, answer)
         }
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = self.since.replace(now).map_or(Duration::ZERO, |since| now - since);
+        self.left = self.per_second.mul_add(passed.as_secs_f64(), self.left);
+        let is_borne = self.left >= 1.0;
+        self.left -= if is_borne { 1.0 } else { 0.0 };
+        is_borne
     }
 }
 
@@ -201,7 +229,15 @@ impl Sky {
         })
     }
 
-    fn describe(&self, question: &EcsQuestion) -> Result<EcsAnswers, Failure> {
+    fn describe(&mut self, question: &EcsQuestion, now: Instant) -> Result<EcsAnswers, Failure> {
+        if self.bears.as_mut().is_some_and(|bucket| !bucket.take(now)) {
+            self.throttled += 1;
+            return Err(Failure::Unreachable("ECS is asked too much".to_owned()));
+        }
+        let is_about = |number: &usize| question.tasks.contains(&task_arn(*number));
+        if self.strange.iter().any(is_about) {
+            return Err(Failure::Invalid("ECS refuses with InvalidParameterException".to_owned()));
+        }
         let is_lost = |number: &usize| question.tasks.contains(&task_arn(*number));
         if self.is_down || self.unanswered.iter().any(is_lost) {
             return Err(Failure::Unreachable("ECS is down".to_owned()));

@@ -197,7 +197,7 @@ fn all_tunnels_are_replaced_when_their_proofs_are_old_and_stay_spread() {
         let calm = two(Plan::calm()).with_agents(2);
         let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
         stage.expect_ready(Duration::from_secs(10));
-        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(20));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(40));
         assert_eq!(cloud.0.borrow().asked.0, 4, "each tunnel proves who its agent is");
         for _ in 0..120 {
             stage.probe();

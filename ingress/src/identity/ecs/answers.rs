@@ -92,7 +92,7 @@ pub struct Cluster {
     /// Its name.
     #[serde(default)]
     pub cluster_name: String,
-    /// `ACTIVE`, or why it is not.
+    /// `INACTIVE` once it is deleted; `ACTIVE`, `PROVISIONING` and others while it has tasks.
     #[serde(default)]
     pub status: String,
 }

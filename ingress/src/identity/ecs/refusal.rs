@@ -10,12 +10,10 @@ pub enum EcsRefusal {
         /// Which.
         cluster: String,
     },
-    /// The cluster is being taken away.
-    ClusterNotActive {
+    /// The cluster was deleted; ECS still knows its name for a while.
+    ClusterDeleted {
         /// Which.
         cluster: String,
-        /// What ECS says instead.
-        status: String,
     },
     /// There is no such task in the cluster; also some time after it stopped.
     UnknownTask {
@@ -84,9 +82,7 @@ impl fmt::Display for EcsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownCluster { cluster } => write!(f, "ECS does not know {cluster}"),
-            Self::ClusterNotActive { cluster, status } => {
-                write!(f, "{cluster} is {} and not ACTIVE", shown(status))
-            }
+            Self::ClusterDeleted { cluster } => write!(f, "{cluster} was deleted"),
             Self::UnknownTask { task, reason }
             | Self::UnknownInstance { instance: task, reason } => {
                 write!(f, "ECS does not know {task} in the cluster: {}", shown(reason))

@@ -143,11 +143,15 @@ fn a_task_must_run_and_go_on_running() {
 }
 
 #[test]
-fn a_cluster_must_be_active() {
+fn a_cluster_must_be_there() {
     let mut answers = answers(&task_with(&[]));
-    answers.clusters[0].status = "DEPROVISIONING".to_owned();
+    for status in ["PROVISIONING", "DEPROVISIONING", "FAILED", "ACTIVE"] {
+        answers.clusters[0].status = status.to_owned();
+        assert!(task_subject().verify(Requirement::Place, &answers).is_ok(), "{status}");
+    }
+    answers.clusters[0].status = "INACTIVE".to_owned();
     let error = task_subject().verify(Requirement::Place, &answers).unwrap_err();
-    assert_eq!(error.to_string(), format!("{CLUSTER} is DEPROVISIONING and not ACTIVE"));
+    assert_eq!(error.to_string(), format!("{CLUSTER} was deleted"));
     answers.clusters[0].cluster_arn.push('x');
     let error = task_subject().verify(Requirement::Place, &answers).unwrap_err();
     assert_eq!(error.to_string(), format!("ECS does not know {CLUSTER}"));
@@ -298,6 +302,7 @@ fn what_is_no_arn_of_a_known_region_is_never_asked_about() {
         &TASK.replace("production", "a b"),
         &TASK.replace(TASK_ID, ""),
         &TASK.replace(TASK_ID, "a_b"),
+        &TASK.replace(TASK_ID, &"a".repeat(37)),
         &TASK.replace("ecs", "sts"),
         &TASK.replace("task/", "service/"),
         &format!("{TASK}\r\n"),

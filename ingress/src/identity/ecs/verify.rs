@@ -68,8 +68,10 @@ impl EcsSubject {
         let cluster = self.cluster_arn.to_string();
         match found {
             None => Err(EcsRefusal::UnknownCluster { cluster }),
-            Some(found) if found.status != "ACTIVE" => {
-                Err(EcsRefusal::ClusterNotActive { cluster, status: found.status.clone() })
+            // Whatever else it is, its tasks run on: it is being provisioned again while its capacity
+            // providers change, and has failed if that did.
+            Some(found) if found.status == "INACTIVE" => {
+                Err(EcsRefusal::ClusterDeleted { cluster })
             }
             Some(_) => Ok(()),
         }

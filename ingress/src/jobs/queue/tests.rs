@@ -3,8 +3,9 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{ConnId, Conns, Duplex};
 
 use super::Queue;
-use crate::identity::{EcsQuestion, StsRequest};
-use crate::jobs::Job;
+use crate::identity::ecs::SUBJECTS_MAX;
+use crate::identity::{AwsPrincipal, Claim, EcsQuestion, EcsSubject, Requirement, StsRequest};
+use crate::jobs::{Asked, Job};
 use crate::tunnel::tests::origin;
 
 fn conns(count: usize) -> Vec<ConnId> {
@@ -25,6 +26,26 @@ fn question() -> EcsQuestion {
         instances: Vec::new(),
         tasks_of_services: Vec::new(),
     }
+}
+
+/// A task of this cluster.
+fn asked(cluster: &str, number: usize) -> Asked {
+    let account = "123456789012";
+    let id = format!("{number:032x}");
+    let task = format!("arn:aws:ecs:eu-central-1:{account}:task/{cluster}/{id}");
+    let arn = format!("arn:aws:sts::{account}:assumed-role/mesh-agent/{id}");
+    let principal = AwsPrincipal::parse(&arn, account).unwrap();
+    let (task, container_instance) = (Some(task.as_str()), None);
+    let claim = Claim { hosts: &[], service: "", cluster: "", task, container_instance };
+    let subject = EcsSubject::new(&principal, &claim).unwrap();
+    Asked { subject, requirement: Requirement::Place }
+}
+
+/// About whom the next question is, and how many tasks it names.
+fn inspected(queue: &mut Queue, now: Instant) -> Option<(Vec<ConnId>, usize)> {
+    let job = queue.poll(now, |_| true)?;
+    let Job::Inspect { conns, question } = job else { panic!("an agent that wants to register") };
+    Some((conns, question.tasks.len()))
 }
 
 /// The host that the next job is for.
@@ -147,7 +168,7 @@ fn hosts_that_were_fast_leave_turns_to_a_new_one() {
 fn what_concerns_registered_agents_comes_first_and_proofs_last() {
     let (mut queue, conns, now) = (Queue::default(), conns(3), origin());
     queue.push(identify(conns[0], "near"));
-    queue.push(Job::Inspect { conn: conns[1], question: question() });
+    queue.inspect(conns[1], asked("production", 1));
     queue.push(Job::Recheck { conns: vec![conns[2]], question: question() });
     assert!(matches!(queue.poll(now, |_| true), Some(Job::Recheck { .. })));
     assert!(matches!(queue.poll(now, |_| true), Some(Job::Inspect { .. })));
@@ -160,11 +181,46 @@ fn nothing_is_asked_or_kept_for_whoever_is_gone() {
     let (mut queue, conns, now) = (Queue::default(), conns(4), origin());
     queue.push(identify(conns[0], "near"));
     queue.push(identify(conns[1], "near"));
-    queue.push(Job::Inspect { conn: conns[2], question: question() });
-    queue.push(Job::Inspect { conn: conns[3], question: question() });
+    queue.inspect(conns[2], asked("production", 2));
+    queue.inspect(conns[3], asked("production", 3));
     queue.forget(conns[0]);
     queue.forget(conns[2]);
     assert_eq!(queue.len(), 2);
+    queue.push(Job::Inspect { conns: vec![conns[3]], question: question() });
     assert!(queue.poll(now, |_| false).is_none());
     assert_eq!(queue.len(), 0);
+    assert!(queue.clusters.is_empty(), "agents choose the names");
+}
+
+#[test]
+fn all_agents_of_a_cluster_that_wait_are_asked_about_together() {
+    let (mut queue, conns, now) = (Queue::default(), conns(2 * SUBJECTS_MAX + 2), origin());
+    queue.inspect(conns[0], asked("a", 0));
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[0]], 1)));
+    for (number, conn) in conns[1..=SUBJECTS_MAX + 1].iter().enumerate() {
+        queue.inspect(*conn, asked("a", number));
+    }
+    assert_eq!(inspected(&mut queue, now), None, "they wait for the answer about the first");
+    let other = *conns.last().unwrap();
+    queue.inspect(other, asked("b", 0));
+    assert_eq!(inspected(&mut queue, now), Some((vec![other], 1)), "another cluster does not");
+    queue.inspected(&conns[..1]);
+    let next = (conns[1..=SUBJECTS_MAX].to_vec(), SUBJECTS_MAX);
+    assert_eq!(inspected(&mut queue, now), Some(next), "as many as one question may be about");
+    assert_eq!(inspected(&mut queue, now), None);
+    queue.inspected(&conns[1..=SUBJECTS_MAX]);
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[SUBJECTS_MAX + 1]], 1)));
+    queue.inspected(&conns[SUBJECTS_MAX + 1..SUBJECTS_MAX + 2]);
+    queue.inspected(&[other]);
+    assert!(queue.clusters.is_empty() && queue.inspecting.is_empty(), "nothing is kept");
+}
+
+/// Several tunnels of one task are one subject.
+#[test]
+fn tunnels_of_one_task_share_its_question() {
+    let (mut queue, conns, now) = (Queue::default(), conns(3), origin());
+    for conn in &conns {
+        queue.inspect(*conn, asked("a", 7));
+    }
+    assert_eq!(inspected(&mut queue, now), Some((conns, 1)));
 }

@@ -339,6 +339,33 @@ fn a_grace_that_is_over_before_anybody_asks_is_a_warning() {
     assert_eq!(warnings(&["--ecs-grace", "0"]), [""; 0]);
 }
 
+/// Only the name of the session ties an identity to a task.
+#[test]
+fn an_account_whose_roles_all_count_as_those_of_tasks_is_a_warning() {
+    let warnings = |who: &str, more: &str, words: &[&str]| {
+        let rule = format!("rules:\n  - {who}\n    hosts: a.x\n{more}");
+        let file = TempFile::new(&rule);
+        let words = [&["--config", file.path()], &ID[..], words].concat();
+        let mut settings = settings(&words, &[]).unwrap();
+        Start::read(&mut settings).unwrap();
+        settings.warnings().to_vec()
+    };
+    let account = "account: \"123456789012\"";
+    for more in ["cluster: a", "service: a", "launch-type: FARGATE", "cluster: a\n    service: '*'"]
+    {
+        let warnings = warnings(account, &format!("    {more}\n"), &[]);
+        assert_eq!(warnings.len(), 1, "{more}: {warnings:?}");
+        let expected =
+            "line 2: account: every role of the account counts as the role of a task here";
+        assert!(warnings[0].contains(expected), "{warnings:?}");
+    }
+    assert_eq!(warnings(account, "", &["--allowed-clusters", "a"]).len(), 1);
+    assert_eq!(warnings(account, "", &[]), [""; 0], "nothing is asked of ECS");
+    let role = "principal: arn:aws:iam::123456789012:role/mesh-agent-*";
+    let more = "    cluster: a\n    service: '*'\n";
+    assert_eq!(warnings(role, more, &["--allowed-clusters", "a"]), [""; 0]);
+}
+
 #[test]
 fn an_empty_token_file_is_a_warning() {
     let file = TempFile::new("# nobody yet\n");

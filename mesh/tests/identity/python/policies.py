@@ -12,6 +12,10 @@ import botocore.session
 from parliament import analyze_policy_string
 
 SESSION = botocore.session.get_session()
+# The ECS agent's own actions, of which SDKs know nothing; parliament does.
+OF_AGENTS = {"ecs:Poll", "ecs:StartTelemetrySession"}
+# Of these actions IAM knows no resources.
+UNLIMITED = {"ecs:DiscoverPollEndpoint"}
 MEMBERS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
 
@@ -34,7 +38,7 @@ def findings(text):
         for member in statement.keys() - MEMBERS:
             yield f"{member}: no such member"
         for action in listed(statement["Action"]):
-            if not is_known(action):
+            if action not in OF_AGENTS and not is_known(action):
                 yield f"{action}: no such action"
         if "Principal" in statement:
             if "Resource" in statement:
@@ -42,7 +46,7 @@ def findings(text):
             # Nobody but a service of AWS, and under conditions.
             if set(statement["Principal"]) != {"Service"} or not statement.get("Condition"):
                 yield "the trust policy trusts too many"
-        elif any("*" == resource for resource in listed(statement["Resource"])):
+        elif "*" in listed(statement["Resource"]) and set(listed(statement["Action"])) - UNLIMITED:
             yield "it is not limited to resources"
     # parliament knows identity policies only.
     if not any("Principal" in statement for statement in policy["Statement"]):

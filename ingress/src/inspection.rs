@@ -1,0 +1,109 @@
+//! What ECS says of agents that want to register.
+
+use std::time::Instant;
+
+use mesh_protocol::control::RefusalCode;
+use mesh_protocol::{ConnId, Context};
+
+use crate::admission::Standing;
+use crate::identity::{EcsAnswers, Principal};
+use crate::ingress::Ingress;
+use crate::jobs::{Asked, Authority, Failure, Job, halves};
+use crate::measure::{Verdict, judge};
+use crate::registration::{Phase, Refusal};
+use crate::verification::EcsStanding;
+
+impl Ingress {
+    /// Has ECS asked about an agent that wants to register.
+    pub(crate) fn inspect(
+        &mut self,
+        conn: ConnId,
+        principal: Principal,
+        asked: Asked,
+        since: Instant,
+    ) {
+        let Some(registration) = self.registration(conn) else { return };
+        registration.phase = Phase::Inspecting { principal, asked: asked.clone(), since };
+        self.jobs.inspect(conn, asked);
+    }
+
+    /// ECS said what it knows of agents that want to register, or did not.
+    pub(crate) fn inspected(
+        &mut self,
+        conns: &[ConnId],
+        outcome: &Result<EcsAnswers, Failure>,
+        cx: &mut Context<'_>,
+    ) {
+        self.metrics.checked(Authority::Ecs, outcome.as_ref().err());
+        self.jobs.inspected(conns);
+        if let Err(Failure::Invalid(_)) = outcome
+            && conns.len() > 1
+        {
+            return self.inspect_halves(conns);
+        }
+        self.note_inspection(outcome.as_ref().err(), cx.now);
+        for conn in conns {
+            self.take_inspection(*conn, outcome, cx);
+        }
+    }
+
+    /// ECS does not take a question about all of these.
+    fn inspect_halves(&mut self, conns: &[ConnId]) {
+        let asked = conns.iter().filter_map(|conn| match &self.registration(*conn)?.phase {
+            Phase::Inspecting { asked, .. } => Some((*conn, asked.clone())),
+            Phase::Greeting
+            | Phase::Challenged { .. }
+            | Phase::Identifying { .. }
+            | Phase::Over => None,
+        });
+        let asked: Vec<_> = asked.collect();
+        for (conns, question) in halves(&asked) {
+            self.jobs.push(Job::Inspect { conns, question });
+        }
+    }
+
+    fn take_inspection(
+        &mut self,
+        conn: ConnId,
+        outcome: &Result<EcsAnswers, Failure>,
+        cx: &mut Context<'_>,
+    ) {
+        let Some((policy, registration)) = self.applying(conn) else { return };
+        let Phase::Inspecting { principal, asked, since } = &registration.phase else { return };
+        let (principal, asked, since) = (principal.clone(), asked.clone(), *since);
+        let refusal = match outcome {
+            Ok(answers) => match asked.verify(answers) {
+                Ok(facts) => {
+                    let ecs = EcsStanding::proved(asked, facts, cx.now);
+                    match judge(policy, &principal, &registration.claim(), Some(&ecs)) {
+                        Verdict::Fits(requirement) => {
+                            // Rules that have changed meanwhile may ask nothing of ECS.
+                            let ecs = requirement.map(|_| ecs);
+                            let principal = Some(principal);
+                            let standing = Standing { principal, token: None, ecs };
+                            return self.register(conn, standing, cx);
+                        }
+                        // The rules have changed meanwhile.
+                        Verdict::Open(asked) => return self.inspect(conn, principal, asked, since),
+                        Verdict::Unfit(reason) => Refusal::new(RefusalCode::Forbidden, reason),
+                    }
+                }
+                Err(refusal) => {
+                    let reason = format!("{principal} may not register: {refusal}");
+                    Refusal::new(RefusalCode::Forbidden, reason)
+                }
+            },
+            // What went wrong is for the operator of the ingress, and in its log.
+            Err(
+                Failure::Refused(_)
+                | Failure::Invalid(_)
+                | Failure::Unreachable(_)
+                | Failure::Unasked(_),
+            ) => {
+                let reason = "the ingress cannot ask ECS about this agent";
+                Refusal::new(RefusalCode::Unavailable, reason)
+            }
+        };
+        self.refuse_agent(conn, Some(&principal), &refusal, cx);
+    }
+}
