@@ -102,11 +102,12 @@ impl Ingress {
     ) -> Result<usize, http1::Error> {
         let is_draining = self.drain.is_draining();
         let mut storage = Storage::new();
-        let Some((downstream, _)) = self.downstream(conn) else { return Ok(0) };
+        let Some((downstream, io)) = self.downstream(conn) else { return Ok(0) };
+        let is_last = is_draining || io.is_worn;
         let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
         let peer = downstream.peer.ip();
         let request = downstream.http.begin(&head)?;
-        if is_draining {
+        if is_last {
             downstream.http.close_after();
         }
         if self.answer_built_in(conn, &head, &request, peer) {

@@ -407,6 +407,6 @@ fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
         let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();
         stage.world.expect("a page", answered, Duration::from_secs(5));
         let page = String::from_utf8_lossy(&stage.world.peer::<RawClient>(visitor).answer);
-        assert!(page.contains("503") && page.contains("asked for another tunnel"), "{page}");
+        assert!(page.contains("503") && page.contains("asks to move"), "{page}");
     });
 }

@@ -30,4 +30,5 @@ mod services;
 mod stage;
 mod upgrades;
 mod watch;
+mod wear;
 mod workers;
