@@ -40,7 +40,7 @@ impl Ingress {
                 Step::Head => match self.begin(conn, cx) {
                     Ok(true) => {}
                     Ok(false) => return,
-                    Err(error) => return self.refuse(conn, error),
+                    Err(error) => return self.refuse(conn, error, Head::None),
                 },
                 Step::Close => return io.close(Closing::AfterFlush),
             }
@@ -106,7 +106,13 @@ impl Ingress {
         let is_last = is_draining || io.is_worn;
         let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
         let peer = downstream.peer.ip();
-        let request = downstream.http.begin(&head)?;
+        let request = match downstream.http.begin(&head) {
+            Ok(request) => request,
+            Err(error) => {
+                self.refuse(conn, error, Head::Refused(head.bytes));
+                return Ok(end);
+            }
+        };
         if is_last {
             downstream.http.close_after();
         }
@@ -323,12 +329,10 @@ impl Ingress {
         self.finish(conn, &exchange, cx);
     }
 
-    /// The caller sent no request head.
-    fn refuse(&mut self, conn: ConnId, error: http1::Error) {
-        let reason =
-            if error.is_head_too_large() { Reason::HeadTooLarge } else { Reason::BadRequest };
+    /// The caller sent no request head, or one that is refused.
+    fn refuse(&mut self, conn: ConnId, error: http1::Error, head: Head<'_>) {
         log::debug!("refused a request: {error}");
-        self.decline(conn, reason, Head::None);
+        self.decline(conn, Reason::of_head(error), head);
     }
 
     /// The caller's request body breaks its framing.

@@ -90,6 +90,8 @@ fn what_is_registered_is_shown_to_this_machine_only() {
     assert!(service.requests().is_empty());
     let forwarded = page(&server, "/debug/services", HOST, "X-Forwarded-For: 127.0.0.1\r\n");
     assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
+    let posted = ask(server.traffic, request("POST", "/debug/services", "1"));
+    assert!(posted.text().starts_with("a: POST /debug/services"), "{posted:?}");
     for path in ["/metrics", "/ready", "/debug", "/debug/services/"] {
         assert!(page(&server, path, HOST, "").text().starts_with("a: GET"), "{path}");
     }

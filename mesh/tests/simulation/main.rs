@@ -12,6 +12,7 @@
 //! | `ask` | a request together with the only right answer to it |
 //! | the others | histories, by what is tried |
 
+mod answers;
 mod ask;
 mod chaos;
 mod cheats;
