@@ -119,12 +119,21 @@ impl Ingress {
         if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(end);
         }
-        match self.choose(conn, request.host, cx) {
-            Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
-            Err(Reason::NoRoute) => self.decline_host(conn, request.host, head.bytes),
-            Err(reason) => self.decline(conn, reason, Head::Received(head.bytes)),
+        let reason = match self.choose(conn, request.host, cx) {
+            Ok(chosen) => {
+                self.open(conn, &head, &request, chosen, cx);
+                return Ok(end);
+            }
+            Err(reason) => reason,
+        };
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(end) };
+        let body = downstream.skip_body(rx.get(end..).unwrap_or_default());
+        if reason == Reason::NoRoute {
+            self.decline_host(conn, request.host, head.bytes);
+        } else {
+            self.decline(conn, reason, Head::Received(head.bytes));
         }
-        Ok(end)
+        Ok(end + body)
     }
 
     fn open(
