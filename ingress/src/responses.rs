@@ -224,6 +224,15 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         log::debug!("tunnel {}: stream reset: {code:?} {text:?}", self.tunnel_name(id));
+        if let Some((downstream, io)) = self.downstream(owner)
+            && let State::Busy(exchange) = &downstream.state
+            && exchange.phase == Phase::Upgraded
+            && io.closing == Some(Closing::Write)
+        {
+            // The service ended in good order before, and does not hear the caller out.
+            io.close(Closing::AfterFlush);
+            return self.abandon(owner, cx);
+        }
         let (reason, reached) = match code {
             ResetCode::ConnectFailed => (Reason::UpstreamConnect, Reached::CertainlyNot),
             ResetCode::Refused => (Reason::Overloaded, Reached::CertainlyNot),

@@ -8,7 +8,7 @@ use mesh_sim::{World, seeds};
 use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
 
 /// All that comes for these bytes until the connection ends.
-fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
+pub(crate) fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
     let client = RawClient::new(address, bytes.as_bytes());
     let node = stage.world.add_peer("somebody", client, &[]);
     let ended = move |world: &World| world.peer::<RawClient>(node).end.is_some();
@@ -18,15 +18,23 @@ fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
     RawAnswer { status_lines: client.status_lines(), text }
 }
 
-struct RawAnswer {
+pub(crate) struct RawAnswer {
     status_lines: Vec<String>,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl RawAnswer {
-    fn has(&self, line: &str) -> bool {
+    pub(crate) fn has(&self, line: &str) -> bool {
         self.text.contains(&format!("\r\n{line}\r\n"))
     }
+}
+
+/// The value of a metric of the ingress that has no labels.
+pub(crate) fn metric(stage: &mut Stage, name: &str) -> String {
+    let request = "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let page = answer(stage, ADMIN_ADDRESS, request).text;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {page}")).to_owned()
 }
 
 const JSON: &str = "Content-Type: application/json";
