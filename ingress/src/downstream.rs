@@ -204,6 +204,11 @@ impl Downstream {
         used
     }
 
+    /// Whether it is in the middle of an exchange.
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy(_))
+    }
+
     /// Whether it is the caller's turn. It is not while its request, all of which is here, is served.
     pub(crate) fn awaits_caller(&self) -> bool {
         match &self.state {

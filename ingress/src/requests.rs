@@ -66,6 +66,10 @@ impl Ingress {
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
             Expired::Request => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            // Nothing waits for the caller: it is the service that does not go on.
+            Expired::Stalled if io.tx.is_empty() && downstream.is_busy() => {
+                self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx);
+            }
             Expired::Stalled => {
                 io.close(Closing::Abort);
                 self.abandon(conn, cx);
