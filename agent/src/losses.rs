@@ -13,6 +13,11 @@ use crate::agent::{Agent, authority};
 const PAUSE: Duration = Duration::from_secs(600);
 /// Different losses that are said within that time. An ingress has its say in them.
 const SAID_MAX: usize = 16;
+/// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
+/// say.
+pub(crate) const ASKED: &str = "the ingress asks to move";
+/// The same: with TLS 1.2 keys are not renewed, and a session ends when they are used up.
+pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is used up";
 
 /// What was lost since a tunnel was last welcomed, and what of it was said.
 #[derive(Debug, Default)]
@@ -25,7 +30,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// The last one, or that the ingress asked for another tunnel; empty since one was welcomed.
+    /// The last one, or why another tunnel is to come; empty since one was welcomed.
     pub(crate) fn last(&self) -> &str {
         &self.last
     }
@@ -61,11 +66,10 @@ impl Losses {
 
 impl Agent {
     /// The last tunnel that served is to be replaced: what failed beside it before is not why there
-    /// is none. The ingress leaves, or wants another proof of identity: it does not say.
-    pub(crate) fn blame_the_move(&mut self) {
+    /// is none.
+    pub(crate) fn blame_the_move(&mut self, why: &str) {
         self.complaint.clear();
-        let why = "the ingress asked for another tunnel, and there is none yet";
-        why.clone_into(&mut self.losses.last);
+        self.losses.last = format!("{why}, and there is no other tunnel yet");
     }
 
     /// A tunnel that is to be is not there any more, or not yet: says why.

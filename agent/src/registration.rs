@@ -12,6 +12,7 @@ use mesh_protocol::{
 use crate::agent::{Agent, Conn, Dial, authority, target};
 use crate::exchange::Exchange;
 use crate::ledger::Serial;
+use crate::losses::{ASKED, WORN};
 use crate::tunnel::{Phase, Tunnel, check_answer};
 use crate::upstream::State;
 use crate::workers::Message;
@@ -52,7 +53,7 @@ impl Agent {
     /// Acts on what arrived on a tunnel.
     pub(crate) fn advance_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        let is_over = connection.io.rx_eof;
+        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
         let mut rx = std::mem::take(&mut connection.io.rx);
         let outcome = self.read_tunnel(conn, &mut rx, cx);
         let Some(connection) = self.conns.get_mut(conn) else { return };
@@ -72,6 +73,7 @@ impl Agent {
                 self.end_tunnel(conn, PROTOCOL_ERROR, &error.to_string(), cx);
             }
             Ok(()) if is_over => self.end_tunnel(conn, NORMAL, "closed by the peer", cx),
+            Ok(()) if is_worn => self.move_on(conn, WORN, cx),
             Ok(()) => {}
         }
     }
@@ -212,7 +214,7 @@ impl Agent {
                 self.end_tunnel(conn, NORMAL, &why, cx);
             }
             FrameKind::Challenge => self.challenged(conn, payload, cx),
-            FrameKind::Drain => self.move_on(conn, cx),
+            FrameKind::Drain => self.move_on(conn, ASKED, cx),
             FrameKind::Hello
             | FrameKind::Proof
             | FrameKind::Request
@@ -267,8 +269,8 @@ impl Agent {
         }
     }
 
-    /// The ingress is about to leave: another tunnel first, then this one may go.
-    fn move_on(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    /// The tunnel will not last, for this reason: another one first, then this one may go.
+    fn move_on(&mut self, conn: ConnId, why: &'static str, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         if tunnel.moving.is_some() {
             return;
@@ -276,23 +278,23 @@ impl Agent {
         tunnel.moving = Some(cx.now);
         let serial = tunnel.serial;
         match self.workers.is_first() {
-            true => self.tunnel_moves(serial, cx),
-            false => self.tell_first(Message::Moves(serial)),
+            true => self.tunnel_moves(serial, why, cx),
+            false => self.tell_first(Message::Moves(serial, why)),
         }
     }
 
     /// A tunnel, at whatever worker, is to be replaced.
-    pub(crate) fn tunnel_moves(&mut self, serial: Serial, cx: &mut Context<'_>) {
+    pub(crate) fn tunnel_moves(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
         if self.ledger.serving() == 0 {
-            self.blame_the_move();
+            self.blame_the_move(why);
         }
         // An honest ingress lets go of its own.
         if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
             self.tell(worker, Message::Leave(oldest), cx);
         }
         let Some(slot) = self.slot_of(serial) else { return };
-        log::info!("the ingress asks to move: opening another tunnel");
+        log::info!("{why}: opening another tunnel");
         self.redial(slot, since, cx);
     }
 

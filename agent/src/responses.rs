@@ -86,6 +86,7 @@ impl Agent {
         self.pool.remove(conn);
         self.give_back_grown(conn);
         self.give_back_ahead(conn);
+        let has_ended = self.has_ended_upgraded(conn);
         let Some((upstream, _)) = self.upstream(conn) else { return };
         let State::Busy(exchange) = &upstream.state else { return };
         match reason {
@@ -102,11 +103,26 @@ impl Agent {
             }
             // Both directions of an upgraded connection ended by themselves.
             CloseReason::Finished if exchange.phase == Phase::Upgraded => self.end_upgraded(conn),
+            // It ended in good order, and what the caller still said found nobody.
+            CloseReason::Failed(_) if has_ended => {
+                self.fail(conn, ResetCode::Cancel, "the service had ended", cx.now);
+            }
             CloseReason::Finished | CloseReason::Aborted | CloseReason::Failed(_) => {
                 self.faults.log(reason, cx.now);
                 self.fail(conn, ResetCode::UpstreamReset, "connection broke", cx.now);
             }
         }
+    }
+
+    /// Whether the ingress was told that the service has ended its direction of an upgraded connection.
+    fn has_ended_upgraded(&mut self, conn: ConnId) -> bool {
+        let Some((Upstream { state: State::Busy(exchange), .. }, _)) = self.upstream(conn) else {
+            return false;
+        };
+        let (phase, tunnel, stream) = (exchange.phase, exchange.tunnel, exchange.stream);
+        let link = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link());
+        let sender = link.and_then(|link| link.session.sender(stream));
+        phase == Phase::Upgraded && sender.is_some_and(|sender| sender.has_ended())
     }
 
     /// Sends what the service said before its connection broke, as far as the tunnel takes it now.

@@ -48,12 +48,23 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 const REASON_CHARS_MAX: usize = 500;
 
 impl Agent {
-    /// Lets a visitor in, if there is room.
+    /// Lets a visitor in. Where there are too many, the one that has been there for longest makes room:
+    /// else a few who say nothing could hide how this process is.
     pub(crate) fn admit(&mut self, cx: &Context<'_>) -> Option<ConnId> {
-        let is_visitor = |conn: &Conn| matches!(conn, Conn::Visitor(_));
-        let visitors = self.conns.iter().filter(|(_, one)| is_visitor(&one.state)).count();
-        if visitors >= VISITORS_MAX {
+        let visitors = self.conns.iter().filter_map(|(conn, one)| match &one.state {
+            Conn::Visitor(visitor) => Some((visitor.since, conn, one.io.closing)),
+            Conn::Tunnel | Conn::Moving(_) | Conn::Upstream(_) | Conn::Probe(_) => None,
+        });
+        let visitors: Vec<_> = visitors.collect();
+        let staying = visitors.iter().filter(|(.., closing)| *closing < Some(Closing::Abort));
+        if visitors.len() >= 2 * VISITORS_MAX {
             return None;
+        }
+        if staying.clone().count() >= VISITORS_MAX
+            && let Some((_, first, _)) = staying.min()
+            && let Some(connection) = self.conns.get_mut(*first)
+        {
+            connection.io.close(Closing::Abort);
         }
         let visitor = Visitor { scan: HeadScan::new(Kind::Request, HEAD_BYTES_MAX), since: cx.now };
         Some(self.conns.insert(Duplex::new(HEAD_BYTES_MAX), Conn::Visitor(visitor)))

@@ -30,8 +30,8 @@ use crate::pool::Pool;
 /// What one worker tells another.
 #[derive(Debug)]
 pub enum Message {
-    /// To the first one: this tunnel's ingress asks for another one in its place.
-    Moves(Serial),
+    /// To the first one: another tunnel is to take the place of this one, and why.
+    Moves(Serial, &'static str),
     /// To the first one: this tunnel has ended; why is half a sentence.
     Ended(Serial, String),
     /// To the first one: a request could not reach the service.
@@ -127,7 +127,7 @@ impl Agent {
     /// Another worker has something to say.
     pub(crate) fn take_message(&mut self, message: Message, cx: &mut Context<'_>) {
         match message {
-            Message::Moves(serial) => self.tunnel_moves(serial, cx),
+            Message::Moves(serial, why) => self.tunnel_moves(serial, why, cx),
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.suspect_service(cx.now),
             Message::Health(health) => self.report_health(&health),

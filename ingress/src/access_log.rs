@@ -24,8 +24,10 @@ const TARGET: &str = "access";
 /// Where the head of a request is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Head<'b> {
-    /// There is none, or it was refused: nobody knows what its parts mean.
+    /// There is none.
     None,
+    /// As the caller sent it, and refused: what its parts mean is not certain.
+    Refused(&'b [u8]),
     /// As the caller sent it.
     Received(&'b [u8]),
     /// As it goes to the agent, the caller's address added to it.
@@ -37,7 +39,9 @@ impl Ingress {
     pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: Head<'_>) {
         let format = match head {
             Head::None => Format::Text,
-            Head::Received(bytes) | Head::Rewritten(bytes) => Format::asked_in(bytes),
+            Head::Refused(bytes) | Head::Received(bytes) | Head::Rewritten(bytes) => {
+                Format::asked_in(bytes)
+            }
         };
         self.answer(conn, reason, format);
         self.log_declined(conn, reason, head);
@@ -162,7 +166,7 @@ impl<'b> Asked<'b> {
     /// head may have more fields than a received one may.
     fn read(head: Head<'b>, version: Version, client: IpAddr) -> Option<Self> {
         let (bytes, added) = match head {
-            Head::None => return None,
+            Head::None | Head::Refused(_) => return None,
             Head::Received(bytes) => (bytes, None),
             Head::Rewritten(bytes) => (bytes, Some(client)),
         };

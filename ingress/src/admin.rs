@@ -101,8 +101,9 @@ impl Ingress {
             match (answered, state) {
                 (Ok(0), _) if io.rx_eof => return io.close(Closing::AfterFlush),
                 (Ok(0), _) => return,
-                (Err(_), Conn::Admin(admin)) => {
-                    replies::write(Reason::BadRequest, Format::Text, &mut admin.http, &mut io.tx);
+                (Err(error), Conn::Admin(admin)) => {
+                    let reason = Reason::of_head(error);
+                    replies::write(reason, Format::Text, &mut admin.http, &mut io.tx);
                     return io.close(Closing::AfterFlush);
                 }
                 (Ok(_) | Err(_), _) => {}
@@ -127,6 +128,7 @@ impl Ingress {
 
     /// Answers a caller's request if it is for the ingress itself: the load balancer's health
     /// check, when no registration claims its host; and `/debug/services` from this very machine.
+    /// Whoever does not want to see the page means a service.
     pub(crate) fn answer_built_in(
         &mut self,
         conn: ConnId,
@@ -135,6 +137,7 @@ impl Ingress {
         peer: IpAddr,
     ) -> bool {
         let is_ours = match path_of(head.target) {
+            _ if !asks_to_see(head.method) => false,
             "/health" => self.routes.lookup(request.host).is_none(),
             "/debug/services" => {
                 peer.to_canonical().is_loopback() && head.field("x-forwarded-for").is_none()
@@ -242,7 +245,7 @@ impl Ingress {
 
     /// The page, unless other workers have to be asked for it.
     fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
-        if !matches!(method, "GET" | "HEAD") {
+        if !asks_to_see(method) {
             return Some(Page::only_for_get());
         }
         Some(match path {
@@ -327,4 +330,9 @@ impl Ingress {
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
+}
+
+/// Whether a method asks for a page as it is.
+fn asks_to_see(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
 }

@@ -191,6 +191,24 @@ impl Downstream {
         Step::Head
     }
 
+    /// Reads over what is there of the body of a request that nobody gets; how many bytes that is. If it
+    /// is all of it, the connection need not end with the answer.
+    pub(crate) fn skip_body(&mut self, rx: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = rx.get(used..)
+            && let Ok(decoded) = self.http.decode(rest, rest.len())
+            && decoded.used > 0
+        {
+            used += decoded.used;
+        }
+        used
+    }
+
+    /// Whether it is in the middle of an exchange.
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy(_))
+    }
+
     /// Whether it is the caller's turn. It is not while its request, all of which is here, is served.
     pub(crate) fn awaits_caller(&self) -> bool {
         match &self.state {

@@ -2,7 +2,7 @@
 //! load balancer's own 502, 503 and 504 look alike.
 
 use mesh_protocol::Buf;
-use mesh_protocol::http1::{Reply, RequestHead, ServerConn, Storage};
+use mesh_protocol::http1::{self, Reply, RequestHead, ServerConn, Storage};
 
 /// Why the mesh answers in place of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,11 @@ impl Reason {
         Self::BodyTimeout,
         Self::Draining,
     ];
+
+    /// Why a request head is refused.
+    pub(crate) const fn of_head(error: http1::Error) -> Self {
+        if error.is_head_too_large() { Self::HeadTooLarge } else { Self::BadRequest }
+    }
 
     /// The status code of the answer.
     #[must_use]
@@ -120,7 +125,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the `Accept` of this request head asks for; text unless it names JSON. Hardly
+    /// The form that the `Accept` of this request head asks for; text unless that names JSON. Hardly
     /// any request needs to know, so it is read only when there is something to answer.
     #[must_use]
     pub fn asked_in(bytes: &[u8]) -> Self {
@@ -129,14 +134,26 @@ impl Format {
     }
 
     fn of(head: &RequestHead<'_, '_>) -> Self {
-        let wants_json = |accept: &[u8]| {
-            accept.split(|byte| *byte == b',').any(|range| {
-                let kind = range.split(|byte| *byte == b';').next().unwrap_or(range);
-                kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-            })
-        };
-        if head.field("accept").is_some_and(wants_json) { Self::Json } else { Self::Text }
+        let accepts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
+        let mut ranges = accepts.flat_map(|field| field.value.split(|byte| *byte == b','));
+        if ranges.any(wants_json) { Self::Json } else { Self::Text }
     }
+}
+
+/// Whether a media range names JSON, and not in order to rule it out.
+fn wants_json(range: &[u8]) -> bool {
+    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"));
+    is_json && !parts.any(is_zero_weight)
+}
+
+/// Whether a parameter is a weight of nothing: "not acceptable" (RFC 9110 12.4.2).
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    parameter.split_at_checked("q=".len()).is_some_and(|(name, weight)| {
+        name.eq_ignore_ascii_case(b"q=")
+            && weight.first() == Some(&b'0')
+            && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    })
 }
 
 /// Writes the answer for a reason.
@@ -186,8 +203,13 @@ fn send(reason: Reason, format: Format, body: &str, http: &mut ServerConn, tx: &
         Format::Json => "application/json",
     };
     let error = ("x-mesh-error", reason.name());
+    // A cache may keep a 404 without asking (RFC 9110 15.1), and the next moment the host is there.
+    let cache = ("Cache-Control", "no-store");
     let retry = ("Retry-After", "1");
-    let fields: &[_] = if reason.status() == 503 { &[error, retry] } else { &[error] };
+    let fields: &[_] = match reason.status() {
+        503 => &[error, cache, retry],
+        _ => &[error, cache],
+    };
     let reply = Reply { status: reason.status(), fields, content_type, body: body.as_bytes() };
     http.reply(&reply, tx);
 }

@@ -42,7 +42,7 @@ impl Ingress {
                 Step::Head => match self.begin(conn, cx) {
                     Ok(true) => {}
                     Ok(false) => return,
-                    Err(error) => return self.refuse(conn, error),
+                    Err(error) => return self.refuse(conn, error, Head::None),
                 },
                 Step::Close => return io.close(Closing::AfterFlush),
             }
@@ -71,6 +71,10 @@ impl Ingress {
                 let State::Busy(exchange) = &downstream.state else { return };
                 let tunnel = exchange.tunnel;
                 self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
+            }
+            // Nothing waits for the caller: it is the service that does not go on.
+            Expired::Stalled if io.tx.is_empty() && downstream.is_busy() => {
+                self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx);
             }
             Expired::Stalled => {
                 io.close(Closing::Abort);
@@ -108,22 +112,38 @@ impl Ingress {
     ) -> Result<usize, http1::Error> {
         let is_draining = self.drain.is_draining();
         let mut storage = Storage::new();
-        let Some((downstream, _)) = self.downstream(conn) else { return Ok(0) };
+        let Some((downstream, io)) = self.downstream(conn) else { return Ok(0) };
+        let is_last = is_draining || io.is_worn;
         let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
         let peer = downstream.peer.ip();
-        let request = downstream.http.begin(&head)?;
-        if is_draining {
+        let request = match downstream.http.begin(&head) {
+            Ok(request) => request,
+            Err(error) => {
+                self.refuse(conn, error, Head::Refused(head.bytes));
+                return Ok(end);
+            }
+        };
+        if is_last {
             downstream.http.close_after();
         }
         if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(end);
         }
-        match self.choose(conn, request.host, cx) {
-            Ok(chosen) => self.open(conn, &head, &request, chosen, cx),
-            Err(Reason::NoRoute) => self.decline_host(conn, request.host, head.bytes),
-            Err(reason) => self.decline(conn, reason, Head::Received(head.bytes)),
+        let reason = match self.choose(conn, request.host, cx) {
+            Ok(chosen) => {
+                self.open(conn, &head, &request, chosen, cx);
+                return Ok(end);
+            }
+            Err(reason) => reason,
+        };
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(end) };
+        let body = downstream.skip_body(rx.get(end..).unwrap_or_default());
+        if reason == Reason::NoRoute {
+            self.decline_host(conn, request.host, head.bytes);
+        } else {
+            self.decline(conn, reason, Head::Received(head.bytes));
         }
-        Ok(end)
+        Ok(end + body)
     }
 
     fn open(
@@ -344,12 +364,10 @@ impl Ingress {
         self.finish(conn, &exchange, cx);
     }
 
-    /// The caller sent no request head.
-    fn refuse(&mut self, conn: ConnId, error: http1::Error) {
-        let reason =
-            if error.is_head_too_large() { Reason::HeadTooLarge } else { Reason::BadRequest };
+    /// The caller sent no request head, or one that is refused.
+    fn refuse(&mut self, conn: ConnId, error: http1::Error, head: Head<'_>) {
         log::debug!("refused a request: {error}");
-        self.decline(conn, reason, Head::None);
+        self.decline(conn, Reason::of_head(error), head);
     }
 
     /// The caller's request body breaks its framing.

@@ -23,7 +23,7 @@ impl Ingress {
     /// Acts on what arrived on a tunnel.
     pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        let is_over = connection.io.rx_eof;
+        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
         let mut rx = std::mem::take(&mut connection.io.rx);
         let outcome = self.handle_frames(id, &mut rx, cx);
         if let Some(tunnel) = self.tunnels.get(id) {
@@ -35,6 +35,8 @@ impl Ingress {
             self.end_tunnel(id, &error, cx);
         } else if is_over {
             self.end_tunnel(id, &link::Error::Closed(None), cx);
+        } else if is_worn {
+            self.tell_to_move(id);
         }
     }
 
@@ -163,8 +165,8 @@ impl Ingress {
             if response.status < 200 {
                 return Err(http1::Error::BadStatus);
             }
-            if is_draining {
-                // The request may be older than the drain.
+            if is_draining || io.is_worn {
+                // The request may be older than that.
                 http.close_after();
             }
             http.respond(&response, &mut io.tx)?;
@@ -222,6 +224,15 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         log::debug!("tunnel {}: stream reset: {code:?} {text:?}", self.tunnel_name(id));
+        if let Some((downstream, io)) = self.downstream(owner)
+            && let State::Busy(exchange) = &downstream.state
+            && exchange.phase == Phase::Upgraded
+            && io.closing == Some(Closing::Write)
+        {
+            // The service ended in good order before, and does not hear the caller out.
+            io.close(Closing::AfterFlush);
+            return self.abandon(owner, cx);
+        }
         let (reason, reached) = match code {
             ResetCode::ConnectFailed => (Reason::UpstreamConnect, Reached::CertainlyNot),
             ResetCode::Refused => (Reason::Overloaded, Reached::CertainlyNot),

@@ -20,6 +20,9 @@ pub struct Duplex {
     /// Whether the peers still agree on keys and identities; always false without TLS. Nothing is
     /// in `rx` and nothing has left `tx` before that is over.
     pub is_handshaking: bool,
+    /// Whether the keys of its TLS session will not last: another connection should take its place as
+    /// long as this one can still carry what is under way.
+    pub is_worn: bool,
     /// What a connection that we make still waits for before it is there; nothing for others.
     pub awaits: Option<Awaited>,
     /// The DNS names in the verified certificate of whoever connected to us, in lower case and
@@ -89,6 +92,7 @@ impl Duplex {
             closing: None,
             patience: Patience::Long,
             is_handshaking: false,
+            is_worn: false,
             awaits: None,
             peer_names: None,
         }

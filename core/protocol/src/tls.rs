@@ -11,7 +11,7 @@
 
 use std::io::{self, BufRead, IoSlice, Write};
 
-use rustls::{Connection, Error};
+use rustls::{Connection, Error, SupportedCipherSuite};
 
 use crate::Buf;
 use crate::batch::Batch;
@@ -24,13 +24,19 @@ pub struct TlsFilter {
     ended: bool,
     /// Plaintext that is sealed at once: nothing can overtake it any more.
     batch: Batch,
+    /// Records that were sealed, beside the few of the session itself.
+    records: u64,
 }
 
 /// Plaintext bytes sealed at once at the most: a run of DATA with its headers, in full records and one
 /// write.
 const SEAL_BYTES_MAX: usize = RUN_FRAMES * DATA_BYTES_MAX;
 /// The same at first, and after the peer left something: one record.
-const SEAL_BYTES_MIN: usize = 16 * 1024;
+const SEAL_BYTES_MIN: usize = RECORD_BYTES_MAX;
+/// The most that one record holds (RFC 5246 6.2.1).
+const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Records of the session itself that may come on top of those that are counted.
+const OWN_RECORDS_MAX: u64 = 16;
 
 impl TlsFilter {
     /// A filter for a new client or server session.
@@ -38,7 +44,8 @@ impl TlsFilter {
     pub fn new(session: impl Into<Connection>) -> Self {
         let mut session = session.into();
         session.set_buffer_limit(Some(SEAL_BYTES_MIN));
-        Self { session, ended: false, batch: Batch::new(SEAL_BYTES_MIN, SEAL_BYTES_MAX) }
+        let batch = Batch::new(SEAL_BYTES_MIN, SEAL_BYTES_MAX);
+        Self { session, ended: false, batch, records: 0 }
     }
 
     /// Takes what the peer sent and appends the plaintext in it to `rx`; how many bytes that were.
@@ -69,16 +76,41 @@ impl TlsFilter {
     /// Encrypts bytes from the front of these slices; how many were taken: up to 16 KiB, and up to
     /// 128 KiB of a session whose peer takes what is sealed again and again.
     ///
-    /// Nothing is taken during the handshake, nor while as much ciphertext is still waiting.
+    /// Nothing is taken during the handshake, nor while as much ciphertext is still waiting, nor with
+    /// keys that are spent.
     pub fn seal(&mut self, slices: &[IoSlice<'_>]) -> usize {
-        if self.session.is_handshaking() {
+        if self.session.is_handshaking() || self.is_spent() {
             return 0;
         }
         let count = self.session.writer().write_vectored(slices).unwrap_or(0);
         if count > 0 {
             self.batch.note_sent(count);
+            self.records += count.div_ceil(RECORD_BYTES_MAX) as u64;
         }
         count
+    }
+
+    /// Whether half of what may be sealed with the keys has been. With TLS 1.2 they are never renewed,
+    /// so the connection should be replaced as long as it can still carry what is under way.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.records_max().is_some_and(|max| self.records >= max / 2)
+    }
+
+    /// Whether no more may be sealed with the keys. The session would close itself and go on to take
+    /// bytes that nobody gets.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        let next = SEAL_BYTES_MAX.div_ceil(RECORD_BYTES_MAX) as u64 + OWN_RECORDS_MAX;
+        self.records_max().is_some_and(|max| self.records >= max.saturating_sub(next))
+    }
+
+    /// How many records the keys are good for, where they are the only ones.
+    fn records_max(&self) -> Option<u64> {
+        match self.session.negotiated_cipher_suite()? {
+            SupportedCipherSuite::Tls12(suite) => Some(suite.common.confidentiality_limit),
+            SupportedCipherSuite::Tls13(_) => None,
+        }
     }
 
     /// Tells the peer that nothing follows (`close_notify`). Repeating it changes nothing.

@@ -198,6 +198,13 @@ impl Transport for Socket {
         }
     }
 
+    fn is_worn(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.filter.is_worn(),
+        }
+    }
+
     fn peer_names(&self) -> Option<Box<[String]>> {
         match self {
             Self::Plain(_) => None,

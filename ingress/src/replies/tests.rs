@@ -1,4 +1,60 @@
-use super::harmless;
+use mesh_protocol::Buf;
+use mesh_protocol::http1::{ResponseHead, ServerConn, Storage};
+
+use super::{Format, Reason, harmless, write, write_no_route};
+
+/// What is written for an answer.
+fn written(write: impl FnOnce(&mut ServerConn, &mut Buf)) -> Vec<u8> {
+    let (mut http, mut tx) = (ServerConn::new(1024), Buf::new());
+    write(&mut http, &mut tx);
+    tx.as_slice().to_vec()
+}
+
+#[test]
+fn no_answer_is_kept_by_a_cache() {
+    let check = |answer: &[u8]| {
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+        let mut storage = Storage::new();
+        let head = ResponseHead::parse(&answer[..end], &mut storage).unwrap();
+        assert_eq!(head.field("cache-control"), Some(&b"no-store"[..]));
+        assert!(head.field("x-mesh-error").is_some());
+        assert_eq!(head.field("retry-after").is_some(), head.status == 503);
+    };
+    for format in [Format::Text, Format::Json] {
+        for reason in Reason::ALL {
+            check(&written(|http, tx| write(reason, format, http, tx)));
+        }
+        check(&written(|http, tx| write_no_route("a.example", format, http, tx)));
+    }
+}
+
+#[test]
+fn json_is_for_those_who_accept_it() {
+    let asked = |lines: &str| {
+        let head = format!("GET / HTTP/1.1\nHost: h\n{lines}\n").replace('\n', "\r\n");
+        Format::asked_in(head.as_bytes())
+    };
+    for lines in [
+        "Accept: application/json\n",
+        "ACCEPT: text/html, Application/JSON ; q=0.5\n",
+        "Accept: application/json;v=1;q=0.001\n",
+        "Accept: text/html\nAccept: application/json\n",
+        "Accept: application/json;q=0, application/json;v=2\n",
+    ] {
+        assert_eq!(asked(lines), Format::Json, "{lines:?}");
+    }
+    for lines in [
+        "",
+        "Accept: */*\n",
+        "Accept: application/jsonl\n",
+        "Accept: application/json;q=0\n",
+        "Accept: application/json; Q=0.000, text/plain\n",
+        "Accept: application/json;v=1;q=0\nAccept: text/html\n",
+        "X-Accept: application/json\n",
+    ] {
+        assert_eq!(asked(lines), Format::Text, "{lines:?}");
+    }
+}
 
 #[test]
 fn names_and_addresses_are_shown_as_they_are() {

@@ -73,8 +73,9 @@ fn fields_about_one_hop_do_not_pass_in_either_direction() {
     let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
     let forwarded =
         ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Host"];
-    assert_eq!(names, [&["Host", "X-Kept"], &forwarded[..], &["TE"]].concat());
+    assert_eq!(names, [&["Host", "X-Kept"], &forwarded[..], &["TE", "Connection"]].concat());
     assert_eq!(call.lines_of("te"), ["TE: trailers"]);
+    assert_eq!(call.lines_of("connection"), ["Connection: TE"]);
     call.wire.send(format!("HTTP/1.1 200 OK\r\n{hop}X-Kept: 1\r\nContent-Length: 0\r\n\r\n"));
     let head = take_head(&mut caller).unwrap();
     assert_eq!(

@@ -90,6 +90,8 @@ fn what_is_registered_is_shown_to_this_machine_only() {
     assert!(service.requests().is_empty());
     let forwarded = page(&server, "/debug/services", HOST, "X-Forwarded-For: 127.0.0.1\r\n");
     assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
+    let posted = ask(server.traffic, request("POST", "/debug/services", "1"));
+    assert!(posted.text().starts_with("a: POST /debug/services"), "{posted:?}");
     for path in ["/metrics", "/ready", "/debug", "/debug/services/"] {
         assert!(page(&server, path, HOST, "").text().starts_with("a: GET"), "{path}");
     }
@@ -196,4 +198,28 @@ fn a_request_on_a_rested_connection_may_come_in_pieces() {
     assert_eq!(read_response(&mut wire).unwrap().status, 200);
     wire.send(first);
     assert_eq!(wire.read_to_end(), (Vec::new(), End::Closed));
+}
+
+#[test]
+fn a_connection_outlives_a_refusal_if_the_whole_request_is_there() {
+    let server = Server::start(&[]);
+    for (body, is_whole) in [
+        ("Content-Length: 5\r\n\r\nhello", true),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n2\r\n!!\r\n0\r\nA: b\r\n\r\n", true),
+        ("Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", true),
+        ("Content-Length: 500000\r\n\r\nhello", false),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false),
+        ("Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", false),
+        ("Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", false),
+    ] {
+        let mut wire = Wire::connect(server.traffic);
+        wire.send(format!("POST / HTTP/1.1\r\nHost: nobody.local\r\n{body}"));
+        let refused = read_response(&mut wire).unwrap();
+        assert_eq!(refused.verdict(), (404, "no_route"), "{body:?}");
+        assert_eq!(refused.is_last(), !is_whole, "{body:?}");
+        if is_whole {
+            wire.send("GET /health HTTP/1.1\r\nHost: nobody.local\r\n\r\n");
+            assert_eq!(read_response(&mut wire).unwrap().status, 200, "{body:?}");
+        }
+    }
 }

@@ -462,7 +462,7 @@ fn a_proof_is_given_again_where_there_is_room_for_no_agent_more() {
         let mut stage = Stage::new(seed, plan);
         stage.expect_ready(Duration::from_secs(10));
         stage.add_agent();
-        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(20));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
         assert_eq!(tunnels(&stage.world, &stage), 2, "there is no room for a third one");
         stage.world.kill(stage.agents[2], Death::Reset);
         for _ in 0..6 {

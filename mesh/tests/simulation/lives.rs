@@ -10,6 +10,7 @@ use mesh_sim::peers::{
 };
 use mesh_sim::{Answer, Death, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
+use crate::answers::answer;
 use crate::ask::{Ask, Weather};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
@@ -461,7 +462,23 @@ fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
         stage.world.drain(ingress);
         stage.world.run_for(Duration::from_millis(5));
         let page = agent_health(&mut stage, "visitor");
-        assert!(page.contains("503") && page.contains("asked for another tunnel"), "{page}");
+        assert!(page.contains("503") && page.contains("asks to move"), "{page}");
+    });
+}
+
+#[test]
+fn those_who_ask_an_agent_nothing_keep_nobody_from_asking() {
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let silent = |_| RawClient::new("agent0:8081", b"");
+        for client in (0..16).map(silent) {
+            stage.world.add_peer("silent", client, &[]);
+        }
+        stage.world.run_for(Duration::from_secs(1));
+        let request = "GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
+        let page = answer(&mut stage, "agent0:8081", request);
+        assert!(page.text.starts_with("HTTP/1.1 200 OK\r\n"), "{}", page.text);
     });
 }
 

@@ -13,6 +13,7 @@
 //! | the others | histories, by what is tried |
 
 mod addresses;
+mod answers;
 mod ask;
 mod chaos;
 mod cheats;
@@ -33,4 +34,5 @@ mod services;
 mod stage;
 mod upgrades;
 mod watch;
+mod wear;
 mod workers;

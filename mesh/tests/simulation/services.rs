@@ -6,8 +6,9 @@ use std::time::Duration;
 use mesh_sim::peers::{HttpService, Outcome, RawPeer, RawTurn, Received, Request, Then, pattern};
 use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
 
+use crate::answers::answer;
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage, census};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {
@@ -375,4 +376,33 @@ fn a_request_is_sent_to_another_agent_only_if_all_of_its_body_was_kept() {
             stage.judge(if is_kept { Weather::Fair } else { Weather::Foul });
         });
     }
+}
+
+#[test]
+fn an_answer_that_its_service_does_not_finish_is_cut_and_not_its_callers_doing() {
+    seeds(8, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.timeouts.stream_idle = Duration::from_secs(2);
+        let mut stage = Stage::new(seed, plan);
+        let service = RawPeer::listening((), |(), turn| {
+            let is_asked = turn.rx.starts_with(b"GET /half ");
+            if turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend_from_slice(match is_asked {
+                    true => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+                    false => b"HTTP/1.1 204 Fine\r\n\r\n",
+                });
+            }
+            if turn.end.is_some() {
+                turn.then = Then::Close;
+            }
+        });
+        let service = stage.world.add_peer("half", service, &["service0:3000"]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let request = format!("GET /half HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        let answer = answer(&mut stage, TRAFFIC_ADDRESS, &request);
+        assert!(answer.text.ends_with("half"), "{}", answer.text);
+        assert_eq!(stage.metric("mesh_caller_aborts_total"), Some(0));
+    });
 }

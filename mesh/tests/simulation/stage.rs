@@ -6,9 +6,10 @@ use mesh_agent::{Agent, Endpoint, Identity};
 use mesh_ingress::invariants::Census;
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Rng, Security};
-use mesh_sim::peers::{HttpClient, HttpService, RawClient, Request, Response};
+use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
 use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
 
+use crate::answers::answer;
 use crate::ask::{Ask, Weather};
 use crate::cloud::{Cloud, instance_arn, task_arn};
 use crate::watch;
@@ -371,11 +372,7 @@ impl Stage {
     /// A page of somebody's health port.
     pub(crate) fn page_of(&mut self, address: &str, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: whoever\r\nConnection: close\r\n\r\n");
-        let asker = RawClient::new(address, request.as_bytes());
-        let asker = self.world.add_peer("whoever", asker, &[]);
-        let answered = move |world: &World| world.peer::<RawClient>(asker).end.is_some();
-        self.world.expect("the page is there", answered, Duration::from_secs(5));
-        String::from_utf8(self.world.peer::<RawClient>(asker).answer.clone()).expect("text")
+        answer(self, address, &request).text
     }
 
     /// The value of a metric, whose labels are part of its name; `None` when it is not there.

@@ -1,5 +1,6 @@
 //! Upgraded connections, whose two directions end by themselves.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::Rng;
@@ -10,6 +11,10 @@ use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census};
 
 /// Where the service with the raw manners listens in place of the usual one.
 const SERVICE: &str = "service0:3000";
+
+/// How a caller asks for an upgrade.
+const ASKING: &[u8] = b"GET /talk HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n\
+    Upgrade: talk\r\n\r\n";
 
 /// One end of an upgraded connection.
 #[derive(Debug, Default)]
@@ -55,10 +60,7 @@ fn take_head(rx: &mut Vec<u8>) -> bool {
 fn caller(said: Vec<u8>, waits: bool) -> RawPeer<Talker> {
     RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), move |talker, turn| {
         if !std::mem::replace(&mut talker.begun, true) {
-            turn.tx.extend_from_slice(
-                b"GET /talk HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n\
-                  Upgrade: talk\r\n\r\n",
-            );
+            turn.tx.extend_from_slice(ASKING);
             return;
         }
         if talker.heard.is_empty() && !turn.rx.starts_with(b"HTTP/1.1 101 ") {
@@ -186,5 +188,62 @@ fn hears_out_before_leaving(ingress: Ingress, workers: u8) {
         stage.world.expect("the agent leaves", over, Duration::from_secs(30));
         let heard = &stage.world.peer::<RawPeer<Talker>>(service).state.heard;
         assert!(*heard == said, "{} bytes", heard.len());
+    });
+}
+
+/// What the caller says to that then is nobody's fault.
+#[test]
+fn a_service_that_ends_in_good_order_and_is_gone_is_no_broken_one() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = RawPeer::listening(BTreeSet::new(), |leaving, turn| {
+            if turn.rx.starts_with(b"GET /talk ") {
+                leaving.insert(turn.connection);
+                turn.wake_in = Some(Duration::from_millis(10));
+            } else if turn.end.is_some() || (leaving.contains(&turn.connection) && turn.unsent == 0)
+            {
+                turn.then = Then::Close;
+            }
+            if take_head(turn.rx) {
+                turn.tx.extend_from_slice(match leaving.contains(&turn.connection) {
+                    true => b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\nbye!",
+                    false => b"HTTP/1.1 204 Fine\r\n\r\n",
+                });
+            }
+        });
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let mut callers = Vec::new();
+        for _ in 0..6 {
+            let mut words = 2;
+            let caller =
+                RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), move |talker, turn| {
+                    if !std::mem::replace(&mut talker.begun, true) {
+                        turn.tx.extend_from_slice(ASKING);
+                    }
+                    talker.hear(turn);
+                    let due = *talker.finishes_at.get_or_insert(turn.now);
+                    if turn.now < due {
+                        turn.wake_in = Some(due - turn.now);
+                    } else if turn.end.is_some() && words > 0 {
+                        words -= 1;
+                        turn.tx.extend_from_slice(b"bye");
+                        let pause = Duration::from_millis(100);
+                        (turn.wake_in, talker.finishes_at) = (Some(pause), Some(turn.now + pause));
+                    } else if turn.end.is_some() {
+                        turn.then = Then::Finish;
+                    }
+                });
+            callers.push(stage.world.add_peer("caller", caller, &[]));
+        }
+        stage.world.run_for(Duration::from_secs(1));
+        for caller in callers {
+            let talker = &stage.world.peer::<RawPeer<Talker>>(caller).state;
+            assert!(talker.heard.ends_with(b"bye!"), "{:?}", talker.heard);
+            assert_eq!(talker.end, Some(Received::Eof));
+        }
+        assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
+        assert_eq!(stage.metric("mesh_requests_in_flight"), Some(0));
     });
 }

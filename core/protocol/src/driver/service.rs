@@ -28,6 +28,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             self.answer(conn);
             self.watch_ending(conn, flushed);
             if flushed || filled {
+                self.note_wear(conn);
                 self.progress(conn);
                 self.go_on(conn);
             }
@@ -229,6 +230,16 @@ impl<A: App, T: Transport> Driver<A, T> {
         let can_send = socket.ready.writable && has_output;
         if ends || has_input || can_send || socket.broken.is_some() || socket.passed {
             self.enqueue(conn);
+        }
+    }
+
+    /// Lets the application know that the transport will not last.
+    fn note_wear(&mut self, conn: ConnId) {
+        let is_worn = |socket: &mut Socket<T>| socket.transport.as_ref().is_some_and(T::is_worn);
+        if self.socket(conn).is_some_and(is_worn)
+            && let Some(connection) = self.app.conns().serve(conn)
+        {
+            connection.io.is_worn = true;
         }
     }
 

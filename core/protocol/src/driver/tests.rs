@@ -55,6 +55,8 @@ struct Scripted {
     write_error: Option<ErrorKind>,
     handshaking: bool,
     pending: bool,
+    /// Bytes that it may take until it is worn.
+    wear: usize,
     acts: Sender<Act>,
 }
 
@@ -124,6 +126,10 @@ impl Transport for Scripted {
         self.handshaking
     }
 
+    fn is_worn(&self) -> bool {
+        self.wear == 0
+    }
+
     fn peer_names(&self) -> Option<Box<[String]>> {
         assert!(!self.handshaking, "asked when the handshake is over");
         Some(Box::new([format!("{}.test", self.name)]))
@@ -148,6 +154,7 @@ impl Scripted {
             let _ = self.acts.send(act(self.name, bytes));
         }
         self.room -= count;
+        self.wear = self.wear.saturating_sub(count);
         tx.consume(count);
         if tx.is_empty() { Ok(Flushed::All(count)) } else { Ok(Flushed::Blocked(count)) }
     }
@@ -363,6 +370,7 @@ impl World {
             write_error: None,
             handshaking: false,
             pending: false,
+            wear: usize::MAX,
             acts: self.sender.clone(),
         }
     }
@@ -895,6 +903,19 @@ fn the_end_of_a_handshake_and_the_names_are_there_before_the_first_byte() {
     world.receive(plain, Incoming::Bytes(b"plain".to_vec()), READABLE);
     world.driver.settle();
     assert_eq!(world.connection(plain).io.peer_names, None, "nobody is asked without a handshake");
+}
+
+#[test]
+fn an_application_knows_that_a_connection_is_worn_when_it_hears_of_what_left() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.peer(conn).wear = 3;
+    for (bytes, is_worn) in [(b"ab", false), (b"cd", true)] {
+        world.connection(conn).io.tx.extend(bytes);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Progress(1)]);
+        assert_eq!(world.connection(conn).io.is_worn, is_worn);
+    }
 }
 
 #[test]

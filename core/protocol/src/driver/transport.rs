@@ -66,6 +66,11 @@ pub trait Transport {
         false
     }
 
+    /// Whether the connection should be replaced before it can carry no more.
+    fn is_worn(&self) -> bool {
+        false
+    }
+
     /// The DNS names in the verified certificate of whoever connected to us; `None` without a
     /// certificate. Asked once, when the handshake is over.
     fn peer_names(&self) -> Option<Box<[String]>> {

@@ -123,7 +123,7 @@ pub fn is_protected(name: &str) -> bool {
 /// on (RFC 9110 6.5.1).
 #[must_use]
 pub fn is_trailer_allowed(name: &str) -> bool {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 15] = [
         "host",
         "cookie",
         "expect",
@@ -136,6 +136,8 @@ pub fn is_trailer_allowed(name: &str) -> bool {
         "content-range",
         "content-length",
         "content-encoding",
+        "www-authenticate",
+        "proxy-authenticate",
         "proxy-authorization",
     ];
     const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];

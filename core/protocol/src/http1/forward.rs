@@ -137,10 +137,12 @@ pub fn request(
         lines.write_request_line(head.method, prefix, rest, out);
     }
     let nearest = framing.last(Name::XForwardedFor);
+    let te = framing.first(Name::Te, is_trailers);
     for (index, name, field) in framing.fields() {
         match fate(head, name, field.name, body, upgrade) {
             Fate::Kept if nearest == Some(index) => lines.append_peer(index, via.peer(), out),
             Fate::Kept => {}
+            Fate::Dropped if te == Some(index) => {}
             Fate::Dropped => lines.drop(index, out),
             Fate::Authority => {
                 if let Target::Absolute { authority, .. } = target {
@@ -152,12 +154,17 @@ pub fn request(
     }
     lines.write_rest(out);
     write_forwarded(head, target, via, out);
-    if framing.values(Name::Te).flat_map(fields::elements).any(is_trailers) {
+    let takes_trailers = framing.values(Name::Te).flat_map(fields::elements).any(is_trailers);
+    if takes_trailers && te.is_none() {
         out.extend(b"TE: trailers\r\n");
     }
-    if upgrade == Upgrade::Asked {
-        out.extend(b"Connection: Upgrade\r\n");
-    }
+    // What is about this hop has to be listed (RFC 9110 7.8, 10.1.4).
+    out.extend(match (upgrade, takes_trailers) {
+        (Upgrade::No, false) => b"",
+        (Upgrade::No, true) => b"Connection: TE\r\n",
+        (Upgrade::Asked, false) => b"Connection: Upgrade\r\n",
+        (Upgrade::Asked, true) => b"Connection: Upgrade, TE\r\n",
+    });
     if body == BodyKind::Chunked {
         out.extend(b"Transfer-Encoding: chunked\r\n");
     }

@@ -151,6 +151,16 @@ impl<'s, 'b> Framing<'s, 'b> {
         if self.has(name) { self.names.iter().rposition(|&other| other == name) } else { None }
     }
 
+    /// The place of the first such field with a value of that kind.
+    pub(super) fn first(&self, name: Name, is_meant: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        if !self.has(name) {
+            return None;
+        }
+        self.fields().find_map(|(index, other, field)| {
+            (other == name && is_meant(field.value)).then_some(index)
+        })
+    }
+
     /// The values of all such fields, in order.
     pub(super) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
         let named = self.names.iter().zip(self.fields);

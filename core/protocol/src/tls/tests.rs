@@ -2,12 +2,13 @@ use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion,
+    CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
+    ServerConnection, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite,
+    Tls13CipherSuite,
 };
 
 use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TlsFilter};
@@ -52,9 +53,18 @@ impl Identity {
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion, host: &str) -> TlsFilter {
+        self.client_with(ring::default_provider(), version, host)
+    }
+
+    fn client_with(
+        &self,
+        provider: CryptoProvider,
+        version: &'static SupportedProtocolVersion,
+        host: &str,
+    ) -> TlsFilter {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots)
@@ -351,4 +361,79 @@ fn a_changed_byte_is_an_error_after_the_bytes_before_it() {
     assert!(filter.handle_ciphertext(&ciphertext, rx).is_err());
     assert_eq!(rx.as_slice(), b"good");
     assert!(!filter.has_ended(), "a broken session has no clean end");
+}
+
+/// Suites whose keys are good for so many records.
+fn frail(records: u64) -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    for suite in &mut provider.cipher_suites {
+        let common = |common: &CipherSuiteCommon| CipherSuiteCommon {
+            suite: common.suite,
+            hash_provider: common.hash_provider,
+            confidentiality_limit: records,
+        };
+        *suite = match *suite {
+            SupportedCipherSuite::Tls12(suite) => {
+                let suite = Tls12CipherSuite { common: common(&suite.common), ..*suite };
+                SupportedCipherSuite::Tls12(Box::leak(Box::new(suite)))
+            }
+            SupportedCipherSuite::Tls13(suite) => {
+                let suite = Tls13CipherSuite { common: common(&suite.common), ..*suite };
+                SupportedCipherSuite::Tls13(Box::leak(Box::new(suite)))
+            }
+        };
+    }
+    provider
+}
+
+/// A client with keys for so many records.
+fn frail_pair(version: &'static SupportedProtocolVersion, records: u64) -> Pair {
+    let mut pair = Pair::new(version, 1_000_000);
+    let identity = Identity::new();
+    pair.client.filter = identity.client_with(frail(records), version, "mesh.test");
+    pair.server.filter = identity.server();
+    pair.drive();
+    pair
+}
+
+#[test]
+fn a_session_that_cannot_renew_its_keys_says_so_when_half_of_them_is_used() {
+    let mut pair = frail_pair(&TLS12, 100);
+    for _ in 0..50 {
+        assert!(!pair.client.filter.is_worn());
+        pair.client.tx.extend(b"one record");
+        pair.drive();
+    }
+    assert!(pair.client.filter.is_worn());
+    assert!(!pair.server.filter.is_worn(), "what it seals is counted");
+    // The longest batches, to which others may have grown.
+    let mut pair = frail_pair(&TLS12, 100);
+    pair.client.tx.extend(&vec![1; 49 * 16 * 1024]);
+    pair.drive();
+    assert!(!pair.client.filter.is_worn());
+    pair.client.tx.extend(b"one more");
+    pair.drive();
+    assert!(pair.client.filter.is_worn());
+}
+
+#[test]
+fn nothing_is_taken_that_would_not_be_sealed() {
+    let mut pair = frail_pair(&TLS12, 100);
+    let bytes = vec![1; 200 * 16 * 1024];
+    pair.client.tx.extend(&bytes);
+    pair.drive();
+    assert!(pair.client.filter.is_spent());
+    assert!(!pair.server.filter.has_ended());
+    let (arrived, left) = (pair.server.rx.len(), pair.client.tx.len());
+    assert_eq!(arrived + left, bytes.len());
+}
+
+#[test]
+fn a_session_that_renews_its_keys_never_wears() {
+    let mut pair = frail_pair(&TLS13, 100);
+    let bytes = vec![1; 200 * 16 * 1024];
+    pair.client.tx.extend(&bytes);
+    pair.drive();
+    assert_eq!(pair.server.rx.len(), bytes.len());
+    assert!(!pair.client.filter.is_worn());
 }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mesh_protocol::Traffic;
+use mesh_protocol::tls::TlsFilter;
 use mio::event::Source;
 use rcgen::KeyPair;
 use rustls::crypto::ring;
@@ -59,6 +60,18 @@ pub(super) type Sealed = StreamOwned<ServerConnection, TcpStream>;
 pub(super) fn sealed_pair<T: Send + 'static>(
     far_does: impl FnOnce(Sealed) -> T + Send + 'static,
 ) -> (Box<Tls>, JoinHandle<T>) {
+    let session = |certificate: &rcgen::Certificate| {
+        let trust = ClientTls::with_ca_file(certificate.pem().as_bytes()).unwrap();
+        trust.session("mesh.test").unwrap()
+    };
+    sealed_pair_by(session, far_does)
+}
+
+/// The same, where our end is a session of this kind, which trusts that certificate.
+pub(super) fn sealed_pair_by<T: Send + 'static>(
+    near_is: impl FnOnce(&rcgen::Certificate) -> TlsFilter,
+    far_does: impl FnOnce(Sealed) -> T + Send + 'static,
+) -> (Box<Tls>, JoinHandle<T>) {
     let (near, far) = pair();
     let key = KeyPair::generate().unwrap();
     let names = vec!["mesh.test".to_owned()];
@@ -73,8 +86,7 @@ pub(super) fn sealed_pair<T: Send + 'static>(
         )
         .unwrap();
     let session = ServerConnection::new(Arc::new(config)).unwrap();
-    let trust = ClientTls::with_ca_file(certificate.pem().as_bytes()).unwrap();
-    let socket = Socket::tls(near.stream, trust.session("mesh.test").unwrap());
+    let socket = Socket::tls(near.stream, near_is(&certificate));
     let Socket::Tls(near) = socket else { panic!("asked for TLS") };
     (near, thread::spawn(move || far_does(StreamOwned::new(session, far))))
 }

@@ -98,6 +98,9 @@ impl Tls {
                 Flushed::Blocked(count) => return Ok(Flushed::Blocked(total + count)),
             }
             match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
+                0 if self.filter.is_spent() && !tx.is_empty() => {
+                    return Err(io::Error::other("the keys of the TLS session are used up"));
+                }
                 0 => return Ok(Flushed::All(total)),
                 count => tx.consume(count),
             }

@@ -48,9 +48,17 @@ fn protected_names_and_trailers() {
             .all(is_trailer_allowed)
     );
     assert!(
-        !["Content-Length", "HOST", "trailer", "Set-Cookie", "content-type", "x-forwarded-for"]
-            .into_iter()
-            .any(is_trailer_allowed)
+        ![
+            "Content-Length",
+            "HOST",
+            "trailer",
+            "Set-Cookie",
+            "content-type",
+            "x-forwarded-for",
+            "WWW-Authenticate",
+        ]
+        .into_iter()
+        .any(is_trailer_allowed)
     );
 }
 

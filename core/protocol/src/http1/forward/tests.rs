@@ -66,9 +66,15 @@ const FIELDS: &[(BodyKind, &str, &str)] = &[
     (Empty, "TE: gzip\nA: 1\n", "A: 1\n"),
     (
         Empty,
-        "Connection: TE\nTE: gzip;q=0.5, Trailers\nTE: trailers\nA: 1\n",
-        "A: 1\nTE: trailers\n",
+        "Connection: TE\nTE: gzip;q=0.5, Trailers\nA: 1\n",
+        "A: 1\nTE: trailers\nConnection: TE\n",
     ),
+    (
+        Empty,
+        "Connection: TE\nTE: gzip\nte:  Trailers \nA: 1\nTE: trailers\n",
+        "te:  Trailers \nA: 1\nConnection: TE\n",
+    ),
+    (Empty, "TE: trailers\nA: 1\n", "TE: trailers\nA: 1\nConnection: TE\n"),
     (Empty, "Upgrade: websocket\nConnection: Upgrade\nA: 1\n", "A: 1\n"),
     (Empty, "Trailer: A\nB: 1\n", "B: 1\n"),
     (Sized, "Trailer: A\nContent-Length: 3\n", "Content-Length: 3\n"),
@@ -120,7 +126,11 @@ fn an_upgrade_is_asked_for_again() {
     assert_eq!(
         lines(sent, Empty, Upgrade::Asked),
         "upgrade: websocket\nSec-WebSocket-Key: k\nUpgrade: other\nTE: trailers\n\
-        Connection: Upgrade\n"
+        Connection: Upgrade, TE\n"
+    );
+    assert_eq!(
+        lines("Connection: Upgrade\nUpgrade: websocket\n", Empty, Upgrade::Asked),
+        "Upgrade: websocket\nConnection: Upgrade\n"
     );
 }
 
@@ -299,10 +309,19 @@ fn check_request(out: &[u8], body: BodyKind, upgrade: Upgrade) {
     assert_eq!(head.version, Version::Http11);
     assert!(head.target.starts_with('/') || head.target == "*", "{}", text(out));
     assert!(authority(&head).is_ok_and(|host| is_host(host.as_bytes())));
-    assert_eq!(count("connection"), usize::from(is_upgrade));
+    let takes_trailers = count("te") == 1;
+    let listed = head.field("connection").map(|options| text(options).to_lowercase());
+    let expected = match (is_upgrade, takes_trailers) {
+        (false, false) => None,
+        (false, true) => Some("te"),
+        (true, false) => Some("upgrade"),
+        (true, true) => Some("upgrade, te"),
+    };
+    assert_eq!(listed.as_deref(), expected);
+    assert_eq!(count("connection"), usize::from(expected.is_some()));
     assert_eq!(count("transfer-encoding"), usize::from(body == Chunked));
     assert!(body != Chunked || count("content-length") == 0);
-    assert!(count("te") <= 1 && head.field("te").is_none_or(|te| te == b"trailers"));
+    assert!(count("te") <= 1 && head.field("te").is_none_or(super::is_trailers));
     for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host"] {
         assert!(count(name) >= 1, "{name}");
     }

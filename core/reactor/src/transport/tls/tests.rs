@@ -1,11 +1,19 @@
 use std::io::{Read, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
+use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::version::TLS12;
+use rustls::{
+    CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore, SupportedCipherSuite,
+    Tls12CipherSuite,
+};
 use socket2::SockRef;
 
 use super::{Then, Tls};
-use crate::transport::tests::{Events, pattern, read_all, sealed_pair};
+use crate::transport::tests::{Events, pattern, read_all, sealed_pair, sealed_pair_by};
 
 /// Reads and writes until both ends agree.
 fn shake_hands(near: &mut Tls, events: &mut Events) {
@@ -89,4 +97,55 @@ fn what_was_sealed_before_counts_when_it_leaves() {
         events.wait();
     }
     assert_eq!(far.join().unwrap().len(), sent - 1);
+}
+
+/// A client whose keys are good for so many records.
+fn frail(certificate: &rcgen::Certificate, records: u64) -> TlsFilter {
+    let mut provider = ring::default_provider();
+    for suite in &mut provider.cipher_suites {
+        if let SupportedCipherSuite::Tls12(strong) = *suite {
+            let common = CipherSuiteCommon {
+                suite: strong.common.suite,
+                hash_provider: strong.common.hash_provider,
+                confidentiality_limit: records,
+            };
+            let frail = Tls12CipherSuite { common, ..*strong };
+            *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(frail)));
+        }
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("mesh.test").unwrap();
+    TlsFilter::new(ClientConnection::new(Arc::new(config), name).unwrap())
+}
+
+#[test]
+fn what_no_key_is_left_for_breaks_the_connection() {
+    let (mut near, far) = sealed_pair_by(
+        |certificate| frail(certificate, 100),
+        |mut far| {
+            let mut got = Vec::new();
+            (far.read_to_end(&mut got).is_ok(), got.len())
+        },
+    );
+    let mut events = Events::of(&mut near.stream);
+    shake_hands(&mut near, &mut events);
+    let mut tx = Buf::new();
+    let whole = pattern(200 * 16 * 1024);
+    tx.extend(&whole);
+    while let Ok(flushed) = near.flush(&mut tx, Then::More) {
+        assert!(!tx.is_empty(), "there are keys for half of it");
+        match flushed {
+            Flushed::All(count) => assert!(count > 0, "it would wait for ever"),
+            Flushed::Blocked(_) => events.wait(),
+        }
+    }
+    let left = tx.len();
+    drop(near);
+    assert_eq!(far.join().unwrap(), (false, whole.len() - left), "its end is no clean one");
 }

@@ -1,0 +1,89 @@
+//! What the ingress answers itself, and to whom.
+
+use std::time::Duration;
+
+use mesh_sim::peers::RawClient;
+use mesh_sim::{World, seeds};
+
+use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
+
+/// All that comes for these bytes until the connection ends.
+pub(crate) fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
+    let client = RawClient::new(address, bytes.as_bytes());
+    let node = stage.world.add_peer("somebody", client, &[]);
+    let ended = move |world: &World| world.peer::<RawClient>(node).end.is_some();
+    stage.world.expect("the connection ends", ended, Duration::from_secs(5));
+    let client = stage.world.peer::<RawClient>(node);
+    let text = String::from_utf8_lossy(&client.answer).into_owned();
+    RawAnswer { status_lines: client.status_lines(), text }
+}
+
+pub(crate) struct RawAnswer {
+    status_lines: Vec<String>,
+    pub(crate) text: String,
+}
+
+impl RawAnswer {
+    pub(crate) fn has(&self, line: &str) -> bool {
+        self.text.contains(&format!("\r\n{line}\r\n"))
+    }
+}
+
+const JSON: &str = "Content-Type: application/json";
+
+#[test]
+fn a_head_that_is_refused_says_in_which_form_it_likes_the_reason() {
+    seeds(4, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        for lines in ["Host: a\r\nHost: b\r\n", "Host: a\r\nContent-Length: x\r\n", ""] {
+            for (accept, is_json) in [("Accept: application/json\r\n", true), ("", false)] {
+                let head = format!("GET / HTTP/1.1\r\n{lines}{accept}\r\n");
+                let answer = answer(&mut stage, TRAFFIC_ADDRESS, &head);
+                assert_eq!(answer.status_lines, ["HTTP/1.1 400 Bad Request"], "{lines:?}");
+                assert!(answer.has("x-mesh-error: bad_request"));
+                assert!(answer.has("Connection: close"));
+                assert_eq!(answer.has(JSON), is_json, "{}", answer.text);
+            }
+        }
+        let nonsense = "nonsense\r\nAccept: application/json\r\n\r\n";
+        let answer = answer(&mut stage, TRAFFIC_ADDRESS, nonsense);
+        assert!(answer.has("x-mesh-error: bad_request") && !answer.has(JSON), "{}", answer.text);
+    });
+}
+
+#[test]
+fn a_health_check_asks_to_see_the_page() {
+    seeds(4, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        for (method, expected) in [
+            ("GET", "HTTP/1.1 200 OK"),
+            ("HEAD", "HTTP/1.1 200 OK"),
+            ("POST", "HTTP/1.1 404 Not Found"),
+            ("OPTIONS", "HTTP/1.1 404 Not Found"),
+        ] {
+            let close = "Connection: close\r\n";
+            let head = format!("{method} /health HTTP/1.1\r\nHost: nobody\r\n{close}\r\n");
+            let answer = answer(&mut stage, TRAFFIC_ADDRESS, &head);
+            assert_eq!(answer.status_lines, [expected], "{method}");
+            assert_eq!(answer.has("x-mesh-error: no_route"), expected.contains("404"));
+        }
+    });
+}
+
+#[test]
+fn a_head_that_is_too_large_is_told_so_at_every_port() {
+    let large = format!("X: {}\r\n", "x".repeat(80_000));
+    let many = "X: x\r\n".repeat(300);
+    seeds(2, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        for address in [TRAFFIC_ADDRESS, ADMIN_ADDRESS, TUNNEL_ADDRESS] {
+            for lines in [&large, &many] {
+                let head = format!("GET /health HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+                let answer = answer(&mut stage, address, &head);
+                let expected = ["HTTP/1.1 431 Request Header Fields Too Large"];
+                assert_eq!(answer.status_lines, expected, "{address}");
+                assert!(answer.has("x-mesh-error: head_too_large"));
+            }
+        }
+    });
+}
