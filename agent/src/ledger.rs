@@ -82,6 +82,14 @@ impl Ledger {
         lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
     }
 
+    /// Whether one in whose place it comes is still there.
+    pub(crate) fn has_former(&self, serial: Serial) -> bool {
+        let Some(own) = self.tunnels.iter().find(|one| one.serial == serial) else { return false };
+        self.tunnels
+            .iter()
+            .any(|one| one.serial != serial && (&one.ingress, one.lane) == (&own.ingress, own.lane))
+    }
+
     /// It is welcome, and goes to this worker: the one with the fewest tunnels to the same ingress,
     /// and of those the one with the fewest of all.
     pub(crate) fn welcome(&mut self, serial: Serial, workers: u8, now: Instant) -> WorkerId {

@@ -162,6 +162,7 @@ impl Agent {
             instance: self.instance.clone(),
             process: self.process.clone(),
             lane: self.ledger.arrived(tunnel.serial, ingress),
+            keeps_former: self.ledger.has_former(tunnel.serial),
             window,
             streams,
             healthy: self.health.is_healthy(),

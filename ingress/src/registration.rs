@@ -35,6 +35,7 @@ use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
 use crate::jobs::Asked;
+use crate::successors::Former;
 use crate::tunnel::{AgentId, Serial, Tunnel};
 
 /// An agent that has not been welcomed yet.
@@ -273,7 +274,7 @@ impl Ingress {
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
-        let lane = hello.lane;
+        let place = (hello.lane, Former::of(hello.keeps_former));
         let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
@@ -290,7 +291,7 @@ impl Ingress {
         tunnel.spread_renewal(self.config.identity.lifetime, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
-        self.replace_tunnels(agent, lane, serial, cx);
+        self.replace_tunnels(agent, place, serial, cx);
     }
 
     /// Tells the agent why, and ends the connection.

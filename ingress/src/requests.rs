@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
-use mesh_protocol::http1::{
-    self, BodyLength, CloseReason, Request, RequestHead, ServerConn, Storage,
-};
+use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, ServerConn, Storage};
 use mesh_protocol::mux::{Flags, Turn};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
-use crate::balance::{Scope, Tried};
 use crate::choice::Choice;
 use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
-use crate::replies::{self, Format, Reason};
+use crate::replies::Reason;
 use crate::routes::{Place, RouteId};
 use crate::tunnel::TunnelId;
 
@@ -328,87 +325,6 @@ impl Ingress {
         // Their end came while bytes before it still waited, and no event comes after it.
         for owner in leavers {
             self.advance_exchange(owner, cx);
-        }
-    }
-
-    /// The exchange failed. It is tried once more where that is safe, else answered, else cut.
-    pub(crate) fn fail(
-        &mut self,
-        conn: ConnId,
-        reason: Reason,
-        reached: Reached,
-        cx: &mut Context<'_>,
-    ) {
-        let Some(mut exchange) = self.take_exchange(conn) else { return };
-        self.reset_stream(&exchange, reason);
-        exchange.error = Some(reason);
-        if exchange.phase != Phase::Waiting {
-            self.cut(conn);
-            return self.finish(conn, &exchange, cx);
-        }
-        if !self.drain.is_leaving() && exchange.replay.is_possible(reached) {
-            let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
-            let wanted = (Scope::Everywhere, Some(tried));
-            if let Ok(place) = self.choose_from(conn, route, wanted, cx) {
-                self.metrics.retries += 1;
-                exchange.replay.restart(tried);
-                let moving = Moving::retry(exchange, reason);
-                return match place {
-                    Place::Here(tunnel) => self.resume(conn, Choice { route, tunnel }, moving, cx),
-                    Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, moving),
-                };
-            }
-        }
-        exchange.status = reason.status();
-        self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
-        self.finish(conn, &exchange, cx);
-    }
-
-    /// The caller sent no request head, or one that is refused.
-    fn refuse(&mut self, conn: ConnId, error: http1::Error, head: Head<'_>) {
-        log::debug!("refused a request: {error}");
-        self.decline(conn, Reason::of_head(error), head);
-    }
-
-    /// The caller's request body breaks its framing.
-    fn refuse_body(&mut self, conn: ConnId, error: http1::Error, cx: &mut Context<'_>) {
-        log::debug!("refused a request body: {error}");
-        self.fail(conn, Reason::BadRequest, Reached::Certainly, cx);
-    }
-
-    /// Writes an answer of our own. The connection goes on if its request was read to the end.
-    pub(crate) fn answer(&mut self, conn: ConnId, reason: Reason, format: Format) {
-        self.answer_by(conn, reason, |http, tx| replies::write(reason, format, http, tx));
-    }
-
-    /// The same in other words.
-    pub(crate) fn answer_by(
-        &mut self,
-        conn: ConnId,
-        reason: Reason,
-        write: impl FnOnce(&mut ServerConn, &mut Buf),
-    ) {
-        self.metrics.count(reason);
-        let is_draining = self.drain.is_draining();
-        let Some((downstream, io)) = self.downstream(conn) else { return };
-        if is_draining {
-            downstream.http.close_after();
-        }
-        write(&mut downstream.http, &mut io.tx);
-        self.deliver(conn);
-    }
-
-    /// The response is complete: the connection takes the next request, or ends.
-    pub(crate) fn deliver(&mut self, conn: ConnId) {
-        let since = self.now;
-        let Some((downstream, io)) = self.downstream(conn) else { return };
-        downstream.state = State::Delivered { since };
-        if let Some(reason) = downstream.http.close_reason() {
-            log::trace!("a caller's connection ends: {reason}");
-            let is_last = matches!(reason, CloseReason::PeerAskedClose | CloseReason::Http10)
-                && downstream.http.has_request_ended()
-                && io.rx.is_empty();
-            io.close(if is_last { Closing::Agreed } else { Closing::AfterFlush });
         }
     }
 }

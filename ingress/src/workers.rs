@@ -27,6 +27,7 @@ use crate::ingress::{Conn, Ingress};
 use crate::pages::{Part, Question};
 use crate::room::Forgotten;
 use crate::routes::{Candidate, Place};
+use crate::successors::Former;
 use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
 
 /// What one worker tells another.
@@ -39,7 +40,7 @@ pub enum Message {
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
     /// From the first one: the agent of this tunnel has another one in its place.
-    Superseded(Serial),
+    Superseded(Serial, Former),
     /// To the first one: a caller from this address has left.
     Left(IpAddr),
     /// From the first one: new rules are in force.
@@ -180,7 +181,7 @@ impl Ingress {
             }
             Message::Forgotten(forgotten) => self.forget(&forgotten),
             Message::Removed(serial) => self.remove_remote(serial),
-            Message::Superseded(serial) => self.supersede(serial, cx),
+            Message::Superseded(serial, former) => self.supersede(serial, former, cx),
             Message::Left(address) => {
                 self.callers.left(address);
                 self.check_drained(None, cx);
@@ -203,78 +204,6 @@ impl Ingress {
             }
             Message::Said { page, part } => self.collect_part(page, *part, cx),
         }
-    }
-
-    /// The agent that calls its process this and has proved the same, if it has a tunnel already.
-    /// Whoever has seen the name elsewhere is still somebody else.
-    pub(crate) fn agent_of(&self, process: &str, who: Option<&Principal>) -> Option<AgentId> {
-        if process.is_empty() {
-            return None;
-        }
-        let is_it = |name: &str, other: Option<&Principal>| {
-            name == process && who.map(Principal::holder) == other.map(Principal::holder)
-        };
-        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        let mut own = own.filter(|one| is_it(&one.hello.process, one.standing.principal.as_ref()));
-        let others = self.workers.remotes.values();
-        let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
-        let own = own.next().map(|tunnel| tunnel.agent);
-        own.or_else(|| others.next().map(|remote| remote.agent))
-    }
-
-    /// An agent has opened this tunnel in the place of one that it was told to leave, or of one that it
-    /// has lost, which was not noticed here.
-    pub(crate) fn replace_tunnels(
-        &mut self,
-        agent: AgentId,
-        lane: u32,
-        by: Serial,
-        cx: &mut Context<'_>,
-    ) {
-        let is_old = |its_agent: AgentId, its_lane: u32, serial: Serial| {
-            its_agent == agent && its_lane == lane && serial != by
-        };
-        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
-        let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
-        let remotes = self.workers.remotes.values();
-        for remote in remotes.filter(|one| is_old(one.agent, one.lane, one.serial)) {
-            let superseded = Message::Superseded(remote.serial);
-            self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
-        }
-        own.into_iter().for_each(|serial| self.supersede(serial, cx));
-    }
-
-    /// Another tunnel has come in the place of this one. What is under way on one that the agent was told
-    /// to leave goes on; one that it has lost fails it at once, so that the other one may serve it.
-    fn supersede(&mut self, serial: Serial, cx: &mut Context<'_>) {
-        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
-        let Some(id) = found.map(|(id, _)| id) else { return };
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if !tunnel.was_told_to_move && !tunnel.is_left {
-            return self.let_go(id, cx);
-        }
-        tunnel.supersede();
-        tunnel.publish();
-    }
-
-    /// Whether the agent of a tunnel has another one in its place, at whatever worker. Where the agent
-    /// itself says so, that may be one of somebody else by what was proved.
-    pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
-        let Some(old) = self.tunnels.get(id) else { return false };
-        let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
-        let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
-            its_lane == lane && (other == agent || (old.is_left && its_process == process))
-        };
-        let is_here = |tunnel: &Tunnel| {
-            let hello = &tunnel.hello;
-            !tunnel.is_replaced && is_later(tunnel.agent, hello.lane, &hello.process)
-        };
-        let is_there = |remote: &Remote| {
-            !remote.gauge.is_replaced() && is_later(remote.agent, remote.lane, &remote.process)
-        };
-        self.tunnels.iter().any(|(_, tunnel)| is_here(tunnel))
-            || self.workers.remotes.values().any(is_there)
     }
 
     /// The worker that gets an agent's next tunnel: the one with the fewest of this agent that are

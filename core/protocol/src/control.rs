@@ -29,6 +29,9 @@ pub struct Hello {
     /// Which of the agent's tunnels to this ingress it is; it takes the place of an earlier one.
     #[serde(default)]
     pub lane: u32,
+    /// Whether the agent still has that earlier one, with what is under way on it. Else it has lost it.
+    #[serde(default)]
+    pub keeps_former: bool,
     /// DATA bytes it takes on each stream before it returns credit.
     pub window: u32,
     /// Streams it takes at once.

@@ -35,6 +35,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         instance: String::new(),
         process: String::new(),
         lane: 0,
+        keeps_former: false,
         window: 65_536,
         streams,
         healthy: true,

@@ -1,0 +1,98 @@
+//! Which tunnels are of one agent, and which takes the place of which.
+
+use mesh_protocol::{Context, Outgoing};
+
+use crate::identity::Principal;
+use crate::ingress::Ingress;
+use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
+use crate::workers::{Message, Remote};
+
+/// What has become of a tunnel in whose place another one has come, as the agent says with that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Former {
+    /// The agent leaves it, and takes part in what is under way on it to the end.
+    Left,
+    /// The agent has it no longer.
+    Lost,
+}
+
+impl Former {
+    /// As HELLO has it.
+    pub(crate) const fn of(is_kept: bool) -> Self {
+        if is_kept { Self::Left } else { Self::Lost }
+    }
+}
+
+impl Ingress {
+    /// The agent that calls its process this and has proved the same, if it has a tunnel already.
+    /// Whoever has seen the name elsewhere is still somebody else.
+    pub(crate) fn agent_of(&self, process: &str, who: Option<&Principal>) -> Option<AgentId> {
+        if process.is_empty() {
+            return None;
+        }
+        let is_it = |name: &str, other: Option<&Principal>| {
+            name == process && who.map(Principal::holder) == other.map(Principal::holder)
+        };
+        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let mut own = own.filter(|one| is_it(&one.hello.process, one.standing.principal.as_ref()));
+        let others = self.workers.remotes.values();
+        let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
+        let own = own.next().map(|tunnel| tunnel.agent);
+        own.or_else(|| others.next().map(|remote| remote.agent))
+    }
+
+    /// An agent has opened this tunnel in the place of one that it leaves, or of one that it has lost,
+    /// which was not noticed here.
+    pub(crate) fn replace_tunnels(
+        &mut self,
+        agent: AgentId,
+        (lane, former): (u32, Former),
+        by: Serial,
+        cx: &mut Context<'_>,
+    ) {
+        let is_old = |its_agent: AgentId, its_lane: u32, serial: Serial| {
+            its_agent == agent && its_lane == lane && serial != by
+        };
+        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
+        let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
+        let remotes = self.workers.remotes.values();
+        for remote in remotes.filter(|one| is_old(one.agent, one.lane, one.serial)) {
+            let superseded = Message::Superseded(remote.serial, former);
+            self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
+        }
+        own.into_iter().for_each(|serial| self.supersede(serial, former, cx));
+    }
+
+    /// Another tunnel has come in the place of this one. What is under way on one that the agent leaves
+    /// goes on; one that it has lost fails it at once, so that the other one may serve it.
+    pub(crate) fn supersede(&mut self, serial: Serial, former: Former, cx: &mut Context<'_>) {
+        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
+        let Some(id) = found.map(|(id, _)| id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if former == Former::Lost {
+            return self.let_go(id, cx);
+        }
+        tunnel.supersede();
+        tunnel.publish();
+    }
+
+    /// Whether the agent of a tunnel has another one in its place, at whatever worker. Where the agent
+    /// itself says so, that may be one of somebody else by what was proved.
+    pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
+        let Some(old) = self.tunnels.get(id) else { return false };
+        let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
+        let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
+            its_lane == lane && (other == agent || (old.is_left && its_process == process))
+        };
+        let is_here = |tunnel: &Tunnel| {
+            let hello = &tunnel.hello;
+            !tunnel.is_replaced && is_later(tunnel.agent, hello.lane, &hello.process)
+        };
+        let is_there = |remote: &Remote| {
+            !remote.gauge.is_replaced() && is_later(remote.agent, remote.lane, &remote.process)
+        };
+        self.tunnels.iter().any(|(_, tunnel)| is_here(tunnel))
+            || self.workers.remotes.values().any(is_there)
+    }
+}
