@@ -1,5 +1,5 @@
-//! How far ahead of their turn the service's bytes are read: 128 KiB, and up to 512 KiB where they go on
-//! as fast as they come.
+//! How far ahead of their turn the service's bytes are read: 128 KiB, and twice as much where they go on as
+//! fast as they come.
 //!
 //! What is read in one call leaves in one run, so longer reads mean fewer calls, wake-ups and packets. A
 //! budget bounds what all connections of a worker have beyond the 128 KiB: who comes first has it, until
@@ -14,8 +14,8 @@ use mesh_protocol::mux::frame::{RUN_BYTES, RUN_BYTES_MAX};
 #[derive(Debug)]
 pub(crate) struct Budget(usize);
 
-/// Bytes of it, of one worker: for four connections.
-const BUDGET_BYTES: usize = 4 * (RUN_BYTES_MAX - RUN_BYTES);
+/// Bytes of it, of one worker: for eight connections.
+const BUDGET_BYTES: usize = 8 * (RUN_BYTES_MAX - RUN_BYTES);
 
 /// Full reads that went on at once, one after the other, before the next ones may be longer.
 const TAKEN_MIN: u8 = 4;
@@ -55,14 +55,15 @@ impl Ahead {
 
     /// Something of it went on.
     pub(crate) fn note_sent(&mut self, io: &mut Duplex, budget: &mut Budget, now: Instant) {
+        let Some(since) = self.full_since else { return };
+        let waited = now.saturating_duration_since(since);
+        if waited >= SLOW {
+            self.shrink(io, budget);
+        }
         if !io.rx.is_empty() {
             return;
         }
-        let Some(since) = self.full_since.take() else { return };
-        let waited = now.saturating_duration_since(since);
-        if waited >= SLOW {
-            return self.give_back(io, budget);
-        }
+        self.full_since = None;
         self.taken = if waited <= FAST { self.taken + 1 } else { 0 };
         if self.taken >= TAKEN_MIN {
             self.taken = 0;
@@ -70,9 +71,9 @@ impl Ahead {
         }
     }
 
-    /// Twice as much, as far as the budget goes.
-    fn grow(&mut self, io: &mut Duplex, budget: &mut Budget) {
-        let more = (RUN_BYTES + self.extra).min(RUN_BYTES_MAX - RUN_BYTES - self.extra);
+    /// All that may be read ahead, as far as the budget goes.
+    const fn grow(&mut self, io: &mut Duplex, budget: &mut Budget) {
+        let more = RUN_BYTES_MAX - RUN_BYTES - self.extra;
         if more <= budget.0 {
             budget.0 -= more;
             self.extra += more;
@@ -80,8 +81,15 @@ impl Ahead {
         }
     }
 
-    /// The connection rests, or is over, or its bytes are in no hurry: nothing is left in `rx` that would
-    /// still be sent.
+    /// As little as that is, but for what is there already.
+    fn shrink(&mut self, io: &mut Duplex, budget: &mut Budget) {
+        let unused = self.extra.min(io.rx_room());
+        budget.0 += unused;
+        self.extra -= unused;
+        io.rx_limit -= unused;
+    }
+
+    /// The connection rests, or is over: nothing is left in `rx` that would still be sent.
     pub(crate) fn give_back(&mut self, io: &mut Duplex, budget: &mut Budget) {
         io.rx_limit -= self.extra;
         budget.0 += self.extra;

@@ -17,8 +17,8 @@ use crate::tunnel::{Phase, Tunnel, check_answer};
 use crate::upstream::State;
 use crate::workers::Message;
 
-/// Unread bytes of a tunnel: what is taken in at once leaves for the service in runs as long.
-const TUNNEL_RX_MAX: usize = 512 * 1024;
+/// Unread bytes of a tunnel: the longest message twice.
+const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
 /// Tunnels for each of those that there are to be which the ingress asked to leave and does not close.

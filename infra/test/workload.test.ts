@@ -105,7 +105,7 @@ describe('the test workload', () => {
     const many = templateWith({ desiredCount: 15, testWorkload: { image: TEST_APP } });
     const { MESH_TUNNELS, MESH_MAX_STREAMS } = environment(many, 'agent');
     expect(MESH_TUNNELS).toBe('16');
-    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 9.6;
+    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 9.1;
     // While tunnels are replaced, there are twice as many.
     const bothMiB = 1.25 * 2 * 16 * perTunnelMiB + 6;
     // The program itself takes 6 MiB at rest.

@@ -84,7 +84,7 @@ impl End {
     fn send(&mut self, stream: StreamId, turn: impl FnOnce(&mut Sender<'_>, &mut Outbound<'_>)) {
         self.session.mark_ready(stream);
         let mut out = Outbound::new(Role::Server, &mut self.tx, &mut self.rng);
-        self.session.transmit(&mut out);
+        self.session.transmit(usize::MAX, &mut out);
         let next = self.session.poll_ready(Turns::All).map(|(stream, _)| stream);
         assert_eq!(next, Some(stream));
         turn(&mut self.session.sender(stream).expect("it is open"), &mut out);

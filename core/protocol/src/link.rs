@@ -20,6 +20,9 @@ use crate::{Buf, ConnId, Context, Rng};
 use burst::Burst;
 pub use run::Run;
 
+/// Bytes of frames that go before DATA, of one call: DATA is owed its share behind them.
+const FRAMES_BYTES: usize = 64 * 1024;
+
 /// One end of a tunnel, from the upgrade on.
 #[derive(Debug)]
 pub struct Link {
@@ -216,15 +219,15 @@ impl Link {
         }
         // Request heads need no credit. They wait in the session, which opens no stream while too
         // many do: in `tx` they would pile up, however slowly it drains.
+        let most = if self.close.is_some() { usize::MAX } else { FRAMES_BYTES };
         let has_room = self.burst.turns(tx.len()) != Turns::OwedOnly || self.close.is_some();
-        if has_room && self.session.has_pending() {
-            self.note_batch(tx);
-        }
+        let (taken, begin) = (tx.taken(), tx.added());
         let outlet = outlet.as_mut().map(Outlet::reborrow);
         let mut out =
             Outbound::new(self.role, tx, rng).by_way_of(outlet).with_turns_of(self.burst.frames());
-        if has_room {
-            self.session.transmit(&mut out);
+        if has_room && self.session.has_pending() {
+            self.session.transmit(most, &mut out);
+            self.note_batch(taken, begin);
         }
         while let Some((stream, owner)) = self.session.poll_ready(self.burst.turns(out.queued())) {
             let before = out.queued();
@@ -259,14 +262,14 @@ impl Link {
         stream.number() >= unsent.map_or(self.unbatched, |(first, _)| *first)
     }
 
-    /// Notes where the requests that are about to be written begin.
-    fn note_batch(&mut self, tx: &Buf) {
-        while self.batches.front().is_some_and(|(_, position)| *position < tx.taken()) {
+    /// Notes where the requests that were just written begin, and forgets those before what was taken.
+    fn note_batch(&mut self, taken: u64, begin: u64) {
+        while self.batches.front().is_some_and(|(_, position)| *position < taken) {
             self.batches.pop_front();
         }
-        let next = self.session.next_stream();
+        let next = self.session.first_unwritten();
         if next > self.unbatched {
-            self.batches.push_back((self.unbatched, tx.added()));
+            self.batches.push_back((self.unbatched, begin));
             self.unbatched = next;
         }
     }

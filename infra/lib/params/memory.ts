@@ -30,7 +30,7 @@ export function workers(cpu: number): number {
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 128 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
-  const tunnel = 432 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
+  const tunnel = 512 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
   const proxy = limits.serviceConnectNamespace === undefined ? 0 : SERVICE_CONNECT_PROXY;
   const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS + proxy;

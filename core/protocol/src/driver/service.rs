@@ -5,7 +5,7 @@ use super::{Driver, Filled, Flushed, Socket, Transport, context, socket_of};
 use crate::{App, Closing, ConnId, Event, Patience};
 
 /// Bytes read from one connection before the next one has its turn: the longest run.
-pub(super) const FILL_BYTES_MAX: usize = 512 * 1024;
+pub(super) const FILL_BYTES_MAX: usize = 256 * 1024;
 /// Less than this of it is not worth another call.
 const FILL_BYTES_MIN: usize = 4 * 1024;
 /// Rounds of filling and flushing one `tx` before the next connection has its turn.

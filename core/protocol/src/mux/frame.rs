@@ -20,7 +20,7 @@ pub const DATA_BYTES_FULL: usize = DATA_BYTES_MAX - 64;
 pub(crate) const RUN_FRAMES: usize = 8;
 /// The same at the most: from an agent, which has few tunnels, for few services that are fast. An ingress
 /// has many, and what it may hold for each of them counts.
-pub(crate) const RUN_FRAMES_MAX: usize = 32;
+pub(crate) const RUN_FRAMES_MAX: usize = 16;
 
 /// Bytes of a run: what one read brings of what is to be sent on.
 pub const RUN_BYTES: usize = RUN_FRAMES * DATA_BYTES_FULL;

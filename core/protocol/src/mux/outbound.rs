@@ -115,15 +115,20 @@ impl<'t> Outbound<'t> {
         result
     }
 
-    /// Appends frames that were written elsewhere, as they are: all of them, whole.
-    pub fn frames(&mut self, mut frames: &[u8]) {
-        while let Ok((used, _)) = frame::parse(frames) {
+    /// Appends frames that were written elsewhere, as they are and whole: as many as begin within so many
+    /// bytes. How many bytes they are.
+    pub fn frames(&mut self, frames: &[u8], most: usize) -> usize {
+        let mut count = 0;
+        while count < most
+            && let Ok((used, _)) = frame::parse(&frames[count..])
+        {
             self.begin();
-            self.tx.extend(&frames[..used]);
-            frames = &frames[used..];
+            self.tx.extend(&frames[count..count + used]);
+            count += used;
             self.finish_if_full();
         }
-        debug_assert!(frames.is_empty(), "half a frame");
+        debug_assert!(count >= most || count == frames.len(), "half a frame");
+        count
     }
 
     /// Finishes the last message.

@@ -209,11 +209,23 @@ impl Session {
         }
     }
 
-    /// Writes the frames that go before any DATA.
-    pub fn transmit(&mut self, out: &mut Outbound<'_>) {
-        out.frames(self.pending.as_slice());
-        self.queues.note_ahead(self.pending.len());
-        self.pending.clear();
+    /// Writes frames that go before any DATA: up to so many bytes, and what is left of the last one.
+    pub fn transmit(&mut self, most: usize, out: &mut Outbound<'_>) {
+        let count = out.frames(self.pending.as_slice(), most);
+        self.queues.note_ahead(count);
+        self.pending.consume(count);
+    }
+
+    /// The number of the first stream of those we opened, or will open, of which nothing was written.
+    pub(crate) fn first_unwritten(&self) -> u32 {
+        let mut rest = self.pending.as_slice();
+        while let Ok((used, Some(frame))) = frame::parse(rest) {
+            if frame.kind == FrameKind::Request {
+                return frame.stream.number();
+            }
+            rest = &rest[used..];
+        }
+        self.next
     }
 
     /// Says nothing more of any stream; what waits about the connection is still sent.
@@ -307,11 +319,6 @@ impl Session {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
-    }
-
-    /// The number of the stream that is opened next.
-    pub(crate) const fn next_stream(&self) -> u32 {
-        self.next
     }
 
     /// Whether so many identifiers were used that the tunnel should be replaced.

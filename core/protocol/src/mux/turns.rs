@@ -19,14 +19,24 @@ use super::frame::StreamId;
 /// Streams with something to send, each in one queue at the most.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    fresh: VecDeque<StreamId>,
-    bulk: VecDeque<StreamId>,
-    /// Bytes that went ahead of the bulk queue since it last had a turn or was empty.
-    ahead_of_bulk: usize,
-    /// The same of both queues.
-    ahead_of_all: usize,
-    /// Whether the present turn is that of a fresh stream.
-    is_fresh_turn: bool,
+    fresh: Queue,
+    bulk: Queue,
+    /// Whose the present turn is.
+    turn: Turn,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    streams: VecDeque<StreamId>,
+    /// Bytes that went ahead of it while it waited, for which it had no turn yet.
+    ahead: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Turn {
+    #[default]
+    Fresh,
+    Bulk,
 }
 
 /// Whose turn it may be.
@@ -57,7 +67,7 @@ impl Queues {
         streams: usize,
         is_open: impl Fn(StreamId) -> bool,
     ) {
-        let queue = if is_fresh { &mut self.fresh } else { &mut self.bulk };
+        let queue = if is_fresh { &mut self.fresh.streams } else { &mut self.bulk.streams };
         if queue.len() >= 2 * streams + STALE_TURNS_MAX {
             queue.retain(|id| is_open(*id));
         }
@@ -66,48 +76,68 @@ impl Queues {
 
     /// The next one, which may be over.
     pub(super) fn pop(&mut self, turns: Turns) -> Option<StreamId> {
-        if self.bulk.is_empty() {
-            self.ahead_of_bulk = 0;
-        } else if self.ahead_of_bulk >= AHEAD_BYTES_MAX {
-            return self.pop_bulk();
+        self.fresh.settle();
+        self.bulk.settle();
+        self.turn = if self.fresh.is_owed() || self.bulk.is_owed() {
+            if self.fresh.ahead > self.bulk.ahead { Turn::Fresh } else { Turn::Bulk }
+        } else {
+            match turns {
+                Turns::All if self.fresh.streams.is_empty() => Turn::Bulk,
+                Turns::All | Turns::FreshOnly => Turn::Fresh,
+                Turns::OwedOnly => return None,
+            }
+        };
+        match self.turn {
+            Turn::Fresh => self.fresh.streams.pop_front(),
+            Turn::Bulk => self.bulk.streams.pop_front(),
         }
-        let is_owed = self.ahead_of_all >= AHEAD_BYTES_MAX;
-        self.is_fresh_turn = !self.fresh.is_empty();
-        match turns {
-            Turns::OwedOnly if !is_owed => return None,
-            Turns::All if !self.is_fresh_turn => return self.pop_bulk(),
-            Turns::All | Turns::FreshOnly | Turns::OwedOnly => {}
-        }
-        self.ahead_of_all = 0;
-        self.fresh.pop_front()
-    }
-
-    fn pop_bulk(&mut self) -> Option<StreamId> {
-        (self.ahead_of_bulk, self.ahead_of_all) = (0, 0);
-        self.is_fresh_turn = false;
-        self.bulk.pop_front()
     }
 
     /// So many bytes went that were no stream's turn.
     pub(super) const fn note_ahead(&mut self, bytes: usize) {
-        self.ahead_of_bulk += bytes;
-        self.ahead_of_all += bytes;
+        self.fresh.ahead += bytes;
+        self.bulk.ahead += bytes;
     }
 
-    /// So many bytes went in the turn of the stream that came last.
+    /// So many bytes went in the turn of the stream that came last: none, where it could send nothing.
     pub(super) const fn note_turn(&mut self, bytes: usize) {
-        if self.is_fresh_turn {
-            self.ahead_of_bulk += bytes;
+        if bytes == 0 {
+            return;
+        }
+        match self.turn {
+            Turn::Fresh => {
+                self.fresh.pay();
+                self.bulk.ahead += bytes;
+            }
+            Turn::Bulk => self.bulk.pay(),
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.fresh.clear();
-        self.bulk.clear();
+        self.fresh.streams.clear();
+        self.bulk.streams.clear();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.fresh.len() + self.bulk.len()
+        self.fresh.streams.len() + self.bulk.streams.len()
+    }
+}
+
+impl Queue {
+    /// Nothing is owed to those who come later.
+    fn settle(&mut self) {
+        if self.streams.is_empty() {
+            self.ahead = 0;
+        }
+    }
+
+    const fn is_owed(&self) -> bool {
+        self.ahead >= AHEAD_BYTES_MAX
+    }
+
+    /// It had a turn.
+    const fn pay(&mut self) {
+        self.ahead = self.ahead.saturating_sub(AHEAD_BYTES_MAX);
     }
 }
 

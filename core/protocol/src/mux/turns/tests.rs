@@ -33,19 +33,35 @@ fn bulk_has_what_it_is_owed_where_nobody_else_has_a_turn() {
     assert_eq!(pop(&mut queues, Turns::OwedOnly), None);
     queues.note_ahead(AHEAD_BYTES_MAX);
     assert_eq!(pop(&mut queues, Turns::OwedOnly), Some(2));
+    queues.note_turn(1);
+    assert_eq!(pop(&mut queues, Turns::OwedOnly), Some(1));
+    queues.note_turn(1);
     assert_eq!(pop(&mut queues, Turns::OwedOnly), None);
-    assert_eq!(pop(&mut queues, Turns::All), Some(1));
+    assert_eq!(pop(&mut queues, Turns::All), Some(4));
 }
 
 #[test]
-fn those_who_have_sent_little_are_owed_for_what_went_before_all_data() {
-    let mut queues = queues(&[1, 3], &[]);
+fn both_are_owed_for_what_went_before_all_data() {
+    let mut queues = queues(&[1, 3, 5], &[2, 4, 6]);
     queues.note_ahead(AHEAD_BYTES_MAX - 1);
     assert_eq!(pop(&mut queues, Turns::OwedOnly), None);
-    queues.note_ahead(1);
-    assert_eq!(pop(&mut queues, Turns::OwedOnly), Some(1));
-    queues.note_turn(AHEAD_BYTES_MAX);
-    assert_eq!(pop(&mut queues, Turns::OwedOnly), None, "it was ahead of itself");
+    queues.note_ahead(1 + AHEAD_BYTES_MAX);
+    let mut had = Vec::new();
+    while let Some(stream) = pop(&mut queues, Turns::OwedOnly) {
+        queues.note_turn(1);
+        had.push(stream);
+    }
+    had.sort_unstable();
+    assert_eq!(had, [1, 2, 3, 4], "twice as much is two turns each");
+}
+
+#[test]
+fn a_turn_in_which_nothing_went_leaves_what_is_owed() {
+    let mut queues = queues(&[], &[2, 4]);
+    queues.note_ahead(AHEAD_BYTES_MAX);
+    assert_eq!(pop(&mut queues, Turns::OwedOnly), Some(2));
+    queues.note_turn(0);
+    assert_eq!(pop(&mut queues, Turns::OwedOnly), Some(4));
 }
 
 #[test]
