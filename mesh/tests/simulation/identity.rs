@@ -425,6 +425,30 @@ fn while_sts_is_silent_old_proofs_are_good_for_a_while() {
     });
 }
 
+/// The proof of the tunnel that it is on has ended by then.
+#[test]
+fn what_is_under_way_when_sts_speaks_again_has_time_to_end() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm().with_agents(1), vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.timeouts.request = RENEWING * 4;
+        plan.agent.timeouts.stream_idle = RENEWING * 4;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
+        cloud.0.borrow_mut().is_down = true;
+        stage.world.run_for(RENEWING + Duration::from_secs(120));
+        let slow = Ask::new(Request::get(HOST, "/slow/110000"));
+        stage.add_caller(vec![slow], |client| client);
+        stage.world.run_for(Duration::from_secs(60));
+        cloud.0.borrow_mut().is_down = false;
+        expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+        stage.expect_answers(Duration::from_secs(110));
+        stage.judge(Weather::Fair);
+        expect_tunnels(&mut stage, 1, Duration::from_secs(60));
+    });
+}
+
 #[test]
 fn new_rules_are_in_force_at_once() {
     seeds(8, |seed| {
