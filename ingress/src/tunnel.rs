@@ -50,6 +50,8 @@ pub struct Tunnel {
     pub peer: SocketAddr,
     /// By what right it is registered.
     pub standing: Standing,
+    /// When its agent introduced itself: who may be registered is not found out in that order.
+    pub introduced: Instant,
     /// When it was registered.
     pub since: Instant,
     /// How much earlier than others its agent is asked for another proof.
@@ -126,6 +128,7 @@ impl Tunnel {
             hello,
             peer,
             standing,
+            introduced: now,
             since: now,
             early: Duration::ZERO,
             is_healthy,
@@ -206,10 +209,11 @@ impl Tunnel {
         self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
     }
 
-    /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
+    /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
+    /// leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {
-        !self.was_told_to_move && !self.is_leaving()
+        !self.was_told_to_move && !self.is_replaced && !self.is_leaving()
     }
 
     /// Whether it may carry one more request now.

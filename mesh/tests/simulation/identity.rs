@@ -9,7 +9,7 @@ use mesh_ingress::identity::{
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
 use mesh_sim::peers::{HttpClient, HttpService, Request};
-use mesh_sim::{Death, FaultRates, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Death, Fault, FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::{Bucket, Cloud};
@@ -447,6 +447,32 @@ fn what_is_under_way_when_sts_speaks_again_has_time_to_end() {
         stage.judge(Weather::Fair);
         expect_tunnels(&mut stage, 1, Duration::from_secs(60));
     });
+}
+
+/// The way there is lost to the agent alone while STS thinks about it, and the agent comes again.
+#[test]
+fn an_answer_about_whoever_has_come_again_ends_nothing() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let cloud = fast();
+            cloud.0.borrow_mut().latency = Duration::from_secs(20);
+            let calm = Plan::calm().with_agents(1).with_workers(workers);
+            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            stage.world.run_for(Duration::from_secs(2));
+            assert_eq!(cloud.0.borrow().asked.0, 1);
+            cloud.0.borrow_mut().latency = Duration::from_millis(30);
+            let (ingress, agent) = (stage.ingress, stage.agents[0]);
+            stage.world.strike(agent, ingress, Fault::HalfCut);
+            expect_tunnels(&mut stage, 1, Duration::from_secs(10));
+            let slow = Ask::new(Request::post(HOST, "/slow/30000", b"once"));
+            let caller = stage.add_caller(vec![slow], |client| client);
+            stage.expect_answers(Duration::from_secs(31));
+            let answer = &stage.responses(caller)[0];
+            assert!(answer.is(200), "{answer:?}");
+            assert_eq!(tunnels(&stage.world, &stage), 1);
+            assert_eq!(cloud.0.borrow().asked.0, 2);
+        });
+    }
 }
 
 #[test]
