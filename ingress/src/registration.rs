@@ -298,7 +298,7 @@ impl Ingress {
         self.metrics.registered(standing.method());
         let mut tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
         tunnel.introduced = since;
-        tunnel.spread_renewal(self.config.identity.lifetime, cx.rng);
+        tunnel.spread_renewal(&self.config.identity, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
         self.replace_tunnels(agent, place, serial, cx);

@@ -96,8 +96,11 @@ const RENEWING_MIN: Duration = Duration::from_secs(300);
 /// The same part of what a proof is good for, where that is more. To the ingress that asks, one of many
 /// behind a load balancer, an agent gets by chance alone, and needs the more tries the more there are.
 const RENEWING_PART: u32 = 24;
-/// And no more than this: an agent leaves a tunnel that nobody closes after an hour.
-const RENEWING_MAX: Duration = Duration::from_secs(3600);
+/// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
+/// after the end of the proof has to fit in as well.
+const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
+/// For whoever bears more, it is not less than this.
+const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
 /// Of that time, what agents are asked in: a thousand of them in three minutes of half an hour.
 const SPREAD_PART: u32 = 10;
 /// Failures in a row that eject an agent.
@@ -152,14 +155,13 @@ impl Tunnel {
         let end = self.since + checks.lifetime;
         Some(match self.was_told_to_move {
             true => end,
-            false => end - renewing(checks.lifetime) - self.early,
+            false => end - renewing(checks) - self.early,
         })
     }
 
     /// Agents that came together, after a deployment, are asked for another proof one after the other.
-    pub fn spread_renewal(&mut self, lifetime: Duration, rng: &mut Rng) {
-        let renewing = renewing(lifetime);
-        let most = (renewing / SPREAD_PART).min(RENEWING_MAX.saturating_sub(renewing));
+    pub fn spread_renewal(&mut self, checks: &IdentityChecks, rng: &mut Rng) {
+        let most = renewing(checks) / SPREAD_PART;
         let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
         self.early = Duration::from_micros(rng.below(micros));
     }
@@ -281,8 +283,11 @@ impl Tunnel {
 }
 
 /// How long before the end of a proof the agent is asked for another one.
-fn renewing(lifetime: Duration) -> Duration {
-    let part = (lifetime / RENEWING_PART).min(RENEWING_MAX);
+fn renewing(checks: &IdentityChecks) -> Duration {
+    let lifetime = checks.lifetime;
+    // Some are asked earlier by a part of it.
+    let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
+    let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
     RENEWING_MIN.min(lifetime / 2).max(part)
 }
 
