@@ -11,6 +11,8 @@
 //! What the network learns: before an identity is proved, nothing about rules or hosts. After
 //! that, the agent's operator is told exactly what was refused to whom.
 
+use std::time::Instant;
+
 use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::proof::Binding;
@@ -31,6 +33,8 @@ use crate::verification::EcsStanding;
 pub(crate) struct Applicant {
     /// What it said, its hosts normalised.
     pub(crate) hello: Hello,
+    /// When it said so.
+    pub(crate) since: Instant,
     /// The digest of its HELLO as it came.
     digest: String,
 }
@@ -93,7 +97,8 @@ impl Ingress {
         let Some(registration) = self.registration(conn) else { return };
         let peer = registration.peer;
         let hosts = checked.clone().unwrap_or_default();
-        registration.applicant = Some(Applicant { hello: Hello { hosts, ..hello }, digest });
+        let (hello, since) = (Hello { hosts, ..hello }, cx.now);
+        registration.applicant = Some(Applicant { hello, since, digest });
         if let Err(reason) = checked {
             let refusal = Refusal::new(RefusalCode::Invalid, reason);
             return self.refuse_agent(conn, None, &refusal, cx);

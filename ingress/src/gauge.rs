@@ -40,7 +40,8 @@ pub struct Reading {
     pub takes_requests: bool,
     /// Whether it may carry one more.
     pub has_room: bool,
-    /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
+    /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
+    /// leave.
     pub lasts: bool,
     /// Whether another one is there in its place.
     pub is_replaced: bool,

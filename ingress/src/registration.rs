@@ -255,11 +255,19 @@ impl Ingress {
     /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
         let applicant = self.registration(conn).and_then(|one| one.applicant.as_ref());
-        let hello = applicant.map(|applicant| applicant.hello.clone());
+        let (hello, since) = applicant.map(|one| (one.hello.clone(), one.since)).unzip();
+        let who = standing.principal.as_ref();
+        if let (Some(hello), Some(since)) = (&hello, since)
+            && self.is_overtaken(hello, since, who)
+        {
+            let reason = "this agent has come again meanwhile";
+            let refusal = Refusal::new(RefusalCode::Unavailable, reason);
+            return self.refuse_agent(conn, who, &refusal, cx);
+        }
         if hello.is_some_and(|hello| !self.make_room(&hello)) {
             let reason = "the ingress has agents for as many hosts as it takes";
             let refusal = Refusal::new(RefusalCode::Overloaded, reason);
-            return self.refuse_agent(conn, standing.principal.as_ref(), &refusal, cx);
+            return self.refuse_agent(conn, who, &refusal, cx);
         }
         let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
         let Conn::Registration(registration) = std::mem::replace(state, Conn::Tunnel) else {
@@ -267,7 +275,8 @@ impl Ingress {
         };
         io.rx_limit = TUNNEL_RX_MAX;
         let Registration { mut link, peer, applicant, .. } = *registration;
-        let Applicant { hello, .. } = applicant.expect("nobody is decided about before HELLO");
+        let Applicant { hello, since, .. } =
+            applicant.expect("nobody is decided about before HELLO");
         self.registered += 1;
         self.others -= 1;
         self.registering -= 1;
@@ -288,7 +297,8 @@ impl Ingress {
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
         let mut tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
-        tunnel.spread_renewal(self.config.identity.lifetime, cx.rng);
+        tunnel.introduced = since;
+        tunnel.spread_renewal(&self.config.identity, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
         self.replace_tunnels(agent, place, serial, cx);

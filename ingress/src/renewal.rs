@@ -46,7 +46,8 @@ impl Ingress {
     }
 
     /// When something is due about a tunnel's proof of identity. Where STS is silent nobody can give
-    /// another one, and credentials that were taken away are the lesser evil for a while.
+    /// another one, and credentials that were taken away are the lesser evil for a while. It is the same
+    /// where another tunnel has come by then: what is under way on this one has had no time to end.
     pub(crate) fn proof_deadline(&self, tunnel: &Tunnel) -> Option<Instant> {
         let checks = &self.config.identity;
         let due = tunnel.proof_deadline(checks)?;
@@ -54,7 +55,7 @@ impl Ingress {
             Some(Principal::Aws(_)) => true,
             Some(Principal::Token { .. } | Principal::Certificate { .. }) | None => false,
         };
-        let waits = is_by_sts && tunnel.was_told_to_move && !tunnel.is_replaced;
+        let waits = is_by_sts && tunnel.was_told_to_move;
         let failed = self.verifier.sts_failed.filter(|_| waits);
         Some(failed.map_or(due, |at| due.max((at + COMING_AGAIN).min(due + checks.grace))))
     }

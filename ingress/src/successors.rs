@@ -1,5 +1,8 @@
 //! Which tunnels are of one agent, and which takes the place of which.
 
+use std::time::Instant;
+
+use mesh_protocol::control::Hello;
 use mesh_protocol::{Context, Outgoing};
 
 use crate::identity::Principal;
@@ -39,6 +42,27 @@ impl Ingress {
         let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
         let own = own.next().map(|tunnel| tunnel.agent);
         own.or_else(|| others.next().map(|remote| remote.agent))
+    }
+
+    /// Whether an agent that is welcome only now has come again in the meantime: nobody is at the other
+    /// end of this connection any more, and the later tunnel is the one that it has.
+    pub(crate) fn is_overtaken(
+        &self,
+        hello: &Hello,
+        introduced: Instant,
+        who: Option<&Principal>,
+    ) -> bool {
+        let Some(agent) = self.agent_of(&hello.process, who) else { return false };
+        let is_later = |its_agent: AgentId, its_lane: u32, its_own: Instant| {
+            its_agent == agent && its_lane == hello.lane && its_own > introduced
+        };
+        let mut own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        own.any(|one| is_later(one.agent, one.hello.lane, one.introduced))
+            || self
+                .workers
+                .remotes
+                .values()
+                .any(|one| is_later(one.agent, one.lane, one.introduced))
     }
 
     /// An agent has opened this tunnel in the place of one that it leaves, or of one that it has lost,

@@ -50,6 +50,8 @@ pub struct Tunnel {
     pub peer: SocketAddr,
     /// By what right it is registered.
     pub standing: Standing,
+    /// When its agent introduced itself: who may be registered is not found out in that order.
+    pub introduced: Instant,
     /// When it was registered.
     pub since: Instant,
     /// How much earlier than others its agent is asked for another proof.
@@ -94,8 +96,11 @@ const RENEWING_MIN: Duration = Duration::from_secs(300);
 /// The same part of what a proof is good for, where that is more. To the ingress that asks, one of many
 /// behind a load balancer, an agent gets by chance alone, and needs the more tries the more there are.
 const RENEWING_PART: u32 = 24;
-/// And no more than this: an agent leaves a tunnel that nobody closes after an hour.
-const RENEWING_MAX: Duration = Duration::from_secs(3600);
+/// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
+/// after the end of the proof has to fit in as well.
+const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
+/// For whoever bears more, it is not less than this.
+const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
 /// Of that time, what agents are asked in: a thousand of them in three minutes of half an hour.
 const SPREAD_PART: u32 = 10;
 /// Failures in a row that eject an agent.
@@ -126,6 +131,7 @@ impl Tunnel {
             hello,
             peer,
             standing,
+            introduced: now,
             since: now,
             early: Duration::ZERO,
             is_healthy,
@@ -149,14 +155,13 @@ impl Tunnel {
         let end = self.since + checks.lifetime;
         Some(match self.was_told_to_move {
             true => end,
-            false => end - renewing(checks.lifetime) - self.early,
+            false => end - renewing(checks) - self.early,
         })
     }
 
     /// Agents that came together, after a deployment, are asked for another proof one after the other.
-    pub fn spread_renewal(&mut self, lifetime: Duration, rng: &mut Rng) {
-        let renewing = renewing(lifetime);
-        let most = (renewing / SPREAD_PART).min(RENEWING_MAX.saturating_sub(renewing));
+    pub fn spread_renewal(&mut self, checks: &IdentityChecks, rng: &mut Rng) {
+        let most = renewing(checks) / SPREAD_PART;
         let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
         self.early = Duration::from_micros(rng.below(micros));
     }
@@ -206,10 +211,11 @@ impl Tunnel {
         self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
     }
 
-    /// Whether it is there to stay: neither is its agent to open another one, nor about to leave.
+    /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
+    /// leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {
-        !self.was_told_to_move && !self.is_leaving()
+        !self.was_told_to_move && !self.is_replaced && !self.is_leaving()
     }
 
     /// Whether it may carry one more request now.
@@ -277,8 +283,11 @@ impl Tunnel {
 }
 
 /// How long before the end of a proof the agent is asked for another one.
-fn renewing(lifetime: Duration) -> Duration {
-    let part = (lifetime / RENEWING_PART).min(RENEWING_MAX);
+fn renewing(checks: &IdentityChecks) -> Duration {
+    let lifetime = checks.lifetime;
+    // Some are asked earlier by a part of it.
+    let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
+    let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
     RENEWING_MIN.min(lifetime / 2).max(part)
 }
 

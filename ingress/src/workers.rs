@@ -85,6 +85,7 @@ pub struct Remote {
     /// Who the agent proved to be.
     pub(crate) principal: Option<Principal>,
     pub(crate) lane: u32,
+    pub(crate) introduced: Instant,
     pub(crate) worker: WorkerId,
     pub(crate) service: Arc<str>,
     pub(crate) hosts: Vec<String>,
@@ -242,6 +243,7 @@ impl Ingress {
             process: tunnel.hello.process.clone(),
             principal: tunnel.standing.principal.clone(),
             lane: tunnel.hello.lane,
+            introduced: tunnel.introduced,
             worker: to,
             service: Arc::clone(&tunnel.service),
             hosts: tunnel.hello.hosts.clone(),

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 #[cfg(feature = "aws")]
-use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+#[cfg(feature = "aws")]
+use std::thread;
 use std::time::Instant;
 
 use log::info;
@@ -28,7 +30,7 @@ use crate::Agent;
 use crate::Identity;
 use crate::config::{Config, Limits};
 #[cfg(feature = "aws")]
-use crate::identity::Answer;
+use crate::identity::{Answer, Job};
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
@@ -104,7 +106,7 @@ fn prover(start: &mut Start) -> Arc<Prover> {
             Ok(aws) => aws.look_at_myself(&config),
             Err(sentence) => warn!(target: LOG, "{sentence}"),
         };
-        let thread = std::thread::Builder::new().name("self check".to_owned()).spawn(look);
+        let thread = thread::Builder::new().name("self check".to_owned()).spawn(look);
         if let Err(error) = thread {
             // What it would have found is for the log alone.
             warn!(target: LOG, "cannot start a thread to ask AWS about this agent: {}", reason(&error));
@@ -149,25 +151,18 @@ fn run(start: &Start, settings: &Settings, tls: Tls, prover: Arc<Prover>) -> Res
     let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
     let agent = workers.remove(0);
     #[cfg(feature = "aws")]
-    let mailbox = Arc::new(OnceLock::<Mailbox<Answer>>::new());
+    let (asks, asked) = mpsc::sync_channel(1);
     #[cfg(feature = "aws")]
-    let told = Arc::clone(&mailbox);
-    let work = move |job| {
-        let answer = prover.work(job);
-        // Whoever is asked for a proof will be asked where it is, too.
-        #[cfg(feature = "aws")]
-        if let (Some(place), Some(mailbox)) = (prover.place(), told.get()) {
-            mailbox.tell(Answer::Placed(place));
-        }
-        answer
-    };
+    let work = prove_and_ask(Arc::clone(&prover), asks);
+    #[cfg(not(feature = "aws"))]
+    let work = move |job| prover.work(job);
     let listener = start.health_address.map(|wanted| listen(wanted, settings)).transpose()?;
     let listeners = listener.into_iter().collect();
     let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
         .and_then(|reactor| reactor.with_workers(workers))
         .map_err(wrong)?;
     #[cfg(feature = "aws")]
-    let _ = mailbox.set(reactor.mailbox());
+    find_places(prover, asked, reactor.mailbox());
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
     let _watch = tls
@@ -181,3 +176,35 @@ fn run(start: &Start, settings: &Settings, tls: Tls, prover: Arc<Prover>) -> Res
     info!(target: LOG, "the agent has left");
     Ok(())
 }
+
+/// Does what the agent asks for. Whoever is asked for a proof will be asked where it is, too: that is for
+/// its next introduction, and this proof does not wait until it is known.
+#[cfg(feature = "aws")]
+fn prove_and_ask(prover: Arc<Prover>, asks: SyncSender<()>) -> impl Fn(Job) -> Answer {
+    move |job| {
+        // One that waits already is for this one as well.
+        let _ = asks.try_send(());
+        prover.work(job)
+    }
+}
+
+/// Finds out where this agent is as often as that is asked, on a thread of its own: what would know it may
+/// be silent for seconds.
+#[cfg(feature = "aws")]
+fn find_places(prover: Arc<Prover>, asked: Receiver<()>, mailbox: Mailbox<Answer>) {
+    let find = move || {
+        for () in asked {
+            if let Some(place) = prover.place() {
+                mailbox.tell(Answer::Placed(place));
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("whereabouts".to_owned()).spawn(find) {
+        // It stays as it was found at the start.
+        let error = reason(&error);
+        warn!(target: LOG, "cannot start a thread to ask where this agent is: {error}");
+    }
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests;

@@ -97,10 +97,10 @@ fn a_stale_name_means_nothing() {
 }
 
 /// When its agent is asked for another proof, and when the tunnel ends.
-fn proof_times(lifetime: u64) -> (u64, u64) {
+fn proof_times(lifetime: u64, grace: u64) -> (u64, u64) {
     let start = origin();
-    let checks =
-        IdentityChecks { lifetime: Duration::from_secs(lifetime), ..IdentityChecks::default() };
+    let (lifetime, grace) = (Duration::from_secs(lifetime), Duration::from_secs(grace));
+    let checks = IdentityChecks { lifetime, grace, ..IdentityChecks::default() };
     let mut tunnel = tunnel(1, start);
     tunnel.standing.principal = Some(Principal::Token { name: "edge".to_owned() });
     let after = |tunnel: &Tunnel| (tunnel.proof_deadline(&checks).unwrap() - start).as_secs();
@@ -114,10 +114,23 @@ fn proof_times(lifetime: u64) -> (u64, u64) {
 #[test]
 fn another_proof_is_asked_for_while_the_old_one_is_good_for_some_time() {
     let (minute, hour) = (60, 3600);
-    assert_eq!(proof_times(minute), (30, minute));
-    assert_eq!(proof_times(hour), (55 * minute, hour));
-    assert_eq!(proof_times(12 * hour), (11 * hour + 30 * minute, 12 * hour));
-    assert_eq!(proof_times(30 * 24 * hour), (30 * 24 * hour - hour, 30 * 24 * hour));
+    let grace = 15 * minute;
+    assert_eq!(proof_times(minute, grace), (30, minute));
+    assert_eq!(proof_times(hour, grace), (55 * minute, hour));
+    assert_eq!(proof_times(12 * hour, grace), (11 * hour + 30 * minute, 12 * hour));
+}
+
+/// The agent would leave the tunnel before that grace is over.
+#[test]
+fn another_proof_is_asked_for_no_earlier_than_an_hour_before_the_end_of_the_grace() {
+    let (minute, month) = (60, 30 * 24 * 3600);
+    for grace in [0, 5, 15, 27] {
+        let (asked, end) = proof_times(month, grace * minute);
+        let renewing = end - asked;
+        let whole = renewing + renewing / 10 + grace * minute;
+        assert!((59 * minute..=60 * minute).contains(&whole), "{renewing} for {grace}");
+    }
+    assert_eq!(proof_times(month, 24 * 3600), (month - 30 * minute, month));
 }
 
 #[test]
@@ -129,7 +142,7 @@ fn agents_that_came_together_are_asked_for_another_proof_one_after_the_other() {
         let drawn = (0..100).map(|_| {
             let mut tunnel = tunnel(1, start);
             tunnel.standing.principal = Some(Principal::Token { name: "edge".to_owned() });
-            tunnel.spread_renewal(checks.lifetime, &mut rng);
+            tunnel.spread_renewal(&checks, &mut rng);
             tunnel.proof_deadline(&checks).unwrap() - start
         });
         let drawn: Vec<_> = drawn.collect();

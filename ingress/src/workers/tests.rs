@@ -39,6 +39,7 @@ fn ingress(here: Option<Principal>, there: Option<Principal>) -> Ingress {
         process: "there".to_owned(),
         principal: there,
         lane: 0,
+        introduced: now,
         worker: WorkerId(1),
         service: "".into(),
         hosts: Vec::new(),
@@ -97,4 +98,13 @@ fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
     assert!(ingress.has_successor(id));
     ingress.workers.remotes.clear();
     assert!(!ingress.has_successor(id), "the other one is lost");
+}
+
+#[test]
+fn a_tunnel_that_its_agent_has_left_keeps_nobody_out() {
+    let mut ingress = ingress(None, None);
+    ingress.config.limits.tunnels = 2;
+    assert!(!ingress.has_room_for_agent());
+    ingress.tunnels.get_mut(tunnel_id(0)).unwrap().note_replaced();
+    assert!(ingress.has_room_for_agent());
 }

@@ -9,7 +9,7 @@ use mesh_ingress::identity::{
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
 use mesh_sim::peers::{HttpClient, HttpService, Request};
-use mesh_sim::{Death, FaultRates, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Death, Fault, FaultRates, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::{Bucket, Cloud};
@@ -423,6 +423,56 @@ fn while_sts_is_silent_old_proofs_are_good_for_a_while() {
         assert_eq!(tunnels(&stage.world, &stage), 3);
         expect_tunnels(&mut stage, 0, GRACE + Duration::from_secs(300));
     });
+}
+
+/// The proof of the tunnel that it is on has ended by then.
+#[test]
+fn what_is_under_way_when_sts_speaks_again_has_time_to_end() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm().with_agents(1), vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.timeouts.request = RENEWING * 4;
+        plan.agent.timeouts.stream_idle = RENEWING * 4;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
+        cloud.0.borrow_mut().is_down = true;
+        stage.world.run_for(RENEWING + Duration::from_secs(120));
+        let slow = Ask::new(Request::get(HOST, "/slow/110000"));
+        stage.add_caller(vec![slow], |client| client);
+        stage.world.run_for(Duration::from_secs(60));
+        cloud.0.borrow_mut().is_down = false;
+        expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+        stage.expect_answers(Duration::from_secs(110));
+        stage.judge(Weather::Fair);
+        expect_tunnels(&mut stage, 1, Duration::from_secs(60));
+    });
+}
+
+/// The way there is lost to the agent alone while STS thinks about it, and the agent comes again.
+#[test]
+fn an_answer_about_whoever_has_come_again_ends_nothing() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let cloud = fast();
+            cloud.0.borrow_mut().latency = Duration::from_secs(20);
+            let calm = Plan::calm().with_agents(1).with_workers(workers);
+            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            stage.world.run_for(Duration::from_secs(2));
+            assert_eq!(cloud.0.borrow().asked.0, 1);
+            cloud.0.borrow_mut().latency = Duration::from_millis(30);
+            let (ingress, agent) = (stage.ingress, stage.agents[0]);
+            stage.world.strike(agent, ingress, Fault::HalfCut);
+            expect_tunnels(&mut stage, 1, Duration::from_secs(10));
+            let slow = Ask::new(Request::post(HOST, "/slow/30000", b"once"));
+            let caller = stage.add_caller(vec![slow], |client| client);
+            stage.expect_answers(Duration::from_secs(31));
+            let answer = &stage.responses(caller)[0];
+            assert!(answer.is(200), "{answer:?}");
+            assert_eq!(tunnels(&stage.world, &stage), 1);
+            assert_eq!(cloud.0.borrow().asked.0, 2);
+        });
+    }
 }
 
 #[test]

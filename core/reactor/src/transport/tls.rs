@@ -13,7 +13,8 @@ use super::{Last, Then, read, retry};
 pub(crate) struct Tls {
     pub(super) stream: TcpStream,
     pub(super) filter: TlsFilter,
-    /// Reading failed after bytes that the application is to see first.
+    /// What reading says next: it failed after bytes that the application is to see first, or no key is
+    /// left to write with.
     failed: Option<io::Error>,
 }
 
@@ -99,7 +100,9 @@ impl Tls {
             }
             match self.filter.seal(&[IoSlice::new(tx.as_slice())]) {
                 0 if self.filter.is_spent() && !tx.is_empty() => {
-                    return Err(io::Error::other("the keys of the TLS session are used up"));
+                    // The peer is well, and reading would not end by itself.
+                    self.failed.get_or_insert_with(used_up);
+                    return Err(used_up());
                 }
                 0 => return Ok(Flushed::All(total)),
                 count => tx.consume(count),
@@ -125,6 +128,10 @@ impl Tls {
         }
         Ok(Flushed::All(total))
     }
+}
+
+fn used_up() -> io::Error {
+    io::Error::other("the keys of the TLS session are used up")
 }
 
 #[cfg(test)]

@@ -149,3 +149,32 @@ fn what_no_key_is_left_for_breaks_the_connection() {
     drop(near);
     assert_eq!(far.join().unwrap(), (false, whole.len() - left), "its end is no clean one");
 }
+
+/// The peer is well, and has no reason to end what the driver waits for.
+#[test]
+fn what_no_key_is_left_for_ends_reading_too_while_the_peer_stays() {
+    let (told, hears) = mpsc::channel::<()>();
+    let (mut near, far) = sealed_pair_by(
+        |certificate| frail(certificate, 100),
+        move |mut far| {
+            let _ = std::io::copy(&mut far, &mut std::io::sink());
+            hears.recv().unwrap_err();
+        },
+    );
+    let mut events = Events::of(&mut near.stream);
+    shake_hands(&mut near, &mut events);
+    let mut tx = Buf::new();
+    tx.extend(&pattern(200 * 16 * 1024));
+    let error = loop {
+        match near.flush(&mut tx, Then::More) {
+            Ok(Flushed::All(_)) => {}
+            Ok(Flushed::Blocked(_)) => events.wait(),
+            Err(error) => break error,
+        }
+    };
+    let (mut rx, mut scratch) = (Buf::new(), [0; 4096]);
+    let filled = near.fill(&mut rx, 4096, &mut scratch);
+    assert_eq!(filled.unwrap_err().to_string(), error.to_string());
+    drop((near, told));
+    far.join().unwrap();
+}
