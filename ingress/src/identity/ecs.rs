@@ -55,6 +55,15 @@ enum Object {
     },
 }
 
+/// How the ARN of a task or container instance is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// It names its cluster.
+    New,
+    /// It does not.
+    Old,
+}
+
 /// What ECS said of a task or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcsFacts {
@@ -144,6 +153,16 @@ impl EcsSubject {
     #[must_use]
     pub const fn cluster_arn(&self) -> &str {
         &self.cluster_arn
+    }
+
+    /// Whom it may share a question with: those of which this is the same.
+    ///
+    /// What may be asked about the tasks of a cluster need not hold for an ARN of the old form, which names
+    /// none. ECS denies a question as a whole, so that such an ARN shares one with its like only.
+    #[must_use]
+    pub fn group(&self) -> (&str, Form) {
+        let names_cluster = self.arn().matches('/').count() > 1;
+        (&self.cluster_arn, if names_cluster { Form::New } else { Form::Old })
     }
 
     /// The ARN of the task or container instance.
