@@ -157,7 +157,7 @@ impl Ingress {
         if let Err(Failure::Invalid(_)) = outcome
             && conns.len() > 1
         {
-            return self.recheck_halves(conns);
+            return self.recheck_halves(conns, cx.now);
         }
         let asking = &mut self.verifier.asking;
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
@@ -169,9 +169,7 @@ impl Ingress {
                 self.doubt(conns, cx);
             }
         }
-        if self.verifier.asking.is_empty() && !self.verifier.has_failed {
-            self.note_answers(cx.now);
-        }
+        self.note_end_of_round(cx.now);
         let Ok(answers) = outcome else { return };
         let asked = asked.into_iter().map(|(conn, requirement)| (TunnelId(conn), requirement));
         let confirmed = asked.map(|(id, requirement)| {
@@ -184,19 +182,30 @@ impl Ingress {
     }
 
     /// ECS does not take a question about all of these.
-    fn recheck_halves(&mut self, conns: &[ConnId]) {
-        let asked = conns.iter().filter_map(|conn| {
-            let ecs = self.tunnels.get(TunnelId(*conn))?.standing.ecs.as_ref()?;
-            Some((*conn, ecs.asked.clone()))
-        });
-        let asked: Vec<_> = asked.collect();
-        for (conn, asked) in &asked {
-            if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
-                *requirement = asked.requirement;
+    fn recheck_halves(&mut self, conns: &[ConnId], now: Instant) {
+        let mut asked = Vec::new();
+        for conn in conns {
+            let tunnel = self.tunnels.get(TunnelId(*conn));
+            if let Some(ecs) = tunnel.and_then(|tunnel| tunnel.standing.ecs.as_ref()) {
+                if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
+                    *requirement = ecs.asked.requirement;
+                }
+                asked.push((*conn, ecs.asked.clone()));
+            } else {
+                // It is gone, or no rule asks about it any more.
+                self.verifier.asking.remove(conn);
             }
         }
         for (conns, question) in halves(&asked) {
             self.jobs.push(Job::Recheck { conns, question });
+        }
+        self.note_end_of_round(now);
+    }
+
+    /// Says that ECS answers, if that is all it was asked and nothing was in vain.
+    fn note_end_of_round(&mut self, now: Instant) {
+        if self.verifier.asking.is_empty() && !self.verifier.has_failed {
+            self.note_answers(now);
         }
     }
 
