@@ -174,8 +174,9 @@ impl EcsSubject {
     }
 }
 
-/// The longest id of a task or container instance. ECS takes no question in which one is longer.
-const ID_BYTES_MAX: usize = 36;
+/// How long the ids of tasks and container instances are. ECS takes no question in which one is of another
+/// length.
+const ID_BYTES: [usize; 2] = [32, 36];
 
 /// An ARN of ECS, taken apart.
 struct EcsArn<'a> {
@@ -202,13 +203,13 @@ impl<'a> EcsArn<'a> {
             [of, cluster, id] if of == kind => (Some(cluster), id),
             _ => return Err(strange()),
         };
-        if id.len() > ID_BYTES_MAX {
+        if !ID_BYTES.contains(&id.len()) {
+            let [short, long] = ID_BYTES;
             return Err(format!(
-                "{arn:?} is not the ARN of a {kind}: ECS gives ids of {ID_BYTES_MAX} characters at the most"
+                "{arn:?} is not the ARN of a {kind}: ECS gives ids of {short} or {long} characters"
             ));
         }
-        let is_id =
-            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_id || !cluster.is_none_or(is_cluster_name) {
             return Err(strange());
         }
