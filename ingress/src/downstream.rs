@@ -259,7 +259,7 @@ impl Downstream {
     }
 
     /// Whether it is the service's turn: the caller sends the body once it is asked for it.
-    const fn is_kept_waiting(&self, exchange: &Exchange) -> bool {
+    pub(crate) const fn is_kept_waiting(&self, exchange: &Exchange) -> bool {
         self.http.awaits_continue() && exchange.request_bytes == 0
     }
 }

@@ -47,6 +47,23 @@ impl Ingress {
         }
     }
 
+    /// An agent that wants to register was asked about. What it names may be of another account
+    /// or not be at all: that ECS refuses to talk about it says nothing of the others.
+    fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
+        match failure {
+            Some(failure) => {
+                let why = failure.why();
+                log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
+            }
+            None => {
+                self.note_answer(now);
+                if self.verifier.deadline().is_none() {
+                    self.note_answers(now);
+                }
+            }
+        }
+    }
+
     /// ECS does not take a question about all of these.
     fn inspect_halves(&mut self, conns: &[ConnId]) {
         let asked = conns.iter().filter_map(|conn| match &self.registration(*conn)?.phase {

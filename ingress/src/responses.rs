@@ -262,7 +262,7 @@ impl Ingress {
     ) {
         let counts = match reason {
             Reason::UpstreamConnect | Reason::UpstreamReset | Reason::UpstreamProtocol => true,
-            // An answer may rest for as long as it likes.
+            // An answer may rest for as long as it likes, and a caller may never send its body.
             Reason::RequestTimeout => self.is_unanswered(owner),
             Reason::BadRequest
             | Reason::NoRoute
@@ -284,13 +284,12 @@ impl Ingress {
         self.fail(owner, reason, reached, cx);
     }
 
-    /// Whether a caller's request waits for the head of its answer.
+    /// Whether a caller waits for the head of its answer, and for nothing before it.
     fn is_unanswered(&self, conn: ConnId) -> bool {
         let state = self.conns.get(conn).map(|connection| &connection.state);
-        let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) = state else {
-            return false;
-        };
-        exchange.phase == Phase::Waiting
+        let Some(Conn::Downstream(downstream)) = state else { return false };
+        let State::Busy(exchange) = &downstream.state else { return false };
+        exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
     }
 
     fn tunnel_name(&self, id: TunnelId) -> &str {

@@ -64,8 +64,10 @@ pub(crate) struct Verifier {
     asking: BTreeMap<ConnId, (Requirement, Instant)>,
     /// Whether a question of the present round was not answered well.
     has_failed: bool,
-    /// When one was answered well the last time.
-    answered: Option<Instant>,
+    /// When one was answered well the last time, here or at a worker that told of it.
+    pub(crate) answered: Option<Instant>,
+    /// When the other workers were told of one.
+    told: Option<Instant>,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
     /// When STS was last asked in vain who an agent is.
@@ -157,21 +159,19 @@ impl Ingress {
         if let Err(Failure::Invalid(_)) = outcome
             && conns.len() > 1
         {
-            return self.recheck_halves(conns);
+            return self.recheck_halves(conns, cx.now);
         }
         let asking = &mut self.verifier.asking;
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
         let asked: Vec<_> = asked.collect();
         match outcome {
-            Ok(_) => self.verifier.answered = Some(cx.now),
+            Ok(_) => self.note_answer(cx.now),
             Err(failure) => {
                 self.note_vain_question(conns, failure, cx.now);
                 self.doubt(conns, cx);
             }
         }
-        if self.verifier.asking.is_empty() && !self.verifier.has_failed {
-            self.note_answers(cx.now);
-        }
+        self.note_end_of_round(cx.now);
         let Ok(answers) = outcome else { return };
         let asked = asked.into_iter().map(|(conn, requirement)| (TunnelId(conn), requirement));
         let confirmed = asked.map(|(id, requirement)| {
@@ -184,19 +184,40 @@ impl Ingress {
     }
 
     /// ECS does not take a question about all of these.
-    fn recheck_halves(&mut self, conns: &[ConnId]) {
-        let asked = conns.iter().filter_map(|conn| {
-            let ecs = self.tunnels.get(TunnelId(*conn))?.standing.ecs.as_ref()?;
-            Some((*conn, ecs.asked.clone()))
-        });
-        let asked: Vec<_> = asked.collect();
-        for (conn, asked) in &asked {
-            if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
-                *requirement = asked.requirement;
+    fn recheck_halves(&mut self, conns: &[ConnId], now: Instant) {
+        let mut asked = Vec::new();
+        for conn in conns {
+            let tunnel = self.tunnels.get(TunnelId(*conn));
+            if let Some(ecs) = tunnel.and_then(|tunnel| tunnel.standing.ecs.as_ref()) {
+                if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
+                    *requirement = ecs.asked.requirement;
+                }
+                asked.push((*conn, ecs.asked.clone()));
+            } else {
+                // It is gone, or no rule asks about it any more.
+                self.verifier.asking.remove(conn);
             }
         }
         for (conns, question) in halves(&asked) {
             self.jobs.push(Job::Recheck { conns, question });
+        }
+        self.note_end_of_round(now);
+    }
+
+    /// ECS answered, and so it is not silent to other workers either, whatever it says of their agents.
+    pub(crate) fn note_answer(&mut self, now: Instant) {
+        self.verifier.answered = Some(now);
+        let often = self.config.identity.recheck / 2;
+        if self.verifier.told.is_none_or(|at| now.saturating_duration_since(at) >= often) {
+            self.verifier.told = Some(now);
+            self.tell_others(|| Message::Answered(now));
+        }
+    }
+
+    /// Says that ECS answers, if that is all it was asked and nothing was in vain.
+    fn note_end_of_round(&mut self, now: Instant) {
+        if self.verifier.asking.is_empty() && !self.verifier.has_failed {
+            self.note_answers(now);
         }
     }
 
@@ -295,7 +316,7 @@ impl Ingress {
     }
 
     /// Says that ECS is not silent any more.
-    fn note_answers(&mut self, now: Instant) {
+    pub(crate) fn note_answers(&mut self, now: Instant) {
         // Also where this worker never missed an answer: the first one may be left with a silence.
         self.tell_first(Message::Silent(None));
         if let Some(since) = self.verifier.silent.take() {
@@ -337,23 +358,6 @@ impl Ingress {
     pub(crate) fn take_over_silence(&mut self, from: WorkerId) {
         let theirs = self.workers.silent.remove(&from).filter(|_| self.asks_ecs());
         self.verifier.silent = self.verifier.silent.into_iter().chain(theirs).min();
-    }
-
-    /// An agent that wants to register was asked about. What it names may be of another account
-    /// or not be at all: that ECS refuses to talk about it says nothing of the others.
-    pub(crate) fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
-        match failure {
-            Some(failure) => {
-                let why = failure.why();
-                log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
-            }
-            None => {
-                self.verifier.answered = Some(now);
-                if self.verifier.due.is_none() {
-                    self.note_answers(now);
-                }
-            }
-        }
     }
 
     /// Withdraws what ECS has not confirmed for too long although it was asked. Where it is asked

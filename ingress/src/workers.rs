@@ -47,6 +47,8 @@ pub enum Message {
     Policy(Box<Policy>),
     /// To the first one: since when ECS is silent about agents, if it is.
     Silent(Option<Instant>),
+    /// To all others, not for each: ECS answered a question then.
+    Answered(Instant),
     /// To the first one: nobody is left here about whom ECS is asked.
     Unasked,
     /// From the first one, which admits agents: STS was asked in vain who one is.
@@ -189,6 +191,9 @@ impl Ingress {
             }
             Message::Policy(policy) => self.change_policy(policy, cx),
             Message::Silent(since) => self.note_silence_elsewhere(from, since, cx.now),
+            Message::Answered(at) => {
+                self.verifier.answered = self.verifier.answered.max(Some(at));
+            }
             Message::Unasked => self.take_over_silence(from),
             Message::StsFailed(at) => self.verifier.sts_failed = Some(at),
             Message::Checked => self.drain.checked(cx.now),

@@ -67,6 +67,12 @@ impl ArnPattern {
         Ok(Self { text: text.into(), account, identity })
     }
 
+    /// Whether sessions of any role of the account may be meant.
+    #[must_use]
+    pub fn is_of_any_role(&self) -> bool {
+        matches!(&self.identity, IdentityPattern::Role { role, .. } if role.is_anything())
+    }
+
     /// Whether this identity is meant.
     #[must_use]
     pub fn matches(&self, principal: &AwsPrincipal) -> bool {

@@ -55,6 +55,15 @@ enum Object {
     },
 }
 
+/// How the ARN of a task or container instance is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// It names its cluster.
+    New,
+    /// It does not.
+    Old,
+}
+
 /// What ECS said of a task or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcsFacts {
@@ -146,6 +155,16 @@ impl EcsSubject {
         &self.cluster_arn
     }
 
+    /// Whom it may share a question with: those of which this is the same.
+    ///
+    /// What may be asked about the tasks of a cluster need not hold for an ARN of the old form, which names
+    /// none. ECS denies a question as a whole, so that such an ARN shares one with its like only.
+    #[must_use]
+    pub fn group(&self) -> (&str, Form) {
+        let names_cluster = self.arn().matches('/').count() > 1;
+        (&self.cluster_arn, if names_cluster { Form::New } else { Form::Old })
+    }
+
     /// The ARN of the task or container instance.
     #[must_use]
     pub const fn arn(&self) -> &str {
@@ -155,8 +174,9 @@ impl EcsSubject {
     }
 }
 
-/// The longest id of a task or container instance. ECS takes no question in which one is longer.
-const ID_BYTES_MAX: usize = 36;
+/// How long the ids of tasks and container instances are. ECS takes no question in which one is of another
+/// length.
+const ID_BYTES: [usize; 2] = [32, 36];
 
 /// An ARN of ECS, taken apart.
 struct EcsArn<'a> {
@@ -183,13 +203,13 @@ impl<'a> EcsArn<'a> {
             [of, cluster, id] if of == kind => (Some(cluster), id),
             _ => return Err(strange()),
         };
-        if id.len() > ID_BYTES_MAX {
+        if !ID_BYTES.contains(&id.len()) {
+            let [short, long] = ID_BYTES;
             return Err(format!(
-                "{arn:?} is not the ARN of a {kind}: ECS gives ids of {ID_BYTES_MAX} characters at the most"
+                "{arn:?} is not the ARN of a {kind}: ECS gives ids of {short} or {long} characters"
             ));
         }
-        let is_id =
-            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_id || !cluster.is_none_or(is_cluster_name) {
             return Err(strange());
         }

@@ -23,17 +23,18 @@ use std::time::{Duration, Instant};
 use mesh_protocol::ConnId;
 
 use super::{Asked, Job, batches};
-use crate::identity::ecs::SUBJECTS_MAX;
+use crate::identity::ecs::{Form, SUBJECTS_MAX};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// What waits for nothing but a thread.
     ready: VecDeque<Job>,
-    /// By ARN; only those with agents that wait, or about which a question is open.
-    clusters: BTreeMap<String, Cluster>,
+    /// By ARN, those whose ARNs are of the old form apart; only those with agents that wait, or about
+    /// which a question is open.
+    clusters: BTreeMap<(String, Form), Cluster>,
     /// Which cluster a question is about, by the first of the agents that it is about.
-    inspecting: BTreeMap<ConnId, String>,
+    inspecting: BTreeMap<ConnId, (String, Form)>,
     /// By name. The names are those of a list, so that they are few.
     hosts: BTreeMap<String, Host>,
     /// Which host is being asked about whom, and since when.
@@ -95,8 +96,12 @@ impl Pace {
 impl Queue {
     /// Takes somebody in who wants to register, and about whom ECS is to be asked.
     pub(crate) fn inspect(&mut self, conn: ConnId, asked: Asked) {
-        let cluster = asked.subject.cluster_arn().to_owned();
-        self.clusters.entry(cluster).or_default().waiting.push_back((conn, asked));
+        let (cluster, form) = asked.subject.group();
+        self.clusters
+            .entry((cluster.to_owned(), form))
+            .or_default()
+            .waiting
+            .push_back((conn, asked));
     }
 
     /// Takes a job in.
@@ -152,7 +157,7 @@ impl Queue {
                 }
             }
             let name = name.clone();
-            // So many of one cluster fit into one question.
+            // So many of one cluster and form fit into one question.
             let Some((conns, question)) = batches(&together).pop() else {
                 self.clusters.remove(&name);
                 continue;

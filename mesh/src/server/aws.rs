@@ -37,7 +37,8 @@ impl Aws {
         Ok(Self { environment, sts, sts_endpoint, ecs_endpoint, chain })
     }
 
-    /// Does a job of the ingress. Blocks for up to a minute.
+    /// Does a job of the ingress. Blocks for as long as its calls may take: one of STS, or up to 13 of ECS,
+    /// of 15 s each, where a hundred tasks are of as many services.
     pub(crate) fn work(&self, job: Job) -> Answer {
         match job {
             Job::Identify { conn, request, date } => {

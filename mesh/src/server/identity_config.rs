@@ -171,10 +171,13 @@ fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
             let warning = record.blame(member, &format!("this rule matches nobody: {reason}"));
             settings.warn(warning.to_string());
         }
-        if trusts_every_role(rule, &clusters) {
-            let warning = record.blame("account", EVERY_ROLE);
+        if let Some(member) = trusts_every_role(rule, &clusters) {
+            let warning = record.blame(member, EVERY_ROLE);
             settings.warn(warning.to_string());
         }
+    }
+    if !clusters.is_empty() && roles.iter().any(ArnPattern::is_of_any_role) {
+        settings.warn(format!("{}: {EVERY_ROLE}", settings.culprit(ROLES)));
     }
     rules.extend(roles.into_iter().map(|role| Rule::any_host(Who::Arn(role))));
     Ok((!is_open).then(|| Policy::new(rules, clusters, tokens)))
@@ -200,17 +203,18 @@ fn idle(rule: &Rule, tokens: &Tokens, settings: &Settings) -> Option<(&'static s
     }
 }
 
-/// Whether a rule takes any role for one that only ECS can assume.
-fn trusts_every_role(rule: &Rule, clusters: &[ClusterPattern]) -> bool {
-    let is_by_account = match rule.who {
-        Who::Account(_) => true,
-        Who::Arn(_) | Who::Token(_) | Who::Certificate(_) => false,
+/// The member because of which a rule takes any role for one that only ECS can assume, if it does.
+fn trusts_every_role(rule: &Rule, clusters: &[ClusterPattern]) -> Option<&'static str> {
+    let member = match &rule.who {
+        Who::Account(_) => "account",
+        Who::Arn(arn) if arn.is_of_any_role() => "principal",
+        Who::Arn(_) | Who::Token(_) | Who::Certificate(_) => return None,
     };
-    is_by_account && (rule.needs_ecs() || !clusters.is_empty())
+    (rule.needs_ecs() || !clusters.is_empty()).then_some(member)
 }
 
 const EVERY_ROLE: &str = "every role of the account counts as the role of a task here: whoever may \
-                          assume one can call the session like any task; name the roles with principal";
+                          assume one can call the session like any task; name the roles of the tasks";
 
 /// The tokens of the file and of the environment; `None` if neither is given.
 fn tokens(settings: &mut Settings) -> Result<Option<Tokens>, Error> {

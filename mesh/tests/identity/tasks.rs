@@ -165,8 +165,11 @@ fn the_session_has_to_be_the_one_that_ecs_made_for_the_task() {
         assert!(reason.contains(expected) && reason.contains(&identity.arn), "{reason}");
     }
     // A session that is called as a task of its account, of which ECS knows nothing.
-    let unknown = task.arn.rsplit_once('/').unwrap().0.to_owned() + "/operator";
-    let reason = forbidden(apply(&server, host, &unknown, moto.session("operator")));
+    let (cluster, _) = task.arn.rsplit_once('/').unwrap();
+    let stray = moto.session("stray");
+    let (_, name) = stray.arn.rsplit_once('/').unwrap();
+    let unknown = format!("{cluster}/{name}");
+    let reason = forbidden(apply(&server, host, &unknown, stray));
     assert!(reason.contains("ECS does not know"), "{reason}");
     let foreign = moto.session("foreign");
     let reason = forbidden(apply(&server, host, &unknown, foreign));

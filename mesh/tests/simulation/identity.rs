@@ -312,6 +312,24 @@ fn whom_ecs_takes_no_question_about_costs_nobody_else_a_place() {
     });
 }
 
+/// Nor does it look like silence where no other agent is at the same worker.
+#[test]
+fn what_ecs_answers_one_worker_is_no_silence_to_another() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(2).with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        stage.world.run_for(RECHECK * 3);
+        cloud.0.borrow_mut().strange.insert(usize::from(seed % 2 == 0));
+        for page in ["one", "two", "three", "four"] {
+            stage.world.run_for(RECHECK);
+            let health = health(&mut stage, page);
+            assert!(health.contains("\"identity\":\"ok\""), "ECS speaks: {health}");
+        }
+    });
+}
+
 /// ECS bears some questions at once of an account, and some more each second: 50 and 20, and fewer here,
 /// where few threads ask.
 #[test]

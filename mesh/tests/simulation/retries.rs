@@ -189,6 +189,21 @@ fn a_caller_that_does_not_go_on_with_its_body_does_not_count_against_the_agent()
     });
 }
 
+/// A service may leave out the 100, and an answer too for as long as the body does not come.
+#[test]
+fn a_caller_that_waits_to_be_asked_for_its_body_does_not_count_against_the_agent() {
+    seeds(2, |seed| {
+        let mut stage = with_a_hanging_service(seed);
+        let mut late = 0;
+        for _ in 0..40 {
+            let request = Request::expecting(HOST, "/continue", b"never sent");
+            late += usize::from(ask(&mut stage, request).is(504));
+        }
+        assert!(late > 5, "the hanging one was asked {late} times");
+        assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
+    });
+}
+
 /// A tunnel of an agent with two, which answers nothing before it has got something a second time.
 fn holding(lane: &'static str, asked: &Rc<Cell<usize>>) -> RawPeer<Puppet> {
     let (asked, mut held) = (Rc::clone(asked), Vec::new());

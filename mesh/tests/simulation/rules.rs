@@ -95,6 +95,30 @@ fn rules_may_ask_for_more_while_ecs_is_asked() {
     });
 }
 
+/// ECS takes no question about one of them, and then there is nobody left to ask about in halves.
+#[test]
+fn whom_no_rule_asked_about_for_a_while_is_asked_about_again() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(3);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
+        let asked = cloud.0.borrow().asked;
+        cloud.0.borrow_mut().strange.extend([0, 1, 2]);
+        cloud.0.borrow_mut().latency = Duration::from_secs(5);
+        while cloud.0.borrow().asked.1 == asked.1 {
+            stage.world.run_for(Duration::from_millis(100));
+        }
+        change(&mut stage, vec![rule("agents", &[HOST])]);
+        stage.world.run_for(Duration::from_secs(15));
+        cloud.0.borrow_mut().strange.clear();
+        change(&mut stage, vec![rule_of_tasks()]);
+        stage.world.run_for(GRACE + RECHECK * 2);
+        assert_eq!(tunnels(&stage.world, &stage), 3);
+        assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+    });
+}
+
 #[test]
 fn rules_may_ask_for_more_while_an_agent_waits_for_its_welcome() {
     seeds(8, |seed| {

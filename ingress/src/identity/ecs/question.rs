@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answers::{EcsAnswers, Operation};
-use super::{EcsSubject, Object};
+use super::{EcsSubject, Form, Object};
 use crate::identity::policy::Requirement;
 
 /// What one cluster is asked about.
@@ -43,9 +43,10 @@ impl EcsQuestion {
     /// The questions that together are about all these subjects.
     #[must_use]
     pub fn batches(subjects: &[(&EcsSubject, Requirement)]) -> Vec<Self> {
-        let mut by_cluster: BTreeMap<(&str, &str), Batch<'_>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&str, Form), Batch<'_>> = BTreeMap::new();
         for (subject, requirement) in subjects {
-            let batch = by_cluster.entry((&subject.region, &subject.cluster_arn)).or_default();
+            let batch = groups.entry(subject.group()).or_default();
+            batch.region = &subject.region;
             match &subject.object {
                 Object::Task { arn } => {
                     let requirement =
@@ -57,9 +58,9 @@ impl EcsQuestion {
                 }
             }
         }
-        by_cluster
+        groups
             .into_iter()
-            .flat_map(|((region, cluster_arn), batch)| batch.questions(region, cluster_arn))
+            .flat_map(|((cluster_arn, _), batch)| batch.questions(cluster_arn))
             .collect()
     }
 
@@ -145,19 +146,21 @@ impl EcsQuestion {
 /// All that is asked about one cluster, each thing once.
 #[derive(Default)]
 struct Batch<'a> {
+    /// That of the cluster.
+    region: &'a str,
     tasks: BTreeMap<&'a str, Requirement>,
     instances: BTreeSet<&'a str>,
 }
 
 impl Batch<'_> {
-    fn questions(self, region: &str, cluster_arn: &str) -> Vec<EcsQuestion> {
+    fn questions(self, cluster_arn: &str) -> Vec<EcsQuestion> {
         let tasks: Vec<(&str, Requirement)> = self.tasks.into_iter().collect();
         let instances: Vec<&str> = self.instances.into_iter().collect();
         let mut task_chunks = tasks.chunks(SUBJECTS_MAX);
         let mut instance_chunks = instances.chunks(SUBJECTS_MAX);
         let count = task_chunks.len().max(instance_chunks.len());
         let next = |_| {
-            let mut question = EcsQuestion::empty(region, cluster_arn);
+            let mut question = EcsQuestion::empty(self.region, cluster_arn);
             for (arn, requirement) in task_chunks.next().unwrap_or_default() {
                 question.add_task(arn, *requirement);
             }

@@ -8,8 +8,8 @@ const TASK: &str =
 const OLD_TASK: &str =
     "arn:aws:ecs:eu-central-1:123456789012:task/0123456789abcdef0123456789abcdef";
 const CLUSTER: &str = "arn:aws:ecs:eu-central-1:123456789012:cluster/production";
-const INSTANCE: &str =
-    "arn:aws:ecs:eu-central-1:123456789012:container-instance/production/fedcba98";
+const INSTANCE: &str = "arn:aws:ecs:eu-central-1:123456789012:container-instance/production/\
+     fedcba9876543210fedcba9876543210";
 
 fn session(name: &str) -> AwsPrincipal {
     let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/mesh-agent/{name}");
@@ -302,6 +302,9 @@ fn what_is_no_arn_of_a_known_region_is_never_asked_about() {
         &TASK.replace("production", "a b"),
         &TASK.replace(TASK_ID, ""),
         &TASK.replace(TASK_ID, "a_b"),
+        &TASK.replace(TASK_ID, "a"),
+        &TASK.replace(TASK_ID, &"a".repeat(31)),
+        &TASK.replace(TASK_ID, &"a".repeat(33)),
         &TASK.replace(TASK_ID, &"a".repeat(37)),
         &TASK.replace("ecs", "sts"),
         &TASK.replace("task/", "service/"),

@@ -5,7 +5,7 @@ use mesh_protocol::{ConnId, Conns, Duplex};
 use super::Queue;
 use crate::identity::ecs::SUBJECTS_MAX;
 use crate::identity::{AwsPrincipal, Claim, EcsQuestion, EcsSubject, Requirement, StsRequest};
-use crate::jobs::{Asked, Job};
+use crate::jobs::{Asked, Job, batches};
 use crate::tunnel::tests::origin;
 
 fn conns(count: usize) -> Vec<ConnId> {
@@ -30,13 +30,22 @@ fn question() -> EcsQuestion {
 
 /// A task of this cluster.
 fn asked(cluster: &str, number: usize) -> Asked {
+    asked_as(cluster, number, &format!("task/{cluster}"))
+}
+
+/// One whose ARN is of the old form.
+fn asked_of_old_form(cluster: &str, number: usize) -> Asked {
+    asked_as(cluster, number, "task")
+}
+
+fn asked_as(cluster: &str, number: usize, kind: &str) -> Asked {
     let account = "123456789012";
     let id = format!("{number:032x}");
-    let task = format!("arn:aws:ecs:eu-central-1:{account}:task/{cluster}/{id}");
+    let task = format!("arn:aws:ecs:eu-central-1:{account}:{kind}/{id}");
     let arn = format!("arn:aws:sts::{account}:assumed-role/mesh-agent/{id}");
     let principal = AwsPrincipal::parse(&arn, account).unwrap();
     let (task, container_instance) = (Some(task.as_str()), None);
-    let claim = Claim { hosts: &[], service: "", cluster: "", task, container_instance };
+    let claim = Claim { hosts: &[], service: "", cluster, task, container_instance };
     let subject = EcsSubject::new(&principal, &claim).unwrap();
     Asked { subject, requirement: Requirement::Place }
 }
@@ -223,4 +232,25 @@ fn tunnels_of_one_task_share_its_question() {
         queue.inspect(*conn, asked("a", 7));
     }
     assert_eq!(inspected(&mut queue, now), Some((conns, 1)));
+}
+
+/// ECS denies a question as a whole, and the ingress may be allowed to ask about the tasks of its clusters
+/// only, which an ARN of the old form does not name.
+#[test]
+fn an_arn_without_a_cluster_shares_no_question_with_those_that_name_it() {
+    let (mut queue, conns, now) = (Queue::default(), conns(4), origin());
+    let new = |number| asked("a", number);
+    let old = |number| asked_of_old_form("a", number);
+    let all = [new(1), old(2), new(3), old(4)];
+    let all: Vec<_> = conns.iter().copied().zip(all).collect();
+    for (conn, asked) in &all {
+        queue.inspect(*conn, asked.clone());
+    }
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[0], conns[2]], 2)));
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[1], conns[3]], 2)));
+    queue.inspected(&[conns[0], conns[2]]);
+    queue.inspected(&[conns[1], conns[3]]);
+    assert!(queue.clusters.is_empty() && queue.inspecting.is_empty(), "nothing is kept");
+    let together: Vec<_> = batches(&all).into_iter().map(|(conns, _)| conns).collect();
+    assert_eq!(together, [[conns[0], conns[2]], [conns[1], conns[3]]], "nor when asked again");
 }

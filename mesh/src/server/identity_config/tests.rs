@@ -341,7 +341,7 @@ fn a_grace_that_is_over_before_anybody_asks_is_a_warning() {
 
 /// Only the name of the session ties an identity to a task.
 #[test]
-fn an_account_whose_roles_all_count_as_those_of_tasks_is_a_warning() {
+fn whoever_lets_every_role_count_as_that_of_a_task_is_warned() {
     let warnings = |who: &str, more: &str, words: &[&str]| {
         let rule = format!("rules:\n  - {who}\n    hosts: a.x\n{more}");
         let file = TempFile::new(&rule);
@@ -351,19 +351,37 @@ fn an_account_whose_roles_all_count_as_those_of_tasks_is_a_warning() {
         settings.warnings().to_vec()
     };
     let account = "account: \"123456789012\"";
-    for more in ["cluster: a", "service: a", "launch-type: FARGATE", "cluster: a\n    service: '*'"]
-    {
-        let warnings = warnings(account, &format!("    {more}\n"), &[]);
-        assert_eq!(warnings.len(), 1, "{more}: {warnings:?}");
+    let any_role = "principal: arn:aws:iam::123456789012:role/*";
+    let any_session = "principal: arn:aws:sts::123456789012:assumed-role/**/a*";
+    for who in [account, any_role, any_session] {
+        let (member, _) = who.split_once(':').unwrap();
         let expected =
-            "line 2: account: every role of the account counts as the role of a task here";
-        assert!(warnings[0].contains(expected), "{warnings:?}");
+            format!("line 2: {member}: every role of the account counts as the role of a task");
+        let cluster = "cluster: a\n    service: '*'";
+        for more in ["cluster: a", "service: a", "launch-type: FARGATE", cluster] {
+            let warnings = warnings(who, &format!("    {more}\n"), &[]);
+            assert_eq!(warnings.len(), 1, "{who}, {more}: {warnings:?}");
+            assert!(warnings[0].contains(&expected), "{warnings:?}");
+        }
+        assert_eq!(warnings(who, "", &["--allowed-clusters", "a"]).len(), 1);
+        assert_eq!(warnings(who, "", &[]), [""; 0], "nothing is asked of ECS");
     }
-    assert_eq!(warnings(account, "", &["--allowed-clusters", "a"]).len(), 1);
-    assert_eq!(warnings(account, "", &[]), [""; 0], "nothing is asked of ECS");
     let role = "principal: arn:aws:iam::123456789012:role/mesh-agent-*";
     let more = "    cluster: a\n    service: '*'\n";
     assert_eq!(warnings(role, more, &["--allowed-clusters", "a"]), [""; 0]);
+
+    let warnings = |role: &str, more: &[&str]| {
+        let role = format!("arn:aws:iam::123456789012:role/{role}");
+        let words = [&["--allowed-role-arns", &role], &ID[..], more].concat();
+        let mut settings = settings(&words, &[]).unwrap();
+        Start::read(&mut settings).unwrap();
+        settings.warnings().to_vec()
+    };
+    let warned = warnings("*", &["--allowed-clusters", "a"]);
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].starts_with("--allowed-role-arns: every role of the account"), "{warned:?}");
+    assert_eq!(warnings("*", &[]), [""; 0]);
+    assert_eq!(warnings("mesh-*", &["--allowed-clusters", "a"]), [""; 0]);
 }
 
 #[test]

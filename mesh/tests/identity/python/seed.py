@@ -146,6 +146,8 @@ roles = {
 }
 sessions = {
     "operator": session(roles["agent"], "operator"),
+    # Called like a task, and there is none.
+    "stray": session(roles["agent"], "5" * 32),
     "pathed": session(roles["pathed"], "operator"),
     "other": session(roles["other"], "operator"),
     "host": session(roles["host"], "mi-0123456789abcdef0"),
