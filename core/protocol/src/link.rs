@@ -246,6 +246,7 @@ impl Link {
                 Turn::Over => self.session.settle(stream),
             }
         }
+        self.session.end_turns();
         self.burst.end(out.queued());
         out.finish();
         if let Some(code) = self.close.take() {
@@ -267,7 +268,7 @@ impl Link {
         while self.batches.front().is_some_and(|(_, position)| *position < taken) {
             self.batches.pop_front();
         }
-        let next = self.session.first_unwritten();
+        let next = self.session.unwritten();
         if next > self.unbatched {
             self.batches.push_back((self.unbatched, begin));
             self.unbatched = next;

@@ -110,8 +110,14 @@ fn a_burst_of_requests_goes_on_to_a_tunnel_that_takes_them() {
         let mut stage = Stage::new(seed, plan);
         stage.expect_ready(Duration::from_secs(5));
         stage.world.freeze(stage.ingress);
-        for _ in 0..300 {
-            stage.add_caller(vec![with_head_of("/bytes/100", 1_900)], |client| client);
+        for number in 0..300 {
+            let mut ask = with_head_of("/bytes/100", 1_900);
+            if number % 2 == 0 {
+                let post = Request::post(HOST, "/echo", b"a little");
+                ask = Ask::sending(post, b"a little".to_vec());
+                ask.request = ask.request.header(&format!("X-Padding: {}", "y".repeat(1_900)));
+            }
+            stage.add_caller(vec![ask], |client| client);
         }
         stage.world.run_for(Duration::from_millis(50));
         stage.world.thaw(stage.ingress);

@@ -436,6 +436,44 @@ fn small_messages_that_fill_the_path_leave_a_download_its_share() {
     }
 }
 
+/// More heads wait than one call writes, and the last of these requests have bodies.
+#[test]
+fn no_data_is_ahead_of_its_own_request() {
+    for (free, queued) in [(0, 0), (150, 0), (0, 100_000), (0, 60_000)] {
+        let session = |side| Session::new(side, 10_000, WINDOW, WINDOW, WINDOW as usize);
+        let mut opener = Link::new(Role::Server, session(Side::Opener), INTERVAL, origin());
+        let mut acceptor = Link::new(Role::Client, session(Side::Acceptor), INTERVAL, origin());
+        let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+        let owner = Conns::new().insert(Duplex::new(1), ());
+        let head = [b'x'; 700];
+        let mut posts = Vec::new();
+        for number in 0..300 {
+            let has_body = number >= 299 - free;
+            let flags = Flags::NONE.with_if(Flags::END, !has_body);
+            let stream = opener.session.open(owner, flags, |out| out.extend(&head)).unwrap();
+            if has_body {
+                opener.session.mark_ready(stream);
+                posts.push(stream);
+            }
+        }
+        let mut blocked = vec![0; queued];
+        tx.extend(&blocked);
+        let mut sent = Vec::new();
+        for _ in 0..10 {
+            opener.transmit(&mut tx, &mut rng, |session, stream, _, out| {
+                session.sender(stream).unwrap().data(&[7; 10], Flags::END, out);
+                sent.push(stream);
+                Turn::Over
+            });
+            // What the socket had not taken leaves first.
+            tx.consume(std::mem::take(&mut blocked).len());
+            let (events, end) = receive(&mut acceptor, &mut tx, origin());
+            assert_eq!(end, None, "{} events", events.len());
+        }
+        assert_eq!(sent, posts, "each has its turn, in order");
+    }
+}
+
 #[test]
 fn a_request_is_unsent_until_its_first_byte_leaves() {
     let mut link = link(Side::Opener, origin());

@@ -39,6 +39,11 @@ pub struct Session {
     next: u32,
     /// Frames to be sent before any DATA.
     pending: Buf,
+    /// The first stream of those we open whose REQUEST is in there, or will be. None from there on has a
+    /// turn: its DATA would be ahead of it.
+    unwritten: u32,
+    /// Such streams whose turn came, until the end of this flush.
+    early: Vec<StreamId>,
     /// Streams with something to send.
     queues: Queues,
     limits: Limits,
@@ -115,6 +120,8 @@ impl Session {
             streams: Streams::default(),
             next: 1,
             pending: Buf::new(),
+            unwritten: 1,
+            early: Vec::new(),
             queues: Queues::default(),
             limits: Limits { streams, send_window, recv_window, pending_bytes },
             growth: Growth { left: 0, round_trip: None },
@@ -214,18 +221,24 @@ impl Session {
         let count = out.frames(self.pending.as_slice(), most);
         self.queues.note_ahead(count);
         self.pending.consume(count);
+        self.unwritten = self.first_pending().unwrap_or(self.next);
     }
 
-    /// The number of the first stream of those we opened, or will open, of which nothing was written.
-    pub(crate) fn first_unwritten(&self) -> u32 {
+    /// The first stream whose REQUEST waits.
+    fn first_pending(&self) -> Option<u32> {
         let mut rest = self.pending.as_slice();
         while let Ok((used, Some(frame))) = frame::parse(rest) {
             if frame.kind == FrameKind::Request {
-                return frame.stream.number();
+                return Some(frame.stream.number());
             }
             rest = &rest[used..];
         }
-        self.next
+        None
+    }
+
+    /// The number of the first stream of those we opened, or will open, whose REQUEST was not written.
+    pub(crate) const fn unwritten(&self) -> u32 {
+        self.unwritten
     }
 
     /// Says nothing more of any stream; what waits about the connection is still sent.
@@ -258,6 +271,10 @@ impl Session {
     pub fn poll_ready(&mut self, turns: Turns) -> Option<(StreamId, ConnId)> {
         loop {
             let id = self.queues.pop(turns)?;
+            if self.side == Side::Opener && id.number() >= self.unwritten {
+                self.early.push(id);
+                continue;
+            }
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.queued = false;
                 if let Some(owner) = stream.owner.filter(|_| !stream.send.ended) {
@@ -265,6 +282,18 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// No more turns in this flush: those that came too early wait again.
+    pub(crate) fn end_turns(&mut self) {
+        let mut early = std::mem::take(&mut self.early);
+        for id in early.drain(..) {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.queued = false;
+                self.mark_ready(id);
+            }
+        }
+        self.early = early;
     }
 
     /// So many bytes went in the turn that came last.

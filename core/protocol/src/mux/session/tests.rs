@@ -68,7 +68,10 @@ fn sent(session: &mut Session) -> Vec<(FrameKind, u32, Vec<u8>)> {
         rest = &rest[used..];
     }
     assert!(rest.is_empty());
-    session.pending.clear();
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let mut out = Outbound::new(Role::Server, &mut tx, &mut rng);
+    session.transmit(usize::MAX, &mut out);
+    out.finish();
     frames
 }
 
@@ -502,6 +505,7 @@ fn queues(bulk: &[u32]) -> Session {
     for owner in owners(3) {
         opener.open(owner, Flags::NONE, |_| {}).unwrap();
     }
+    sent(&mut opener);
     for stream in bulk {
         for _ in 0..2 {
             let bytes = &BYTES[..DATA_BYTES_FULL];
@@ -572,6 +576,7 @@ fn credit_gives_a_turn_and_bounds_one_frame() {
     for (credit, room) in [(0, 0), (5, 5), (16_320, FULL), (16_321, FULL), (1 << 30, FULL)] {
         let mut opener = Session::new(Side::Opener, 1, 0, 0, PENDING_BYTES);
         opener.open(owners(1)[0], Flags::NONE, |_| {}).unwrap();
+        sent(&mut opener);
         let frame = u32::to_be_bytes(credit);
         let window = Frame {
             kind: FrameKind::Window,
