@@ -96,7 +96,7 @@ describe('the test workload', () => {
       MESH_HEALTH_PORT: '8081',
       // Two ingress tasks, and one more while they are replaced.
       MESH_TUNNELS: '3',
-      MESH_MAX_STREAMS: '249',
+      MESH_MAX_STREAMS: '251',
     });
     template.hasOutput('AgentTunnels', { Value: '3' });
   });
