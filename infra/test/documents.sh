@@ -38,7 +38,9 @@ step 'infra/README.md'
 commands=$(grep '^aws ' README.md | grep -v create-activation)
 try . <<<"$commands"
 expect "$(aws iam list-attached-role-policies --role-name mesh-anywhere-host \
-    --query 'length(AttachedPolicies)')" 2
+    --query 'length(AttachedPolicies)')" 1
+expect "$(aws iam list-role-policies --role-name mesh-anywhere-host --query PolicyNames \
+    --output text)" one-cluster
 
 step 'docs/load-balancer.md'
 zone=$(aws route53 create-hosted-zone --name mesh.example.com --caller-reference here \
