@@ -11,7 +11,6 @@ use mesh_protocol::{
     Security, Target, Traffic, WorkerId, http1,
 };
 
-use crate::ahead::Budget;
 use crate::backoff::Backoff;
 use crate::config::{Config, Endpoint};
 use crate::drain::Drain;
@@ -61,8 +60,6 @@ pub struct Agent {
     pub(crate) now: Instant,
     /// Memory for the exchanges that end within one flush of a tunnel; empty between two of them.
     pub(crate) over: Vec<(ConnId, Result<(), http1::Error>)>,
-    /// What connections to the service may read ahead of their turn.
-    pub(crate) ahead: Budget,
     /// Memory for requests that may be sent again, so that a request allocates none.
     pub(crate) heads: Heads,
 }
@@ -129,7 +126,6 @@ impl Agent {
             jobs: VecDeque::new(),
             now,
             over: Vec::new(),
-            ahead: Budget::new(),
             heads: Heads::default(),
         }
     }

@@ -8,7 +8,6 @@
 //! `ledger` says where they are.
 
 pub mod agent;
-mod ahead;
 pub mod args;
 pub mod backoff;
 pub mod config;

@@ -33,7 +33,6 @@ impl Agent {
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
         let Some(link) = tunnel.link() else { return };
         exchange.moved = cx.now;
-        upstream.ahead.note_read(io, cx.now);
         exchange.release(&io.tx, &mut link.session, cx.now);
         if !io.rx.is_empty() || io.rx_eof {
             link.session.mark_ready(exchange.stream);
@@ -85,7 +84,6 @@ impl Agent {
         }
         self.pool.remove(conn);
         self.give_back_grown(conn);
-        self.give_back_ahead(conn);
         let has_ended = self.has_ended_upgraded(conn);
         let Some((upstream, _)) = self.upstream(conn) else { return };
         let State::Busy(exchange) = &upstream.state else { return };
@@ -154,18 +152,16 @@ impl Agent {
         let Some(connection) = self.conns.get_served(conn) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
         let mut over = std::mem::take(&mut self.over);
-        let (conns, budget) = (&mut self.conns, &mut self.ahead);
+        let conns = &mut self.conns;
         link.transmit(&mut tx, cx.rng, |session, stream, owner, out| {
             let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
             else {
                 return Turn::Over;
             };
-            let Upstream { http, state: State::Busy(exchange), ahead, .. } = upstream else {
+            let Upstream { http, state: State::Busy(exchange), .. } = upstream else {
                 return Turn::Over;
             };
-            let pumped = exchange.pump(http, io, session, out, cx.now);
-            ahead.note_sent(io, budget, cx.now);
-            match pumped {
+            match exchange.pump(http, io, session, out, cx.now) {
                 Ok(Pumped::Turn(turn)) => return turn,
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
@@ -202,20 +198,12 @@ impl Agent {
         let has_rest = has_rest || cx.has_unread(conn);
         let reusable = upstream.http.close_reason().is_none() && !has_rest;
         if reusable && self.pool.put(conn, now) {
-            self.give_back_ahead(conn);
             if let Some((upstream, _)) = self.upstream(conn) {
                 upstream.state = State::Idle { since: now };
             }
         } else if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since: now };
             io.close(Closing::AfterFlush);
-        }
-    }
-
-    /// The connection rests, or is over.
-    fn give_back_ahead(&mut self, conn: ConnId) {
-        if let Some(Connection { io, state: Conn::Upstream(upstream) }) = self.conns.get_mut(conn) {
-            upstream.ahead.give_back(io, &mut self.ahead);
         }
     }
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use mesh_protocol::http1::ClientConn;
 use mesh_protocol::{ConnId, Patience};
 
-use crate::ahead::Ahead;
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
 
@@ -24,7 +23,6 @@ pub struct Upstream {
     /// What the rest of a request that waits in `tx` takes of the window growth of a tunnel, until the
     /// connection is over.
     pub(crate) grown: Option<(ConnId, NonZeroU32)>,
-    pub(crate) ahead: Ahead,
 }
 
 #[derive(Debug)]
@@ -42,15 +40,9 @@ pub(crate) enum State {
 const SETTLED: Duration = Duration::from_secs(10);
 
 impl Upstream {
-    pub(crate) fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
+    pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
         let http = ClientConn::new(head_bytes);
-        Self {
-            http,
-            state: State::Busy(exchange),
-            connecting: Some(now),
-            grown: None,
-            ahead: Ahead::default(),
-        }
+        Self { http, state: State::Busy(exchange), connecting: Some(now), grown: None }
     }
 
     /// When the connection has waited long enough.

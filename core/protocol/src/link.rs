@@ -41,8 +41,6 @@ pub struct Link {
     /// first stream of a batch and its position. Positions and streams grow.
     batches: VecDeque<(u32, u64)>,
     burst: Burst,
-    /// The first stream that is not in a batch yet.
-    unbatched: u32,
     echo: Echo,
 }
 
@@ -109,7 +107,6 @@ impl Link {
             close: None,
             batches: VecDeque::new(),
             burst: Burst::new(role),
-            unbatched: 1,
             echo: Echo {
                 interval: echo_interval,
                 next_at: now,
@@ -221,13 +218,13 @@ impl Link {
         // many do: in `tx` they would pile up, however slowly it drains.
         let most = if self.close.is_some() { usize::MAX } else { FRAMES_BYTES };
         let has_room = self.burst.turns(tx.len()) != Turns::OwedOnly || self.close.is_some();
-        let (taken, begin) = (tx.taken(), tx.added());
+        let (taken, batch) = (tx.taken(), (self.session.unwritten(), tx.added()));
         let outlet = outlet.as_mut().map(Outlet::reborrow);
         let mut out =
             Outbound::new(self.role, tx, rng).by_way_of(outlet).with_turns_of(self.burst.frames());
         if has_room && self.session.has_pending() {
             self.session.transmit(most, &mut out);
-            self.note_batch(taken, begin);
+            self.note_batch(taken, batch);
         }
         while let Some((stream, owner)) = self.session.poll_ready(self.burst.turns(out.queued())) {
             let before = out.queued();
@@ -260,18 +257,17 @@ impl Link {
     #[must_use]
     pub fn is_unsent(&self, stream: StreamId, tx: &Buf) -> bool {
         let unsent = self.batches.iter().find(|(_, position)| *position >= tx.taken());
-        stream.number() >= unsent.map_or(self.unbatched, |(first, _)| *first)
+        stream.number() >= unsent.map_or_else(|| self.session.unwritten(), |(first, _)| *first)
     }
 
-    /// Notes where the requests that were just written begin, and forgets those before what was taken.
-    fn note_batch(&mut self, taken: u64, begin: u64) {
+    /// Notes the requests that were just written, if there were any, and forgets those before what was
+    /// taken.
+    fn note_batch(&mut self, taken: u64, batch: (u32, u64)) {
         while self.batches.front().is_some_and(|(_, position)| *position < taken) {
             self.batches.pop_front();
         }
-        let next = self.session.unwritten();
-        if next > self.unbatched {
-            self.batches.push_back((self.unbatched, begin));
-            self.unbatched = next;
+        if self.session.unwritten() > batch.0 {
+            self.batches.push_back(batch);
         }
     }
 

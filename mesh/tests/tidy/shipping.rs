@@ -209,6 +209,6 @@ fn the_example_for_ecs_is_a_task_that_ecs_anywhere_runs() {
     // the program itself.
     let number = |name: &str| value(name).parse::<f64>().unwrap();
     let tunnel_mib = number("MESH_MAX_STREAMS") * 0.5 + 9.1;
-    let most_mib = 1.25 * 2.0 * number("MESH_TUNNELS") * tunnel_mib + 8.0 + 6.0;
+    let most_mib = 1.25 * 2.0 * number("MESH_TUNNELS") * tunnel_mib + 6.0 + 6.0;
     assert!(most_mib < agent["memory"].as_f64().unwrap(), "{most_mib} MiB");
 }

@@ -22,7 +22,7 @@ pub(super) struct Queues {
     fresh: Queue,
     bulk: Queue,
     /// Whose the present turn is.
-    turn: Turn,
+    turn: Whose,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct Queue {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-enum Turn {
+enum Whose {
     #[default]
     Fresh,
     Bulk,
@@ -79,17 +79,17 @@ impl Queues {
         self.fresh.settle();
         self.bulk.settle();
         self.turn = if self.fresh.is_owed() || self.bulk.is_owed() {
-            if self.fresh.ahead > self.bulk.ahead { Turn::Fresh } else { Turn::Bulk }
+            if self.fresh.ahead > self.bulk.ahead { Whose::Fresh } else { Whose::Bulk }
         } else {
             match turns {
-                Turns::All if self.fresh.streams.is_empty() => Turn::Bulk,
-                Turns::All | Turns::FreshOnly => Turn::Fresh,
+                Turns::All if self.fresh.streams.is_empty() => Whose::Bulk,
+                Turns::All | Turns::FreshOnly => Whose::Fresh,
                 Turns::OwedOnly => return None,
             }
         };
         match self.turn {
-            Turn::Fresh => self.fresh.streams.pop_front(),
-            Turn::Bulk => self.bulk.streams.pop_front(),
+            Whose::Fresh => self.fresh.streams.pop_front(),
+            Whose::Bulk => self.bulk.streams.pop_front(),
         }
     }
 
@@ -105,11 +105,11 @@ impl Queues {
             return;
         }
         match self.turn {
-            Turn::Fresh => {
+            Whose::Fresh => {
                 self.fresh.pay();
                 self.bulk.ahead += bytes;
             }
-            Turn::Bulk => self.bulk.pay(),
+            Whose::Bulk => self.bulk.pay(),
         }
     }
 
