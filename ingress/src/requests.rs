@@ -16,7 +16,7 @@ use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
 use crate::replies::Reason;
 use crate::routes::{Place, RouteId};
-use crate::tunnel::{Tunnel, TunnelId};
+use crate::tunnel::TunnelId;
 
 impl Ingress {
     /// Goes on with a caller's connection on which something moved.
@@ -241,9 +241,7 @@ impl Ingress {
     /// Has what waits for a tunnel leave now if it is much. The tunnel's turn comes after that of all
     /// callers who are there, and what they want of it together may be more than may wait.
     fn flush_tunnel_if_full(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let is_filling =
-            |tunnel: Option<&Tunnel>| tunnel.is_some_and(|one| one.link.session.is_filling());
-        while is_filling(self.tunnels.get(id)) {
+        while self.tunnels.get(id).is_some_and(|tunnel| tunnel.link.session.is_filling()) {
             self.transmit_tunnel(id, cx);
             let Some(connection) = self.conns.get_mut(id.conn()) else { return };
             cx.flush(id.conn(), &mut connection.io.tx);
