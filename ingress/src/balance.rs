@@ -165,7 +165,8 @@ fn pick_where<'c>(
             && agent.iter().any(|one| is_usable(one) && !view.is_replaced(one))
     };
     // Others are better than none: everything failing is no reason to fail everything.
-    let (first, second) = match two_of(|| agents().filter(usable).filter(calm), rng) {
+    let is_calm = |agent: &[Candidate]| usable(&agent) && calm(&agent);
+    let (first, second) = match two_agents(candidates, is_calm, rng) {
         (None, _) => two_of(|| agents().filter(usable), rng),
         calm => calm,
     };
@@ -185,6 +186,36 @@ fn pick_where<'c>(
     }
     let mut others = agents().filter(usable);
     others.find_map(|agent| view.tunnel_of(agent, is_usable)).ok_or(Unavailable::Overloaded)
+}
+
+/// Of so few tunnels all are looked at.
+const FEW: usize = 8;
+/// Draws among more of them before all are looked at: where most agents are wanted, two are found by then.
+const DRAWS_MAX: usize = 16;
+
+/// Two different agents that are wanted, at random, as far as there are two.
+fn two_agents<'c>(
+    candidates: &'c [Candidate],
+    is_wanted: impl Fn(&[Candidate]) -> bool,
+    rng: &mut Rng,
+) -> (Option<&'c [Candidate]>, Option<&'c [Candidate]>) {
+    let mut drawn: Option<&[Candidate]> = None;
+    let draws = if candidates.len() <= FEW { 0 } else { DRAWS_MAX };
+    for _ in 0..draws {
+        // The first of several tunnels stands for its agent, so that all agents are drawn equally often.
+        let Some(agent) = routes::agent_from(candidates, rng.index(candidates.len())) else {
+            continue;
+        };
+        let is_same = |one: &[Candidate]| one[0].agent == agent[0].agent;
+        if drawn.is_some_and(is_same) || !is_wanted(agent) {
+            continue;
+        }
+        if drawn.is_some() {
+            return (drawn, Some(agent));
+        }
+        drawn = Some(agent);
+    }
+    two_of(|| routes::agents(candidates).filter(|agent| is_wanted(agent)), rng)
 }
 
 /// Two different ones at random, as far as there are two.

@@ -76,6 +76,12 @@ pub(crate) fn agents(candidates: &[Candidate]) -> impl Iterator<Item = &[Candida
     candidates.chunk_by(|one, next| one.agent == next.agent)
 }
 
+/// The agent whose first candidate is at this index; none when another one's is, or a further one of it.
+pub(crate) fn agent_from(candidates: &[Candidate], index: usize) -> Option<&[Candidate]> {
+    let is_first = index == 0 || candidates[index - 1].agent != candidates.get(index)?.agent;
+    agents(&candidates[index..]).next().filter(|_| is_first)
+}
+
 /// A tunnel that may get a request.
 #[derive(Debug, Clone)]
 pub struct Candidate {

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -300,6 +301,59 @@ fn an_agent_with_two_tunnels_is_drawn_as_often_as_one_with_one() {
     let mut three = Neighbours::new(8);
     let [near, far, other] = three.picks(Some(FIRST), None);
     assert!((400..600).contains(&near) && far == 0, "{near} {far} {other}");
+}
+
+/// Fifty agents, each second one with three tunnels.
+fn many(gauge: &Arc<Gauge>) -> Vec<Candidate> {
+    let tunnels = |agent: u64| 0..if agent % 2 == 0 { 1 } else { 3 };
+    let of = |agent| tunnels(agent).map(move |number| there(10 * agent + number, agent, gauge));
+    (0..50).flat_map(of).collect()
+}
+
+#[test]
+fn of_many_agents_few_are_looked_at_and_all_are_drawn_as_often() {
+    let gauge = Arc::new(Gauge::new(Serial(99), origin(), &FAIR));
+    let (all, mut rng) = (many(&gauge), Rng::from_seed(16));
+    let looks = Cell::new(0);
+    let mut counts = [0; 50];
+    for _ in 0..5_000 {
+        let is_wanted = |agent: &[Candidate]| {
+            looks.set(looks.get() + 1);
+            agent[0].agent.0.0 % 5 != 0
+        };
+        let (one, two) = super::two_agents(&all, is_wanted, &mut rng);
+        let [one, two] = [one, two].map(|agent| agent.expect("many are wanted"));
+        assert_ne!(one[0].agent, two[0].agent);
+        for agent in [one, two] {
+            let number = agent[0].agent.0.0;
+            assert_eq!(agent.len(), if number % 2 == 0 { 1 } else { 3 }, "whole");
+            counts[number as usize] += 1;
+        }
+    }
+    assert!(looks.get() < 5_000 * 4, "{} looks", looks.get());
+    for (number, count) in counts.into_iter().enumerate() {
+        let is_fair = if number % 5 == 0 { count == 0 } else { (190..310).contains(&count) };
+        assert!(is_fair, "{counts:?}");
+    }
+}
+
+#[test]
+fn the_only_ones_of_many_agents_are_found() {
+    let gauge = Arc::new(Gauge::new(Serial(99), origin(), &FAIR));
+    let (all, mut rng) = (many(&gauge), Rng::from_seed(17));
+    for _ in 0..50 {
+        let mut of = |wanted: &[u64]| {
+            let is_wanted = |agent: &[Candidate]| wanted.contains(&agent[0].agent.0.0);
+            let (one, two) = super::two_agents(&all, is_wanted, &mut rng);
+            let mut found: Vec<_> =
+                [one, two].into_iter().flatten().map(|agent| agent[0].agent.0.0).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(of(&[7, 31]), [7, 31]);
+        assert_eq!(of(&[49]), [49]);
+        assert_eq!(of(&[]), [0; 0]);
+    }
 }
 
 #[test]
