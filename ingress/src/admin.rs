@@ -17,6 +17,7 @@ use crate::downstream::State;
 use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::{Gauge, Metrics};
 use crate::pages::{Moment, Question};
+use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
 use crate::workers::Message;
 
@@ -216,7 +217,7 @@ impl Ingress {
         connection.io.tx = tx;
         match upgraded {
             Ok(state) => {
-                connection.io.rx_limit = crate::ingress::TUNNEL_RX_MAX;
+                connection.io.rx_limit = REGISTRATION_RX_MAX;
                 connection.state = state;
                 self.registering += 1;
             }

@@ -43,6 +43,8 @@ pub struct Census {
     pub callers_tx: usize,
     /// The most bytes that wait for one tunnel, whether as bytes or as frames.
     pub tunnel_tx: usize,
+    /// The most unread bytes of an agent that is not registered.
+    pub registration_rx: usize,
 }
 
 impl Census {
@@ -62,6 +64,7 @@ impl Census {
             candidates: self.candidates + other.candidates,
             callers_tx: self.callers_tx + other.callers_tx,
             tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
+            registration_rx: self.registration_rx.max(other.registration_rx),
         }
     }
 }
@@ -103,7 +106,10 @@ impl Ingress {
                     census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
                     census.streams += session.map_or(0, |session| session.len());
                 }
-                Conn::Admin(_) | Conn::Registration(_) | Conn::Moving(_) => {}
+                Conn::Registration(_) => {
+                    census.registration_rx = census.registration_rx.max(connection.io.rx.len());
+                }
+                Conn::Admin(_) | Conn::Moving(_) => {}
             }
         }
         census

@@ -87,6 +87,8 @@ enum Received {
 pub(crate) const NORMAL: u16 = 1000;
 /// A breach of the registration's policy (RFC 6455 7.4.1).
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
+/// Unread bytes of an agent that is not known yet: the longest frame that it may send, twice.
+pub(crate) const REGISTRATION_RX_MAX: usize = 2 * control::CONTROL_BYTES_MAX;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
 /// wait for 30 s.
 const VERIFYING: Duration = Duration::from_secs(25);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::{HttpClient, Outcome, Reading, Request, Response};
+use mesh_sim::peers::{HttpClient, Outcome, RawPeer, Reading, Request, Response};
 use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::puppet::{
-    Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, WINDOW, frame, message, puppet,
+    Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, UPGRADE, WINDOW, frame, message,
+    puppet,
 };
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 const SEEDS: u64 = 8;
 const CHEATED: &str = "cheat.example";
@@ -242,5 +243,30 @@ fn an_agent_that_asks_and_does_not_read_costs_a_bounded_amount_of_memory() {
                 act.stop_reading();
             }
         }));
+    });
+}
+
+/// Before anybody knows them.
+#[test]
+fn strangers_that_begin_long_messages_cost_a_bounded_amount_of_memory() {
+    seeds(SEEDS, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let long = message(0x82, &frame(DATA, 0, 1, &[b'x'; 120_000]));
+        let mut begun = None;
+        let stranger = RawPeer::dialling(TUNNEL_ADDRESS, (), move |(), turn| {
+            let offer = || [UPGRADE, &long[..long.len() - 1]].concat();
+            turn.tx.append(begun.get_or_insert_with(offer));
+        });
+        stage.world.add_peer("stranger", stranger, &[]);
+        let ingress = stage.ingress;
+        let unread = move |world: &World| census(world, ingress).registration_rx;
+        let has_come = move |world: &World| unread(world) > 32 * 1024;
+        stage.world.expect("much of it is there", has_come, Duration::from_secs(5));
+        stage.world.run_for(Duration::from_secs(2));
+        let unread = unread(&stage.world);
+        assert!((1..=64 * 1024).contains(&unread), "{unread}");
+        stage.probe();
+        stage.expect_empty_after_drain();
     });
 }

@@ -67,6 +67,13 @@ impl Act {
     }
 }
 
+/// How an agent asks for a tunnel.
+pub(crate) const UPGRADE: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: ingress:8082\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+    Sec-WebSocket-Protocol: mesh.v1\r\n\r\n";
+
 /// An agent for `host` that claims to be healthy and does `act` for each frame it gets.
 pub(crate) fn puppet(
     host: &'static str,
@@ -84,12 +91,7 @@ pub(crate) fn puppet_of(
     let mut offered = false;
     RawPeer::dialling(TUNNEL_ADDRESS, Puppet::default(), move |puppet, turn| {
         if !std::mem::replace(&mut offered, true) {
-            turn.tx.extend_from_slice(
-                b"GET / HTTP/1.1\r\nHost: ingress:8082\r\nConnection: Upgrade\r\n\
-                  Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                  Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
-                  Sec-WebSocket-Protocol: mesh.v1\r\n\r\n",
-            );
+            turn.tx.extend_from_slice(UPGRADE);
             turn.wake_in = Some(Duration::from_millis(1));
         }
         if !puppet.is_upgraded && !upgrade(puppet, turn, more, host) {
