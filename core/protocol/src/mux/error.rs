@@ -67,15 +67,6 @@ pub enum ResetCode {
     Unknown(u16),
 }
 
-impl ResetCode {
-    /// Whether the request certainly never reached a service, so that another one may be tried
-    /// whatever the method.
-    #[must_use]
-    pub const fn is_unprocessed(self) -> bool {
-        matches!(self, Self::ConnectFailed | Self::Refused | Self::Draining)
-    }
-}
-
 impl From<u16> for ResetCode {
     fn from(code: u16) -> Self {
         match code {
