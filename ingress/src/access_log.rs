@@ -13,10 +13,10 @@ use mesh_protocol::http1::Version;
 use serde::{Serialize, Serializer};
 
 use crate::config::AccessLog;
-use crate::exchange::Exchange;
+use crate::ending::Ended;
 use crate::ingress::{Conn, Ingress};
-use crate::moving::{Failed, Moving};
 use crate::replies::{self, Format, Reason};
+use crate::tunnel::Serial;
 
 /// The target in `log` of the lines.
 const TARGET: &str = "access";
@@ -72,42 +72,19 @@ impl Ingress {
     }
 
     /// Logs an exchange that is over.
-    pub(crate) fn log_exchange(&self, conn: ConnId, exchange: &Exchange, duration: Duration) {
-        let head = Head::Rewritten(exchange.replay.head());
-        self.log_access(conn, head, |client, asked| Record {
+    pub(crate) fn log_exchange(&self, conn: ConnId, ended: &Ended<'_>) {
+        let seen = &ended.seen;
+        self.log_access(conn, Head::Rewritten(ended.head), |client, asked| Record {
             client,
             asked,
-            status: exchange.status,
-            error: exchange.error,
-            request_bytes: exchange.request_bytes,
-            response_bytes: exchange.response_bytes,
-            duration,
-            agent: exchange.agent.as_deref(),
-            service: Some(&*exchange.service),
-            retried: exchange.replay.tried.is_some(),
-        });
-    }
-
-    /// Logs an exchange whose second agent was gone when it came to its worker.
-    pub(crate) fn log_stranded(
-        &self,
-        conn: ConnId,
-        moving: &Moving,
-        failed: &Failed,
-        duration: Duration,
-    ) {
-        let head = Head::Rewritten(moving.replay.head());
-        self.log_access(conn, head, |client, asked| Record {
-            client,
-            asked,
-            status: failed.reason.status(),
-            error: Some(failed.reason),
-            request_bytes: moving.request_bytes,
-            response_bytes: 0,
-            duration,
-            agent: None,
-            service: Some(&*failed.service),
-            retried: true,
+            status: seen.status,
+            error: ended.error,
+            request_bytes: seen.request_bytes,
+            response_bytes: seen.response_bytes,
+            duration: seen.duration,
+            agent: ended.tunnel,
+            service: Some(seen.service),
+            retried: ended.retried,
         });
     }
 
@@ -143,7 +120,8 @@ struct Record<'r> {
     request_bytes: u64,
     response_bytes: u64,
     duration: Duration,
-    agent: Option<&'r str>,
+    /// By the tunnel that it had.
+    agent: Option<Serial>,
     service: Option<&'r str>,
     retried: bool,
 }
@@ -222,6 +200,8 @@ enum Value<'r> {
     /// What a peer said, and how much of it is shown.
     Said(&'r [u8], usize),
     Count(u64),
+    /// A number that is a name.
+    Name(u64),
     Time(Duration),
     Flag(bool),
 }
@@ -259,7 +239,7 @@ impl Record<'_> {
             ("request_bytes", Value::Count(self.request_bytes)),
             ("response_bytes", Value::Count(self.response_bytes)),
             ("duration_ms", Value::Time(self.duration)),
-            ("agent", said(self.agent.map(str::as_bytes))),
+            ("agent", self.agent.map_or(Value::None, |tunnel| Value::Name(tunnel.0))),
             ("service", said(self.service.filter(|name| !name.is_empty()).map(str::as_bytes))),
             ("retried", Value::Flag(self.retried)),
             ("user_agent", said(asked.and_then(|asked| asked.user_agent))),
@@ -286,6 +266,7 @@ impl fmt::Display for Text<'_> {
                 Value::Address(address) => write!(f, "{address}")?,
                 Value::Said(bytes, max) => write_quoted(f, bytes, max)?,
                 Value::Count(count) => write!(f, "{count}")?,
+                Value::Name(name) => write!(f, "\"{name}\"")?,
                 Value::Time(time) => {
                     write!(f, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000)?;
                 }
@@ -348,6 +329,7 @@ impl Serialize for Value<'_> {
                 serializer.serialize_str(&text)
             }
             Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Name(name) => serializer.collect_str(name),
             Self::Time(time) => serializer.serialize_f64(time.as_micros() as f64 / 1000.0),
             Self::Flag(flag) => serializer.serialize_bool(*flag),
         }

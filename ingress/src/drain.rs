@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{ConnId, Context};
+use mesh_protocol::{ConnId, Connection, Context};
 
 use crate::config::Timeouts;
 use crate::ending::GOING_AWAY;
@@ -165,10 +165,13 @@ impl Ingress {
 
     /// Exits when the last agent has heard its goodbye, at any worker.
     fn leave_when_said(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
-        let is_left = self.conns.iter().any(|(id, connection)| {
-            Some(id) != closed && matches!(connection.state, Conn::Tunnel | Conn::Moving(_))
-        });
-        if is_left {
+        let is_agents =
+            |one: &Connection<Conn>| matches!(one.state, Conn::Tunnel | Conn::Moving(_));
+        let closed_one = closed.and_then(|conn| self.conns.get(conn));
+        // All callers end at about this time, and of those none matters.
+        let is_of_no_matter = closed_one.is_some_and(|one| !is_agents(one));
+        let is_left = |(id, one)| Some(id) != closed && is_agents(one);
+        if is_of_no_matter || self.conns.iter().any(is_left) {
             return;
         }
         if !self.workers.is_first() {

@@ -1,5 +1,7 @@
 //! How exchanges and tunnels end, well or badly.
 
+use std::time::Instant;
+
 use mesh_protocol::mux::{ResetCode, StreamId};
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
@@ -8,7 +10,7 @@ use crate::exchange::{Exchange, Phase, Reached};
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
 use crate::replies::Reason;
-use crate::tunnel::TunnelId;
+use crate::tunnel::{Serial, TunnelId};
 use crate::workers::Message;
 
 /// The endpoint is going away (RFC 6455 7.4.1).
@@ -27,7 +29,7 @@ impl Ingress {
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
         self.deliver(owner);
-        self.finish(owner, &exchange, cx);
+        self.finish(owner, &Ended::of(&exchange, cx.now));
         self.heads.keep(exchange.replay.into_memory());
         if let Some((_, io)) = self.downstream(owner)
             && io.tx.is_empty()
@@ -63,7 +65,7 @@ impl Ingress {
         if exchange.phase != Phase::Upgraded {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(conn, &exchange, cx);
+        self.finish(conn, &Ended::of(&exchange, cx.now));
         self.heads.keep(exchange.replay.into_memory());
     }
 
@@ -222,23 +224,49 @@ impl Ingress {
     }
 
     /// The one place where an exchange is counted and logged.
-    pub(crate) fn finish(&mut self, conn: ConnId, exchange: &Exchange, cx: &Context<'_>) {
-        let duration = cx.now.saturating_duration_since(exchange.since);
-        self.metrics.observe(&Observation {
+    pub(crate) fn finish(&mut self, conn: ConnId, ended: &Ended<'_>) {
+        let seen = &ended.seen;
+        self.metrics.observe(seen);
+        log::debug!(
+            "exchange: status {} after {:?}, {} bytes up, {} bytes down",
+            seen.status,
+            seen.duration,
+            seen.request_bytes,
+            seen.response_bytes,
+        );
+        self.log_exchange(conn, ended);
+    }
+}
+
+/// What is counted and logged of an exchange that is over.
+#[derive(Debug)]
+pub(crate) struct Ended<'e> {
+    pub(crate) seen: Observation<'e>,
+    /// Why the answer is ours, or was cut.
+    pub(crate) error: Option<Reason>,
+    /// Which tunnel had it; none when there was none for its second attempt.
+    pub(crate) tunnel: Option<Serial>,
+    pub(crate) retried: bool,
+    /// The head of the request, as it went to the agent.
+    pub(crate) head: &'e [u8],
+}
+
+impl<'e> Ended<'e> {
+    pub(crate) fn of(exchange: &'e Exchange, now: Instant) -> Self {
+        let seen = Observation {
             route: exchange.route,
             service: &exchange.service,
             status: exchange.status,
-            duration,
+            duration: now.saturating_duration_since(exchange.since),
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,
-        });
-        log::debug!(
-            "exchange on stream {}: status {} after {duration:?}, {} bytes up, {} bytes down",
-            exchange.stream.number(),
-            exchange.status,
-            exchange.request_bytes,
-            exchange.response_bytes,
-        );
-        self.log_exchange(conn, exchange, duration);
+        };
+        Self {
+            seen,
+            error: exchange.error,
+            tunnel: Some(exchange.serial),
+            retried: exchange.replay.tried.is_some(),
+            head: exchange.replay.head(),
+        }
     }
 }

@@ -20,8 +20,6 @@ pub(crate) struct Exchange {
     pub(crate) serial: Serial,
     /// Whose tunnel it is.
     pub(crate) agent_id: AgentId,
-    /// The tunnel's name, for the time when it is gone; none without an access log.
-    pub(crate) agent: Option<Box<str>>,
     /// The service that its agent named.
     pub(crate) service: Arc<str>,
     pub(crate) stream: StreamId,

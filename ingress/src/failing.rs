@@ -7,6 +7,7 @@ use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
 use crate::choice::Choice;
 use crate::downstream::State;
+use crate::ending::Ended;
 use crate::exchange::{Phase, Reached};
 use crate::ingress::Ingress;
 use crate::moving::Moving;
@@ -27,7 +28,7 @@ impl Ingress {
         exchange.error = Some(reason);
         if exchange.phase != Phase::Waiting {
             self.cut(conn);
-            return self.finish(conn, &exchange, cx);
+            return self.finish(conn, &Ended::of(&exchange, cx.now));
         }
         if !self.drain.is_leaving() && exchange.replay.is_possible(reached) {
             let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
@@ -44,7 +45,7 @@ impl Ingress {
         }
         exchange.status = reason.status();
         self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
-        self.finish(conn, &exchange, cx);
+        self.finish(conn, &Ended::of(&exchange, cx.now));
     }
 
     /// The caller sent no request head, or one that is refused.

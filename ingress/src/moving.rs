@@ -20,6 +20,7 @@ use crate::access_log::Head;
 use crate::balance::Scope;
 use crate::choice::Choice;
 use crate::downstream::State;
+use crate::ending::Ended;
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::{Coming, Gauge};
 use crate::ingress::{Conn, Ingress};
@@ -173,16 +174,16 @@ impl Ingress {
             self.count_unserved(moving.route, reason);
             return self.decline(conn, reason, Head::Rewritten(moving.replay.head()));
         };
-        let duration = cx.now.saturating_duration_since(moving.since);
         self.answer(conn, failed.reason, Format::asked_in(moving.replay.head()));
-        self.metrics.observe(&Observation {
+        let seen = Observation {
             route: moving.route,
             service: &failed.service,
             status: failed.reason.status(),
-            duration,
+            duration: cx.now.saturating_duration_since(moving.since),
             request_bytes: moving.request_bytes,
             response_bytes: 0,
-        });
-        self.log_stranded(conn, &moving, failed, duration);
+        };
+        let (error, head) = (Some(failed.reason), moving.replay.head());
+        self.finish(conn, &Ended { seen, error, tunnel: None, retried: true, head });
     }
 }

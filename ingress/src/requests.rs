@@ -9,7 +9,6 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
 use crate::choice::Choice;
-use crate::config::AccessLog;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
@@ -196,8 +195,6 @@ impl Ingress {
             return self.decline(conn, Reason::Overloaded, head);
         };
         tunnel.requests += 1;
-        let is_logged = self.config.access_log != AccessLog::Off;
-        let agent = is_logged.then(|| tunnel.name.as_str().into());
         let is_worn = tunnel.link.session.is_worn();
         let (serial, agent_id) = (tunnel.serial, tunnel.agent);
         let service = Arc::clone(&tunnel.service);
@@ -211,7 +208,6 @@ impl Ingress {
             tunnel: choice.tunnel,
             serial,
             agent_id,
-            agent,
             service,
             stream,
             since: cx.now,

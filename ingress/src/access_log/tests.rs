@@ -11,7 +11,7 @@ fn record<'r>(asked: Option<Asked<'r>>) -> Record<'r> {
         request_bytes: 3,
         response_bytes: 5,
         duration: Duration::from_micros(12_034),
-        agent: Some("7"),
+        agent: Some(Serial(7)),
         service: Some("shop"),
         retried: true,
     }
