@@ -128,11 +128,6 @@ const OTHER_FILES: usize = 64 * 4 + 64;
 /// to take a third of what there is for requests.
 const GENERATIONS: usize = 2;
 
-/// The longest response head: the load balancer refuses more than 32 KiB, without saying so, and the
-/// ingress has lines about framing and persistence to add. It refuses longer ones as well, but the agent is
-/// where the service's faults are told of.
-pub const RESPONSE_HEAD_MAX: usize = 32 * 1024 - 64;
-
 /// Bounds on space.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -146,7 +141,8 @@ pub struct Limits {
     /// Unused connections to the local service that are kept by all workers. With fewer than there
     /// are requests at once, connections are closed and made again all the time.
     pub idle_upstreams: usize,
-    /// Bytes of a response head, [`RESPONSE_HEAD_MAX`] at the most.
+    /// Bytes of a response head, [`RESPONSE_HEAD_BYTES_MAX`](mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX) at
+    /// the most. The ingress refuses longer ones as well, but here the service's faults are told of.
     pub head_bytes: usize,
     /// Bytes that may be on their way to a slow local service on one stream.
     pub stream_window: u32,

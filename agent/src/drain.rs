@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use mesh_protocol::mux::FrameKind;
+use mesh_protocol::ws::close;
 use mesh_protocol::{Closing, ConnId, Context, control};
 
 use crate::agent::{Agent, Conn, Dial};
@@ -24,9 +25,6 @@ pub(crate) struct Drain {
     /// How many other workers have nothing left; counted by the first one.
     others_over: u8,
 }
-
-/// The endpoint has done what it was there for (RFC 6455 7.4.1).
-const NORMAL: u16 = 1000;
 
 impl Drain {
     pub(crate) const fn is_draining(&self) -> bool {
@@ -71,7 +69,7 @@ impl Agent {
                     link.ask(cx.now);
                     self.conns.touch(conn);
                 }
-                None => self.close_tunnel(conn, NORMAL, cx),
+                None => self.close_tunnel(conn, close::NORMAL, cx),
             }
         }
     }
@@ -141,7 +139,7 @@ impl Agent {
             return;
         }
         idle.sort_unstable();
-        idle.into_iter().for_each(|conn| self.close_tunnel(conn, NORMAL, cx));
+        idle.into_iter().for_each(|conn| self.close_tunnel(conn, close::NORMAL, cx));
         self.check_drained(cx);
     }
 

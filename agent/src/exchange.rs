@@ -46,8 +46,8 @@ pub(crate) enum Pumped {
 }
 
 impl Exchange {
-    /// Sends what there is of the response, up to one DATA frame: a turn of the tunnel's round
-    /// robin. The bytes go from the service's `rx` straight into the tunnel's `tx`.
+    /// Sends what there is of the response, up to one DATA frame: a turn of its stream. The bytes go from
+    /// the service's `rx` straight into the tunnel's `tx`.
     pub(crate) fn pump(
         &mut self,
         http: &mut ClientConn,

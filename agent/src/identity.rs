@@ -10,6 +10,7 @@ use std::time::Duration;
 use mesh_protocol::control::{self, Challenge, Proof};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::proof::Binding;
+use mesh_protocol::ws::close;
 use mesh_protocol::{ConnId, Context};
 
 use crate::agent::Agent;
@@ -169,6 +170,6 @@ impl Agent {
 
     fn fail_proof(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
         self.complain(why.to_owned());
-        self.end_tunnel(conn, crate::registration::NORMAL, "no proof of identity", cx);
+        self.end_tunnel(conn, close::NORMAL, "no proof of identity", cx);
     }
 }

@@ -3,8 +3,8 @@
 use mesh_protocol::control::{self, Hello, Refused, Welcome};
 use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
-use mesh_protocol::ws::Role;
 use mesh_protocol::ws::upgrade::Offer;
+use mesh_protocol::ws::{Role, close};
 use mesh_protocol::{
     Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, link, proof,
 };
@@ -17,22 +17,17 @@ use crate::tunnel::{Phase, Tunnel, check_answer};
 use crate::upstream::State;
 use crate::workers::Message;
 
-/// Unread bytes of a tunnel: the longest message twice.
-const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
 /// Tunnels for each of those that there are to be which the ingress asked to leave and does not close.
 const MOVING_MAX: usize = 2;
 /// Why the agent closes such a tunnel.
 const LEFT_BEHIND: &str = "left behind";
-/// WebSocket status codes (RFC 6455 7.4.1).
-pub(crate) const NORMAL: u16 = 1000;
-const PROTOCOL_ERROR: u16 = 1002;
 
 impl Agent {
     /// Begins a new tunnel, to fill a slot.
     pub(crate) fn connect_tunnel(&mut self, slot: usize, cx: &mut Context<'_>) {
-        let conn = self.conns.insert(Duplex::new(TUNNEL_RX_MAX), Conn::Tunnel);
+        let conn = self.conns.insert(Duplex::new(link::RX_BYTES_MAX), Conn::Tunnel);
         let serial = self.ledger.open(cx.now);
         self.tunnels.insert(conn, Box::new(Tunnel::new(serial, cx.now)));
         self.slots[slot].dial = Dial::Tunnel(serial);
@@ -64,15 +59,15 @@ impl Agent {
         }
         match outcome {
             Err(Failure::Upgrade(error)) => {
-                self.end_tunnel(conn, NORMAL, &error, cx);
+                self.end_tunnel(conn, close::NORMAL, &error, cx);
             }
             Err(Failure::Link(error @ link::Error::Closed(_))) => {
-                self.end_tunnel(conn, NORMAL, &error.to_string(), cx);
+                self.end_tunnel(conn, close::NORMAL, &error.to_string(), cx);
             }
             Err(Failure::Link(error)) => {
-                self.end_tunnel(conn, PROTOCOL_ERROR, &error.to_string(), cx);
+                self.end_tunnel(conn, close::PROTOCOL_ERROR, &error.to_string(), cx);
             }
-            Ok(()) if is_over => self.end_tunnel(conn, NORMAL, "closed by the peer", cx),
+            Ok(()) if is_over => self.end_tunnel(conn, close::NORMAL, "closed by the peer", cx),
             Ok(()) if is_worn => self.move_on(conn, WORN, cx),
             Ok(()) => {}
         }
@@ -91,13 +86,13 @@ impl Agent {
             let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
             let why = format!("{lack} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
-            return self.end_tunnel(conn, NORMAL, &why, cx);
+            return self.end_tunnel(conn, close::NORMAL, &why, cx);
         };
         if link.handle_timeout(cx.now) == Alive::No {
-            return self.end_tunnel(conn, NORMAL, "silent for two echo intervals", cx);
+            return self.end_tunnel(conn, close::NORMAL, "silent for two echo intervals", cx);
         }
         if left_at.is_some_and(|due| due <= cx.now) {
-            return self.end_tunnel(conn, NORMAL, LEFT_BEHIND, cx);
+            return self.end_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
         }
         self.conns.touch(conn);
     }
@@ -188,7 +183,7 @@ impl Agent {
             control::CONTROL_BYTES_MAX,
         );
         self.complain(why);
-        self.end_tunnel(conn, NORMAL, "too many hosts", cx);
+        self.end_tunnel(conn, close::NORMAL, "too many hosts", cx);
     }
 
     /// A frame about the tunnel itself.
@@ -203,7 +198,12 @@ impl Agent {
             FrameKind::Welcome => match control::decode::<Welcome>(payload) {
                 Ok(welcome) => self.welcomed(conn, &welcome, cx),
                 Err(error) => {
-                    self.end_tunnel(conn, PROTOCOL_ERROR, &format!("bad WELCOME: {error}"), cx);
+                    self.end_tunnel(
+                        conn,
+                        close::PROTOCOL_ERROR,
+                        &format!("bad WELCOME: {error}"),
+                        cx,
+                    );
                 }
             },
             FrameKind::Refused => {
@@ -212,7 +212,7 @@ impl Agent {
                     Err(error) => format!("refused, unreadably: {error}"),
                 };
                 self.complain(format!("the ingress refused this agent: {why}"));
-                self.end_tunnel(conn, NORMAL, &why, cx);
+                self.end_tunnel(conn, close::NORMAL, &why, cx);
             }
             FrameKind::Challenge => self.challenged(conn, payload, cx),
             FrameKind::Drain => self.move_on(conn, ASKED, cx),
@@ -228,7 +228,7 @@ impl Agent {
             | FrameKind::Echo
             | FrameKind::EchoReply => {
                 let why = format!("{kind:?} frame out of order");
-                self.end_tunnel(conn, PROTOCOL_ERROR, &why, cx);
+                self.end_tunnel(conn, close::PROTOCOL_ERROR, &why, cx);
             }
         }
     }
@@ -238,7 +238,7 @@ impl Agent {
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
         let (Phase::Greeting(mut link) | Phase::Proving { mut link, .. }) = phase else {
             tunnel.phase = phase;
-            return self.end_tunnel(conn, PROTOCOL_ERROR, "welcomed twice", cx);
+            return self.end_tunnel(conn, close::PROTOCOL_ERROR, "welcomed twice", cx);
         };
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
@@ -303,7 +303,7 @@ impl Agent {
     pub(crate) fn leave_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         if let Some(conn) = found.map(|(conn, _)| *conn) {
-            self.end_tunnel(conn, NORMAL, LEFT_BEHIND, cx);
+            self.end_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
         }
     }
 

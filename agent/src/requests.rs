@@ -1,12 +1,12 @@
 //! From a tunnel to the local service.
 
+use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, RequestHead, Storage};
 use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
-use crate::config::RESPONSE_HEAD_MAX;
 use crate::exchange::{Exchange, Phase};
 use crate::upstream::{State, Upstream};
 
@@ -40,7 +40,7 @@ impl Agent {
         let mut storage = Storage::new();
         let request = RequestHead::parse_forwarded(head.bytes, &mut storage)?;
         let has_no_body = head.flags.has(Flags::END);
-        let is_replayable = has_no_body && is_idempotent(request.method);
+        let is_replayable = has_no_body && request.is_idempotent();
         let exchange = Exchange {
             tunnel,
             stream,
@@ -105,7 +105,7 @@ impl Agent {
     }
 
     fn connect_upstream(&mut self, exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
-        let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_MAX);
+        let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);
         let io = Duplex::new(UPSTREAM_RX_MAX.max(head_bytes));
         let conn = self.conns.insert(io, Conn::Upstream(upstream));
@@ -220,9 +220,4 @@ impl Agent {
             } => None,
         }
     }
-}
-
-/// Methods that may be repeated (RFC 9110 9.2.2).
-fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }

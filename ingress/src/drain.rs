@@ -10,10 +10,10 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::FrameKind;
+use mesh_protocol::ws::close;
 use mesh_protocol::{ConnId, Connection, Context};
 
 use crate::config::Timeouts;
-use crate::ending::GOING_AWAY;
 use crate::ingress::{Conn, Ingress, TRAFFIC};
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
@@ -216,6 +216,6 @@ impl Ingress {
     }
 
     pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        self.close_tunnel(id, GOING_AWAY, "leaving", cx);
+        self.close_tunnel(id, close::GOING_AWAY, "leaving", cx);
     }
 }

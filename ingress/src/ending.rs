@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use mesh_protocol::mux::{ResetCode, StreamId};
+use mesh_protocol::ws::close;
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
 use crate::downstream::{Downstream, Grown, State};
@@ -12,9 +13,6 @@ use crate::metrics::Observation;
 use crate::replies::Reason;
 use crate::tunnel::{Serial, TunnelId};
 use crate::workers::Message;
-
-/// The endpoint is going away (RFC 6455 7.4.1).
-pub(crate) const GOING_AWAY: u16 = 1001;
 
 impl Ingress {
     /// The response is complete.
@@ -114,8 +112,8 @@ impl Ingress {
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
     pub(crate) fn end_tunnel(&mut self, id: TunnelId, error: &link::Error, cx: &mut Context<'_>) {
         let code = match error {
-            link::Error::Closed(_) => 1000,
-            link::Error::WebSocket(_) | link::Error::Session(_) => 1002,
+            link::Error::Closed(_) => close::NORMAL,
+            link::Error::WebSocket(_) | link::Error::Session(_) => close::PROTOCOL_ERROR,
         };
         self.close_tunnel(id, code, &error.to_string(), cx);
     }
@@ -142,7 +140,7 @@ impl Ingress {
 
     /// Ends a tunnel in whose place its agent has another one.
     pub(crate) fn let_go(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        self.close_tunnel(id, GOING_AWAY, "its agent has another one in its place", cx);
+        self.close_tunnel(id, close::GOING_AWAY, "its agent has another one in its place", cx);
     }
 
     /// A tunnel's connection is over.

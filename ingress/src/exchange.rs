@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesh_protocol::heads::HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, ServerConn};
-use mesh_protocol::mux::{Flags, Outbound, Session, StreamId, Turn};
+use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
 use crate::balance::Tried;
@@ -76,15 +77,13 @@ enum Kept {
     All,
     /// Nothing is repeated any more, but the present agent lacks some of these.
     Rest,
-    TooMany,
+    /// It was too much, or it is of no use any more.
+    Nothing,
 }
 
 /// Body bytes kept for a second agent. A refused connection is reported within a round trip, in
 /// which few callers send more.
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
-
-/// Memory that a request may own until its answer is over: no more is kept for other requests either.
-const LASTING_BYTES_MAX: usize = 16 * 1024;
 
 impl Replay {
     /// A request with this head.
@@ -117,7 +116,7 @@ impl Replay {
     pub(crate) const fn is_possible(&self, reached: Reached) -> bool {
         match (self.body, reached) {
             _ if self.tried.is_some() => false,
-            (Kept::TooMany | Kept::Rest, _) | (Kept::All, Reached::Certainly) => false,
+            (Kept::Nothing | Kept::Rest, _) | (Kept::All, Reached::Certainly) => false,
             (Kept::All, Reached::CertainlyNot) => true,
             (Kept::All, Reached::Perhaps) => self.is_idempotent && self.kept() == 0,
         }
@@ -135,9 +134,9 @@ impl Replay {
         if self.has_unsent() {
             self.body = Kept::Rest;
         } else {
-            self.body = Kept::TooMany;
+            self.body = Kept::Nothing;
             self.bytes.truncate(self.head);
-            if self.bytes.capacity() > LASTING_BYTES_MAX {
+            if self.bytes.capacity() > HEAD_BYTES_MAX {
                 // An answer may take hours, and the head is all that is still of use.
                 let mut head = Buf::new();
                 head.extend(self.head());
@@ -179,7 +178,7 @@ impl Replay {
     fn unsent(&self) -> &[u8] {
         match self.body {
             Kept::All | Kept::Rest => &self.bytes.as_slice()[self.head + self.resent..],
-            Kept::TooMany => &[],
+            Kept::Nothing => &[],
         }
     }
 }
@@ -196,8 +195,8 @@ pub(crate) enum Reached {
 }
 
 impl Exchange {
-    /// Sends some DATA of the request: a turn of the tunnel's round robin. The bytes
-    /// go from the caller's `rx` straight into the tunnel's `tx`.
+    /// Sends some DATA of the request: a turn of its stream. The bytes go from the caller's `rx` straight
+    /// into the tunnel's `tx`.
     pub(crate) fn pump(
         &mut self,
         http: &mut ServerConn,
@@ -212,53 +211,17 @@ impl Exchange {
         }
         let before = (io.rx.len(), self.replay.resent);
         if self.phase == Phase::Upgraded {
-            let count = io.rx.len().min(sender.run(out));
-            if count > 0 {
-                sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
-                io.rx.consume(count);
-                self.request_bytes += count as u64;
-                self.moved = now;
-            }
-            if io.rx_eof && io.rx.is_empty() {
-                sender.end(&[], out);
-            }
+            self.pump_raw(io, &mut sender, out);
         } else if self.replay.flags.has(Flags::UPGRADE) && http.has_request_ended() {
             // This direction goes on after the 101, if one comes.
             return Ok(Turn::Over);
         } else if self.replay.has_unsent() {
-            let unsent = self.replay.unsent();
-            let count = unsent.len().min(sender.run(out));
-            if count == 0 {
-                return Ok(Turn::Over);
-            }
-            sender.data(&unsent[..count], Flags::NONE, out);
-            self.replay.note_resent(count);
+            self.pump_again(&mut sender, out);
         } else {
-            let room = sender.run(out);
-            let decoded = http.decode(io.rx.as_slice(), room)?;
-            if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
-                trailers.clone_into(&mut self.replay.trailers);
-            }
-            let ends = decoded.end.is_some();
-            let is_last = ends && self.replay.trailers.is_empty();
-            if !decoded.data.is_empty() {
-                sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
-            }
-            if ends {
-                sender.end(&self.replay.trailers, out);
-            }
-            if decoded.used > 0 {
-                self.moved = now;
-            }
-            self.request_bytes += decoded.data.len() as u64;
-            self.replay.keep(decoded.data);
-            let used = decoded.used;
-            io.rx.consume(used);
-            self.is_starved = used == 0 && room > 0 && !ends;
-            if io.rx_eof && self.is_starved {
-                // Half a chunk's size or the like, of a caller that left: nobody waits for the rest.
-                io.rx.clear();
-            }
+            self.pump_body(http, io, &mut sender, out)?;
+        }
+        if io.rx.len() != before.0 {
+            self.moved = now;
         }
         // A repeated body may end with bytes that were read long ago.
         let must_end = self.phase != Phase::Upgraded && http.has_request_ended();
@@ -267,6 +230,61 @@ impl Exchange {
         let has_moved = before != (io.rx.len(), self.replay.resent);
         let again = has_moved && has_more && !sender.has_ended() && sender.room() > 0;
         Ok(if again { Turn::Again } else { Turn::Over })
+    }
+
+    /// What came behind a 101.
+    fn pump_raw(&mut self, io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
+        let count = io.rx.len().min(sender.run(out));
+        if count > 0 {
+            sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
+            io.rx.consume(count);
+            self.request_bytes += count as u64;
+        }
+        if io.rx_eof && io.rx.is_empty() {
+            sender.end(&[], out);
+        }
+    }
+
+    /// What another agent was sent of the body before.
+    fn pump_again(&mut self, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
+        let unsent = self.replay.unsent();
+        let count = unsent.len().min(sender.run(out));
+        if count > 0 {
+            sender.data(&unsent[..count], Flags::NONE, out);
+            self.replay.note_resent(count);
+        }
+    }
+
+    fn pump_body(
+        &mut self,
+        http: &mut ServerConn,
+        io: &mut Duplex,
+        sender: &mut Sender<'_>,
+        out: &mut Outbound<'_>,
+    ) -> Result<(), http1::Error> {
+        let room = sender.run(out);
+        let decoded = http.decode(io.rx.as_slice(), room)?;
+        if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
+            trailers.clone_into(&mut self.replay.trailers);
+        }
+        let ends = decoded.end.is_some();
+        let is_last = ends && self.replay.trailers.is_empty();
+        if !decoded.data.is_empty() {
+            sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
+        }
+        if ends {
+            sender.end(&self.replay.trailers, out);
+        }
+        self.request_bytes += decoded.data.len() as u64;
+        self.replay.keep(decoded.data);
+        let used = decoded.used;
+        io.rx.consume(used);
+        self.is_starved = used == 0 && room > 0 && !ends;
+        if io.rx_eof && self.is_starved {
+            // Half a chunk's size or the like, of a caller that left: nobody waits for the rest.
+            io.rx.clear();
+        }
+        Ok(())
     }
 
     /// Returns the credit of what has left `tx` since the last call.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::mux::frame::RUN_BYTES;
+use mesh_protocol::ws::close;
 use mesh_protocol::{
     Alive, App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing,
     Security, WorkerId,
@@ -20,7 +21,7 @@ use crate::drain::Drain;
 use crate::jobs::{Answer, Job, Queue};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
-use crate::registration::{NORMAL, Registration};
+use crate::registration::Registration;
 use crate::routes::Routes;
 use crate::tunnel::{Tunnel, TunnelId, Tunnels};
 use crate::verification::Verifier;
@@ -89,8 +90,6 @@ pub enum Conn {
 
 /// Unread bytes of a caller's connection, besides a whole head: what one read brings.
 const DOWNSTREAM_RX_MAX: usize = RUN_BYTES;
-/// Unread bytes of a tunnel: the longest message twice.
-pub(crate) const TUNNEL_RX_MAX: usize = 256 * 1024;
 /// Unread bytes of any other connection.
 const OTHER_RX_MAX: usize = 16 * 1024;
 /// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
@@ -194,7 +193,7 @@ impl Ingress {
         self.renew_proof_if_due(id, cx);
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.link.handle_timeout(cx.now) == Alive::No {
-            return self.close_tunnel(id, NORMAL, "silent for two echo intervals", cx);
+            return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
         if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
             self.let_go(id, cx);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use mesh_protocol::Context;
 use mesh_protocol::control::{self, RefusalCode, Refused};
 use mesh_protocol::mux::FrameKind;
+use mesh_protocol::ws::close;
 
 use crate::admission::{claim, subject};
 use crate::audit;
@@ -16,7 +17,7 @@ use crate::config::Admission;
 use crate::identity::{Claim, Decision, Policy, Principal, Requirement};
 use crate::ingress::Ingress;
 use crate::jobs::Asked;
-use crate::registration::{POLICY_VIOLATION, Refusal};
+use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::verification::EcsStanding;
 
@@ -110,7 +111,7 @@ impl Ingress {
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
         self.metrics.withdrawn(refusal.code);
-        self.close_tunnel(id, POLICY_VIOLATION, "its registration is withdrawn", cx);
+        self.close_tunnel(id, close::POLICY_VIOLATION, "its registration is withdrawn", cx);
     }
 }
 

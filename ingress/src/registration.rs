@@ -26,14 +26,14 @@ use mesh_protocol::control::{self, Hello, Proof, RefusalCode, Refused, Welcome};
 use mesh_protocol::http1::RequestHead;
 use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
-use mesh_protocol::ws::{self, Role};
+use mesh_protocol::ws::{self, Role, close};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link, proof};
 
 use crate::admission::{Applicant, Standing, claim};
 use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
-use crate::ingress::{Conn, Ingress, TUNNEL_RX_MAX};
+use crate::ingress::{Conn, Ingress};
 use crate::jobs::Asked;
 use crate::successors::Former;
 use crate::tunnel::{AgentId, Serial, Tunnel};
@@ -83,10 +83,6 @@ enum Received {
     Proof(Box<Proof>),
 }
 
-/// The purpose is fulfilled (RFC 6455 7.4.1).
-pub(crate) const NORMAL: u16 = 1000;
-/// A breach of the registration's policy (RFC 6455 7.4.1).
-pub(crate) const POLICY_VIOLATION: u16 = 1008;
 /// Unread bytes of an agent that is not known yet: the longest frame that it may send, twice.
 pub(crate) const REGISTRATION_RX_MAX: usize = 2 * control::CONTROL_BYTES_MAX;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
@@ -235,7 +231,7 @@ impl Ingress {
                 log::info!("the agent from {peer} left before it was registered");
             }
             registration.phase = Phase::Over;
-            registration.link.close(NORMAL);
+            registration.link.close(close::NORMAL);
             registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         }
         io.close(Closing::AfterFlush);
@@ -275,7 +271,7 @@ impl Ingress {
         let Conn::Registration(registration) = std::mem::replace(state, Conn::Tunnel) else {
             unreachable!("only registrations are decided about")
         };
-        io.rx_limit = TUNNEL_RX_MAX;
+        io.rx_limit = link::RX_BYTES_MAX;
         let Registration { mut link, peer, applicant, .. } = *registration;
         let Applicant { hello, since, .. } =
             applicant.expect("nobody is decided about before HELLO");
@@ -327,7 +323,7 @@ impl Ingress {
         registration.phase = Phase::Over;
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         registration.link.session.send(FrameKind::Refused, &control::encode(&refused));
-        registration.link.close(POLICY_VIOLATION);
+        registration.link.close(close::POLICY_VIOLATION);
         registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         io.close(Closing::AfterFlush);
         self.metrics.refused(refusal.code);

@@ -1,5 +1,6 @@
 //! From an agent's tunnel to the callers' connections.
 
+use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, ResponseHead, Storage};
 use mesh_protocol::mux::{self, Event, Flags, FrameKind, Head, ResetCode};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, control, link};
@@ -9,10 +10,6 @@ use crate::exchange::{Phase, Reached};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
 use crate::tunnel::{Ejected, TunnelId};
-
-/// The longest response head: the load balancer refuses more than 32 KiB, without saying so, and
-/// the lines about framing and persistence are still to be added.
-const RESPONSE_HEAD_MAX: usize = 32 * 1024 - 64;
 
 /// Bytes that may wait for a caller with an interim response; a longer one is left out. The final head
 /// and a whole window may join them; by then the request's own head has left the tunnel, which made room
@@ -136,7 +133,7 @@ impl Ingress {
         head: Head<'_>,
         cx: &Context<'_>,
     ) -> Result<(), http1::Error> {
-        if head.bytes.len() > RESPONSE_HEAD_MAX {
+        if head.bytes.len() > RESPONSE_HEAD_BYTES_MAX {
             return Err(http1::Error::HeadTooLarge);
         }
         let mut storage = Storage::new();

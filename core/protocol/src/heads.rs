@@ -13,9 +13,10 @@ pub struct Heads {
     bytes: usize,
 }
 
+/// Thousands of requests under way at once.
 const BYTES_MAX: usize = 1024 * 1024;
 /// A larger one is an exception, and would take the place of many.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 impl Heads {
     /// Memory for a head, empty.

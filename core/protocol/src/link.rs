@@ -20,6 +20,9 @@ use crate::{Buf, ConnId, Context, Rng};
 use burst::Burst;
 pub use run::Run;
 
+/// Unread bytes of a tunnel: the longest message twice. With less than one it would never be whole.
+pub const RX_BYTES_MAX: usize = 2 * ws::frame::MESSAGE_BYTES_MAX;
+
 /// Bytes of frames that go before DATA, of one call: DATA is owed its share behind them.
 const FRAMES_BYTES: usize = 64 * 1024;
 

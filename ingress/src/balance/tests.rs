@@ -305,7 +305,7 @@ fn an_agent_with_two_tunnels_is_drawn_as_often_as_one_with_one() {
 
 /// Fifty agents, each second one with three tunnels.
 fn many(gauge: &Arc<Gauge>) -> Vec<Candidate> {
-    let tunnels = |agent: u64| 0..if agent % 2 == 0 { 1 } else { 3 };
+    let tunnels = |agent: u64| 0..if agent.is_multiple_of(2) { 1 } else { 3 };
     let of = |agent| tunnels(agent).map(move |number| there(10 * agent + number, agent, gauge));
     (0..50).flat_map(of).collect()
 }
@@ -319,15 +319,15 @@ fn of_many_agents_few_are_looked_at_and_all_are_drawn_as_often() {
     for _ in 0..5_000 {
         let is_wanted = |agent: &[Candidate]| {
             looks.set(looks.get() + 1);
-            agent[0].agent.0.0 % 5 != 0
+            !agent[0].agent.0.0.is_multiple_of(5)
         };
         let (one, two) = super::two_agents(&all, is_wanted, &mut rng);
         let [one, two] = [one, two].map(|agent| agent.expect("many are wanted"));
         assert_ne!(one[0].agent, two[0].agent);
         for agent in [one, two] {
-            let number = agent[0].agent.0.0;
+            let number = usize::try_from(agent[0].agent.0.0).unwrap();
             assert_eq!(agent.len(), if number % 2 == 0 { 1 } else { 3 }, "whole");
-            counts[number as usize] += 1;
+            counts[number] += 1;
         }
     }
     assert!(looks.get() < 5_000 * 4, "{} looks", looks.get());

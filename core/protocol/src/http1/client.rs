@@ -8,6 +8,7 @@
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::framing::{BodyLength, CloseReason};
+use super::request::Question;
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Storage};
 use crate::Buf;
@@ -40,14 +41,6 @@ enum State {
     Upgraded { tx: Encoder, rx: Decoder },
 }
 
-/// What decides how the response is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    Head,
-    Upgrade,
-    Other,
-}
-
 impl ClientConn {
     /// A fresh connection, which refuses response heads of more than `head_max` bytes.
     #[must_use]
@@ -67,17 +60,10 @@ impl ClientConn {
         assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
         let request = Encoder::new(head.framing.request_body(head.version)?);
         tx.extend(head.bytes);
-        let question = if head.method == "HEAD" {
-            Question::Head
-        } else if head.framing.is_upgrade(head.version) {
-            Question::Upgrade
-        } else {
-            Question::Other
-        };
         if head.framing.close_reason(head.version).is_some() {
             self.close.get_or_insert(CloseReason::Draining);
         }
-        self.state = State::Asked { request, question };
+        self.state = State::Asked { request, question: Question::of(head) };
         Ok(())
     }
 

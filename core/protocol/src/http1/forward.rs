@@ -12,6 +12,10 @@ use super::lines::{self, Lines, write_line};
 use super::{Error, RequestHead, ResponseHead, Version};
 use crate::Buf;
 
+/// The longest response head that is sent on: the load balancer refuses more than 32 KiB, without saying
+/// so, and there are lines about framing and persistence to add.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024 - 64;
+
 /// How a request's body goes on to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {

@@ -20,6 +20,36 @@ pub struct Request<'b> {
     pub is_persistent: bool,
 }
 
+/// What decides how the response to a request is framed, whoever sends and whoever reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// There is no body, whatever its head says (RFC 9112 6.3).
+    Head,
+    /// 101 may be the answer (RFC 9110 7.8).
+    Upgrade,
+    Other,
+}
+
+impl Question {
+    pub(super) fn of(head: &RequestHead<'_, '_>) -> Self {
+        if head.method == "HEAD" {
+            Self::Head
+        } else if head.framing.is_upgrade(head.version) {
+            Self::Upgrade
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl RequestHead<'_, '_> {
+    /// Whether doing it twice is doing it once (RFC 9110 9.2.2).
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+}
+
 impl<'b> Request<'b> {
     /// Judges a head by all rules at once.
     pub(super) fn new(head: &RequestHead<'_, 'b>) -> Result<Self, Error> {
@@ -29,10 +59,7 @@ impl<'b> Request<'b> {
             body: framing.request_body(head.version)?,
             is_upgrade: framing.is_upgrade(head.version),
             expects_continue: framing.expects_continue(head.version),
-            is_idempotent: matches!(
-                head.method,
-                "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
-            ),
+            is_idempotent: head.is_idempotent(),
             is_persistent: framing.close_reason(head.version).is_none(),
         })
     }

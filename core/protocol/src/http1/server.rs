@@ -15,7 +15,7 @@ use super::fields::{CRLF, Name};
 use super::framing::{BodyLength, CloseReason};
 use super::lines;
 use super::reply::{self, Reply};
-use super::request::Request;
+use super::request::{Question, Request};
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Storage, Version};
 use crate::Buf;
@@ -45,13 +45,6 @@ struct Caller {
     question: Question,
     /// Whether it waits for a 100 before it sends the body (RFC 9110 10.1.1), and got none.
     awaits_continue: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    Head,
-    Upgrade,
-    Other,
 }
 
 impl ServerConn {
@@ -361,15 +354,8 @@ impl Caller {
         Self { version: Version::Http11, question: Question::Other, awaits_continue: false };
 
     fn new(head: &RequestHead<'_, '_>) -> Self {
-        let question = if head.method == "HEAD" {
-            Question::Head
-        } else if head.framing.is_upgrade(head.version) {
-            Question::Upgrade
-        } else {
-            Question::Other
-        };
         let awaits_continue = head.framing.expects_continue(head.version);
-        Self { version: head.version, question, awaits_continue }
+        Self { version: head.version, question: Question::of(head), awaits_continue }
     }
 }
 

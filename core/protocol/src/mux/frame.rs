@@ -50,56 +50,55 @@ impl StreamId {
     }
 }
 
-/// What a frame is.
+/// What a frame is, with its number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 #[expect(missing_docs, reason = "the table in the module above documents each type")]
 pub enum FrameKind {
-    Hello,
-    Welcome,
-    Refused,
-    Challenge,
-    Proof,
-    Request,
-    Response,
-    Data,
-    Window,
-    Reset,
-    Trailers,
-    Health,
-    Drain,
-    Echo,
-    EchoReply,
+    Hello = 0x01,
+    Welcome = 0x02,
+    Refused = 0x03,
+    Challenge = 0x04,
+    Proof = 0x05,
+    Request = 0x10,
+    Response = 0x11,
+    Data = 0x12,
+    Window = 0x13,
+    Reset = 0x14,
+    Trailers = 0x15,
+    Health = 0x20,
+    Drain = 0x21,
+    Echo = 0x22,
+    EchoReply = 0x23,
 }
-
-/// The wire numbers, both ways.
-const KINDS: [(u8, FrameKind); 15] = [
-    (0x12, FrameKind::Data),
-    (0x10, FrameKind::Request),
-    (0x11, FrameKind::Response),
-    (0x13, FrameKind::Window),
-    (0x14, FrameKind::Reset),
-    (0x15, FrameKind::Trailers),
-    (0x01, FrameKind::Hello),
-    (0x02, FrameKind::Welcome),
-    (0x03, FrameKind::Refused),
-    (0x04, FrameKind::Challenge),
-    (0x05, FrameKind::Proof),
-    (0x20, FrameKind::Health),
-    (0x21, FrameKind::Drain),
-    (0x22, FrameKind::Echo),
-    (0x23, FrameKind::EchoReply),
-];
 
 /// From this type on, frames are ignored by who does not know them.
 const IGNORABLE: u8 = 0x80;
 
 impl FrameKind {
-    fn number(self) -> u8 {
-        KINDS.iter().find(|(_, kind)| *kind == self).map_or(0, |(number, _)| *number)
+    const fn number(self) -> u8 {
+        self as u8
     }
 
-    fn from_number(number: u8) -> Option<Self> {
-        KINDS.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
+    const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0x01 => Self::Hello,
+            0x02 => Self::Welcome,
+            0x03 => Self::Refused,
+            0x04 => Self::Challenge,
+            0x05 => Self::Proof,
+            0x10 => Self::Request,
+            0x11 => Self::Response,
+            0x12 => Self::Data,
+            0x13 => Self::Window,
+            0x14 => Self::Reset,
+            0x15 => Self::Trailers,
+            0x20 => Self::Health,
+            0x21 => Self::Drain,
+            0x22 => Self::Echo,
+            0x23 => Self::EchoReply,
+            _ => return None,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! buffers; its stream types would read and zero a buffer of their own for every small message.
 //! The rules that `FrameHeader::parse` leaves to its caller are kept in [`frame`].
 
+pub mod close;
 pub mod error;
 pub mod frame;
 pub mod upgrade;
