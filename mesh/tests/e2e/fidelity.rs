@@ -6,7 +6,7 @@ use crate::harness::mesh::Mesh;
 #[test]
 fn a_request_head_arrives_as_it_was_sent_and_the_additions_stand_at_its_end() {
     let (mesh, origin) = Mesh::start_by_hand();
-    let sent = b"GET /a/./b/..//c%2F%7e?x=1&&y=%20+;z HTTP/1.1\r\n\
+    let sent = b"GET /a/./b/..//c%2F%7e?x=1&&y=%20+;z=\xc3\xa9 HTTP/1.1\r\n\
         hOsT: Demo.Local\r\n\
         ACCEPT-language:  de,   en\r\n\
         x-obs-text: caf\xe9 \x80\r\n\

@@ -248,9 +248,12 @@ fn check_request_line(method: Option<&str>, target: Option<&str>) -> Result<(), 
     if method.is_some_and(|method| method.len() > METHOD_BYTES_MAX) {
         return Err(Error::MalformedHead);
     }
-    // Bytes beyond ASCII are to be percent-encoded, and a fragment is never sent (RFC 9112 3.2).
-    let is_good =
-        |target: &str| target.is_ascii() && memchr::memchr(b'#', target.as_bytes()).is_none();
+    // A fragment is never sent (RFC 9112 3.2). What is beyond ASCII is to be percent-encoded, but many do not,
+    // and services take it as UTF-8; the controls among it are as bad as those of ASCII.
+    let is_good = |target: &str| {
+        memchr::memchr(b'#', target.as_bytes()).is_none()
+            && (target.is_ascii() || !target.chars().any(char::is_control))
+    };
     if target.is_some_and(|target| !is_good(target)) {
         return Err(Error::BadTarget);
     }
