@@ -335,6 +335,11 @@ impl App for Ingress {
         }
     }
 
+    fn asks(&self, conn: ConnId) -> bool {
+        let connection = self.conns.get(conn);
+        connection.is_some_and(|one| matches!(one.state, Conn::Downstream(_)))
+    }
+
     fn is_framed(&self, conn: ConnId) -> bool {
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_)) => true,

@@ -83,4 +83,8 @@ impl Transport for Pipe {
     }
 
     fn reset(&mut self) {}
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        None
+    }
 }

@@ -80,6 +80,11 @@ pub trait App {
         false
     }
 
+    /// Whether the peer is who asks: what it has sent is of no use to anybody once it cannot be answered.
+    fn asks(&self, _conn: ConnId) -> bool {
+        false
+    }
+
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
 

@@ -114,6 +114,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         socket.ready.readable |= readiness.readable || readiness.closed;
         socket.ready.writable |= readiness.writable;
         socket.ready.closed |= readiness.closed;
+        socket.ready.failed |= readiness.failed;
         if let Tenure::Lent { .. } = socket.tenure {
             self.note_news(conn);
         } else if !std::mem::replace(&mut socket.queued, true) {
@@ -322,7 +323,7 @@ impl<T> Socket<T> {
             tenure: Tenure::Own,
             is_watched: true,
             transport: None,
-            ready: Readiness { readable: false, writable: false, closed: false },
+            ready: Readiness { readable: false, writable: false, closed: false, failed: false },
             queued: false,
             passed: false,
             broken: None,

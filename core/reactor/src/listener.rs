@@ -8,10 +8,10 @@ use log::warn;
 use mesh_protocol::{ListenerId, Traffic};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::ServerTls;
-use crate::transport::Socket as Connected;
+use crate::transport::{Socket as Connected, set_listening_options};
 
 /// A listening socket to be served, and what its connections carry.
 #[derive(Debug)]
@@ -51,7 +51,6 @@ pub fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
-    pub(crate) traffic: Traffic,
     tls: Option<ServerTls>,
     /// None once it is closed.
     socket: Option<TcpListener>,
@@ -78,14 +77,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 impl Listener {
     pub(crate) fn new(listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
         listen.socket.set_nonblocking(true)?;
-        // Accepted sockets inherit it (Linux), which saves a call for each.
-        SockRef::from(&listen.socket).set_tcp_nodelay(true)?;
         let address = listen.socket.local_addr()?;
         let mut socket = TcpListener::from_std(listen.socket);
+        set_listening_options(&socket, listen.traffic);
         registry.register(&mut socket, token, Interest::READABLE)?;
-        let Listen { id, traffic, tls, .. } = listen;
+        let Listen { id, tls, .. } = listen;
         let (state, trouble) = (State::Waiting, Trouble::default());
-        Ok(Self { id, traffic, tls, socket: Some(socket), address, state, trouble })
+        Ok(Self { id, tls, socket: Some(socket), address, state, trouble })
     }
 
     /// What an accepted connection is served by; `None` when TLS cannot be had.

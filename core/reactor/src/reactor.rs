@@ -301,6 +301,7 @@ impl<A: App> Reactor<A> {
             readable: event.is_readable(),
             writable: event.is_writable(),
             closed: event.is_read_closed() || event.is_error(),
+            failed: event.is_error(),
         };
         if self.driver.transport_mut(conn).is_some() || self.driver.is_lent(conn) {
             self.driver.latch(conn, readiness);

@@ -84,6 +84,10 @@ impl Transport for Endpoint {
         Ok(Flushed::All(0))
     }
 
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.network.borrow_mut().take_error(self.id)
+    }
+
     fn reset(&mut self) {
         self.network.borrow_mut().make_abortive(self.id);
     }

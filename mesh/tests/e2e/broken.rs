@@ -301,9 +301,37 @@ fn a_request_that_is_sent_again_is_the_one_that_was_asked() {
     assert_eq!(Answer::read(&mut caller).status, 200);
 }
 
+const WINDOW_BYTES: usize = 65_536;
+
+/// Takes so many bytes of a body.
+fn take(agent: &mut RawAgent, wanted: usize) {
+    let mut got = 0;
+    while got < wanted {
+        got += agent.expect(DATA).payload.len();
+    }
+    assert_eq!(got, wanted);
+}
+
+/// More of which came than is read.
+#[test]
+fn a_caller_that_resets_while_its_upload_waits_for_credit_is_noticed() {
+    let server = Server::start(&[]);
+    let mut agent = RawAgent::register(server.tunnels);
+    let mut caller = Wire::connect(server.traffic);
+    caller.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n"));
+    caller.send(vec![b'x'; WINDOW_BYTES + 300_000]);
+    let stream = agent.expect_request();
+    take(&mut agent, WINDOW_BYTES);
+    agent.settle();
+    agent.settle();
+    let due = Instant::now() + AT_ONCE;
+    caller.abort();
+    assert_eq!(agent.expect(RESET).stream, stream);
+    assert!(Instant::now() < due, "only when its time was over");
+}
+
 #[test]
 fn a_caller_that_leaves_while_its_upload_waits_for_credit_is_noticed() {
-    const WINDOW_BYTES: usize = 65_536;
     const MORE: usize = 30_000;
     let server = Server::start(&[]);
     let mut agent = RawAgent::register(server.tunnels);
@@ -312,13 +340,6 @@ fn a_caller_that_leaves_while_its_upload_waits_for_credit_is_noticed() {
     caller.send(vec![b'x'; WINDOW_BYTES + MORE]);
     caller.finish();
     let stream = agent.expect_request();
-    let take = |agent: &mut RawAgent, wanted: usize| {
-        let mut got = 0;
-        while got < wanted {
-            got += agent.expect(DATA).payload.len();
-        }
-        assert_eq!(got, wanted);
-    };
     take(&mut agent, WINDOW_BYTES);
     // By now the ingress has read the rest, which waits for credit, and the end after it.
     agent.settle();

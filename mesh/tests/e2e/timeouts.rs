@@ -1,10 +1,11 @@
 //! Each timeout, exceeded once, and who is not to be bothered by it.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::mesh::client;
 use crate::harness::origin::Origin;
-use crate::peers::caller::{HOST, read_response, request};
+use crate::peers::caller::{HOST, find, read_response, request};
 use crate::peers::process::{Server, mesh};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::wire::{End, Wire};
@@ -41,7 +42,7 @@ fn a_response_that_began_in_time_may_take_longer_than_the_request_timeout() {
     wire.send(request("GET", "/half", ""));
     service.wait_held(1);
     wire.wait(|bytes| bytes.ends_with(b"half").then_some(()));
-    std::thread::sleep(Duration::from_millis(800));
+    thread::sleep(Duration::from_millis(800));
     service.release();
     assert_eq!(read_response(&mut wire).unwrap().text(), "halfhalf");
 }
@@ -137,6 +138,39 @@ fn agents_that_do_not_register_in_time_are_cut_at_each_stage() {
     silent.read_to_end();
     halfway.read_to_end();
     assert_not_early(opened_at.elapsed(), Duration::from_millis(500));
+}
+
+/// However much the kernel would hold for it.
+#[test]
+fn a_caller_that_reads_slowly_but_all_the_time_gets_everything() {
+    const TOTAL: usize = 8_000_000;
+    let service = Origin::start();
+    let server = Server::start(&["--send-timeout", "2"]);
+    let _client = client(server.tunnels, service.address, &[HOST]);
+    server.wait_available(1);
+    for answer in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n"] {
+        let mut wire = Wire::connect(server.traffic);
+        wire.send(request("GET", "/", ""));
+        let mut call = service.next();
+        let head = format!("{answer}Content-Length: {TOTAL}\r\n\r\n");
+        thread::scope(|scope| {
+            scope.spawn(|| call.wire.try_send([head.as_bytes(), &vec![b'x'; TOTAL]].concat()));
+            let head = wire.wait(|bytes| find(bytes, b"\r\n\r\n")).expect("a head");
+            wire.take(head + 4);
+            let mut got = wire.take(0).len();
+            let begun_at = Instant::now();
+            while got < TOTAL {
+                let piece = wire.wait(|bytes| (!bytes.is_empty()).then_some(bytes.len()));
+                got += wire.take(piece.expect("it goes on")).len();
+                // At 400 kB a second at first, and then as it likes.
+                let due = begun_at + Duration::from_micros(got as u64 * 5 / 2);
+                if begun_at.elapsed() < Duration::from_secs(5) {
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                }
+            }
+            assert_eq!(got, TOTAL);
+        });
+    }
 }
 
 #[test]

@@ -318,6 +318,23 @@ fn a_reset_of_an_upgraded_connection_is_no_peaceful_end_to_the_other_side() {
     assert_eq!(caller.read_to_end(), (Vec::new(), End::Reset));
 }
 
+/// When nothing is read from it any more, and nothing is written.
+#[test]
+fn a_reset_of_whoever_ended_its_direction_before_is_noticed() {
+    let mesh = Mesh::start_by_hand();
+    let server = &mesh.0.server;
+    let (mut caller, mut call) = upgraded(&mesh);
+    caller.finish();
+    assert_eq!(call.wire.read_to_end().1, End::Closed);
+    caller.abort();
+    server.wait_metric("mesh_requests_in_flight", 0);
+    let (mut caller, mut call) = upgraded(&mesh);
+    call.wire.finish();
+    assert_eq!(caller.read_to_end().1, End::Closed);
+    call.wire.abort();
+    server.wait_metric("mesh_requests_in_flight", 0);
+}
+
 #[test]
 fn both_directions_of_an_upgraded_connection_run_at_once() {
     const TOTAL: usize = 32 << 20;

@@ -3,7 +3,7 @@
 //! ```text
 //!   open -- closing is set --> flushing -- all left, FIN --> lingering -- peer's FIN --> closed
 //!                                 |                             |
-//!                    FLUSH_TIMEOUT: reset         LINGER_TIMEOUT: plain close
+//!                    FLUSH_TIMEOUT: reset         LINGER_TIMEOUT of silence, or LINGER_MAX: plain close
 //! ```
 //!
 //! When the peer said that it sends nothing more there is no lingering.
@@ -14,10 +14,15 @@ use std::time::{Duration, Instant};
 use super::{Driver, Flushed, Transport, socket_of};
 use crate::{App, CloseReason, Closing, ConnId, Event};
 
-/// How long a closing connection may go without taking a byte of what is left for it.
-pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to discard what a peer still sends after our FIN.
+/// How long a closing connection may go without taking any of what is left for it. The kernel tells of what
+/// is taken in steps of some 100 KiB.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait after our FIN for what a peer still sends, which is discarded. Closing while it comes
+/// would reset the connection and could destroy the answer, which many look for only when they have sent
+/// everything (RFC 9112 9.6).
 pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for a peer that goes on sending.
+pub(super) const LINGER_MAX: Duration = Duration::from_secs(30);
 
 impl<A: App, T: Transport> Driver<A, T> {
     /// Takes the connection as far towards its end as the application and the peer want it.
@@ -68,15 +73,17 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.timers.update(conn, deadline);
     }
 
-    /// Notes that a closing connection made way. Reading does not count: a peer that talks on
-    /// without ever listening would hold the connection for good.
-    pub(super) fn watch_ending(&mut self, conn: ConnId, flushed: bool) {
+    /// Notes that a closing connection made way: until our FIN by what it took, and then by what it sends. A
+    /// peer that talks on without ever listening would else hold the connection for good.
+    pub(super) fn watch_ending(&mut self, conn: ConnId, flushed: bool, filled: bool) {
         let now = self.now;
         if self.is_ending(conn)
             && let Some(socket) = self.socket(conn)
-            && (flushed || socket.drained_at.is_none())
         {
-            socket.drained_at = Some(now);
+            let made_way = flushed || (filled && socket.finished_at.is_some());
+            if made_way || socket.drained_at.is_none() {
+                socket.drained_at = Some(now);
+            }
         }
     }
 
@@ -136,7 +143,10 @@ impl<A: App, T: Transport> Driver<A, T> {
         let now = self.now;
         let socket = self.socket(conn)?;
         Some(match socket.finished_at {
-            Some(finished_at) => finished_at + LINGER_TIMEOUT,
+            Some(finished_at) => {
+                let heard_at = socket.drained_at.map_or(finished_at, |at| at.max(finished_at));
+                (heard_at + LINGER_TIMEOUT).min(finished_at + LINGER_MAX)
+            }
             None => socket.drained_at.unwrap_or(now) + FLUSH_TIMEOUT,
         })
     }

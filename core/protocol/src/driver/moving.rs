@@ -159,6 +159,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 ready.readable |= heard.readable;
                 ready.writable |= heard.writable;
                 ready.closed |= heard.closed;
+                ready.failed |= heard.failed;
                 name
             }
         };

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ending::{FLUSH_TIMEOUT, LINGER_TIMEOUT};
+use super::ending::{FLUSH_TIMEOUT, LINGER_MAX, LINGER_TIMEOUT};
 use super::{Driver, Filled, Flushed, Parcel, Readiness, Terms, Transport};
 use crate::{
     App, Awaited, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex,
@@ -16,10 +16,14 @@ mod lending;
 mod passing;
 mod watching;
 
-const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
-const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
-const BOTH: Readiness = Readiness { readable: true, writable: true, closed: false };
-const HANGUP: Readiness = Readiness { readable: true, writable: true, closed: true };
+const READABLE: Readiness =
+    Readiness { readable: true, writable: false, closed: false, failed: false };
+const WRITABLE: Readiness =
+    Readiness { readable: false, writable: true, closed: false, failed: false };
+const BOTH: Readiness = Readiness { readable: true, writable: true, closed: false, failed: false };
+const HANGUP: Readiness = Readiness { readable: true, writable: true, closed: true, failed: false };
+
+const FAILURE: Readiness = Readiness { readable: true, writable: true, closed: true, failed: true };
 
 /// What a peer does, in the order in which it is read.
 enum Incoming {
@@ -53,6 +57,8 @@ struct Scripted {
     /// Bytes that the peer still takes.
     room: usize,
     write_error: Option<ErrorKind>,
+    /// What the kernel knows, and no call has told.
+    failure: Option<ErrorKind>,
     handshaking: bool,
     pending: bool,
     /// Bytes that it may take until it is worn.
@@ -120,6 +126,10 @@ impl Transport for Scripted {
 
     fn reset(&mut self) {
         let _ = self.acts.send(Act::Reset(self.name));
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.failure.take().map(io::Error::from)
     }
 
     fn is_handshaking(&self) -> bool {
@@ -206,6 +216,8 @@ struct Recorder {
     serving: Vec<ConnId>,
     /// Whose parts tell of their own ends.
     framed: Vec<ConnId>,
+    /// Whose peers ask.
+    asking: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -272,6 +284,10 @@ impl App for Recorder {
 
     fn awaits_peer(&self, conn: ConnId) -> bool {
         !self.serving.contains(&conn)
+    }
+
+    fn asks(&self, conn: ConnId) -> bool {
+        self.asking.contains(&conn)
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
@@ -354,6 +370,7 @@ impl World {
             passing: VecDeque::new(),
             serving: Vec::new(),
             framed: Vec::new(),
+            asking: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -368,6 +385,7 @@ impl World {
             incoming: VecDeque::new(),
             room: usize::MAX,
             write_error: None,
+            failure: None,
             handshaking: false,
             pending: false,
             wear: usize::MAX,
@@ -585,6 +603,54 @@ fn a_reset_is_told_after_the_bytes_before_it() {
     assert_eq!(world.driver.app().got[&1], b"abc");
 }
 
+/// Where nothing is read any more, only the kernel's word tells.
+#[test]
+fn a_break_after_the_end_of_the_peer_is_heeded() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Swallow);
+    world.receive(conn, Incoming::Eof, HANGUP);
+    world.driver.settle();
+    assert_eq!(world.heard(), [Heard::Progress(1)]);
+    world.peer(conn).failure = Some(ErrorKind::BrokenPipe);
+    world.driver.latch(conn, HANGUP);
+    world.driver.settle();
+    assert_eq!(world.heard(), [], "a peer may end its direction and stay");
+    world.driver.latch(conn, FAILURE);
+    world.driver.settle();
+    assert_eq!(world.heard(), [Heard::Closed(1, "failed")]);
+}
+
+#[test]
+fn a_break_waits_for_what_was_read_before_unless_that_is_a_question() {
+    for asks in [false, true] {
+        for eof in [false, true] {
+            let mut world = World::new();
+            let conn = world.accept(Rule::Keep);
+            if asks {
+                world.driver.app_mut().asking.push(conn);
+            }
+            // As many as there is room for.
+            world.receive(conn, Incoming::Bytes(vec![b'x'; 100_000]), READABLE);
+            if eof {
+                world.connection(conn).io.rx_limit += 1;
+                world.receive(conn, Incoming::Eof, HANGUP);
+            }
+            world.driver.settle();
+            world.heard();
+            world.peer(conn).failure = Some(ErrorKind::ConnectionReset);
+            world.driver.latch(conn, FAILURE);
+            world.driver.settle();
+            let is_heeded = world.heard() == [Heard::Closed(1, "failed")];
+            assert_eq!(is_heeded, asks, "eof: {eof}");
+            if !asks && eof {
+                world.connection(conn).io.rx.clear();
+                world.driver.settle();
+                assert_eq!(world.heard(), [Heard::Closed(1, "failed")]);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_answered_connection_discards_until_the_peer_closes() {
     let mut world = World::new();
@@ -617,6 +683,26 @@ fn a_peer_that_never_closes_is_left_behind_without_a_reset() {
     assert_eq!(world.acts(), []);
     world.pass(Duration::from_millis(1));
     assert_eq!(world.acts(), [Act::Dropped(1)], "a reset could destroy the answer in the kernel");
+    assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
+}
+
+/// Who sends an upload and looks for the answer when it is done.
+#[test]
+fn a_peer_that_still_sends_is_heard_out_for_a_while() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::AnswerAndClose);
+    world.receive(conn, bytes("request"), READABLE);
+    world.driver.settle();
+    world.acts();
+    let step = LINGER_TIMEOUT - Duration::from_millis(1);
+    let mut waited = Duration::ZERO;
+    while world.acts().is_empty() {
+        world.receive(conn, bytes("still sending"), READABLE);
+        world.driver.settle();
+        world.pass(step);
+        waited += step;
+    }
+    assert!(waited >= LINGER_MAX && waited < LINGER_MAX + step, "{waited:?}");
     assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")));
 }
 

@@ -61,6 +61,9 @@ pub trait Transport {
     /// Makes the coming close a reset.
     fn reset(&mut self);
 
+    /// What the connection broke of, if no call has said so yet. It is said once.
+    fn take_error(&mut self) -> Option<io::Error>;
+
     /// Whether a TLS handshake is under way. Only reading ends one.
     fn is_handshaking(&self) -> bool {
         false
@@ -111,4 +114,6 @@ pub struct Readiness {
     pub writable: bool,
     /// The peer closed its sending direction, or the connection broke: read on until that shows.
     pub closed: bool,
+    /// The connection broke. Where nothing is to be read any more, [`Transport::take_error`] says how.
+    pub failed: bool,
 }

@@ -5,7 +5,6 @@ use mesh_protocol::{App, ConnId, ListenerId, Readiness};
 use mio::Token;
 
 use super::{LISTENERS, Reactor};
-use crate::transport;
 
 /// Connections accepted from one listener per turn, so that those already there are served too.
 const ACCEPTS_MAX: usize = 64;
@@ -36,7 +35,6 @@ impl<A: App> Reactor<A> {
             let Some((stream, peer)) = listener.poll_accept(self.now) else {
                 break;
             };
-            transport::set_traffic_options(&stream, listener.traffic);
             let id = listener.id;
             let Some(socket) = listener.dress(stream) else { continue };
             self.driver.accepted(id, peer, socket);
@@ -61,7 +59,7 @@ impl<A: App> Reactor<A> {
         };
         if socket.register(self.poll.registry(), token).is_err() {
             // It was shut instead, and is served once more to find that out.
-            let ended = Readiness { readable: true, writable: true, closed: true };
+            let ended = Readiness { readable: true, writable: true, closed: true, failed: true };
             self.driver.latch(conn, ended);
         }
     }

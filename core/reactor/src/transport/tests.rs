@@ -15,7 +15,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-use super::{Plain, Socket, Tls, UNSENT_BYTES_MAX, set_options, set_traffic_options};
+use super::{
+    CALLER_UNSENT_BYTES_MAX, Plain, Socket, Tls, UNSENT_BYTES_MAX, set_listening_options,
+    set_options,
+};
 use crate::ClientTls;
 
 /// Both ends of a connection; ours never blocks.
@@ -130,16 +133,19 @@ fn a_connection_that_we_made_notices_within_a_minute_that_its_peer_has_vanished(
     }
 }
 
-/// Callers have deadlines of their own.
 #[test]
-fn of_those_that_come_only_a_connection_of_many_flows_is_asked_whether_its_peer_is_there() {
-    for (traffic, is_asked) in [(Traffic::Single, false), (Traffic::Multiplexed, true)] {
-        let (near, _far) = pair();
-        let before = options(&near.stream);
-        set_traffic_options(&near.stream, traffic);
-        let after = options(&near.stream);
-        assert_eq!(after.keepalive, IN_A_MINUTE.filter(|_| is_asked), "{traffic:?}");
-        let unsent = if is_asked { UNSENT_BYTES_MAX } else { before.unsent_bytes_max };
-        assert_eq!(after.unsent_bytes_max, unsent, "{traffic:?}");
+fn so_does_one_that_came_and_the_kernel_holds_little_that_it_cannot_send() {
+    let bounds =
+        [(Traffic::Single, CALLER_UNSENT_BYTES_MAX), (Traffic::Multiplexed, UNSENT_BYTES_MAX)];
+    for (traffic, unsent_bytes_max) in bounds {
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let listener = mio::net::TcpListener::bind(any).unwrap();
+        set_listening_options(&listener, traffic);
+        let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        let accepted = options(&near);
+        assert_eq!(accepted.keepalive, IN_A_MINUTE, "{traffic:?}");
+        assert_eq!(accepted.unsent_bytes_max, unsent_bytes_max, "{traffic:?}");
+        assert!(near.nodelay().unwrap(), "{traffic:?}");
     }
 }

@@ -85,6 +85,7 @@ impl Network {
             // A kernel says so by the same measure by which it wakes (`sk_stream_is_writeable`).
             writable: outgoing.blocked.is_none() && outgoing.space() > 0,
             closed: incoming.fin_arrived,
+            failed: false,
         }
     }
 }
@@ -94,16 +95,21 @@ pub(super) fn merge(into: &mut Readiness, readiness: Readiness) {
     into.readable |= readiness.readable;
     into.writable |= readiness.writable;
     into.closed |= readiness.closed;
+    into.failed |= readiness.failed;
 }
 
 /// Bytes came.
-pub(super) const READABLE: Readiness = Readiness { readable: true, writable: false, closed: false };
+pub(super) const READABLE: Readiness =
+    Readiness { readable: true, writable: false, closed: false, failed: false };
 
 /// Room came free.
-pub(super) const WRITABLE: Readiness = Readiness { readable: false, writable: true, closed: false };
+pub(super) const WRITABLE: Readiness =
+    Readiness { readable: false, writable: true, closed: false, failed: false };
 
 /// FIN came.
-pub(super) const FINISHED: Readiness = Readiness { readable: true, writable: false, closed: true };
+pub(super) const FINISHED: Readiness =
+    Readiness { readable: true, writable: false, closed: true, failed: false };
 
 /// A reset came.
-pub(super) const BROKEN: Readiness = Readiness { readable: true, writable: true, closed: true };
+pub(super) const BROKEN: Readiness =
+    Readiness { readable: true, writable: true, closed: true, failed: true };

@@ -101,6 +101,12 @@ impl Network {
         Ok(Got::Bytes(count))
     }
 
+    /// What the end broke of, which is said once (SO_ERROR).
+    pub(crate) fn take_error(&mut self, id: EndId) -> Option<io::Error> {
+        let end = self.end_mut(id)?;
+        end.error.take().map(io::Error::from)
+    }
+
     /// The end hears soon that it can write.
     pub(crate) fn nudge(&mut self, id: EndId) {
         self.schedule(self.now, Happening::Space(id));
