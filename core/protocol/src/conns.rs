@@ -88,10 +88,7 @@ impl<C> Conns<C> {
 
     /// Removes a connection; its name is stale from now on. The memory of its empty queues stays.
     pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
-        let slot = self.slots.get_mut(id.index())?;
-        if slot.generation != id.generation {
-            return None;
-        }
+        let slot = slot_of(&mut self.slots, id)?;
         let mut connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         slot.touched = false;
@@ -102,8 +99,7 @@ impl<C> Conns<C> {
 
     /// Takes a connection out whose name stays reserved for it.
     pub(crate) fn lend(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
-        let slot =
-            self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
+        let slot = slot_of(&mut self.slots, id)?;
         let connection = slot.connection.take()?;
         slot.touched = false;
         slot.is_lent = true;
@@ -132,8 +128,7 @@ impl<C> Conns<C> {
     }
 
     fn lent_slot(&mut self, id: ConnId) -> Option<&mut Slot<C>> {
-        let slot = self.slots.get_mut(id.index())?;
-        (slot.generation == id.generation && slot.is_lent).then_some(slot)
+        slot_of(&mut self.slots, id).filter(|slot| slot.is_lent)
     }
 
     /// The connection, to be looked at.
@@ -145,10 +140,7 @@ impl<C> Conns<C> {
 
     /// The connection, to be worked on: the shell will look at it again.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        let slot = self.slots.get_mut(id.index())?;
-        if slot.generation != id.generation {
-            return None;
-        }
+        let slot = slot_of(&mut self.slots, id)?;
         let connection = slot.connection.as_deref_mut()?;
         if !slot.touched {
             slot.touched = true;
@@ -161,8 +153,7 @@ impl<C> Conns<C> {
     /// The connection that the shell is just serving, from within [`crate::App::transmit`]: the
     /// shell looks at it anyway, so this is no touch.
     pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        let slot = self.slots.get_mut(id.index())?;
-        slot.connection.as_deref_mut().filter(|_| slot.generation == id.generation)
+        slot_of(&mut self.slots, id)?.connection.as_deref_mut()
     }
 
     /// Has the shell look at the connection again.
@@ -208,8 +199,7 @@ impl<C> Conns<C> {
 
     /// Takes a touch back; whether there was one.
     pub(crate) fn untouch(&mut self, id: ConnId) -> bool {
-        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
-        slot.is_some_and(|slot| std::mem::take(&mut slot.touched))
+        slot_of(&mut self.slots, id).is_some_and(|slot| std::mem::take(&mut slot.touched))
     }
 
     /// The connection for the shell: no touch.
@@ -220,15 +210,14 @@ impl<C> Conns<C> {
 
     /// The connection for the shell, with memory to read into.
     pub(crate) fn serve_reading(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
-        let connection = slot?.connection.as_deref_mut()?;
+        let connection = slot_of(&mut self.slots, id)?.connection.as_deref_mut()?;
         self.spare.lend(&mut connection.io.rx);
         Some(connection)
     }
 
     /// Sees to it that the connection has memory to write into.
     pub(crate) fn prepare(&mut self, id: ConnId) {
-        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation);
+        let slot = slot_of(&mut self.slots, id);
         if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
             self.spare.lend(&mut connection.io.tx);
         }
@@ -236,14 +225,16 @@ impl<C> Conns<C> {
 
     /// Takes back the memory of the connection's empty queues.
     pub(crate) fn settle(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id.index()) else {
-            return;
-        };
-        let Some(connection) = slot.connection.as_mut() else {
-            return;
-        };
-        self.spare.take_back_all(&mut connection.io);
+        let slot = slot_of(&mut self.slots, id);
+        if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
+            self.spare.take_back_all(&mut connection.io);
+        }
     }
+}
+
+/// The slot that is still this connection's.
+fn slot_of<C>(slots: &mut [Slot<C>], id: ConnId) -> Option<&mut Slot<C>> {
+    slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)
 }
 
 impl<C> Default for Conns<C> {

@@ -221,7 +221,9 @@ impl Session {
         let count = out.frames(self.pending.as_slice(), most);
         self.queues.note_ahead(count);
         self.pending.consume(count);
-        self.unwritten = self.first_pending().unwrap_or(self.next);
+        if self.side == Side::Opener {
+            self.unwritten = self.first_pending().unwrap_or(self.next);
+        }
     }
 
     /// The first stream whose REQUEST waits.
@@ -236,7 +238,8 @@ impl Session {
         None
     }
 
-    /// The number of the first stream of those we opened, or will open, whose REQUEST was not written.
+    /// The number of the first stream of those we opened, or will open, whose REQUEST was not written. It
+    /// never grows at the end that opens none.
     pub(crate) const fn unwritten(&self) -> u32 {
         self.unwritten
     }
