@@ -42,6 +42,10 @@ pub(crate) struct Sky {
     pub(crate) hosts: BTreeSet<usize>,
     /// Those of them whose host is to be emptied.
     pub(crate) draining: BTreeSet<usize>,
+    /// Agents whose task ECS does not call running yet.
+    pub(crate) pending: BTreeSet<usize>,
+    /// Agents whose task ECS does not know.
+    pub(crate) missing: BTreeSet<usize>,
     /// Agents whose task has stopped.
     pub(crate) stopped: BTreeSet<usize>,
     /// Agents whose task runs and is to stop.
@@ -103,6 +107,8 @@ impl Cloud {
             loose: BTreeSet::new(),
             hosts: BTreeSet::new(),
             draining: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            missing: BTreeSet::new(),
             stopped: BTreeSet::new(),
             stopping: BTreeSet::new(),
             renamed: BTreeSet::new(),
@@ -247,7 +253,7 @@ impl Sky {
             cluster_name: "production".to_owned(),
             status: "ACTIVE".to_owned(),
         };
-        let tasks = question.tasks.iter().map(|arn| self.task(arn)).collect();
+        let tasks = question.tasks.iter().filter_map(|arn| self.task(arn)).collect();
         let hosts = self.hosts.iter().map(|number| self.instance(*number));
         let is_asked =
             |one: &ContainerInstance| question.instances.contains(&one.container_instance_arn);
@@ -270,21 +276,26 @@ impl Sky {
         }
     }
 
-    fn task(&self, arn: &str) -> Task {
+    fn task(&self, arn: &str) -> Option<Task> {
         let is_in = |set: &BTreeSet<usize>| set.iter().any(|number| task_arn(*number) == arn);
         let (is_stopped, is_stopping) = (is_in(&self.stopped), is_in(&self.stopping));
         let is_of_service = !is_in(&self.loose);
-        Task {
+        let last_status = match (is_stopped, is_in(&self.pending)) {
+            (true, _) => "STOPPED",
+            (false, true) => "PENDING",
+            (false, false) => "RUNNING",
+        };
+        (!is_in(&self.missing)).then(|| Task {
             task_arn: arn.to_owned(),
             cluster_arn: CLUSTER.to_owned(),
-            last_status: if is_stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
+            last_status: last_status.to_owned(),
             desired_status: if is_stopped || is_stopping { "STOPPED" } else { "RUNNING" }
                 .to_owned(),
             launch_type: Some("EXTERNAL".to_owned()),
             started_by: is_of_service.then(|| DEPLOYMENT.to_owned()),
             group: is_of_service.then(|| format!("service:{SERVICE}")),
             container_instance_arn: None,
-        }
+        })
     }
 }
 

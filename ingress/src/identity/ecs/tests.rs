@@ -126,9 +126,18 @@ fn a_task_of_another_cluster_is_refused() {
 
 #[test]
 fn a_task_must_run_and_go_on_running() {
-    for status in
-        ["PENDING", "PROVISIONING", "ACTIVATING", "DEACTIVATING", "STOPPED", "running", ""]
-    {
+    for status in ["PROVISIONING", "PENDING", "ACTIVATING"] {
+        let pending = task_with(&[("lastStatus", status.into())]);
+        let error = verify(Requirement::Place, &pending).unwrap_err();
+        assert_eq!(error.to_string(), format!("{TASK} is {status} and has not begun"));
+        assert!(error.may_pass());
+        // It never will.
+        let words = [("desiredStatus", "STOPPED".into()), ("lastStatus", status.into())];
+        let error = verify(Requirement::Place, &task_with(&words)).unwrap_err();
+        assert_eq!(error.to_string(), format!("{TASK} is {status} and not RUNNING"));
+        assert!(!error.may_pass());
+    }
+    for status in ["DEACTIVATING", "STOPPED", "running", ""] {
         let task = task_with(&[("lastStatus", status.into())]);
         let error = verify(Requirement::Place, &task).unwrap_err();
         let expected = EcsRefusal::NotRunning { task: TASK.to_owned(), status: status.to_owned() };

@@ -97,6 +97,9 @@ impl EcsSubject {
                 Ok((found, Some(EcsRefusal::Stopping { task })))
             }
             "RUNNING" => Ok((found, None)),
+            status @ ("PROVISIONING" | "PENDING" | "ACTIVATING") if !is_to_stop => {
+                Err(EcsRefusal::NotBegun { task, status: status.to_owned() })
+            }
             status => Err(EcsRefusal::NotRunning { task, status: status.to_owned() }),
         }
     }
