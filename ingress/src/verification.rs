@@ -239,16 +239,21 @@ impl Ingress {
         let requirement = requirement.min(ecs.asked.requirement);
         // What it has under way may be finished when it leaves: ECS lets a task do that before it ends
         // it, and an agent on a host that is emptied goes on.
-        let (facts, leaving) = match ecs.asked.subject.verify_registered(requirement, answers) {
+        let seen = ecs.asked.subject.verify_registered(requirement, answers);
+        let denial = match &seen {
+            Ok((facts, None)) if ecs.has_service() => facts.unproved.as_ref(),
+            Ok(_) => None,
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = denial
+            && ecs.outlasts(refusal, self.config.identity.grace, now)
+        {
+            log::info!("tunnel {}: {refusal}: that may pass, and ECS is asked again", tunnel.name);
+            ecs.doubt = Doubt::Denied;
+            return None;
+        }
+        let (facts, leaving) = match seen {
             Ok(seen) => seen,
-            Err(refusal) if ecs.outlasts(&refusal, self.config.identity.grace, now) => {
-                log::info!(
-                    "tunnel {}: {refusal}: that may pass, and ECS is asked again",
-                    tunnel.name
-                );
-                ecs.doubt = Doubt::Denied;
-                return None;
-            }
             Err(refusal) => {
                 return Some(Refusal::new(RefusalCode::Forbidden, refusal.to_string()));
             }

@@ -46,6 +46,11 @@ impl EcsStanding {
         Self { asked, facts: None, confirmed: now, doubt, is_open, is_leaving }
     }
 
+    /// Whether it is proved of which service it is.
+    pub(crate) fn has_service(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.service.is_some())
+    }
+
     /// Whether a refusal counts as no answer. ECS knew this agent, and may have answered from an old copy;
     /// but not twice.
     pub(crate) fn outlasts(&self, refusal: &EcsRefusal, grace: Duration, now: Instant) -> bool {

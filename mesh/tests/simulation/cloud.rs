@@ -38,6 +38,10 @@ pub(crate) struct Sky {
     pub(crate) unreachable: (BTreeSet<usize>, Duration),
     /// Agents whose tasks nobody started for a service.
     pub(crate) loose: BTreeSet<usize>,
+    /// Agents whose tasks are called as those of a service that did not start them.
+    pub(crate) pretenders: BTreeSet<usize>,
+    /// Whether ECS does not know the service.
+    pub(crate) is_without_service: bool,
     /// Agents on hosts, which are no tasks.
     pub(crate) hosts: BTreeSet<usize>,
     /// Those of them whose host is to be emptied.
@@ -105,6 +109,8 @@ impl Cloud {
             pondered: (BTreeSet::new(), Duration::ZERO),
             unreachable: (BTreeSet::new(), Duration::ZERO),
             loose: BTreeSet::new(),
+            pretenders: BTreeSet::new(),
+            is_without_service: false,
             hosts: BTreeSet::new(),
             draining: BTreeSet::new(),
             pending: BTreeSet::new(),
@@ -258,7 +264,7 @@ impl Sky {
         let is_asked =
             |one: &ContainerInstance| question.instances.contains(&one.container_instance_arn);
         let instances = hosts.filter(is_asked).collect();
-        let services = match question.tasks_of_services.is_empty() {
+        let services = match question.tasks_of_services.is_empty() || self.is_without_service {
             true => Vec::new(),
             false => vec![service()],
         };
@@ -280,6 +286,7 @@ impl Sky {
         let is_in = |set: &BTreeSet<usize>| set.iter().any(|number| task_arn(*number) == arn);
         let (is_stopped, is_stopping) = (is_in(&self.stopped), is_in(&self.stopping));
         let is_of_service = !is_in(&self.loose);
+        let is_started = is_of_service && !is_in(&self.pretenders);
         let last_status = match (is_stopped, is_in(&self.pending)) {
             (true, _) => "STOPPED",
             (false, true) => "PENDING",
@@ -292,7 +299,7 @@ impl Sky {
             desired_status: if is_stopped || is_stopping { "STOPPED" } else { "RUNNING" }
                 .to_owned(),
             launch_type: Some("EXTERNAL".to_owned()),
-            started_by: is_of_service.then(|| DEPLOYMENT.to_owned()),
+            started_by: is_started.then(|| DEPLOYMENT.to_owned()),
             group: is_of_service.then(|| format!("service:{SERVICE}")),
             container_instance_arn: None,
         })

@@ -89,6 +89,7 @@ fn a_running_task_has_its_facts() {
         cluster_arn: CLUSTER.to_owned(),
         cluster_name: "production".to_owned(),
         service: Some("orders".to_owned()),
+        unproved: None,
         launch_type: Some(LaunchType::External),
     };
     assert_eq!(facts, expected);
@@ -166,6 +167,13 @@ fn a_cluster_must_be_there() {
     assert_eq!(error.to_string(), format!("ECS does not know {CLUSTER}"));
 }
 
+/// Why the service is not proved; where the task is, is.
+fn unproved(seen: Result<EcsFacts, EcsRefusal>) -> EcsRefusal {
+    let facts = seen.unwrap();
+    assert_eq!((facts.cluster_name.as_str(), facts.service), ("production", None));
+    facts.unproved.unwrap()
+}
+
 #[test]
 fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
     let with = |group: serde_json::Value, started_by: serde_json::Value| {
@@ -178,20 +186,21 @@ fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
         assert_eq!(facts.service.as_deref(), Some("orders"));
     }
     for started_by in ["ecs-svc/3".into(), "".into(), "somebody".into(), null()] {
-        let error = with("service:orders".into(), started_by).unwrap_err();
+        let error = unproved(with("service:orders".into(), started_by));
         let expected = format!("{TASK} was not started by a deployment of the service orders");
         assert_eq!(error.to_string(), expected);
     }
-    let error = with("service:idle".into(), "".into()).unwrap_err();
+    let error = unproved(with("service:idle".into(), "".into()));
     assert!(matches!(error, EcsRefusal::NotOfService { .. }), "two empty texts prove nothing");
     for group in ["service:payments", "service:gone", "service:Orders", "service:elsewhere"] {
-        let error = with(group.into(), "ecs-svc/1".into()).unwrap_err();
+        let error = unproved(with(group.into(), "ecs-svc/1".into()));
         assert!(matches!(error, EcsRefusal::UnknownService { .. }), "{group}: {error}");
     }
     let facts = with("service:leaving".into(), "ecs-svc/1".into()).unwrap();
     assert_eq!(facts.service.as_deref(), Some("leaving"));
     for group in ["family:mesh".into(), "orders".into(), "service:".into(), "".into(), null()] {
-        assert_eq!(with(group, "ecs-svc/1".into()).unwrap().service, None);
+        let facts = with(group, "ecs-svc/1".into()).unwrap();
+        assert_eq!((facts.service, facts.unproved), (None, None));
     }
 }
 
@@ -215,7 +224,7 @@ fn a_service_without_deployments_is_proved_by_its_task_sets() {
         ("service:orders", "ecs-svc/4"),
         ("service:idle", ""),
     ] {
-        let error = with(group, started_by).unwrap_err();
+        let error = unproved(with(group, started_by));
         assert!(matches!(error, EcsRefusal::NotOfService { .. }), "{group}: {error}");
     }
 }
