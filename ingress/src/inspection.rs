@@ -1,17 +1,34 @@
 //! What ECS says of agents that want to register.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::control::RefusalCode;
 use mesh_protocol::{ConnId, Context};
 
 use crate::admission::Standing;
-use crate::identity::{EcsAnswers, Principal};
+use crate::identity::{EcsAnswers, EcsRefusal, Principal};
 use crate::ingress::Ingress;
 use crate::jobs::{Asked, Authority, Failure, Job, halves};
 use crate::measure::{Verdict, judge};
-use crate::registration::{Phase, Refusal};
+use crate::registration::{Phase, Refusal, Registration, VERIFYING};
 use crate::verification::EcsStanding;
+
+/// Between two questions about a task that has not begun. ECS calls it running some seconds after its
+/// containers are.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Registration {
+    /// When ECS is asked again, if it is to be.
+    pub(crate) const fn again(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Inspecting { again, .. } => *again,
+            Phase::Greeting
+            | Phase::Challenged { .. }
+            | Phase::Identifying { .. }
+            | Phase::Over => None,
+        }
+    }
+}
 
 impl Ingress {
     /// Has ECS asked about an agent that wants to register.
@@ -23,8 +40,27 @@ impl Ingress {
         since: Instant,
     ) {
         let Some(registration) = self.registration(conn) else { return };
-        registration.phase = Phase::Inspecting { principal, asked: asked.clone(), since };
-        self.jobs.inspect(conn, asked);
+        let (again, question) = (None, asked.clone());
+        registration.phase = Phase::Inspecting { principal, asked, since, again };
+        self.jobs.inspect(conn, question);
+    }
+
+    /// Has ECS asked once more about an agent whose task had not begun.
+    pub(crate) fn inspect_again(&mut self, conn: ConnId) {
+        let Some(registration) = self.registration(conn) else { return };
+        let Phase::Inspecting { asked, again, .. } = &mut registration.phase else { return };
+        *again = None;
+        let question = asked.clone();
+        self.jobs.inspect(conn, question);
+    }
+
+    /// The agent's task has not begun: whether it still can in time, and ECS is asked again then.
+    fn await_task(&mut self, conn: ConnId, now: Instant) -> bool {
+        let Some(registration) = self.registration(conn) else { return false };
+        let Phase::Inspecting { since, again, .. } = &mut registration.phase else { return false };
+        let next = now + PAUSE;
+        *again = (next < *since + VERIFYING).then_some(next);
+        again.is_some()
     }
 
     /// ECS said what it knows of agents that want to register, or did not.
@@ -86,7 +122,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let Some((policy, registration)) = self.applying(conn) else { return };
-        let Phase::Inspecting { principal, asked, since } = &registration.phase else { return };
+        let Phase::Inspecting { principal, asked, since, .. } = &registration.phase else { return };
         let (principal, asked, since) = (principal.clone(), asked.clone(), *since);
         let refusal = match outcome {
             Ok(answers) => match asked.verify(answers) {
@@ -106,8 +142,13 @@ impl Ingress {
                     }
                 }
                 Err(refusal) => {
-                    let reason = format!("{principal} may not register: {refusal}");
-                    Refusal::new(RefusalCode::Forbidden, reason)
+                    let is_early = matches!(refusal, EcsRefusal::NotBegun { .. });
+                    if is_early && self.await_task(conn, cx.now) {
+                        return log::debug!("{refusal}: ECS is asked again");
+                    }
+                    let code =
+                        if is_early { RefusalCode::Unavailable } else { RefusalCode::Forbidden };
+                    Refusal::new(code, format!("{principal} may not register: {refusal}"))
                 }
             },
             // What went wrong is for the operator of the ingress, and in its log.

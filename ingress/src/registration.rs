@@ -64,7 +64,8 @@ pub(crate) enum Phase {
     /// STS is asked who made the proof; since when AWS is asked about the agent.
     Identifying { since: Instant },
     /// ECS is asked whether what the agent says of itself is so; the same moment.
-    Inspecting { principal: Principal, asked: Asked, since: Instant },
+    /// Its task may not have begun: then ECS is asked again at some time.
+    Inspecting { principal: Principal, asked: Asked, since: Instant, again: Option<Instant> },
     /// Decided; the connection is about to close, or is a tunnel by now.
     Over,
 }
@@ -87,7 +88,7 @@ enum Received {
 pub(crate) const REGISTRATION_RX_MAX: usize = 2 * control::CONTROL_BYTES_MAX;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
 /// wait for 30 s.
-const VERIFYING: Duration = Duration::from_secs(25);
+pub(crate) const VERIFYING: Duration = Duration::from_secs(25);
 
 impl Refusal {
     pub(crate) fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
@@ -110,11 +111,12 @@ impl Registration {
         }
     }
 
-    /// When it has taken too long.
+    /// When it has taken too long, or ECS is to be asked again.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
-        match self.verifying_since() {
-            None => self.since + timeouts.registration,
-            Some(since) => since + VERIFYING,
+        match (self.again(), self.verifying_since()) {
+            (Some(again), _) => again,
+            (None, Some(since)) => since + VERIFYING,
+            (None, None) => self.since + timeouts.registration,
         }
     }
 }
@@ -191,7 +193,7 @@ impl Ingress {
         }
     }
 
-    /// The agent took too long, or AWS did.
+    /// The agent took too long, or AWS did; or it is time to ask again.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
         else {
@@ -199,6 +201,9 @@ impl Ingress {
         };
         if registration.deadline(&self.config.timeouts) > cx.now {
             return;
+        }
+        if registration.again().is_some() {
+            return self.inspect_again(conn);
         }
         let refusal = match &registration.phase {
             Phase::Greeting | Phase::Over => {

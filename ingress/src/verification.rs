@@ -7,6 +7,10 @@
 //! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change,
 //! `renewal` about proofs that get old.
 
+mod standing;
+
+pub(crate) use standing::{Doubt, EcsStanding};
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,43 +19,12 @@ use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
 use crate::config::{Admission, IdentityChecks};
-use crate::identity::{EcsAnswers, EcsFacts, Requirement};
+use crate::identity::{EcsAnswers, Requirement};
 use crate::ingress::Ingress;
 use crate::jobs::{Asked, Authority, Failure, Job, batches, halves};
 use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
-
-/// What ECS says of a registered agent.
-#[derive(Debug)]
-pub(crate) struct EcsStanding {
-    pub(crate) asked: Asked,
-    /// What is proved; nothing before the first answer about an agent of whom only new rules ask.
-    pub(crate) facts: Option<EcsFacts>,
-    /// When ECS said so last, or when rules began to ask.
-    pub(crate) confirmed: Instant,
-    /// Whether ECS was asked since then and gave no answer.
-    pub(crate) is_doubted: bool,
-    /// Whether rules ask for more by now than ECS was asked for when it last answered.
-    pub(crate) is_open: bool,
-    /// Whether the task is about to stop, or the host to be emptied.
-    pub(crate) is_leaving: bool,
-}
-
-impl EcsStanding {
-    /// That of somebody about whom ECS said this.
-    pub(crate) const fn proved(asked: Asked, facts: EcsFacts, now: Instant) -> Self {
-        let facts = Some(facts);
-        let (is_doubted, is_open, is_leaving) = (false, false, false);
-        Self { asked, facts, confirmed: now, is_doubted, is_open, is_leaving }
-    }
-
-    /// That of somebody about whom new rules ask.
-    pub(crate) const fn unproved(asked: Asked, now: Instant) -> Self {
-        let (is_doubted, is_open, is_leaving) = (false, true, false);
-        Self { asked, facts: None, confirmed: now, is_doubted, is_open, is_leaving }
-    }
-}
 
 /// The state of asking again.
 #[derive(Debug, Default)]
@@ -246,7 +219,7 @@ impl Ingress {
             if let Some(tunnel) = self.tunnels.get_mut(TunnelId(*conn))
                 && let Some(ecs) = &mut tunnel.standing.ecs
             {
-                ecs.is_doubted = true;
+                ecs.doubt = ecs.doubt.max(Doubt::Unanswered);
             }
         }
         self.withdraw_unconfirmed(cx);
@@ -266,7 +239,20 @@ impl Ingress {
         let requirement = requirement.min(ecs.asked.requirement);
         // What it has under way may be finished when it leaves: ECS lets a task do that before it ends
         // it, and an agent on a host that is emptied goes on.
-        let (facts, leaving) = match ecs.asked.subject.verify_registered(requirement, answers) {
+        let seen = ecs.asked.subject.verify_registered(requirement, answers);
+        let denial = match &seen {
+            Ok((facts, None)) if ecs.has_service() => facts.unproved.as_ref(),
+            Ok(_) => None,
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = denial
+            && ecs.outlasts(refusal, self.config.identity.grace, now)
+        {
+            log::info!("tunnel {}: {refusal}: that may pass, and ECS is asked again", tunnel.name);
+            ecs.doubt = Doubt::Denied;
+            return None;
+        }
+        let (facts, leaving) = match seen {
             Ok(seen) => seen,
             Err(refusal) => {
                 return Some(Refusal::new(RefusalCode::Forbidden, refusal.to_string()));
@@ -277,7 +263,7 @@ impl Ingress {
             ecs.facts = Some(facts);
         }
         ecs.is_open = requirement < ecs.asked.requirement;
-        (ecs.confirmed, ecs.is_doubted) = (now, false);
+        (ecs.confirmed, ecs.doubt) = (now, Doubt::None);
         let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
         tunnel.publish();
         let name = &tunnel.name;
@@ -364,8 +350,9 @@ impl Ingress {
     /// less often than that, what it confirmed the last time still counts.
     fn withdraw_unconfirmed(&mut self, cx: &mut Context<'_>) {
         let grace = self.config.identity.grace;
-        let is_stale =
-            |standing: &EcsStanding| standing.is_doubted && standing.confirmed + grace <= cx.now;
+        let is_stale = |standing: &EcsStanding| {
+            standing.doubt > Doubt::None && standing.confirmed + grace <= cx.now
+        };
         let stale: Vec<_> = self
             .tunnels
             .iter()

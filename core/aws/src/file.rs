@@ -12,8 +12,18 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Look {
     path: PathBuf,
-    /// `None` while there is no file.
+    /// `None` while there is no file to be seen.
     seen: Option<(u64, u64, i64, i64)>,
+}
+
+/// What a file holds for whoever reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Text(String),
+    /// There is no file.
+    Missing,
+    /// The way to it, or itself, is not for this user to read; why.
+    Withheld(String),
 }
 
 /// Far more than any list of profiles or authorities needs; a device file never ends.
@@ -26,18 +36,24 @@ impl Look {
     }
 }
 
-/// The file's text and its look, taken before the first byte was read: what is written during
-/// the reading makes the look outdated. No text when there is no file.
-pub(crate) fn read_watched(path: &Path) -> Result<(Option<String>, Look), String> {
-    let missing = || Look { path: path.to_owned(), seen: None };
+/// What the file holds and its look, taken before the first byte was read: what is written during
+/// the reading makes the look outdated.
+pub(crate) fn read_watched(path: &Path) -> Result<(Content, Look), String> {
+    let look = |seen| Look { path: path.to_owned(), seen };
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, missing())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok((Content::Missing, look(None)));
+        }
+        Err(error) if is_barred(&error) => {
+            let seen = fs::metadata(path).ok().as_ref().map(shape);
+            return Ok((Content::Withheld(reason(&error)), look(seen)));
+        }
         Err(error) => return Err(reason(&error)),
     };
     let seen = file.metadata().map_err(|error| reason(&error))?;
-    let look = Look { path: path.to_owned(), seen: Some(shape(&seen)) };
-    Ok((Some(read(file)?), look))
+    let look = look(Some(shape(&seen)));
+    Ok((Content::Text(read(file)?), look))
 }
 
 /// The file's text, or why there is none.
@@ -52,6 +68,10 @@ fn read(file: File) -> Result<String, String> {
         Ok(_) => Err("it is larger than 1 MiB".to_owned()),
         Err(error) => Err(reason(&error)),
     }
+}
+
+fn is_barred(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory)
 }
 
 fn shape(metadata: &Metadata) -> (u64, u64, i64, i64) {

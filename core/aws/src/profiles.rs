@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use crate::Environment;
-use crate::file::{Look, read_watched};
+use crate::file::{Content, Look, read_watched};
 
 /// Both files as they were when they were read.
 pub(crate) struct Profiles {
@@ -25,6 +25,8 @@ pub(crate) struct Profiles {
     pub(crate) choice: Choice,
     /// The files' looks, to see when they change.
     pub(crate) looks: Vec<Look>,
+    /// The files that nobody named and that this user may not read: parts of a sentence.
+    withheld: Vec<String>,
 }
 
 /// The settings of one profile; names in lower case.
@@ -53,7 +55,9 @@ enum Kind {
 }
 
 impl Profiles {
-    /// Reads both files, as far as they exist.
+    /// Reads both files, as far as they exist. In a container or under a service manager, `HOME` is often
+    /// the folder of another user: files there that this one may not read are as good as none, unless a
+    /// variable names them.
     ///
     /// # Errors
     /// A sentence: a file cannot be read or is malformed, or a variable names one that is not there.
@@ -63,7 +67,8 @@ impl Profiles {
             name: name.unwrap_or("default").to_owned(),
             origin: if name.is_some() { Origin::Variable } else { Origin::Default },
         };
-        let mut profiles = Self { by_name: BTreeMap::new(), choice, looks: Vec::new() };
+        let (looks, withheld) = (Vec::new(), Vec::new());
+        let mut profiles = Self { by_name: BTreeMap::new(), choice, looks, withheld };
         // The later file counts.
         profiles.add(environment, Kind::Config)?;
         profiles.add(environment, Kind::Credentials)?;
@@ -79,16 +84,24 @@ impl Profiles {
         let Some(path) = path else {
             return Ok(());
         };
-        let (text, look) = read_watched(&path)
-            .map_err(|reason| format!("cannot read {}: {reason}", path.display()))?;
+        let unreadable = |reason: String| format!("cannot read {}: {reason}", path.display());
+        let (content, look) = read_watched(&path).map_err(unreadable)?;
         self.looks.push(look);
-        match text {
-            Some(text) => self
+        match (content, named) {
+            (Content::Text(text), _) => self
                 .take(&text, kind)
                 .map_err(|complaint| format!("{}: {complaint}", path.display())),
-            None => named.map_or(Ok(()), |path| {
+            (Content::Missing, None) => Ok(()),
+            (Content::Missing, Some(path)) => {
                 Err(format!("{} names {path}, which does not exist", kind.variable()))
-            }),
+            }
+            (Content::Withheld(reason), None) => {
+                let withheld = unreadable(reason);
+                log::debug!("{withheld}; it is taken as missing");
+                self.withheld.push(withheld);
+                Ok(())
+            }
+            (Content::Withheld(reason), Some(_)) => Err(unreadable(reason)),
         }
     }
 
@@ -136,6 +149,14 @@ impl Profiles {
 
     pub(crate) fn get(&self, name: &str) -> Option<&Profile> {
         self.by_name.get(name)
+    }
+
+    /// The part of a sentence that says why nothing was found, with the files that could not be read.
+    pub(crate) fn explain(&self, why: &str) -> String {
+        if self.withheld.is_empty() {
+            return why.to_owned();
+        }
+        format!("{why} ({})", self.withheld.join(", "))
     }
 
     /// The profile that is meant, if it exists.

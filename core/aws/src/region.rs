@@ -42,6 +42,13 @@ pub enum RegionError {
     NotFound(String),
 }
 
+/// What variables and the profile say.
+enum Configured {
+    Region(Region),
+    /// The profile names none: part of a sentence.
+    Absent(String),
+}
+
 /// Where packets to the instance metadata service are lost, as they are in many networks outside of
 /// AWS, each look-up takes two seconds, and one thread waits for the other. An agent with many tunnels
 /// proves itself on all of them at once, and the ingress does not wait for long. A host whose network
@@ -102,11 +109,13 @@ impl Regions {
             return Ok(region.clone());
         }
         let found = match (configured(&self.environment)?, &*state) {
-            (Some(region), _) => Ok(region),
-            (None, State::Missing(why, until)) if now < *until => {
+            (Configured::Region(region), _) => Ok(region),
+            (Configured::Absent(_), State::Missing(why, until)) if now < *until => {
                 return Err(RegionError::NotFound(why.clone()));
             }
-            (None, State::Unknown | State::Found(_) | State::Missing(..)) => self.ask(),
+            (Configured::Absent(why), State::Unknown | State::Found(_) | State::Missing(..)) => {
+                self.ask(&why)
+            }
         };
         match &found {
             Ok(region) => *state = State::Found(region.clone()),
@@ -118,7 +127,7 @@ impl Regions {
         found
     }
 
-    fn ask(&self) -> Result<Region, RegionError> {
+    fn ask(&self, profile: &str) -> Result<Region, RegionError> {
         if let Some(task) = metadata::task(&self.environment) {
             let task = task.map_err(|error| RegionError::Broken(error.to_string()))?;
             return named("the task's ARN", task.region());
@@ -133,24 +142,24 @@ impl Regions {
             Err(InstanceError::Broken(complaint)) => complaint,
         };
         Err(RegionError::NotFound(format!(
-            "the AWS region is not known: AWS_REGION is not set, the profile names none, this is no \
-             ECS task, and {instance}; set AWS_REGION"
+            "the AWS region is not known: AWS_REGION is not set, {profile}, this is no ECS task, \
+             and {instance}; set AWS_REGION"
         )))
     }
 }
 
 /// The region that variables or the profile name, without asking anybody.
-fn configured(environment: &Environment) -> Result<Option<Region>, RegionError> {
+fn configured(environment: &Environment) -> Result<Configured, RegionError> {
     for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         if let Some(name) = environment.get(variable) {
-            return named(variable, name).map(Some);
+            return named(variable, name).map(Configured::Region);
         }
     }
     let profiles = Profiles::read(environment).map_err(RegionError::Broken)?;
     let Some(name) = profiles.chosen().and_then(|profile| profile.get("region")) else {
-        return Ok(None);
+        return Ok(Configured::Absent(profiles.explain("the profile names none")));
     };
-    named(&format!("region of the profile {}", profiles.choice.name), name).map(Some)
+    named(&format!("region of the profile {}", profiles.choice.name), name).map(Configured::Region)
 }
 
 fn named(place: &str, name: &str) -> Result<Region, RegionError> {

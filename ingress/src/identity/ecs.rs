@@ -73,6 +73,8 @@ pub struct EcsFacts {
     pub cluster_name: String,
     /// The service of which the task is, if it was asked about and there is one.
     pub service: Option<String>,
+    /// Why that is not known, if the task says that it is of one and ECS does not bear it out.
+    pub unproved: Option<EcsRefusal>,
     /// How the task was launched; `None` if in a way that is not known here.
     pub launch_type: Option<LaunchType>,
 }

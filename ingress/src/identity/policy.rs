@@ -235,6 +235,9 @@ impl Policy {
                 if let Some(service) = unfit {
                     let _ = write!(sentence, "; {service:?} cannot stand in a host name");
                 }
+                if let Some(refusal) = &facts.unproved {
+                    let _ = write!(sentence, "; {refusal}");
+                }
             }
             (_, _) => sentence.push_str("no rule for it"),
         }

@@ -134,7 +134,8 @@ fn a_group_that_names_a_service_is_no_proof_of_it() {
     assert_eq!(
         reason,
         format!(
-            "{} may not register: {} was not started by a deployment of the service orders",
+            "{} may not register orders.example.com: no rule for it accepts cluster production, \
+             launch type EXTERNAL; {} was not started by a deployment of the service orders",
             pretender.identity.arn, pretender.arn
         )
     );

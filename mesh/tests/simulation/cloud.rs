@@ -38,10 +38,18 @@ pub(crate) struct Sky {
     pub(crate) unreachable: (BTreeSet<usize>, Duration),
     /// Agents whose tasks nobody started for a service.
     pub(crate) loose: BTreeSet<usize>,
+    /// Agents whose tasks are called as those of a service that did not start them.
+    pub(crate) pretenders: BTreeSet<usize>,
+    /// Whether ECS does not know the service.
+    pub(crate) is_without_service: bool,
     /// Agents on hosts, which are no tasks.
     pub(crate) hosts: BTreeSet<usize>,
     /// Those of them whose host is to be emptied.
     pub(crate) draining: BTreeSet<usize>,
+    /// Agents whose task ECS does not call running yet.
+    pub(crate) pending: BTreeSet<usize>,
+    /// Agents whose task ECS does not know.
+    pub(crate) missing: BTreeSet<usize>,
     /// Agents whose task has stopped.
     pub(crate) stopped: BTreeSet<usize>,
     /// Agents whose task runs and is to stop.
@@ -101,8 +109,12 @@ impl Cloud {
             pondered: (BTreeSet::new(), Duration::ZERO),
             unreachable: (BTreeSet::new(), Duration::ZERO),
             loose: BTreeSet::new(),
+            pretenders: BTreeSet::new(),
+            is_without_service: false,
             hosts: BTreeSet::new(),
             draining: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            missing: BTreeSet::new(),
             stopped: BTreeSet::new(),
             stopping: BTreeSet::new(),
             renamed: BTreeSet::new(),
@@ -247,12 +259,12 @@ impl Sky {
             cluster_name: "production".to_owned(),
             status: "ACTIVE".to_owned(),
         };
-        let tasks = question.tasks.iter().map(|arn| self.task(arn)).collect();
+        let tasks = question.tasks.iter().filter_map(|arn| self.task(arn)).collect();
         let hosts = self.hosts.iter().map(|number| self.instance(*number));
         let is_asked =
             |one: &ContainerInstance| question.instances.contains(&one.container_instance_arn);
         let instances = hosts.filter(is_asked).collect();
-        let services = match question.tasks_of_services.is_empty() {
+        let services = match question.tasks_of_services.is_empty() || self.is_without_service {
             true => Vec::new(),
             false => vec![service()],
         };
@@ -270,21 +282,27 @@ impl Sky {
         }
     }
 
-    fn task(&self, arn: &str) -> Task {
+    fn task(&self, arn: &str) -> Option<Task> {
         let is_in = |set: &BTreeSet<usize>| set.iter().any(|number| task_arn(*number) == arn);
         let (is_stopped, is_stopping) = (is_in(&self.stopped), is_in(&self.stopping));
         let is_of_service = !is_in(&self.loose);
-        Task {
+        let is_started = is_of_service && !is_in(&self.pretenders);
+        let last_status = match (is_stopped, is_in(&self.pending)) {
+            (true, _) => "STOPPED",
+            (false, true) => "PENDING",
+            (false, false) => "RUNNING",
+        };
+        (!is_in(&self.missing)).then(|| Task {
             task_arn: arn.to_owned(),
             cluster_arn: CLUSTER.to_owned(),
-            last_status: if is_stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
+            last_status: last_status.to_owned(),
             desired_status: if is_stopped || is_stopping { "STOPPED" } else { "RUNNING" }
                 .to_owned(),
             launch_type: Some("EXTERNAL".to_owned()),
-            started_by: is_of_service.then(|| DEPLOYMENT.to_owned()),
+            started_by: is_started.then(|| DEPLOYMENT.to_owned()),
             group: is_of_service.then(|| format!("service:{SERVICE}")),
             container_instance_arn: None,
-        }
+        })
     }
 }
 

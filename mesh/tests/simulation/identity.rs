@@ -247,6 +247,66 @@ fn a_task_that_is_about_to_stop_is_not_registered() {
     });
 }
 
+/// Its containers may run before ECS says so of the task.
+#[test]
+fn a_task_that_has_not_begun_is_awaited_within_one_registration() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().pending.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.world.run_for(Duration::from_secs(10));
+        assert_eq!(tunnels(&stage.world, &stage), 1);
+        cloud.0.borrow_mut().pending.clear();
+        expect_tunnels(&mut stage, 2, Duration::from_secs(2));
+        let (identified, described) = cloud.0.borrow().asked;
+        assert_eq!(identified, 2, "nobody had to come again");
+        assert!(described <= 14, "ECS was asked {described} times");
+    });
+}
+
+#[test]
+fn a_task_that_does_not_begin_in_time_is_refused_and_comes_again() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().pending.insert(1);
+        let calm = Plan::calm().with_workers(1).with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        stage.world.run_for(Duration::from_secs(60));
+        let (identified, described) = cloud.0.borrow().asked;
+        assert!((3..=4).contains(&identified), "{identified} proofs");
+        assert!(described <= 65, "ECS was asked {described} times");
+        cloud.0.borrow_mut().pending.clear();
+        expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+    });
+}
+
+/// ECS answers from copies of what it knows, and one of them may be old.
+#[test]
+fn one_answer_that_cannot_be_true_costs_nobody_the_registration() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(3);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let second = Duration::from_secs(1);
+        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
+        cloud.0.borrow_mut().missing.insert(0);
+        cloud.0.borrow_mut().pending.insert(1);
+        let (before, sky) = (cloud.0.borrow().asked.1, cloud.clone());
+        let is_asked = move |_: &World| sky.0.borrow().asked.1 > before;
+        stage.world.expect("ECS is asked again", is_asked, RECHECK);
+        stage.world.run_for(second);
+        assert_eq!(tunnels(&stage.world, &stage), 3);
+        cloud.0.borrow_mut().missing.clear();
+        cloud.0.borrow_mut().pending.clear();
+        stage.world.run_for(RECHECK * 3);
+        assert_eq!(cloud.0.borrow().asked.0, 3, "nobody had to come again");
+        cloud.0.borrow_mut().missing.insert(0);
+        expect_tunnels(&mut stage, 2, RECHECK * 2 + second);
+        stage.probe();
+    });
+}
+
 #[test]
 fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
     seeds(16, |seed| {

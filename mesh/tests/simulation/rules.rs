@@ -6,7 +6,7 @@ use mesh_ingress::Ingress;
 use mesh_ingress::identity::{ClusterPattern, Pattern, Rule};
 use mesh_ingress::jobs::Answer;
 use mesh_sim::peers::Request;
-use mesh_sim::seeds;
+use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
@@ -72,6 +72,39 @@ fn rules_that_ask_for_more_end_what_ecs_does_not_confirm() {
             stage.probe();
         });
     }
+}
+
+#[test]
+fn who_is_not_of_its_service_has_what_rules_allow_by_its_place() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().pretenders.insert(1);
+        let calm = Plan::calm().with_agents(2);
+        let rules = vec![rule_of_services(), rule_of_tasks()];
+        let mut stage = Stage::new(seed, plan(calm, rules, &cloud));
+        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        stage.world.run_for(RECHECK * 3);
+        assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to come again");
+        change(&mut stage, vec![rule_of_services()]);
+        expect_tunnels(&mut stage, 1, Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_service_that_ecs_does_not_know_once_is_asked_about_again() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_services()], &cloud));
+        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        cloud.0.borrow_mut().is_without_service = true;
+        let (before, sky) = (cloud.0.borrow().asked.1, cloud.clone());
+        let is_asked = move |_: &World| sky.0.borrow().asked.1 > before;
+        stage.world.expect("ECS is asked again", is_asked, RECHECK);
+        stage.world.run_for(Duration::from_secs(1));
+        assert_eq!(tunnels(&stage.world, &stage), 2);
+        expect_tunnels(&mut stage, 0, RECHECK);
+    });
 }
 
 /// What ECS answers then is about less than what it is to say now.

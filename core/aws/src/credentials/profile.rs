@@ -30,14 +30,16 @@ pub(super) fn credentials(sources: &Sources, now: SystemTime) -> Result<Found, S
     let name = &profiles.choice.name;
     match (profiles.chosen(), profiles.choice.origin) {
         (None, Origin::Variable) => {
-            Err(format!("AWS_PROFILE names {name}, and there is no such profile"))
+            let why = format!("AWS_PROFILE names {name}, and there is no such profile");
+            Err(profiles.explain(&why))
         }
         (None, Origin::Default) => {
-            Ok(Found::AbsentIn(profiles.looks, "there is no profile default".to_owned()))
+            let why = profiles.explain("there is no profile default");
+            Ok(Found::AbsentIn(profiles.looks, why))
         }
         // A profile that only names a region is none for this purpose.
         (Some(profile), _) if !has_credentials(profile) => {
-            let why = format!("the profile {name} has neither keys nor a role");
+            let why = profiles.explain(&format!("the profile {name} has neither keys nor a role"));
             Ok(Found::AbsentIn(profiles.looks, why))
         }
         (Some(_), _) => {

@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::Write;
 
-use super::{read_text, read_watched};
+use super::{Content, read_text, read_watched};
 use crate::tests::Folder;
 
 #[test]
@@ -9,7 +9,7 @@ fn a_look_is_outdated_when_the_file_is_written_replaced_or_removed() {
     let folder = Folder::new();
     let path = folder.file("f", "one");
     let (text, look) = read_watched(&path).unwrap();
-    assert_eq!(text.as_deref(), Some("one"));
+    assert_eq!(text, Content::Text("one".to_owned()));
     assert!(!look.is_outdated());
     fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();
     assert!(look.is_outdated());
@@ -29,9 +29,22 @@ fn a_file_that_comes_is_a_change() {
     let folder = Folder::new();
     let path = folder.path("f");
     let (text, look) = read_watched(&path).unwrap();
-    assert_eq!(text, None);
+    assert_eq!(text, Content::Missing);
     assert!(!look.is_outdated());
     folder.file("f", "");
+    assert!(look.is_outdated());
+}
+
+#[test]
+fn a_file_in_no_folder_is_withheld_until_it_can_be_seen() {
+    let folder = Folder::new();
+    let home = folder.file("home", "");
+    let path = home.join("f");
+    let (text, look) = read_watched(&path).unwrap();
+    assert_eq!(text, Content::Withheld("not a directory".to_owned()));
+    assert!(!look.is_outdated());
+    fs::remove_file(home).unwrap();
+    folder.file("home/f", "");
     assert!(look.is_outdated());
 }
 

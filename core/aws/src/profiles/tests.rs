@@ -129,6 +129,29 @@ fn files_may_be_missing_unless_a_variable_names_them() {
     assert_eq!(complaint, format!("cannot read {}: is a directory", folder.name()));
 }
 
+/// As in a container that runs as some user with the home folder of root.
+#[test]
+fn files_that_may_not_be_read_are_missing_unless_a_variable_names_them() {
+    let folder = Folder::new();
+    // Root may read everything: what is no folder stands for one that may not be entered.
+    let home = folder.file("home", "");
+    let home = home.to_str().unwrap();
+    let profiles = Profiles::read(&environment([("HOME", home)])).unwrap();
+    assert!(profiles.chosen().is_none());
+    assert_eq!(profiles.looks.len(), 2);
+    let reasons = [".aws/config", ".aws/credentials"]
+        .map(|name| format!("cannot read {home}/{name}: not a directory"));
+    assert_eq!(
+        profiles.explain("there is none"),
+        format!("there is none ({})", reasons.join(", "))
+    );
+    for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        let named = environment([(variable, "~/file"), ("HOME", home)]);
+        let complaint = Profiles::read(&named).err().unwrap();
+        assert_eq!(complaint, format!("cannot read {home}/file: not a directory"));
+    }
+}
+
 #[test]
 fn a_tilde_that_begins_a_path_is_the_home_folder() {
     let folder = Folder::new();

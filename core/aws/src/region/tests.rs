@@ -75,6 +75,21 @@ fn the_profile_that_is_meant_names_the_region() {
 }
 
 #[test]
+fn a_profile_that_may_not_be_read_keeps_nobody_from_the_region() {
+    let folder = Folder::new();
+    let home = folder.file("home", "");
+    let home = ("HOME", home.to_str().unwrap());
+    let task = metadata("eu-west-4");
+    let task = task.url();
+    let here = environment([home, ("ECS_CONTAINER_METADATA_URI_V4", task.as_str())]);
+    assert_eq!(find(&here).as_deref(), Ok("eu-west-4"));
+    let nowhere = environment([home, ("AWS_EC2_METADATA_DISABLED", "true")]);
+    let sentence = find(&nowhere).unwrap_err().to_string();
+    let expected = format!("the profile names none (cannot read {}/.aws/config: ", home.1);
+    assert!(sentence.contains(&expected), "{sentence}");
+}
+
+#[test]
 fn a_region_is_looked_for_until_it_is_found_and_then_remembered() {
     let server = Server::script(vec![
         Reply::Answer(404, String::new()),

@@ -29,7 +29,14 @@ pub enum EcsRefusal {
         /// Where it is.
         cluster: String,
     },
-    /// The task does not run yet, or no longer.
+    /// The task is on its way: its containers may run before ECS says so of the task.
+    NotBegun {
+        /// Which.
+        task: String,
+        /// What ECS says so far.
+        status: String,
+    },
+    /// The task does not run any more, or not in a way that is known here.
     NotRunning {
         /// Which.
         task: String,
@@ -78,6 +85,28 @@ pub enum EcsRefusal {
     },
 }
 
+impl EcsRefusal {
+    /// Whether ECS may say so of what is there. Its answers come from copies, some of which may be old
+    /// for a while; nothing that has ended is as if it went on.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::UnknownCluster { .. }
+            | Self::UnknownTask { .. }
+            | Self::NotBegun { .. }
+            | Self::UnknownService { .. }
+            | Self::UnknownInstance { .. } => true,
+            Self::ClusterDeleted { .. }
+            | Self::OtherCluster { .. }
+            | Self::NotRunning { .. }
+            | Self::Stopping { .. }
+            | Self::NotOfService { .. }
+            | Self::OtherInstance { .. }
+            | Self::InstanceNotActive { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for EcsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,6 +118,9 @@ impl fmt::Display for EcsRefusal {
             }
             Self::OtherCluster { task, cluster } => {
                 write!(f, "{task} is in another cluster, {}", shown(cluster))
+            }
+            Self::NotBegun { task, status } => {
+                write!(f, "{task} is {} and has not begun", shown(status))
             }
             Self::NotRunning { task, status } => {
                 write!(f, "{task} is {} and not RUNNING", shown(status))

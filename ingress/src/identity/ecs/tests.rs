@@ -89,6 +89,7 @@ fn a_running_task_has_its_facts() {
         cluster_arn: CLUSTER.to_owned(),
         cluster_name: "production".to_owned(),
         service: Some("orders".to_owned()),
+        unproved: None,
         launch_type: Some(LaunchType::External),
     };
     assert_eq!(facts, expected);
@@ -126,9 +127,18 @@ fn a_task_of_another_cluster_is_refused() {
 
 #[test]
 fn a_task_must_run_and_go_on_running() {
-    for status in
-        ["PENDING", "PROVISIONING", "ACTIVATING", "DEACTIVATING", "STOPPED", "running", ""]
-    {
+    for status in ["PROVISIONING", "PENDING", "ACTIVATING"] {
+        let pending = task_with(&[("lastStatus", status.into())]);
+        let error = verify(Requirement::Place, &pending).unwrap_err();
+        assert_eq!(error.to_string(), format!("{TASK} is {status} and has not begun"));
+        assert!(error.may_pass());
+        // It never will.
+        let words = [("desiredStatus", "STOPPED".into()), ("lastStatus", status.into())];
+        let error = verify(Requirement::Place, &task_with(&words)).unwrap_err();
+        assert_eq!(error.to_string(), format!("{TASK} is {status} and not RUNNING"));
+        assert!(!error.may_pass());
+    }
+    for status in ["DEACTIVATING", "STOPPED", "running", ""] {
         let task = task_with(&[("lastStatus", status.into())]);
         let error = verify(Requirement::Place, &task).unwrap_err();
         let expected = EcsRefusal::NotRunning { task: TASK.to_owned(), status: status.to_owned() };
@@ -157,6 +167,13 @@ fn a_cluster_must_be_there() {
     assert_eq!(error.to_string(), format!("ECS does not know {CLUSTER}"));
 }
 
+/// Why the service is not proved; where the task is, is.
+fn unproved(seen: Result<EcsFacts, EcsRefusal>) -> EcsRefusal {
+    let facts = seen.unwrap();
+    assert_eq!((facts.cluster_name.as_str(), facts.service), ("production", None));
+    facts.unproved.unwrap()
+}
+
 #[test]
 fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
     let with = |group: serde_json::Value, started_by: serde_json::Value| {
@@ -169,20 +186,21 @@ fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
         assert_eq!(facts.service.as_deref(), Some("orders"));
     }
     for started_by in ["ecs-svc/3".into(), "".into(), "somebody".into(), null()] {
-        let error = with("service:orders".into(), started_by).unwrap_err();
+        let error = unproved(with("service:orders".into(), started_by));
         let expected = format!("{TASK} was not started by a deployment of the service orders");
         assert_eq!(error.to_string(), expected);
     }
-    let error = with("service:idle".into(), "".into()).unwrap_err();
+    let error = unproved(with("service:idle".into(), "".into()));
     assert!(matches!(error, EcsRefusal::NotOfService { .. }), "two empty texts prove nothing");
     for group in ["service:payments", "service:gone", "service:Orders", "service:elsewhere"] {
-        let error = with(group.into(), "ecs-svc/1".into()).unwrap_err();
+        let error = unproved(with(group.into(), "ecs-svc/1".into()));
         assert!(matches!(error, EcsRefusal::UnknownService { .. }), "{group}: {error}");
     }
     let facts = with("service:leaving".into(), "ecs-svc/1".into()).unwrap();
     assert_eq!(facts.service.as_deref(), Some("leaving"));
     for group in ["family:mesh".into(), "orders".into(), "service:".into(), "".into(), null()] {
-        assert_eq!(with(group, "ecs-svc/1".into()).unwrap().service, None);
+        let facts = with(group, "ecs-svc/1".into()).unwrap();
+        assert_eq!((facts.service, facts.unproved), (None, None));
     }
 }
 
@@ -206,7 +224,7 @@ fn a_service_without_deployments_is_proved_by_its_task_sets() {
         ("service:orders", "ecs-svc/4"),
         ("service:idle", ""),
     ] {
-        let error = with(group, started_by).unwrap_err();
+        let error = unproved(with(group, started_by));
         assert!(matches!(error, EcsRefusal::NotOfService { .. }), "{group}: {error}");
     }
 }

@@ -12,7 +12,8 @@ impl EcsSubject {
     /// What the answers say of this task or host. The same is asked again from time to time.
     ///
     /// # Errors
-    /// It is not there, does not run, or is not what it says.
+    /// It is not there, does not run, or is another one. That it is not of the service of which it says
+    /// that it is comes with the facts.
     pub fn verify(
         &self,
         requirement: Requirement,
@@ -26,7 +27,7 @@ impl EcsSubject {
     /// Why it leaves comes with what it is.
     ///
     /// # Errors
-    /// It is not there, does not run, or is not what it says.
+    /// See [`EcsSubject::verify`].
     pub fn verify_registered(
         &self,
         requirement: Requirement,
@@ -37,12 +38,8 @@ impl EcsSubject {
             Object::Task { arn } => {
                 let (task, leaving) = self.verify_task(arn, answers)?;
                 let service = match requirement {
-                    Requirement::Place => None,
-                    // What has started it may be gone before it.
-                    Requirement::Service if leaving.is_some() => {
-                        verify_service(task, answers).ok().flatten()
-                    }
-                    Requirement::Service => verify_service(task, answers)?,
+                    Requirement::Place => Ok(None),
+                    Requirement::Service => verify_service(task, answers),
                 };
                 (service, task.launch_type.as_deref().and_then(LaunchType::of_ecs), leaving)
             }
@@ -50,14 +47,20 @@ impl EcsSubject {
                 let leaving = verify_instance(arn, id, answers)?;
                 let is_external = id.starts_with("mi-");
                 let kind = if is_external { LaunchType::External } else { LaunchType::Ec2 };
-                (None, Some(kind), leaving)
+                (Ok(None), Some(kind), leaving)
             }
         };
         let name = self.cluster_arn.rsplit('/').next().unwrap_or_default();
+        // Who is not of its service is still where it is, and rules may ask for no more.
+        let (service, unproved) = match service {
+            Ok(service) => (service, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
         let facts = EcsFacts {
             cluster_arn: self.cluster_arn.to_string(),
             cluster_name: name.to_owned(),
             service,
+            unproved,
             launch_type,
         };
         Ok((facts, leaving))
@@ -97,6 +100,9 @@ impl EcsSubject {
                 Ok((found, Some(EcsRefusal::Stopping { task })))
             }
             "RUNNING" => Ok((found, None)),
+            status @ ("PROVISIONING" | "PENDING" | "ACTIVATING") if !is_to_stop => {
+                Err(EcsRefusal::NotBegun { task, status: status.to_owned() })
+            }
             status => Err(EcsRefusal::NotRunning { task, status: status.to_owned() }),
         }
     }

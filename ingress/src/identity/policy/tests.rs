@@ -3,8 +3,8 @@ use mesh_protocol::proof::Binding;
 
 use super::{Claim, Decision, Method, Policy, Requirement};
 use crate::identity::{
-    Account, ArnPattern, AwsPrincipal, ClusterPattern, EcsFacts, HostPattern, LaunchType, Pattern,
-    Principal, Rule, Separators, Tokens, Who,
+    Account, ArnPattern, AwsPrincipal, ClusterPattern, EcsFacts, EcsRefusal, HostPattern,
+    LaunchType, Pattern, Principal, Rule, Separators, Tokens, Who,
 };
 
 const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/mesh-agent/0123456789abcdef";
@@ -46,6 +46,7 @@ fn facts(cluster: &str, service: Option<&str>, launch_type: LaunchType) -> EcsFa
         cluster_arn: format!("arn:aws:ecs:eu-central-1:123456789012:cluster/{cluster}"),
         cluster_name: cluster.to_owned(),
         service: service.map(str::to_owned),
+        unproved: None,
         launch_type: Some(launch_type),
     }
 }
@@ -189,6 +190,33 @@ fn a_rule_without_conditions_is_enough_where_there_is_one() {
     assert_eq!(decide(&policy, &agent(), &["b.x"]), Decision::NeedsEcs(Requirement::Place));
     let test = facts("test", None, LaunchType::Ec2);
     assert_eq!(decide_with(&policy, &agent(), &["a.x"], &test), Decision::Granted);
+}
+
+#[test]
+fn what_a_rule_gives_by_place_another_that_asks_for_a_service_does_not_take() {
+    let place = || Rule { cluster: Some(cluster("production")), ..rule(role("*"), &["legacy.x"]) };
+    let services = [
+        Rule { service: Some(Pattern::new("*")), ..place() },
+        Rule { hosts: rule(role("*"), &["{service}.x"]).hosts, ..place() },
+    ];
+    let refusal =
+        EcsRefusal::NotOfService { task: "TASK".to_owned(), service: "legacy".to_owned() };
+    let known = facts("production", None, LaunchType::External);
+    let pretender = EcsFacts { unproved: Some(refusal), ..known };
+    for service in services {
+        let both = policy(vec![service.clone(), place()]);
+        let needs = Decision::NeedsEcs(Requirement::Service);
+        assert_eq!(decide(&both, &agent(), &["legacy.x"]), needs);
+        assert_eq!(decide_with(&both, &agent(), &["legacy.x"], &pretender), Decision::Granted);
+        let alone = policy(vec![service]);
+        let expected = format!(
+            "{} may not register legacy.x: no rule for it accepts cluster production, launch type \
+             EXTERNAL; TASK was not started by a deployment of the service legacy",
+            agent()
+        );
+        let expected = denied(&expected);
+        assert_eq!(decide_with(&alone, &agent(), &["legacy.x"], &pretender), expected);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn facts(cluster: &str, service: Option<&str>, launch_type: Option<LaunchType>) 
         cluster_arn: format!("arn:aws:ecs:eu-central-1:123456789012:cluster/{cluster}"),
         cluster_name: cluster.to_owned(),
         service: service.map(str::to_owned),
+        unproved: None,
         launch_type,
     }
 }
@@ -41,6 +42,9 @@ fn a_cluster_is_meant_by_its_name_or_its_arn() {
         assert_eq!(pattern.matches(arn), expected, "{text}");
         assert_eq!(pattern.to_string(), text);
     }
+    let elsewhere = "arn:aws:ecs:us-east-1:123456789012:cluster/production";
+    let named = ClusterPattern::parse("production").unwrap();
+    assert!(named.matches(elsewhere), "a name is that of a cluster in any region");
     let any = ClusterPattern::parse("*").unwrap();
     assert!(!any.matches("production"), "a name alone is no fact");
     assert!(!any.matches("arn:aws:ecs:eu-central-1:123456789012:task/production"));

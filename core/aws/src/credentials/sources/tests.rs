@@ -89,6 +89,22 @@ fn a_broken_source_ends_the_chain_and_is_named() {
 }
 
 #[test]
+fn a_home_folder_of_somebody_else_keeps_nobody_from_other_sources() {
+    let folder = Folder::new();
+    // Root may enter every folder: what is none stands for one that may not be entered.
+    let home = folder.file("home", "");
+    let home = ("HOME", home.to_str().unwrap());
+    let container = Server::script(vec![Reply::ok(json("CONTAINER", LATER))]);
+    let url = container.url();
+    let loaded = load(&environment([home, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)])).unwrap();
+    assert_eq!(loaded.credentials.access_key_id(), "CONTAINER");
+    let nothing = environment([home, ("AWS_EC2_METADATA_DISABLED", "true")]);
+    let sentence = load(&nothing).unwrap_err().to_string();
+    let expected = format!("there is no profile default (cannot read {}/.aws/config: ", home.1);
+    assert!(sentence.contains(&expected), "{sentence}");
+}
+
+#[test]
 fn when_nothing_is_configured_the_sentence_says_where_was_looked() {
     let url = refused();
     let nothing = environment([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)]);
