@@ -255,11 +255,9 @@ pub(crate) enum Fault {
 impl Fault {
     /// Why an answer is cut that had begun.
     pub(crate) const fn of_begun(reason: Reason) -> Self {
-        match reason {
-            // The head came in time.
-            Reason::RequestTimeout => Self::StreamIdle,
-            other => Self::Told(other),
-        }
+        // Its head came in time.
+        let is_late = matches!(reason, Reason::RequestTimeout);
+        if is_late { Self::StreamIdle } else { Self::Told(reason) }
     }
 
     /// The word in the access log.
