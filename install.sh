@@ -112,7 +112,8 @@ do_install() {
     put_settings
     if ! has_systemd; then
         say "systemd does not run here: start the program by other means, as in"
-        say "    env \$(grep -v '^#' $settings_file) $binary$(arguments)"
+        say "    (while IFS= read -r line; do case \$line in [A-Z]*=*) export \"\$line\" ;; esac; done" \
+            "<$settings_file; exec $binary$(arguments))"
         return
     fi
     systemctl daemon-reload
@@ -246,8 +247,9 @@ get() {
 # Whatever is not named in the sums, or not with this sum, is not taken.
 verify() {
     file=${1##*/}
-    expected=$(awk -v name="$file" '{ n = $2; sub(/^\*/, "", n); if (n == name) print tolower($1) }' \
-        "$folder/SHA256SUMS.given")
+    # Lines may end as on Windows, and `find` puts ./ before names.
+    expected=$(awk -v name="$file" '{ sub(/\r$/, ""); n = $2; sub(/^\*/, "", n); sub(/^\.\//, "", n) }
+        n == name { print tolower($1) }' "$folder/SHA256SUMS.given")
     case $expected in
         '') fail "--sums: $sums does not name $file" ;;
         *[!0-9a-f]*) fail "--sums: $sums has no single SHA-256 sum for $file" ;;

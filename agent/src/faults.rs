@@ -6,6 +6,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// What is wrong with a service that answers with an alert of TLS.
+pub(crate) const SPEAKS_TLS: &str = "it speaks TLS; only http:// services are supported";
+
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(10);
 

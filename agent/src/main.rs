@@ -10,19 +10,28 @@ use mesh_settings::{command_line, output};
 enum Words {
     /// Serve: there is no word for it.
     Serve(Box<ClientArgs>),
-    /// `health`, as the first word.
+    /// `health`, before everything but flags of logging.
     Health(health::HealthArgs),
 }
 
 impl FromArgs for Words {
     fn from_args(command: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
-        match words {
-            ["health", rest @ ..] => {
+        match behind_health(words) {
+            Some(rest) => {
                 let command = [command, &["health"]].concat();
                 health::HealthArgs::from_args(&command, rest).map(Self::Health)
             }
-            _ => ClientArgs::from_args(command, words).map(|args| Self::Serve(Box::new(args))),
+            None => ClientArgs::from_args(command, words).map(|args| Self::Serve(Box::new(args))),
         }
+    }
+}
+
+/// What follows on `health`. It logs nothing, but as with `mesh` the flags of logging may come first.
+fn behind_health<'a, 'w>(words: &'a [&'w str]) -> Option<&'a [&'w str]> {
+    match words {
+        ["health", rest @ ..] => Some(rest),
+        ["--verbose", rest @ ..] | ["--log-level", _, rest @ ..] => behind_health(rest),
+        _ => None,
     }
 }
 
@@ -36,3 +45,6 @@ fn main() -> ExitCode {
         Words::Health(args) => health::start(args),
     })
 }
+
+#[cfg(test)]
+mod tests;

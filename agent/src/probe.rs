@@ -11,7 +11,9 @@ use mesh_protocol::{
 };
 
 use crate::agent::{Agent, Conn, authority, target};
+use crate::faults::SPEAKS_TLS;
 use crate::health::{Change, Verdict};
+use crate::tunnel::TLS_ALERT;
 use crate::workers::Message;
 
 /// A probe under way.
@@ -72,7 +74,10 @@ impl Agent {
                 Ok(None) => break Verdict::Bad("closed without an answer".to_owned()),
                 Err(error) => {
                     io.close(Closing::Abort);
-                    break Verdict::Bad(format!("answered nonsense: {error}"));
+                    break Verdict::Bad(match io.rx.as_slice().starts_with(&TLS_ALERT) {
+                        true => SPEAKS_TLS.to_owned(),
+                        false => format!("answered nonsense: {error}"),
+                    });
                 }
             };
             let mut storage = Storage::new();

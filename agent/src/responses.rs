@@ -8,6 +8,8 @@ use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, 
 
 use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
+use crate::faults::SPEAKS_TLS;
+use crate::tunnel::TLS_ALERT;
 use crate::upstream::{State, Upstream};
 
 impl Agent {
@@ -209,10 +211,21 @@ impl Agent {
 
     /// The service's answer is none.
     fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
-        self.faults.log(&error, now);
+        match self.speaks_tls(conn) {
+            true => self.faults.log(&SPEAKS_TLS, now),
+            false => self.faults.log(&error, now),
+        }
         let is_cut = error == http1::Error::Truncated;
         let code = if is_cut { ResetCode::UpstreamReset } else { ResetCode::Protocol };
         self.fail(conn, code, &error.to_string(), now);
+    }
+
+    /// Whether what came in place of a head is an alert of TLS.
+    fn speaks_tls(&mut self, conn: ConnId) -> bool {
+        let Some((Upstream { state: State::Busy(exchange), .. }, io)) = self.upstream(conn) else {
+            return false;
+        };
+        exchange.phase == Phase::Waiting && io.rx.as_slice().starts_with(&TLS_ALERT)
     }
 
     /// Sends the request again if that does no harm, else gives up.

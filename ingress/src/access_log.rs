@@ -13,7 +13,7 @@ use mesh_protocol::http1::Version;
 use serde::{Serialize, Serializer};
 
 use crate::config::AccessLog;
-use crate::ending::Ended;
+use crate::ending::{Ended, Fault};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::{self, Format, Reason};
 use crate::tunnel::Serial;
@@ -61,7 +61,7 @@ impl Ingress {
             client,
             asked,
             status: reason.status(),
-            error: Some(reason),
+            error: Some(Fault::Told(reason)),
             request_bytes: 0,
             response_bytes: 0,
             duration: Duration::ZERO,
@@ -116,7 +116,7 @@ struct Record<'r> {
     asked: Option<Asked<'r>>,
     /// 0 when the caller left before it got one.
     status: u16,
-    error: Option<Reason>,
+    error: Option<Fault>,
     request_bytes: u64,
     response_bytes: u64,
     duration: Duration,
@@ -235,7 +235,7 @@ impl Record<'_> {
             ("target", asked.map_or(Value::None, |asked| Value::Said(asked.target, TARGET_MAX))),
             ("version", asked.map_or(Value::None, |asked| version(asked.version))),
             ("status", status),
-            ("error", self.error.map_or(Value::None, |reason| Value::Word(reason.name()))),
+            ("error", self.error.map_or(Value::None, |fault| Value::Word(fault.name()))),
             ("request_bytes", Value::Count(self.request_bytes)),
             ("response_bytes", Value::Count(self.response_bytes)),
             ("duration_ms", Value::Time(self.duration)),

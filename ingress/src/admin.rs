@@ -204,6 +204,9 @@ impl Ingress {
         if let Some((reason, code)) = refusal {
             self.metrics.count(reason);
             self.metrics.refused(code);
+            if reason == Reason::Overloaded {
+                self.note_full();
+            }
             return self.reply_admin(conn, |http, io| {
                 replies::write(reason, Format::Text, http, &mut io.tx);
             });

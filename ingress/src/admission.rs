@@ -129,8 +129,11 @@ impl Ingress {
         if let Some(name) = too_long(hello) {
             return Err(format!("a name of the {name} that is too long"));
         }
-        if hello.hosts.len() > self.config.limits.hosts_per_tunnel {
-            return Err(format!("{} hosts are too many", hello.hosts.len()));
+        let (count, max) = (hello.hosts.len(), self.config.limits.hosts_per_tunnel);
+        if count > max {
+            return Err(format!(
+                "{count} hosts are too many: this ingress takes {max} of an agent"
+            ));
         }
         let normalize = |host: &String| {
             let pattern = routes::normalize(host);

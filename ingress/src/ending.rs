@@ -27,7 +27,7 @@ impl Ingress {
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
         self.deliver(owner);
-        self.finish(owner, &Ended::of(&exchange, cx.now));
+        self.finish(owner, &Ended::of(&exchange, None, cx.now));
         self.heads.keep(exchange.replay.into_memory());
         if let Some((_, io)) = self.downstream(owner)
             && io.tx.is_empty()
@@ -56,14 +56,14 @@ impl Ingress {
         }
     }
 
-    /// The caller is gone: nobody wants the rest of its exchange.
-    pub(crate) fn abandon(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    /// Nobody wants the rest of an exchange: its caller is gone, or has all that it gets in good order.
+    pub(crate) fn abandon(&mut self, conn: ConnId, fault: Option<Fault>, cx: &mut Context<'_>) {
         let Some(exchange) = self.take_exchange(conn) else { return };
         self.cancel_stream(&exchange);
         if exchange.phase != Phase::Upgraded {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(conn, &Ended::of(&exchange, cx.now));
+        self.finish(conn, &Ended::of(&exchange, fault, cx.now));
         self.heads.keep(exchange.replay.into_memory());
     }
 
@@ -74,10 +74,8 @@ impl Ingress {
         reason: &CloseReason,
         cx: &mut Context<'_>,
     ) {
-        if let CloseReason::Finished = reason {
-            self.end_upgraded(conn);
-        }
-        self.abandon(conn, cx);
+        let has_finished = matches!(reason, CloseReason::Finished) && self.end_upgraded(conn);
+        self.abandon(conn, (!has_finished).then_some(Fault::CallerGone), cx);
         let grown = self.downstream(conn).and_then(|(downstream, _)| downstream.grown.take());
         grown.into_iter().for_each(|grown| self.give_back(grown));
         if let Some((downstream, _)) = self.downstream(conn) {
@@ -93,20 +91,22 @@ impl Ingress {
         }
     }
 
-    /// Both directions of an upgraded connection have ended: the agent hears of the caller's end,
-    /// which may not have had a turn yet.
-    fn end_upgraded(&mut self, conn: ConnId) {
+    /// Both directions of a connection have ended. If it was an upgraded one, the agent hears of the
+    /// caller's end, which may not have had a turn yet. Says whether it was.
+    fn end_upgraded(&mut self, conn: ConnId) -> bool {
         let Some((Downstream { state: State::Busy(exchange), .. }, _)) = self.downstream(conn)
         else {
-            return;
+            return false;
         };
         let (phase, id, stream) = (exchange.phase, exchange.tunnel, exchange.stream);
-        if phase == Phase::Upgraded
-            && let Some(tunnel) = self.tunnels.get_mut(id)
-        {
+        if phase != Phase::Upgraded {
+            return false;
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(id) {
             tunnel.link.session.end(stream);
             self.conns.touch(id.conn());
         }
+        true
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
@@ -170,13 +170,16 @@ impl Ingress {
             cx.now.saturating_duration_since(tunnel.since),
             tunnel.requests,
         );
+        // It is we who end all of them when we leave.
+        let is_leaving = self.drain.is_leaving();
+        let reason = if is_leaving { Reason::Draining } else { Reason::AgentLost };
         let mut owners: Vec<_> = tunnel.link.session.owners().collect();
         owners.sort_unstable();
         for (stream, owner) in owners {
             let tx = self.conns.get(id.conn()).map(|connection| &connection.io.tx);
             let is_unsent = tx.is_some_and(|tx| tunnel.link.is_unsent(stream, tx));
             let reached = if is_unsent { Reached::CertainlyNot } else { Reached::Perhaps };
-            self.fail(owner, Reason::AgentLost, reached, cx);
+            self.fail(owner, reason, reached, cx);
         }
     }
 
@@ -236,12 +239,44 @@ impl Ingress {
     }
 }
 
+/// Why an exchange ended without a whole answer of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// What the caller is told, unless its answer had begun.
+    Told(Reason),
+    /// The caller left.
+    CallerGone,
+    /// The caller took nothing of its answer for too long.
+    SendTimeout,
+    /// Nothing moved any more after the answer had begun.
+    StreamIdle,
+}
+
+impl Fault {
+    /// Why an answer is cut that had begun.
+    pub(crate) const fn of_begun(reason: Reason) -> Self {
+        // Its head came in time.
+        let is_late = matches!(reason, Reason::RequestTimeout);
+        if is_late { Self::StreamIdle } else { Self::Told(reason) }
+    }
+
+    /// The word in the access log.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Told(reason) => reason.name(),
+            Self::CallerGone => "caller_gone",
+            Self::SendTimeout => "send_timeout",
+            Self::StreamIdle => "stream_idle",
+        }
+    }
+}
+
 /// What is counted and logged of an exchange that is over.
 #[derive(Debug)]
 pub(crate) struct Ended<'e> {
     pub(crate) seen: Observation<'e>,
     /// Why the answer is ours, or was cut.
-    pub(crate) error: Option<Reason>,
+    pub(crate) error: Option<Fault>,
     /// Which tunnel had it; none when there was none for its second attempt.
     pub(crate) tunnel: Option<Serial>,
     pub(crate) retried: bool,
@@ -250,7 +285,7 @@ pub(crate) struct Ended<'e> {
 }
 
 impl<'e> Ended<'e> {
-    pub(crate) fn of(exchange: &'e Exchange, now: Instant) -> Self {
+    pub(crate) fn of(exchange: &'e Exchange, error: Option<Fault>, now: Instant) -> Self {
         let seen = Observation {
             route: exchange.route,
             service: &exchange.service,
@@ -261,7 +296,7 @@ impl<'e> Ended<'e> {
         };
         Self {
             seen,
-            error: exchange.error,
+            error,
             tunnel: Some(exchange.serial),
             retried: exchange.replay.tried.is_some(),
             head: exchange.replay.head(),

@@ -9,7 +9,6 @@ use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, Duplex};
 
 use crate::balance::Tried;
-use crate::replies::Reason;
 use crate::routes::RouteId;
 use crate::tunnel::{AgentId, Serial, TunnelId};
 
@@ -32,8 +31,6 @@ pub(crate) struct Exchange {
     pub(crate) phase: Phase,
     /// The status that the caller was sent; 0 before.
     pub(crate) status: u16,
-    /// What went wrong, whether or not the caller could still be told.
-    pub(crate) error: Option<Reason>,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     /// Bytes that the agent sent and whose credit it has not got back: they wait in `tx`.

@@ -7,7 +7,7 @@ use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
 use crate::choice::Choice;
 use crate::downstream::State;
-use crate::ending::Ended;
+use crate::ending::{Ended, Fault};
 use crate::exchange::{Phase, Reached};
 use crate::ingress::Ingress;
 use crate::moving::Moving;
@@ -25,12 +25,16 @@ impl Ingress {
     ) {
         let Some(mut exchange) = self.take_exchange(conn) else { return };
         self.reset_stream(&exchange, reason);
-        exchange.error = Some(reason);
         if exchange.phase != Phase::Waiting {
             self.cut(conn);
-            return self.finish(conn, &Ended::of(&exchange, cx.now));
+            let fault = Fault::of_begun(reason);
+            return self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
         }
-        if !self.drain.is_leaving() && exchange.replay.is_possible(reached) {
+        let is_repeatable = exchange.replay.is_possible(reached);
+        // A 503 asks the caller to come again, which may do harm.
+        let is_safe = is_repeatable || reason != Reason::Draining;
+        let reason = if is_safe { reason } else { Reason::AgentLost };
+        if is_repeatable && !self.drain.is_leaving() {
             let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
             let wanted = (Scope::Everywhere, Some(tried));
             if let Ok(place) = self.choose_from(conn, route, wanted, cx) {
@@ -45,7 +49,8 @@ impl Ingress {
         }
         exchange.status = reason.status();
         self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
-        self.finish(conn, &Ended::of(&exchange, cx.now));
+        let fault = Fault::Told(reason);
+        self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
     }
 
     /// The caller sent no request head, or one that is refused.

@@ -61,6 +61,8 @@ pub struct Ingress {
     pub(crate) others: usize,
     /// Those of them that are to become tunnels.
     pub(crate) registering: usize,
+    /// When it was last said that more of them find no room.
+    pub(crate) full_told: Option<Instant>,
     /// For the shell.
     ///
     /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
@@ -118,6 +120,7 @@ impl Ingress {
             in_flight: 0,
             others: 0,
             registering: 0,
+            full_told: None,
             jobs: Queue::default(),
             verifier: Verifier::default(),
             registered: 0,

@@ -20,7 +20,7 @@ use crate::access_log::Head;
 use crate::balance::Scope;
 use crate::choice::Choice;
 use crate::downstream::State;
-use crate::ending::Ended;
+use crate::ending::{Ended, Fault};
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::{Coming, Gauge};
 use crate::ingress::{Conn, Ingress};
@@ -183,7 +183,7 @@ impl Ingress {
             request_bytes: moving.request_bytes,
             response_bytes: 0,
         };
-        let (error, head) = (Some(failed.reason), moving.replay.head());
+        let (error, head) = (Some(Fault::Told(failed.reason)), moving.replay.head());
         self.finish(conn, &Ended { seen, error, tunnel: None, retried: true, head });
     }
 }

@@ -230,10 +230,16 @@ impl Ingress {
         if !matches!(registration.phase, Phase::Over) {
             let peer = registration.peer;
             // An agent that looks for more ingresses leaves one that it knows like this, for ever.
-            if matches!(registration.phase, Phase::Greeting) {
-                log::debug!("the agent from {peer} left before it introduced itself");
-            } else {
-                log::info!("the agent from {peer} left before it was registered");
+            match registration.phase {
+                Phase::Greeting => {
+                    log::debug!("the agent from {peer} left before it introduced itself");
+                }
+                Phase::Challenged { .. } => log::info!(
+                    "the agent from {peer} left before it was registered, asked for a proof of identity"
+                ),
+                Phase::Identifying { .. } | Phase::Inspecting { .. } | Phase::Over => {
+                    log::info!("the agent from {peer} left before it was registered");
+                }
             }
             registration.phase = Phase::Over;
             registration.link.close(close::NORMAL);

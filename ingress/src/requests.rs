@@ -10,6 +10,7 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 use crate::access_log::Head;
 use crate::choice::Choice;
 use crate::downstream::{Downstream, Expired, State, Step};
+use crate::ending::Fault;
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
@@ -74,7 +75,7 @@ impl Ingress {
             }
             Expired::Stalled => {
                 io.close(Closing::Abort);
-                self.abandon(conn, cx);
+                self.abandon(conn, Some(Fault::SendTimeout), cx);
             }
         }
     }
@@ -215,7 +216,6 @@ impl Ingress {
             replay,
             phase: Phase::Waiting,
             status: 0,
-            error: None,
             request_bytes: 0,
             response_bytes: 0,
             unreleased: 0,
@@ -264,7 +264,7 @@ impl Ingress {
             // An answer that has begun must not end as if it were whole.
             let has_begun = exchange.phase == Phase::Responding;
             io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
-            return self.abandon(conn, cx);
+            return self.abandon(conn, Some(Fault::CallerGone), cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
         let session = &mut tunnel.link.session;

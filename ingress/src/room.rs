@@ -1,4 +1,4 @@
-//! Room for hosts: in the routes, and in the metrics.
+//! Room for hosts: in the routes, and in the metrics. And the lack of room for agents.
 //!
 //! Agents choose the names, so both are bounded; and whoever was here first must not keep out those that
 //! come later. What has no agent any more gives way. Only the first worker decides that, before it
@@ -6,6 +6,7 @@
 //! by the same names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_protocol::control::Hello;
 
@@ -22,7 +23,26 @@ pub struct Forgotten {
     pub(crate) counters: Vec<(RouteId, Arc<str>)>,
 }
 
+/// Between two lines about agents that find no room: each of them tries again and again.
+const FULL_PAUSE: Duration = Duration::from_secs(60);
+
 impl Ingress {
+    /// An agent was turned away because there are too many.
+    pub(crate) fn note_full(&mut self) {
+        let is_told = |at| self.now.saturating_duration_since(at) < FULL_PAUSE;
+        if self.full_told.is_some_and(is_told) {
+            return;
+        }
+        self.full_told = Some(self.now);
+        log::warn!(
+            "agents are turned away: {} tunnels, and {} about to register, are as many as \
+             --max-tunnels ({}) takes",
+            self.all_tunnels(),
+            self.registering,
+            self.config.limits.tunnels,
+        );
+    }
+
     /// Makes room for the hosts of an agent that is about to be welcome. False when too many hosts have
     /// agents.
     pub(crate) fn make_room(&mut self, hello: &Hello) -> bool {

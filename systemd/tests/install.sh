@@ -256,6 +256,15 @@ if unshare -rm true 2>/dev/null; then
     says "no program runs in $work/closed"
 fi
 
+fresh 'sums are understood as other systems and tools write them'
+sed 's/$/\r/' "$work/1.0.0/SHA256SUMS" >"$work/sums-crlf"
+sed 's,mesh-agent,./mesh-agent,' "$work/1.0.0/SHA256SUMS" >"$work/sums-found"
+sed 's,  mesh-agent, *mesh-agent,' "$work/1.0.0/SHA256SUMS" >"$work/sums-binary"
+for sums in crlf found binary; do
+    run 0 install "${agent1[@]:0:2}" --sums "$work/sums-$sums" --no-start
+    says 'the checksum is right'
+done
+
 fresh 'nothing is installed without the right checksum'
 run 2 install --from "$work/1.0.0/mesh-agent"
 says '--sums is missing'
@@ -372,7 +381,31 @@ has_version mesh-agent 1.0.0
 says 'systemd does not run here'
 is_gone etc/systemd
 not_called .
+echo '- and what it says to do instead takes the settings as systemd does, and runs nothing in them'
+hostile="http://user:pa\$HOME\$(touch $work/evaluated)&touch $work/evaluated;x * y"
+printf '# MESH_HOST=no\n\nMESH_HOST=a.example.com\nMESH_PROXY=%s\n' "$hostile" >"$root/etc/mesh/agent.env"
+cat >"$root/usr/local/bin/mesh-agent" <<'FAKE'
+#!/bin/sh
+printf '%s %s' "$MESH_HOST" "$MESH_PROXY"
+FAKE
+said=$("$shell" -c "$(grep '^    ' <<<"$out")" 2>&1)
+[ "$said" = "a.example.com $hostile" ] || blame 'the settings are others' "$said"
+[ ! -e "$work/evaluated" ] || blame 'a command in the settings was run'
 run 3 status
+
+echo '- and the documents run nothing in settings that they try'
+cat >"$work/bin/sudo" <<'FAKE'
+#!/bin/sh
+exec "$@"
+FAKE
+printf '#!/bin/sh\n' >"$work/bin/systemd-run"
+chmod +x "$work/bin/sudo" "$work/bin/systemd-run"
+for document in getting-started-ecs-anywhere upgrade; do
+    line=$(grep 'sudo .*/etc/mesh/agent.env' "$here/docs/$document.md") || blame "$document.md does not try settings"
+    PATH="$work/bin:$PATH" "$shell" -c "${line//\/etc/$root/etc}" >/dev/null 2>&1
+    [ ! -e "$work/evaluated" ] || blame "$document.md runs a command in the settings" "$line"
+    rm -f "$work/evaluated"
+done
 
 fresh 'uninstalling stops, removes, keeps settings, and can be repeated'
 run 0 install "${agent1[@]}" --drop-in token

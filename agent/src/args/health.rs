@@ -9,7 +9,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::num::NonZeroU16;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_settings::value::{self, Url};
 use mesh_settings::{Environment, Error, output, reason};
+use serde::Deserialize;
 
 use crate::tunnel::TLS_ALERT;
 
@@ -53,8 +54,24 @@ const BIND: &str = "MESH_BIND";
 const TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// The status is all that is wanted. The rest of the head has to fit in here, the body need not.
+/// The head has to fit in here, the body need not.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// What is read of a body that may say why the status is another one than 200.
+const BODY_BYTES_MAX: usize = 8 * 1024;
+/// A text that is longer than that is a document.
+const WORDS_BYTES_MAX: usize = 80;
+/// What is shown of a reason.
+const REASON_CHARS_MAX: usize = 500;
+
+/// What is known so far.
+#[derive(Debug, Default)]
+struct Heard {
+    status: Option<Result<u16, String>>,
+    /// Why the status is another one than 200, where the answer says so.
+    reason: Option<String>,
+    /// Nothing more comes.
+    is_over: bool,
+}
 
 /// Asks once.
 ///
@@ -73,11 +90,14 @@ pub fn start(args: HealthArgs) -> Result<(), Error> {
         None => TIMEOUT,
     };
     match status_within(url, timeout) {
-        Ok(200) => {
+        Ok((200, _)) => {
             output::say("healthy");
             Ok(())
         }
-        Ok(status) => Err(Error::new(format!("{text} answers {status}, not 200"))),
+        Ok((status, reason)) => {
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason:?}"));
+            Err(Error::new(format!("{text} answers {status}, not 200{reason}")))
+        }
         Err(sentence) => Err(Error::new(format!("{text}: {sentence}"))),
     }
 }
@@ -109,33 +129,40 @@ fn timeout(text: &str) -> Result<Duration, String> {
     Err(format!("{text:?} must be from {min} to {max} seconds"))
 }
 
-fn status_within(url: Url, timeout: Duration) -> Result<u16, String> {
-    let answer = Arc::new((Mutex::new(None), Condvar::new()));
+fn status_within(url: Url, timeout: Duration) -> Result<(u16, Option<String>), String> {
+    let answer = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
     let asked = Arc::clone(&answer);
     let ask = move || {
-        let status = status(&url);
-        *asked.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        let outcome = ask(&url, &asked.0);
+        let mut heard = lock(&asked.0);
+        if let Err(sentence) = outcome {
+            heard.status.get_or_insert(Err(sentence));
+        }
+        heard.is_over = true;
         asked.1.notify_one();
     };
     Builder::new()
         .name("health".to_owned())
         .spawn(ask)
         .map_err(|error| format!("cannot start a thread: {}", reason(&error)))?;
-    let (status, comes) = &*answer;
-    let status = status.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = comes.wait_timeout_while(status, timeout, |status| status.is_none());
-    let (mut status, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    status.take().unwrap_or_else(|| {
-        Err(format!("no answer within {} seconds", value::show_seconds(&timeout)))
-    })
+    let (heard, comes) = &*answer;
+    let waited = comes.wait_timeout_while(lock(heard), timeout, |heard| !heard.is_over);
+    let (mut heard, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    let late = || Err(format!("no answer within {} seconds", value::show_seconds(&timeout)));
+    let status = heard.status.take().unwrap_or_else(late)?;
+    Ok((status, heard.reason.take()))
 }
 
-/// The status of the answer to one GET.
-fn status(url: &Url) -> Result<u16, String> {
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes what is answered to one GET.
+fn ask(url: &Url, heard: &Mutex<Heard>) -> Result<(), String> {
     let mut stream = connect(url).map_err(|error| reason(&error))?;
     stream.write_all(request(url).as_bytes()).map_err(|error| reason(&error))?;
     let mut scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
-    let (mut bytes, mut piece) = (Vec::new(), [0; 1024]);
+    let mut bytes = Vec::new();
     loop {
         let nonsense = |error| match bytes.starts_with(&TLS_ALERT) {
             true => "the peer speaks TLS, which this command does not".to_owned(),
@@ -145,19 +172,88 @@ fn status(url: &Url) -> Result<u16, String> {
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&bytes[..length], &mut storage).map_err(nonsense)?;
             if !matches!(head.status, 100..=199) || head.status == 101 {
-                return Ok(head.status);
+                let body = if head.status == 200 { 0 } else { body_length(&head) };
+                lock(heard).status = Some(Ok(head.status));
+                bytes.drain(..length);
+                return hear_reason(&mut stream, bytes, body, heard);
             }
             // The answer itself is still to come (RFC 9110 15.2).
             bytes.drain(..length);
             scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
             continue;
         }
+        if read(&mut stream, &mut bytes)? == 0 {
+            return Err("closed before the end of the answer's head".to_owned());
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize, String> {
+    let mut piece = [0; 1024];
+    loop {
         match stream.read(&mut piece) {
-            Ok(0) => return Err("closed before the end of the answer's head".to_owned()),
-            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Ok(count) => {
+                bytes.extend_from_slice(&piece[..count]);
+                return Ok(count);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(reason(&error)),
         }
+    }
+}
+
+/// How much of a body there is to read; nothing of one whose end would have to be waited for.
+fn body_length(head: &ResponseHead<'_, '_>) -> usize {
+    let length = head.field("content-length").and_then(|value| str::from_utf8(value).ok());
+    let length = length.and_then(|text| text.parse().ok()).unwrap_or(0);
+    BODY_BYTES_MAX.min(length)
+}
+
+/// Notes what a body says of the status before it.
+fn hear_reason(
+    stream: &mut TcpStream,
+    mut bytes: Vec<u8>,
+    length: usize,
+    heard: &Mutex<Heard>,
+) -> Result<(), String> {
+    while bytes.len() < length {
+        if read(stream, &mut bytes)? == 0 {
+            break;
+        }
+    }
+    bytes.truncate(length);
+    lock(heard).reason = reason_in(&bytes);
+    Ok(())
+}
+
+/// From a page of JSON, or one that is nothing but a few words.
+fn reason_in(body: &[u8]) -> Option<String> {
+    if let Ok(page) = serde_json::from_slice::<Page>(body) {
+        return page.into_reason();
+    }
+    let words = str::from_utf8(body).ok()?.trim();
+    let is_short = !words.is_empty() && words.len() <= WORDS_BYTES_MAX && !words.contains('\n');
+    is_short.then(|| words.to_owned())
+}
+
+/// What the page of an agent or an ingress says of itself.
+#[derive(Deserialize)]
+struct Page {
+    reason: Option<String>,
+    /// Why the service is not well that an agent stands for.
+    service_reason: Option<String>,
+    /// The word of an ingress.
+    status: Option<String>,
+}
+
+impl Page {
+    fn into_reason(self) -> Option<String> {
+        let reason = match (self.reason, self.service_reason) {
+            (Some(reason), Some(service)) => format!("{reason}: {service}"),
+            (Some(reason), None) => reason,
+            (None, _) => self.status?,
+        };
+        Some(reason.chars().take(REASON_CHARS_MAX).collect())
     }
 }
 

@@ -17,7 +17,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 const INGRESS_PORT: u16 = 8082;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Something has arrived, and there is room to write.
-const READY: Readiness = Readiness { readable: true, writable: true, closed: false };
+const READY: Readiness = Readiness { readable: true, writable: true, closed: false, failed: false };
 
 /// What is asked and answered.
 #[derive(Debug, Clone, Copy)]

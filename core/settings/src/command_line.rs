@@ -120,15 +120,17 @@ fn unknown(word: &str, before: &[&str], help: &str) -> String {
             (None, _) => format!("{word:?} stands alone; a value needs its flag before it"),
         };
     }
-    let name = word.trim_start_matches('-');
     if before.contains(&"--") {
         return format!("{word} stands behind --, where nothing is a flag");
     }
-    if flags(help).any(|known| known == name) {
+    let name = word.trim_start_matches('-');
+    let is_known = flags(help).any(|known| known == name);
+    let has_two_dashes = word.strip_prefix("--") == Some(name);
+    if is_known && has_two_dashes {
         return format!("{word} belongs behind the command");
     }
-    let hint = nearest(name, flags(help))
-        .map_or_else(String::new, |name| format!("; --{name} may be meant"));
+    let meant = if is_known { Some(name) } else { nearest(name, flags(help)) };
+    let hint = meant.map_or_else(String::new, |name| format!("; --{name} may be meant"));
     format!("{word} is not a flag of this command{hint}")
 }
 

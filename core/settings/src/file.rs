@@ -71,7 +71,8 @@ impl File {
     /// # Errors
     /// It is not such a mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let mut reader = Reader { name, text, line: 1, events: Parser::new_from_str(text) };
+        let mut reader =
+            Reader { name, text, line: 1, sign: None, events: Parser::new_from_str(text) };
         let entries = reader.document()?;
         Ok(Self { name: name.to_owned(), entries })
     }
@@ -122,6 +123,8 @@ struct Reader<'a> {
     text: &'a str,
     /// The line of the last event.
     line: usize,
+    /// The character that it begins with.
+    sign: Option<char>,
     events: Parser<'a, StrInput<'a>>,
 }
 
@@ -182,12 +185,19 @@ impl<'a> Reader<'a> {
 
     /// What a setting has: a value, or a list of values or of mappings.
     fn value(&mut self, key: &str) -> Result<Value, Error> {
+        let line = self.line;
         let event = self.next()?;
         if let Event::Scalar(text, style, ..) = event {
             return Ok(Value::One(self.scalar(key, &text, style)?));
         }
         let Event::SequenceStart(..) = event else {
-            return Err(self.not_flat(key, &event));
+            self.line = line;
+            if matches!(event, Event::MappingStart(..)) && self.sign != Some('{') {
+                let complaint =
+                    format!("{key} has lines within it; all settings begin at the left");
+                return Err(self.fault(&complaint));
+            }
+            return Err(self.not_flat(key));
         };
         let mut records = Vec::new();
         let mut event = self.next()?;
@@ -208,12 +218,14 @@ impl<'a> Reader<'a> {
 
     /// What a field of such a mapping has: a value or a list of values.
     fn field(&mut self, key: &str) -> Result<Value, Error> {
+        let line = self.line;
         let event = self.next()?;
         if let Event::Scalar(text, style, ..) = event {
             return Ok(Value::One(self.scalar(key, &text, style)?));
         }
         let Event::SequenceStart(..) = event else {
-            return Err(self.not_flat(key, &event));
+            self.line = line;
+            return Err(self.not_flat(key));
         };
         let first = self.next()?;
         Ok(Value::Many(self.texts(key, first)?))
@@ -224,7 +236,7 @@ impl<'a> Reader<'a> {
         let mut texts = Vec::new();
         while event != Event::SequenceEnd {
             let Event::Scalar(text, style, ..) = event else {
-                return Err(self.not_flat(key, &event));
+                return Err(self.not_flat(key));
             };
             texts.push(self.scalar(key, &text, style)?);
             event = self.next()?;
@@ -245,6 +257,8 @@ impl<'a> Reader<'a> {
             None => Ok(Event::StreamEnd),
             Some(Ok((event, Span { start, .. }))) => {
                 self.line = start.line();
+                let line = self.text.lines().nth(self.line.saturating_sub(1));
+                self.sign = line.and_then(|line| line.chars().nth(start.col()));
                 Ok(event)
             }
             Some(Err(error)) => {
@@ -285,17 +299,15 @@ impl<'a> Reader<'a> {
     }
 
     /// What is found in place of a value may be one that YAML understands otherwise.
-    fn not_flat(&self, key: &str, found: &Event<'_>) -> Error {
-        let sign = if matches!(found, Event::Alias(_)) {
-            "*"
-        } else if matches!(found, Event::SequenceStart(..)) {
-            "["
-        } else {
-            "{"
+    fn not_flat(&self, key: &str) -> Error {
+        let hint = match self.sign {
+            Some(sign @ ('*' | '[' | '{')) => {
+                format!("; a value that begins with {sign} needs quotes")
+            }
+            Some(_) | None => String::new(),
         };
         self.fault(&format!(
-            "{key} must be one value or a list of values, without anything nested; a value that \
-             begins with {sign} needs quotes"
+            "{key} must be one value or a list of values, without anything nested{hint}"
         ))
     }
 

@@ -58,7 +58,7 @@ fn both_forms_have_the_same_values_in_the_same_order() {
 fn what_is_not_known_is_no_value() {
     let empty = Record {
         status: 0,
-        error: Some(Reason::BadRequest),
+        error: Some(Fault::Told(Reason::BadRequest)),
         duration: Duration::ZERO,
         agent: None,
         service: Some(""),

@@ -86,10 +86,41 @@ fn what_is_not_well_is_said_in_one_sentence() {
             .concat()
             .into_boxed_slice(),
     );
-    let cases: [(SocketAddr, &str); 7] = [
+    let reason = format!("{{\"reason\":\"{}\"}}", "a".repeat(7000));
+    let large_reason: &[u8] = Box::leak(
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: {}\r\n\r\n{reason}",
+            reason.len()
+        )
+        .into_bytes()
+        .into_boxed_slice(),
+    );
+    let cases: [(SocketAddr, &str); 13] = [
         (free, ": connection refused"),
         (server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), " answers 503, not 200"),
         (server(b"HTTP/1.1 204 No Content\r\n\r\n"), " answers 204, not 200"),
+        (
+            server(
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 62\r\n\r\n\
+                  {\"reason\":\"a\\u001b[1m \\\"b\\\"\",\"service_reason\":\"c\",\"tunnels\":0}....",
+            ),
+            " answers 503, not 200: \"a\\u{1b}[1m \\\"b\\\": c\"\n",
+        ),
+        (
+            server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 21\r\n\r\n{\"status\":\"draining\"}"),
+            " answers 503, not 200: \"draining\"\n",
+        ),
+        (
+            server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 11\r\n\r\nwarming up\n"),
+            " answers 503, not 200: \"warming up\"\n",
+        ),
+        // The rest of the body never comes, or says nothing.
+        (
+            server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 99\r\n\r\n{\"reason\":"),
+            " answers 503, not 200\n",
+        ),
+        (server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<!--\n>"), " answers 404, not 200\n"),
+        (server(large_reason), " answers 503, not 200: \"aaaa"),
         (server(b"SSH-2.0-mesh\r\n"), ": the answer is no HTTP: "),
         (server(b"HTTP/1.1 200 OK\nA: b\n\n"), ": the answer is no HTTP: "),
         (server(large), ": the answer is no HTTP: "),
@@ -102,6 +133,7 @@ fn what_is_not_well_is_said_in_one_sentence() {
         let expected = format!("mesh: http://{address}/health{expected}");
         assert!(sentence.starts_with(&expected), "{sentence} is not {expected}");
         assert_eq!(sentence.lines().count(), 1);
+        assert!(sentence.len() < 1000, "{sentence}");
         assert_eq!(text(&output.stdout), "");
     }
 }

@@ -159,7 +159,7 @@ fn objects_go_to_a_file_with_the_values_of_each_answer() {
             json!({ "status": 404, "error": "no_route", "method": "GET",
             "host": "other.local", "version": "HTTP/1.0", "agent": none, "duration_ms": 0.0 }),
         ),
-        ("/hold", json!({ "status": none, "error": none, "agent": "1" })),
+        ("/hold", json!({ "status": none, "error": "caller_gone", "agent": "1" })),
         ("/gone", json!({ "status": 502, "error": "upstream_connect", "agent": "1" })),
         ("/nobody", json!({ "status": 503, "error": "no_healthy_agent", "agent": none })),
     ];
@@ -210,6 +210,38 @@ fn an_agent_is_named_even_when_its_tunnel_is_gone_and_a_retry_is_marked() {
     let expected = json!({ "target": "/again", "status": 200, "error": null, "agent": "3",
         "service": "sound", "request_bytes": 5 });
     check(&line, &expected);
+}
+
+#[test]
+fn an_answer_that_was_cut_does_not_look_whole() {
+    let late = ["--stream-idle-timeout", "0.3"];
+    let cases: [(&str, &str, &[&str], &[&str]); 5] = [
+        ("/endless", "caller_gone", &[], &[]),
+        ("/endless", "send_timeout", &["--send-timeout", "0.3"], &[]),
+        ("/half", "stream_idle", &late, &[]),
+        ("/half", "stream_idle", &[], &late),
+        ("/endless", "draining", &[], &[]),
+    ];
+    for (target, error, server_words, agent_words) in cases {
+        let mut logged = Logged::start("access-cut", server_words);
+        let (server, service) = (&mut logged.server, Service::start("a"));
+        let _agent = agent(server.tunnels, &service, agent_words);
+        server.wait_available(1);
+        let mut caller = Wire::connect(server.traffic);
+        caller.send(request("GET", target, ""));
+        assert!(caller.wait(|bytes| find(bytes, b"\r\n\r\n")).is_some());
+        match error {
+            "caller_gone" => caller.abort(),
+            "draining" => {
+                server.process.signal("TERM");
+                wait_until("/health fails", || server.page("/health").status == 503);
+                server.process.signal("TERM");
+                assert_eq!(server.process.wait_exit().code(), Some(0));
+            }
+            _ => server.wait_metric("mesh_requests_in_flight", 0),
+        }
+        check(&logged.line(target), &json!({ "status": 200, "error": error, "agent": "1" }));
+    }
 }
 
 #[test]

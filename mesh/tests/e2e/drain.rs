@@ -170,15 +170,22 @@ fn an_ingress_that_nobody_watches_or_uses_leaves_at_once() {
 #[test]
 fn an_ingress_leaves_at_once_when_asked_twice() {
     let (mut server, _agent, service) = mesh(&[], &[]);
-    let mut wire = Wire::connect(server.traffic);
-    wire.send(request("GET", "/hold", ""));
-    service.wait_held(1);
+    let mut callers = ["GET", "POST"].map(|method| {
+        let mut wire = Wire::connect(server.traffic);
+        wire.send(request(method, "/hold", ""));
+        wire
+    });
+    service.wait_held(2);
     server.process.signal("TERM");
     wait_until("/health fails", || server.page("/health").status == 503);
     server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
-    // It can still be told, since nothing of an answer has been sent.
-    assert!(read_response(&mut wire).is_ok_and(|response| response.status == 502));
+    // They can still be told, since nothing of an answer has been sent: to come again, where that
+    // does no harm.
+    let [get, post] = callers.each_mut().map(|wire| read_response(wire).unwrap());
+    assert_eq!(get.verdict(), (503, "draining"));
+    assert_eq!(get.field("retry-after"), Some("1"));
+    assert_eq!(post.verdict(), (502, "agent_lost"));
 }
 
 #[test]
@@ -240,7 +247,7 @@ fn an_agent_that_does_not_hear_the_goodbye_of_a_hurried_leave_costs_no_caller_th
         wait_until("/health fails", || server.page("/health").status == 503);
         server.process.signal("TERM");
         assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
-        assert_eq!(read_response(&mut held).unwrap().verdict(), (502, "agent_lost"));
+        assert_eq!(read_response(&mut held).unwrap().verdict(), (503, "draining"));
         assert_eq!(cut.read_to_end().1, End::Reset, "{workers} workers");
         agent.signal("CONT");
     }
@@ -255,7 +262,7 @@ fn an_ingress_leaves_a_request_behind_that_outlasts_its_drain_timeout() {
     server.process.signal("TERM");
     assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
     let response = read_response(&mut wire).unwrap();
-    assert!(response.status == 502 && response.is_last(), "{}", response.head);
+    assert!(response.status == 503 && response.is_last(), "{}", response.head);
     service.wait_abandoned(1);
     agent.wait_log("connecting again in");
 }

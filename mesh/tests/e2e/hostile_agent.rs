@@ -313,7 +313,10 @@ fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
     };
     let cases = [
         (with_hosts(""), "no host to register"),
-        (with_hosts(r#""a","b","c","d""#), "4 hosts are too many"),
+        (
+            with_hosts(r#""a","b","c","d""#),
+            "4 hosts are too many: this ingress takes 3 of an agent",
+        ),
         (with_hosts(r#""a b""#), "is no host name"),
         (with_hosts(r#""a:80""#), "is no host name"),
         (with_hosts(r#""*a.com""#), "is no host name"),

@@ -3,7 +3,7 @@
 use crate::peers::caller::{HOST, ask, get, read_response, request};
 use crate::peers::process::{Process, Server, agent, mesh};
 use crate::peers::service::Service;
-use crate::peers::wire::Wire;
+use crate::peers::wire::{Wire, wait_until};
 
 /// Connections with a request each that is held.
 fn hold(server: &Server, service: &Service, count: usize) -> Vec<Wire> {
@@ -24,7 +24,11 @@ fn one_agent_more_than_max_tunnels_waits_outside() {
     let (server, first, service) = mesh(&["--max-tunnels", "1"], &[]);
     let second = agent(server.tunnels, &service, &[]);
     second.wait_log("upgrade answered with status 503");
-    assert!(server.metric("mesh_registrations_refused_total", "overloaded") >= 1);
+    wait_until("it is turned away again", || {
+        server.metric("mesh_registrations_refused_total", "overloaded") > 1
+    });
+    // Those that are turned away try again and again.
+    server.process.expect_log("agents are turned away: 1 tunnels", 1);
     assert_eq!(server.get("/").status, 200);
     first.signal("KILL");
     second.wait_log("registered");

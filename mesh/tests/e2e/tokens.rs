@@ -319,7 +319,7 @@ fn an_agent_without_a_token_says_what_it_needs() {
     );
     wait_until("it tries again", || agent.log_count("connecting again in") > 3);
     agent.expect_log(" ERROR ", 1);
-    gate.server.process.wait_log("left before it was registered");
+    gate.server.process.wait_log("left before it was registered, asked for a proof of identity");
     assert_eq!(gate.server.process.log_count("refused"), 0, "that is its own choice");
     assert_eq!(gate.server.metric("mesh_registrations_refused_total", ""), 0);
 }

@@ -119,6 +119,23 @@ fn an_agent_is_of_no_use_before_its_service_was_healthy_and_is_so_when_it_fails_
 }
 
 #[test]
+fn a_service_that_speaks_tls_is_called_so() {
+    let service = RawPeer::listening((), |(), turn: &mut RawTurn<'_>| {
+        if turn.rx.ends_with(b"\r\n\r\n") {
+            turn.tx.extend(b"\x15\x03\x03\x00\x02\x02\x32");
+            turn.then = Then::Close;
+        }
+    });
+    let mut stage = Stage::new(1, Plan::calm());
+    let service = stage.world.add_peer("secure", service, &["service0:3000"]);
+    stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+    stage.world.run_for(Duration::from_secs(5));
+    let page = stage.page("/debug/services");
+    assert!(page.contains("it speaks TLS; only http:// services are supported"), "{page}");
+    stage.expect_empty_after_drain();
+}
+
+#[test]
 fn the_ingress_hears_of_a_new_reason_why_a_service_is_unhealthy() {
     seeds(16, |seed| {
         let mut plan = Plan::calm().with_agent_workers(2, 2);

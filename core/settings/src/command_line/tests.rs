@@ -42,7 +42,7 @@ struct Client {}
 
 #[test]
 fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
         (
             &["server", "--alb-prot", "1"],
             "--alb-prot is not a flag of this command; --alb-port may be meant; see mesh server \
@@ -51,6 +51,14 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
         (
             &["--log-level", "debug", "server", "-x"],
             "-x is not a flag of this command; see mesh server --help",
+        ),
+        (
+            &["server", "-check"],
+            "-check is not a flag of this command; --check may be meant; see mesh server --help",
+        ),
+        (
+            &["-alb-port", "1", "server"],
+            "-alb-port is not a flag of this command; --alb-port may be meant; see mesh server --help",
         ),
         (&["serve"], "\"serve\" is not a command; give server or client; see mesh --help"),
         (

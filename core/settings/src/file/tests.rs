@@ -59,7 +59,18 @@ fn what_is_no_flat_mapping_is_refused_with_its_line() {
     let cases = [
         ("just text\n", "f line 1: lines such as"),
         ("- a\n- b\n", "f line 1: lines such as"),
-        ("a: 1\nb:\n  c: 2\n", "f line 3: b must be one value or a list"),
+        (
+            "a: 1\nserver:\n\n  c: 2\n",
+            "f line 2: server has lines within it; all settings begin at the left",
+        ),
+        (
+            "a:\n  {b: 1}\n",
+            "f line 1: a must be one value or a list of values, without anything nested; a value that begins with { needs quotes",
+        ),
+        (
+            "r:\n  - p:\n      x: 1\n",
+            "f line 2: p must be one value or a list of values, without anything nested",
+        ),
         ("a: [[1]]\n", "f line 1: a must be one value or a list"),
         ("a: [{b: {c: 1}}]\n", "f line 1: b must be one value or a list"),
         ("a: [{b: [[1]]}]\n", "f line 1: b must be one value or a list"),
