@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mesh_protocol::control::RefusalCode;
 use mesh_protocol::http1::{self, Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
-use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws};
 use serde_json::json;
 
 use crate::access_log::Head;
@@ -223,10 +223,14 @@ impl Ingress {
             }
             Err(error) => self.reply_admin(conn, |http, io| {
                 let body = format!("This port is for agents ({error}).\n");
-                let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+                let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+                // No other upgrade of a web page would do either.
+                let is_hopeless = error == ws::Error::FromWebPage;
+                let (status, fields) =
+                    if is_hopeless { (403, &[][..]) } else { (426, &upgrade[..]) };
                 let content_type = "text/plain; charset=utf-8";
                 let body = body.as_bytes();
-                http.reply(&Reply { status: 426, fields: &fields, content_type, body }, &mut io.tx);
+                http.reply(&Reply { status, fields, content_type, body }, &mut io.tx);
             }),
         }
     }
