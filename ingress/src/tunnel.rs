@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::{Health, Hello};
+use mesh_protocol::control::{Health, Hello, shorten};
 use mesh_protocol::{ConnId, Link, Rng};
 
 use crate::admission::Standing;
@@ -93,6 +93,8 @@ const HEALTH_PAUSE: Duration = Duration::from_secs(1);
 /// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
 /// more than half of what a proof is good for.
 const RENEWING_MIN: Duration = Duration::from_secs(300);
+/// What is kept of an agent's words about its service.
+const REASON_CHARS_MAX: usize = 256;
 /// The same part of what a proof is good for, where that is more. To the ingress that asks, one of many
 /// behind a load balancer, an agent gets by chance alone, and needs the more tries the more there are.
 const RENEWING_PART: u32 = 24;
@@ -169,7 +171,8 @@ impl Tunnel {
     /// The agent says how the service behind it is.
     pub fn note_health(&mut self, health: Health, now: Instant) {
         let has_changed = health.healthy != self.is_healthy;
-        (self.is_healthy, self.health_reason) = (health.healthy, health.reason);
+        self.is_healthy = health.healthy;
+        shorten(&health.reason, REASON_CHARS_MAX).clone_into(&mut self.health_reason);
         if !has_changed {
             return;
         }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::Hello;
+use mesh_protocol::control::{Health, Hello};
 use mesh_protocol::mux::{Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link, Rng};
@@ -157,4 +157,14 @@ fn agents_that_came_together_are_asked_for_another_proof_one_after_the_other() {
 fn what_was_not_proved_does_not_get_old() {
     let start = origin();
     assert_eq!(tunnel(1, start).proof_deadline(&IdentityChecks::default()), None);
+}
+
+#[test]
+fn little_is_kept_of_what_an_agent_says_of_its_service() {
+    let start = origin();
+    let mut tunnel = tunnel(1, start);
+    for letter in ["x", "\u{7f}", "\u{1f980}"] {
+        tunnel.note_health(Health { healthy: false, reason: letter.repeat(8000) }, start);
+        assert_eq!(tunnel.health_reason, letter.repeat(256));
+    }
 }
