@@ -276,7 +276,6 @@ impl Ingress {
 
     fn health(&self) -> Page {
         let is_draining = self.drain.is_draining();
-        let hosts = self.routes.iter().filter(|route| !route.candidates.is_empty()).count();
         Page::json(
             if is_draining { 503 } else { 200 },
             &json!({
@@ -284,7 +283,7 @@ impl Ingress {
                 "version": env!("CARGO_PKG_VERSION"),
                 "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
                 "tunnels": self.all_tunnels(),
-                "hosts": hosts,
+                "hosts": self.routes.served(),
                 "identity": self.identity_state(),
             }),
         )

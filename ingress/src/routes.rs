@@ -246,6 +246,12 @@ impl Routes {
         slot.route.as_mut().filter(|_| slot.generation == id.generation)
     }
 
+    /// How many of them have an agent.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.by_pattern.len() - self.vacant.len()
+    }
+
     /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.slots.iter().filter_map(|slot| slot.route.as_ref())

@@ -167,3 +167,19 @@ fn tunnels_of_one_agent_lie_side_by_side() {
     routes.add("*", of_agent(6, 0));
     assert_eq!(order(&routes), [2, 5, 6, 1, 4, 3]);
 }
+
+#[test]
+fn routes_with_an_agent_are_counted() {
+    let mut routes = routes(&["a.example", "b.example", "*.c.example"]);
+    routes.learn("d.example", &"shop".into());
+    assert_eq!(routes.served(), 3);
+    routes.remove("b.example", Serial(1));
+    routes.remove("b.example", Serial(1));
+    assert_eq!(routes.served(), 2);
+    routes.add("b.example", candidate(1));
+    routes.add("d.example", candidate(4));
+    let (id, _) = routes.of_pattern("a.example").unwrap();
+    routes.forget(id);
+    let count = routes.iter().filter(|route| !route.candidates.is_empty()).count();
+    assert_eq!((routes.served(), count), (3, 3));
+}
