@@ -305,6 +305,16 @@ fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'
     std::str::from_utf8(lower).ok()
 }
 
+/// Whether the host of a request (`host` or `host:port`) is this very machine's: an address, or the one name
+/// that is nobody else's.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = without_port(host);
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    let address = address.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 fn without_port(host: &str) -> &str {
     if host.starts_with('[') {
         return host.split_inclusive(']').next().unwrap_or(host);
