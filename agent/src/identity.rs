@@ -15,7 +15,7 @@ use mesh_protocol::{ConnId, Context};
 
 use crate::agent::Agent;
 use crate::config::Identity;
-use crate::tunnel::Phase;
+use crate::tunnel::{NAME_CHARS_MAX, Phase, sentence};
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
 pub(crate) const PROVING: Duration = Duration::from_secs(30);
@@ -108,7 +108,9 @@ impl Agent {
     pub(crate) fn challenged(&mut self, conn: ConnId, payload: &[u8], cx: &mut Context<'_>) {
         let challenge = match control::decode::<Challenge>(payload) {
             Ok(challenge) => challenge,
-            Err(error) => return self.fail_proof(conn, &format!("bad CHALLENGE: {error}"), cx),
+            Err(error) => {
+                return self.fail_proof(conn, &sentence(&format!("bad CHALLENGE: {error}")), cx);
+            }
         };
         if let Err(why) = self.check(&challenge) {
             return self.fail_proof(conn, &why, cx);
@@ -159,6 +161,7 @@ impl Agent {
         let Challenge { server_id, .. } = challenge;
         let expected = &self.config.server_id;
         if !server_id.eq_ignore_ascii_case(expected) {
+            let server_id = control::shorten(server_id, NAME_CHARS_MAX);
             return Err(format!(
                 "the ingress calls itself {server_id:?}, and this agent dialled {expected:?}: \
                  proving its identity to a stranger would let that one pose as this agent; if it \

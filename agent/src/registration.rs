@@ -1,6 +1,6 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
-use mesh_protocol::control::{self, Hello, Refused, Welcome};
+use mesh_protocol::control::{self, Hello, Welcome};
 use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::upgrade::Offer;
@@ -13,7 +13,7 @@ use crate::agent::{Agent, Conn, Dial, authority, target};
 use crate::exchange::Exchange;
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
-use crate::tunnel::{Phase, Tunnel, check_answer};
+use crate::tunnel::{Phase, Tunnel, check_answer, read_refusal, read_welcome};
 use crate::upstream::State;
 use crate::workers::Message;
 
@@ -195,22 +195,12 @@ impl Agent {
         cx: &mut Context<'_>,
     ) {
         match kind {
-            FrameKind::Welcome => match control::decode::<Welcome>(payload) {
+            FrameKind::Welcome => match read_welcome(payload) {
                 Ok(welcome) => self.welcomed(conn, &welcome, cx),
-                Err(error) => {
-                    self.end_tunnel(
-                        conn,
-                        close::PROTOCOL_ERROR,
-                        &format!("bad WELCOME: {error}"),
-                        cx,
-                    );
-                }
+                Err(why) => self.end_tunnel(conn, close::PROTOCOL_ERROR, &why, cx),
             },
             FrameKind::Refused => {
-                let why = match control::decode::<Refused>(payload) {
-                    Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
-                    Err(error) => format!("refused, unreadably: {error}"),
-                };
+                let why = read_refusal(payload);
                 self.complain(format!("the ingress refused this agent: {why}"));
                 self.end_tunnel(conn, close::NORMAL, &why, cx);
             }

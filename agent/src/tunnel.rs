@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_protocol::control::{self, Refused, Welcome, shorten};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::ws::upgrade::Offer;
@@ -151,6 +152,33 @@ impl Tunnel {
 /// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
 pub(crate) const TLS_ALERT: [u8; 2] = [21, 3];
 
+/// What is shown of a sentence of the ingress, in which there may be the name of a role and of hosts.
+const SENTENCE_CHARS_MAX: usize = 1000;
+/// The same of a name.
+pub(crate) const NAME_CHARS_MAX: usize = 64;
+
+/// Reads a WELCOME, with no more of its words than fits into a log.
+pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
+    let welcome = control::decode::<Welcome>(payload);
+    // What the ingress sent may be quoted in it.
+    let welcome = welcome.map_err(|error| sentence(&format!("bad WELCOME: {error}")))?;
+    let name = |words: &str| shorten(words, NAME_CHARS_MAX).to_owned();
+    Ok(Welcome { version: name(&welcome.version), session: name(&welcome.session), ..welcome })
+}
+
+/// Why this agent is refused, as far as that fits into a log.
+pub(crate) fn read_refusal(payload: &[u8]) -> String {
+    sentence(&match control::decode::<Refused>(payload) {
+        Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
+        Err(error) => format!("refused, unreadably: {error}"),
+    })
+}
+
+/// A sentence that may be the ingress's.
+pub(crate) fn sentence(words: &str) -> String {
+    shorten(words, SENTENCE_CHARS_MAX).to_owned()
+}
+
 /// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
 ///
 /// # Errors
@@ -202,3 +230,6 @@ fn reason<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
     let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     (is_word && (1..=32).contains(&word.len())).then_some(word)
 }
+
+#[cfg(test)]
+mod tests;

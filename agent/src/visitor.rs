@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_protocol::control::shorten;
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{Page, RequestHead, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
@@ -121,7 +122,7 @@ impl Agent {
         let word = |is_well| if is_well { "healthy" } else { "unhealthy" };
         let page = Health {
             hosts: &self.config.hosts,
-            reason: reason.map(shorten),
+            reason: reason.map(|reason| shorten(reason, REASON_CHARS_MAX)),
             service: word(self.health.is_healthy()),
             service_reason,
             status: word(is_well),
@@ -147,9 +148,4 @@ impl Agent {
             loss => loss,
         })
     }
-}
-
-fn shorten(reason: &str) -> &str {
-    let end = reason.char_indices().nth(REASON_CHARS_MAX).map_or(reason.len(), |(at, _)| at);
-    &reason[..end]
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mesh_protocol::control::RefusalCode;
 use mesh_protocol::http1::{self, Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
-use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws};
 use serde_json::json;
 
 use crate::access_log::Head;
@@ -19,6 +19,7 @@ use crate::metrics::{Gauge, Metrics};
 use crate::pages::{Moment, Question};
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
+use crate::routes;
 use crate::workers::Message;
 
 /// A connection to the health port or, before its upgrade, to the agents' port.
@@ -128,7 +129,7 @@ impl Ingress {
     }
 
     /// Answers a caller's request if it is for the ingress itself: the load balancer's health
-    /// check, when no registration claims its host; and `/debug/services` from this very machine.
+    /// check, when no registration claims its host; and `/debug/services` from and for this very machine.
     /// Whoever does not want to see the page means a service.
     pub(crate) fn answer_built_in(
         &mut self,
@@ -141,7 +142,7 @@ impl Ingress {
             _ if !asks_to_see(head.method) => false,
             "/health" => self.routes.lookup(request.host).is_none(),
             "/debug/services" => {
-                peer.to_canonical().is_loopback() && head.field("x-forwarded-for").is_none()
+                peer.to_canonical().is_loopback() && is_straight(head, request.host)
             }
             _ => false,
         };
@@ -226,10 +227,14 @@ impl Ingress {
             }
             Err(error) => self.reply_admin(conn, |http, io| {
                 let body = format!("This port is for agents ({error}).\n");
-                let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+                let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+                // No other upgrade of a web page would do either.
+                let is_hopeless = error == ws::Error::FromWebPage;
+                let (status, fields) =
+                    if is_hopeless { (403, &[][..]) } else { (426, &upgrade[..]) };
                 let content_type = "text/plain; charset=utf-8";
                 let body = body.as_bytes();
-                http.reply(&Reply { status: 426, fields: &fields, content_type, body }, &mut io.tx);
+                http.reply(&Reply { status, fields, content_type, body }, &mut io.tx);
             }),
         }
     }
@@ -275,7 +280,6 @@ impl Ingress {
 
     fn health(&self) -> Page {
         let is_draining = self.drain.is_draining();
-        let hosts = self.routes.iter().filter(|route| !route.candidates.is_empty()).count();
         Page::json(
             if is_draining { 503 } else { 200 },
             &json!({
@@ -283,7 +287,7 @@ impl Ingress {
                 "version": env!("CARGO_PKG_VERSION"),
                 "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
                 "tunnels": self.all_tunnels(),
-                "hosts": hosts,
+                "hosts": self.routes.served(),
                 "identity": self.identity_state(),
             }),
         )
@@ -334,6 +338,13 @@ impl Ingress {
         debug_assert!(written.is_ok(), "text grows in memory");
         Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
+}
+
+/// Whether a request from this machine is for it, and of nobody else's making: a web page may be called by
+/// a name that leads here, and a proxy asks for others. Both say so.
+fn is_straight(head: &RequestHead<'_, '_>, host: &str) -> bool {
+    const OF_OTHERS: [&str; 5] = ["x-forwarded-for", "forwarded", "via", "x-real-ip", "origin"];
+    routes::is_loopback(host) && OF_OTHERS.iter().all(|name| head.field(name).is_none())
 }
 
 /// Whether a method asks for a page as it is.

@@ -13,6 +13,9 @@ use crate::admission::Standing;
 use crate::identity::Principal;
 use crate::registration::Refusal;
 
+/// Hosts that are named of those that somebody asked for who proved nothing: anybody may, again and again.
+const HOSTS_OF_STRANGERS: usize = 3;
+
 /// An agent is registered.
 pub(crate) fn accepted(name: &str, peer: SocketAddr, hello: &Hello, standing: &Standing) {
     let health = if hello.healthy { "healthy" } else { "not yet healthy" };
@@ -38,10 +41,21 @@ pub(crate) fn refused(
     principal: Option<&Principal>,
     refusal: &Refusal,
 ) {
-    let hosts = hello.map(|hello| hello.hosts.join(", ")).unwrap_or_default();
-    let hosts = if hosts.is_empty() { hosts } else { format!(", who asked for {hosts:?}") };
+    let hosts = hello.map_or(&[][..], |hello| &hello.hosts);
+    let hosts = asked_for(hosts, principal);
     let who = principal.map(|principal| format!(" ({principal})")).unwrap_or_default();
     log::warn!("refused the agent from {peer}{who}{hosts}: {}", refusal.reason);
+}
+
+/// Which hosts somebody asked for who is not registered.
+fn asked_for(hosts: &[String], principal: Option<&Principal>) -> String {
+    let most = if principal.is_some() { hosts.len() } else { HOSTS_OF_STRANGERS };
+    let (shown, more) = hosts.split_at(most.min(hosts.len()));
+    match (shown, more.len()) {
+        ([], _) => String::new(),
+        (shown, 0) => format!(", who asked for {:?}", shown.join(", ")),
+        (shown, more) => format!(", who asked for {:?} and {more} more", shown.join(", ")),
+    }
 }
 
 /// A registered agent is no longer to be.
@@ -52,3 +66,6 @@ pub(crate) fn withdrawn(name: &str, peer: SocketAddr, standing: &Standing, refus
         refusal.reason
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,22 @@ impl Ingress {
         self.close_tunnel(id, close::GOING_AWAY, "its agent has another one in its place", cx);
     }
 
+    /// Ends a tunnel that its agent leaves, once nothing is under way on it. Where there is no other one in
+    /// its place, the agent itself is to close it. Such tunnels do not count among those that there may
+    /// be, and whoever says that it leaves and stays would keep others out for ever.
+    pub(crate) fn end_if_left(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get(id) else { return };
+        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
+            return self.let_go(id, cx);
+        }
+        let patience = 2 * self.config.timeouts.echo;
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        if tunnel.unused_for(cx.now) >= patience {
+            let why = "its agent said that it leaves, and did not";
+            self.close_tunnel(id, close::NORMAL, why, cx);
+        }
+    }
+
     /// A tunnel's connection is over.
     pub(crate) fn tunnel_closed(
         &mut self,

@@ -198,9 +198,7 @@ impl Ingress {
         if tunnel.link.handle_timeout(cx.now) == Alive::No {
             return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
-        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
-            self.let_go(id, cx);
-        }
+        self.end_if_left(id, cx);
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {

@@ -156,6 +156,10 @@ impl Ingress {
             return Ok(());
         }
         if head.flags.has(Flags::UPGRADE) {
+            // The caller may have asked for one that was declined here, and the agent knows nothing of it.
+            if !exchange.replay.flags.has(Flags::UPGRADE) {
+                return Err(http1::Error::BadStatus);
+            }
             http.upgrade(&response, &mut io.tx)?;
             exchange.phase = Phase::Upgraded;
         } else {

@@ -246,6 +246,12 @@ impl Routes {
         slot.route.as_mut().filter(|_| slot.generation == id.generation)
     }
 
+    /// How many of them have an agent.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.by_pattern.len() - self.vacant.len()
+    }
+
     /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.slots.iter().filter_map(|slot| slot.route.as_ref())
@@ -297,6 +303,16 @@ fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'
     lower.copy_from_slice(name.as_bytes());
     lower.make_ascii_lowercase();
     std::str::from_utf8(lower).ok()
+}
+
+/// Whether the host of a request (`host` or `host:port`) is this very machine's: an address, or the one name
+/// that is nobody else's.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = without_port(host);
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    let address = address.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn without_port(host: &str) -> &str {

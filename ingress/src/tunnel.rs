@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::{Health, Hello};
+use mesh_protocol::control::{Health, Hello, shorten};
 use mesh_protocol::{ConnId, Link, Rng};
 
 use crate::admission::Standing;
@@ -70,6 +70,9 @@ pub struct Tunnel {
     pub is_replaced: bool,
     /// The agent says so: it may have proved to be somebody else by then.
     pub is_left: bool,
+    /// Since when its agent has said that it leaves and has had nothing under way, and how many requests
+    /// it had had by then.
+    unused: Option<(Instant, u64)>,
     /// Requests it was given so far.
     pub requests: u64,
     /// What other workers know of it; none where there are no others.
@@ -90,6 +93,8 @@ struct Outliers {
 /// Between two lines in the log about one service. An honest agent looks twice, a second apart,
 /// before it believes in a change, and a hostile one could fill the disk.
 const HEALTH_PAUSE: Duration = Duration::from_secs(1);
+/// What is kept of an agent's words about its service.
+const REASON_CHARS_MAX: usize = 256;
 /// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
 /// more than half of what a proof is good for.
 const RENEWING_MIN: Duration = Duration::from_secs(300);
@@ -141,6 +146,7 @@ impl Tunnel {
             was_told_to_move: false,
             is_replaced: false,
             is_left: false,
+            unused: None,
             requests: 0,
             gauge: None,
             outliers: Outliers::default(),
@@ -169,7 +175,8 @@ impl Tunnel {
     /// The agent says how the service behind it is.
     pub fn note_health(&mut self, health: Health, now: Instant) {
         let has_changed = health.healthy != self.is_healthy;
-        (self.is_healthy, self.health_reason) = (health.healthy, health.reason);
+        self.is_healthy = health.healthy;
+        shorten(&health.reason, REASON_CHARS_MAX).clone_into(&mut self.health_reason);
         if !has_changed {
             return;
         }
@@ -216,6 +223,19 @@ impl Tunnel {
     #[must_use]
     pub const fn lasts(&self) -> bool {
         !self.was_told_to_move && !self.is_replaced && !self.is_leaving()
+    }
+
+    /// How long its agent has said that it leaves, and has had nothing under way. One that was told to
+    /// move may take its time, and its end is known.
+    pub fn unused_for(&mut self, now: Instant) -> Duration {
+        let is_left = self.is_draining || (self.is_replaced && !self.was_told_to_move);
+        let requests = self.requests;
+        if !is_left || self.in_flight() > 0 || self.unused.is_some_and(|(_, had)| had != requests) {
+            self.unused = None;
+            return Duration::ZERO;
+        }
+        let (since, _) = *self.unused.get_or_insert((now, requests));
+        now.saturating_duration_since(since)
     }
 
     /// Whether it may carry one more request now.

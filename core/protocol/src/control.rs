@@ -167,6 +167,13 @@ pub struct Health {
 /// leaves it is empty.
 pub const REPLACED: &[u8] = &[1];
 
+/// What a peer says in words, cut to so many characters: it goes into logs, which escape what is in it.
+#[must_use]
+pub fn shorten(words: &str, chars: usize) -> &str {
+    let end = words.char_indices().nth(chars).map_or(words.len(), |(at, _)| at);
+    &words[..end]
+}
+
 /// Bytes that a control payload may have.
 pub const CONTROL_BYTES_MAX: usize = 32 * 1024;
 

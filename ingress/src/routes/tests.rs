@@ -1,4 +1,4 @@
-use super::{Candidate, Place, Routes, normalize};
+use super::{Candidate, Place, Routes, is_loopback, normalize};
 use crate::tunnel::tests::tunnel_id;
 use crate::tunnel::{AgentId, Serial};
 
@@ -166,4 +166,30 @@ fn tunnels_of_one_agent_lie_side_by_side() {
     routes.remove("*", Serial(0));
     routes.add("*", of_agent(6, 0));
     assert_eq!(order(&routes), [2, 5, 6, 1, 4, 3]);
+}
+
+#[test]
+fn this_machine_is_an_address_or_localhost() {
+    for host in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:80"] {
+        assert!(is_loopback(host), "{host}");
+    }
+    for host in ["", "localhost.example", "127.0.0.1.example", "10.0.0.1", "[::2]:80", "[::1"] {
+        assert!(!is_loopback(host), "{host}");
+    }
+}
+
+#[test]
+fn routes_with_an_agent_are_counted() {
+    let mut routes = routes(&["a.example", "b.example", "*.c.example"]);
+    routes.learn("d.example", &"shop".into());
+    assert_eq!(routes.served(), 3);
+    routes.remove("b.example", Serial(1));
+    routes.remove("b.example", Serial(1));
+    assert_eq!(routes.served(), 2);
+    routes.add("b.example", candidate(1));
+    routes.add("d.example", candidate(4));
+    let (id, _) = routes.of_pattern("a.example").unwrap();
+    routes.forget(id);
+    let count = routes.iter().filter(|route| !route.candidates.is_empty()).count();
+    assert_eq!((routes.served(), count), (3, 3));
 }

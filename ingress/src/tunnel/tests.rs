@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use mesh_protocol::control::Hello;
+use mesh_protocol::control::{Health, Hello};
 use mesh_protocol::mux::{Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link, Rng};
@@ -157,4 +157,35 @@ fn agents_that_came_together_are_asked_for_another_proof_one_after_the_other() {
 fn what_was_not_proved_does_not_get_old() {
     let start = origin();
     assert_eq!(tunnel(1, start).proof_deadline(&IdentityChecks::default()), None);
+}
+
+#[test]
+fn little_is_kept_of_what_an_agent_says_of_its_service() {
+    let start = origin();
+    let mut tunnel = tunnel(1, start);
+    for letter in ["x", "\u{7f}", "\u{1f980}"] {
+        tunnel.note_health(Health { healthy: false, reason: letter.repeat(8000) }, start);
+        assert_eq!(tunnel.health_reason, letter.repeat(256));
+    }
+}
+
+#[test]
+fn a_tunnel_is_unused_from_its_agents_word_on_while_nothing_comes() {
+    let (start, second) = (origin(), Duration::from_secs(1));
+    let mut tunnel = tunnel(1, start);
+    assert_eq!(tunnel.unused_for(start), Duration::ZERO);
+    assert_eq!(tunnel.unused_for(start + second), Duration::ZERO, "its agent stays");
+    tunnel.note_replaced();
+    tunnel.unused_for(start + second);
+    assert_eq!(tunnel.unused_for(start + 3 * second), 2 * second);
+    // The one in its place was lost, and a request has come and gone meanwhile.
+    tunnel.requests += 1;
+    assert_eq!(tunnel.unused_for(start + 4 * second), Duration::ZERO);
+    tunnel.unused_for(start + 5 * second);
+    assert_eq!(tunnel.unused_for(start + 6 * second), second);
+    tunnel.was_told_to_move = true;
+    assert_eq!(tunnel.unused_for(start + 7 * second), Duration::ZERO);
+    tunnel.is_draining = true;
+    tunnel.unused_for(start + 7 * second);
+    assert_eq!(tunnel.unused_for(start + 8 * second), second);
 }

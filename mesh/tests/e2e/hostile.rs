@@ -1,7 +1,7 @@
 //! Callers that lie about where their requests end, or speak something else altogether.
 
 use crate::peers::caller::{HOST, ask, read_response, request};
-use crate::peers::process::mesh;
+use crate::peers::process::{Server, mesh};
 use crate::peers::raw_agent::{OFFER, offer};
 use crate::peers::wire::{Wire, lossy};
 
@@ -212,6 +212,20 @@ fn garbage_on_any_port_ends_only_its_own_connection() {
     kept.send("TP/1.1\r\nHost: demo.local\r\n\r\n");
     assert_eq!(read_response(&mut kept).unwrap().status, 200, "others go on");
     assert_eq!(server.process.log_count("panicked"), 0);
+}
+
+#[test]
+fn a_web_page_gets_no_tunnel_even_from_this_machine() {
+    for arguments in [&[][..], &["--skip-iam-validation"]] {
+        let server = Server::start(arguments);
+        for origin in ["https://attacker.example", "null", &format!("http://{}", server.tunnels)] {
+            let bytes = OFFER.replace("Host: mesh", &format!("Host: mesh\r\nOrigin: {origin}"));
+            let answer = offer(server.tunnels, &bytes);
+            assert_eq!(answer.status, 403, "{origin}");
+            assert!(answer.text().contains("agents send no Origin"), "{answer:?}");
+            assert_eq!(answer.field("upgrade"), None);
+        }
+    }
 }
 
 #[test]

@@ -209,6 +209,19 @@ fn a_head_that_could_be_understood_twice_becomes_a_502() {
 }
 
 #[test]
+fn an_upgrade_that_the_ingress_declined_is_granted_by_nobody() {
+    let stage = Stage::start(&[]);
+    let mut agent = stage.hostile();
+    let mut wire = Wire::connect_slowly(stage.server.traffic);
+    let post = GET.replace("GET", "POST").replace("\r\n\r\n", "\r\nConnection: Upgrade\r\n");
+    wire.send(format!("{post}Upgrade: x\r\nContent-Length: 4\r\n\r\nbody"));
+    let stream = agent.expect_request();
+    let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    agent.send(RESPONSE, UPGRADE, stream, head);
+    assert_eq!(read_response(&mut wire).unwrap().verdict(), (502, "upstream_protocol"));
+}
+
+#[test]
 fn a_body_that_is_not_what_its_head_said_is_cut() {
     let sized: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n";
     let cases: [(&str, &[u8], Parts<'_>); 6] = [

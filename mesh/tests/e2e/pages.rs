@@ -71,7 +71,8 @@ fn what_is_registered_is_shown_to_this_machine_only() {
         mesh(&[], &["--service-name", "shop", "--cluster-name", "prod"]);
     for response in [
         server.page("/debug/services"),
-        page(&server, "/debug/services", HOST, ""),
+        page(&server, "/debug/services", "LocalHost:8080", ""),
+        page(&server, "/debug/services", "[::1]:8080", ""),
         page(&server, "/debug/services?pretty", "127.0.0.1", ""),
     ] {
         let shown = json(&response);
@@ -88,7 +89,21 @@ fn what_is_registered_is_shown_to_this_machine_only() {
         assert_eq!(shown["hosts"][0]["agents"], 1);
     }
     assert!(service.requests().is_empty());
-    let forwarded = page(&server, "/debug/services", HOST, "X-Forwarded-For: 127.0.0.1\r\n");
+    // A name that leads here, as any page in a browser may have one, and what a proxy or a page adds.
+    for (host, field) in [
+        ("attacker.example:8080", ""),
+        ("localhost.example", ""),
+        ("10.0.0.1", ""),
+        ("localhost", "X-Forwarded-For: 127.0.0.1\r\n"),
+        ("localhost", "Forwarded: for=127.0.0.1\r\n"),
+        ("localhost", "Via: 1.1 proxy\r\n"),
+        ("localhost", "X-Real-IP: 127.0.0.1\r\n"),
+        ("localhost", "Origin: http://localhost:8080\r\n"),
+    ] {
+        let response = page(&server, "/debug/services", host, field);
+        assert_eq!(response.verdict(), (404, "no_route"), "{host} {field}");
+    }
+    let forwarded = page(&server, "/debug/services", HOST, "");
     assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
     let posted = ask(server.traffic, request("POST", "/debug/services", "1"));
     assert!(posted.text().starts_with("a: POST /debug/services"), "{posted:?}");

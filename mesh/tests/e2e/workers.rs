@@ -254,7 +254,7 @@ fn pages_speak_for_all_workers() {
     assert!(health.contains("\"tunnels\":3") && health.contains("\"hosts\":4"), "{health}");
     // The same page by way of the traffic port, on a connection that moved.
     let wire = kept.last_mut().unwrap();
-    wire.send("GET /debug/services HTTP/1.1\r\nHost: c.local\r\n\r\n");
+    wire.send("GET /debug/services HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let page = read_response(wire).unwrap().text();
     assert_eq!(services(&page), BTreeSet::from([0, 1, 2]));
     drop(kept);

@@ -7,7 +7,7 @@ use mesh_ingress::Admission;
 use mesh_sim::peers::{HttpClient, Request};
 use mesh_sim::{World, seeds};
 
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
+use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, census};
 
 const SEEDS: u64 = 4;
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
@@ -41,14 +41,14 @@ fn without_authentication_agents_of_this_machine_are_accepted_and_no_others() {
     }
 }
 
-/// The service has no such path: it says 404.
+/// Nobody else serves that host: they get a 404.
 #[test]
 fn callers_from_elsewhere_are_not_told_what_is_registered() {
     for (address, is_here) in addresses() {
         seeds(SEEDS, |seed| {
             let mut stage = Stage::new(seed, Plan::calm());
             stage.expect_ready(Duration::from_secs(5));
-            let page = Request::get(HOST, "/debug/services");
+            let page = Request::get("localhost", "/debug/services");
             let caller = HttpClient::new(TRAFFIC_ADDRESS, vec![page]);
             let caller = stage.world.add_peer("caller", caller, &[]);
             stage.world.set_ip(caller, address);

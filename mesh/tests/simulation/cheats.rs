@@ -7,8 +7,8 @@ use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::puppet::{
-    Act, DATA, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, UPGRADE, WINDOW, frame, message,
-    puppet,
+    Act, DATA, DRAIN, ECHO, END, Frame, REQUEST, RESPONSE, TRAILERS, UPGRADE, WELCOME, WINDOW,
+    frame, message, puppet,
 };
 use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
@@ -269,4 +269,35 @@ fn strangers_that_begin_long_messages_cost_a_bounded_amount_of_memory() {
         stage.probe();
         stage.expect_empty_after_drain();
     });
+}
+
+/// Whose tunnels do not count beside those that stay, so that they could fill the room twice.
+#[test]
+fn agents_that_say_that_they_leave_and_do_not_keep_nobody_out() {
+    for said in [&[][..], &[1]] {
+        seeds(SEEDS, |seed| {
+            let mut plan = Plan::calm().with_agents(0);
+            plan.ingress.limits.tunnels = 2;
+            let mut stage = Stage::new(seed, plan);
+            let ingress = stage.ingress;
+            for number in 1..=4 {
+                let cheat = puppet(CHEATED, move |frame, act| {
+                    act.be_polite(frame);
+                    if frame.kind == WELCOME {
+                        act.send(&self::frame(DRAIN, 0, 0, said));
+                    }
+                });
+                stage.world.add_peer(&format!("cheat{number}"), cheat, &[]);
+                let is_in = move |world: &World| census(world, ingress).tunnels == number;
+                stage.world.expect("another cheat is in", is_in, Duration::from_secs(1));
+                stage.world.run_for(Duration::from_secs(1));
+            }
+            stage.add_agent();
+            // An echo until it is noticed that nothing is under way, two more, and the agent's own wait.
+            stage.world.run_for(Duration::from_secs(45 + 32));
+            stage.probe();
+            let left = census(&stage.world, ingress).tunnels;
+            assert_eq!(left, 1, "of the cheats none is there");
+        });
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) const DATA: u8 = 0x12;
 pub(crate) const WINDOW: u8 = 0x13;
 pub(crate) const RESET: u8 = 0x14;
 pub(crate) const TRAILERS: u8 = 0x15;
+pub(crate) const DRAIN: u8 = 0x21;
 pub(crate) const ECHO: u8 = 0x22;
 pub(crate) const ECHO_REPLY: u8 = 0x23;
 

@@ -27,6 +27,8 @@ pub enum Error {
     BadUpgrade,
     /// The peer does not speak `mesh.v1`.
     WrongProtocol,
+    /// A web page asks for the upgrade: browsers say which one it is, and agents have none to name.
+    FromWebPage,
 }
 
 impl fmt::Display for Error {
@@ -43,6 +45,7 @@ impl fmt::Display for Error {
             Self::NotSwitching(status) => write!(f, "upgrade answered with status {status}"),
             Self::BadUpgrade => f.write_str("bad WebSocket upgrade"),
             Self::WrongProtocol => f.write_str("the peer does not speak mesh.v1"),
+            Self::FromWebPage => f.write_str("agents send no Origin"),
         }
     }
 }

@@ -64,8 +64,14 @@ impl Offer {
 /// Checks a request for a tunnel and writes the 101 to it, as the ingress of that name.
 ///
 /// # Errors
-/// The request is no WebSocket upgrade, or does not offer `mesh.v1`; nothing was written.
+/// The request is no WebSocket upgrade, does not offer `mesh.v1`, or comes from a web page; nothing was
+/// written.
 pub fn accept(head: &RequestHead<'_, '_>, ingress: &str, tx: &mut Buf) -> Result<(), Error> {
+    // Browsers let any page open a WebSocket to any address, from the user's own machine, and always say
+    // which page it is (RFC 6455 10.2).
+    if head.field("origin").is_some() {
+        return Err(Error::FromWebPage);
+    }
     let key = head
         .field("sec-websocket-key")
         .filter(|key| BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16));

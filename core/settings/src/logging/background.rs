@@ -1,5 +1,5 @@
 //! Lines that a thread of its own writes, so that neither a slow disk nor a reader that sleeps ever
-//! stalls whoever logs. When too many lines wait, new ones are dropped and counted.
+//! stalls whoever logs. When too many lines wait, or too long ones, new ones are dropped and counted.
 
 mod writer;
 
@@ -29,12 +29,17 @@ pub(super) struct Queue {
     sender: Mutex<Option<Sender<String>>>,
     /// Invariant: the lines in the channel, at most [`LINES_MAX`].
     waiting: AtomicUsize,
+    /// Invariant: the bytes of those lines, at most [`BYTES_MAX`].
+    bytes: AtomicUsize,
     /// Lines that nobody will read and that are not reported yet.
     lost: AtomicU64,
 }
 
 /// Lines that wait. At a thousand requests per second a disk may hang for four seconds.
 pub(super) const LINES_MAX: usize = 4096;
+/// Bytes of those lines. As many as that are of 1 KiB; but what peers say is in them, and they choose how
+/// long it is.
+pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// For what waits, at the end: whoever stops us does not wait for long.
 pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -57,6 +62,7 @@ impl Background {
         let queue = Arc::new(Queue {
             sender: Mutex::new(Some(sender)),
             waiting: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
         });
         let (alive, ended) = channel();
@@ -93,9 +99,11 @@ impl Queue {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return };
         // Whoever else puts lines has to wait for the lock.
-        let is_full = self.waiting.load(Ordering::Relaxed) >= LINES_MAX;
+        let is_full = self.waiting.load(Ordering::Relaxed) >= LINES_MAX
+            || self.bytes.load(Ordering::Relaxed) + line.len() > BYTES_MAX;
         if !is_full {
             self.waiting.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(line.len(), Ordering::Relaxed);
         }
         if is_full || sender.send(line).is_err() {
             self.lose(1);
@@ -105,6 +113,7 @@ impl Queue {
     /// A line came out of the channel.
     fn taken(&self, line: String) -> String {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(line.len(), Ordering::Relaxed);
         line
     }
 

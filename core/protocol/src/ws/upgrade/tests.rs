@@ -61,6 +61,9 @@ fn a_request_that_is_no_offer_is_refused() {
         ("Sec-WebSocket-Key", "X-Key", Error::BadUpgrade),
         ("mesh.v1", "mesh.v0", Error::WrongProtocol),
         ("Sec-WebSocket-Protocol", "X-Protocol", Error::WrongProtocol),
+        ("User-Agent", "Origin: http://ingress:8082\r\nUser-Agent", Error::FromWebPage),
+        ("User-Agent", "origin: null\r\nUser-Agent", Error::FromWebPage),
+        ("User-Agent", "Origin:\r\nUser-Agent", Error::FromWebPage),
     ];
     for (from, to, error) in cases {
         assert_eq!(answer(&request.replace(from, to)), Err(error), "{from} -> {to}");

@@ -3,7 +3,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::super::background::{FLUSH_TIMEOUT, LINES_MAX};
+use super::super::background::{BYTES_MAX, FLUSH_TIMEOUT, LINES_MAX};
 use super::{AccessLog, Form};
 
 /// What was warned about.
@@ -103,6 +103,25 @@ fn lines_beyond_the_limit_are_dropped_at_once_and_counted() {
     drop(log);
     assert_eq!(taken.lock().unwrap().lines().count(), 1 + LINES_MAX);
     assert_eq!(warnings.all(), ["access log: 7 lines were dropped"]);
+}
+
+#[test]
+fn long_lines_are_dropped_before_they_take_much_memory() {
+    let (gate, keeper) = gate();
+    let (log, warnings) = start(gate);
+    put(&log, "first");
+    keeper.entered.recv().unwrap();
+    let long = "x".repeat(BYTES_MAX / 4);
+    (0..9).for_each(|_| put(&log, &long));
+    // What is short still fits.
+    put(&log, "short");
+    let taken = Arc::clone(&keeper.taken);
+    drop(keeper);
+    drop(log);
+    let taken = taken.lock().unwrap();
+    assert_eq!(taken.lines().filter(|line| line.ends_with(&long)).count(), 3);
+    assert!(taken.ends_with("short\n") && taken.len() < BYTES_MAX);
+    assert_eq!(warnings.all(), ["access log: 6 lines were dropped"]);
 }
 
 #[test]
