@@ -14,7 +14,7 @@ mod tls;
 pub use config::Start;
 pub use prover::TokenSource;
 pub use start::start;
-pub use tls::{TlsFiles, end_of, identity_files, read_identity, watched};
+pub use tls::{TlsFiles, end_of, ends_soon, identity_files, read_identity, watched};
 
 use argh::FromArgs;
 use mesh_settings::Flags;

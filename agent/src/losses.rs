@@ -22,7 +22,7 @@ pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is 
 /// What was lost since a tunnel was last welcomed, and what of it was said.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    /// Invariant: at most [`SAID_MAX`].
+    /// Each as [`without_numbers`] has it. Invariant: at most [`SAID_MAX`].
     said: Vec<(String, Instant)>,
     last: String,
     /// More about the one that comes next, if there is more to say.
@@ -55,13 +55,20 @@ impl Losses {
     /// Takes one in; whether it deserves a warning.
     fn note(&mut self, loss: String, now: Instant) -> bool {
         self.said.retain(|(_, at)| now < *at + PAUSE);
-        let is_news = self.said.len() < SAID_MAX && self.said.iter().all(|(said, _)| *said != loss);
+        let kind = without_numbers(&loss);
+        let is_news = self.said.len() < SAID_MAX && self.said.iter().all(|(said, _)| *said != kind);
         if is_news {
-            self.said.push((loss.clone(), now));
+            self.said.push((kind, now));
         }
         self.last = self.explanation.take().unwrap_or(loss);
         is_news
     }
+}
+
+/// What a loss has in common with those that differ from it in a time or a count: a sentence that
+/// counts seconds is not news each second.
+fn without_numbers(loss: &str) -> String {
+    loss.split(|letter: char| letter.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
 }
 
 impl Agent {

@@ -15,7 +15,7 @@ use mesh_protocol::proxy::Authority;
 use mesh_protocol::{ListenerId, Traffic};
 #[cfg(feature = "aws")]
 use mesh_reactor::Mailbox;
-use mesh_reactor::{Listen, Reactor, ServiceManager, Signals, Watch};
+use mesh_reactor::{EarlySignals, Listen, Reactor, ServiceManager, Signals, Watch};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
@@ -44,6 +44,9 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
         output::say(&format!("mesh-agent {}", mesh_settings::version()));
         return Ok(());
     }
+    // To ask the machine who it is may take seconds, and process 1 has no default action for signals.
+    let signals = EarlySignals::heed()
+        .map_err(|error| Error::new(format!("cannot handle signals: {}", reason(&error))))?;
     let check = args.check;
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
     let prepared = prepare(&mut settings).inspect_err(|_| settings.complain());
@@ -55,7 +58,7 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
     settings.start_log(&rules);
     fit_into_open_files(&mut start.config.limits, &settings);
     let prover = prover(&mut start);
-    run(&start, &settings, tls, prover)
+    run(&start, &settings, tls, prover, signals)
 }
 
 /// Reads the settings and the files that they name.
@@ -145,7 +148,13 @@ fn listen(wanted: SocketAddr, settings: &Settings) -> Result<Listen, Error> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
-fn run(start: &Start, settings: &Settings, tls: Tls, prover: Arc<Prover>) -> Result<(), Error> {
+fn run(
+    start: &Start,
+    settings: &Settings,
+    tls: Tls,
+    prover: Arc<Prover>,
+    signals: EarlySignals,
+) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let instance = format!("{}-{}", machine(), std::process::id());
     let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
@@ -161,6 +170,7 @@ fn run(start: &Start, settings: &Settings, tls: Tls, prover: Arc<Prover>) -> Res
     let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
         .and_then(|reactor| reactor.with_workers(workers))
         .map_err(wrong)?;
+    drop(signals);
     #[cfg(feature = "aws")]
     find_places(prover, asked, reactor.mailbox());
     let environment = Environment::of_process();

@@ -73,6 +73,10 @@ impl Tls {
         let watched = watched(&all);
         let (client, warning) = files.load()?;
         let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
+        let identity = files.identity.clone();
+        let remind = move || {
+            identity.as_ref().and_then(ends_soon).inspect(|warning| warn!("{warning}"));
+        };
         let (used, files) = (client.clone(), files.clone());
         let reload = move || {
             let (client, warning) = files.load().map_err(|error| error.to_string())?;
@@ -80,7 +84,8 @@ impl Tls {
             warning.inspect(|warning| warn!("{warning}"));
             Ok(())
         };
-        Ok((Self { client, watched: watched.map(|watched| watched.reloading(reload)) }, warnings))
+        let watched = watched.map(|watched| watched.reloading(reload).reminding(remind));
+        Ok((Self { client, watched }, warnings))
     }
 }
 
@@ -130,6 +135,13 @@ pub fn read_identity(files: &[NamedFile; 2]) -> Result<TlsIdentity, Error> {
         IdentityPart::Certificates => certificate.blame(error),
         IdentityPart::Key => key.blame(error),
     })
+}
+
+/// The warning of [`end_of`] about a certificate as it is in its file now. That it cannot be read is
+/// told by whoever reloads it.
+#[must_use]
+pub fn ends_soon(files: &[NamedFile; 2]) -> Option<String> {
+    end_of(&read_identity(files).ok()?, &files[0])
 }
 
 /// A warning when a certificate is not good any more, or not for long.

@@ -24,9 +24,19 @@ fn each_loss_is_news_once_in_a_while_and_after_a_welcome() {
 #[test]
 fn an_ingress_that_is_inventive_fills_no_log() {
     let (mut losses, now) = (Losses::default(), origin());
-    let said = (0..1000).filter(|number| losses.note(format!("refused: {number}"), now)).count();
+    let word = |length| "x".repeat(length);
+    let said = (0..1000).filter(|length| losses.note(word(*length), now)).count();
     assert_eq!(said, SAID_MAX);
-    assert_eq!(losses.last(), "refused: 999");
+    assert_eq!(losses.last(), word(999));
+}
+
+#[test]
+fn another_number_is_no_news() {
+    let (mut losses, now) = (Losses::default(), origin());
+    assert!(losses.note("expired 9 seconds ago".to_owned(), now));
+    assert!(!losses.note("expired 10 seconds ago".to_owned(), now));
+    assert_eq!(losses.last(), "expired 10 seconds ago", "but whoever asks is told");
+    assert!(losses.note("refused".to_owned(), now));
 }
 
 #[test]

@@ -9,12 +9,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::config::Config;
 use ureq::http::{Method, Request};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 
+use self::names::Names;
 use crate::file::{read_text, reason};
 use crate::{Environment, SetupError};
+
+mod names;
 
 /// What a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +162,10 @@ pub(crate) fn internet(environment: &Environment) -> Result<Agent, SetupError> {
 }
 
 fn agent(tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
+    Agent::with_parts(config(tls, proxy), DefaultConnector::default(), Names::new())
+}
+
+fn config(tls: TlsConfig, proxy: Option<Proxy>) -> Config {
     Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
@@ -167,7 +176,6 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
         .input_buffer_size(INPUT_BYTES)
         .output_buffer_size(OUTPUT_BYTES)
         .build()
-        .new_agent()
 }
 
 fn request<B>(

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use mesh_protocol::proxy::{Authority, Way};
 use mesh_protocol::{Awaited, ConnId, Security, Target, Traffic};
-use mio::net::TcpStream;
 use mio::{Registry, Token};
 
 use crate::resolve::{Found, Resolution, Resolver};
@@ -18,7 +17,7 @@ use crate::{ClientTls, Handle};
 mod attempt;
 mod beyond;
 
-use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, by_turns};
+use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, by_turns, is_no_way};
 use beyond::Beyond;
 
 /// All attempts to connect.
@@ -151,15 +150,16 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        let silence = io::Error::from(io::ErrorKind::TimedOut);
-        if !attempt.addresses.is_empty() {
-            return self.next(conn, &silence, registry, now);
+        if attempt.begin_next(registry).is_ok() {
+            attempt.due = now + attempt.trust.patience();
+            plan(&mut self.due, attempt.due, conn);
+            return Outcome::Pending;
         }
         attempt.due = now + ADDRESS_TIMEOUT;
         plan(&mut self.due, attempt.due, conn);
         if let Trust::Remembered = attempt.trust {
             // Should that fail, the attempt goes on as it is.
-            let _ = self.doubt(conn, silence, now);
+            let _ = self.doubt(conn, io::ErrorKind::TimedOut.into(), now);
         }
         Outcome::Pending
     }
@@ -247,7 +247,7 @@ impl Connector {
         if goes_on { Outcome::Pending } else { self.next(conn, doubt, registry, now) }
     }
 
-    /// Tries the next address; fails with `error`, or a later one, when there is none.
+    /// Leaves the present address, which failed with `error`, for the next one; fails when there is none.
     fn next(
         &mut self,
         conn: ConnId,
@@ -259,26 +259,22 @@ impl Connector {
             return Outcome::Pending;
         };
         attempt.stream = None;
-        let mut refused = None;
-        while let Some(address) = attempt.addresses.pop_front() {
-            attempt.tried.push(address);
-            match begin(address, attempt.token, registry) {
-                Ok(stream) => {
-                    attempt.stream = Some(stream);
-                    attempt.due = now + attempt.trust.patience();
-                    plan(&mut self.due, attempt.due, conn);
-                    return Outcome::Pending;
-                }
-                Err(error) => refused = Some(error),
+        let error = match attempt.begin_next(registry) {
+            Ok(()) => {
+                attempt.due = now + attempt.trust.patience();
+                plan(&mut self.due, attempt.due, conn);
+                return Outcome::Pending;
             }
-        }
-        let error = refused.as_ref().unwrap_or(error);
+            Err(Untried::Failed(later)) if !is_no_way(&later) || is_nothing(error) => later,
+            // What an address said that was tried tells more.
+            Err(Untried::Failed(_) | Untried::NoneLeft) => copy(error),
+        };
         let asked = match attempt.trust {
             Trust::Full => false,
-            Trust::Remembered => self.doubt(conn, copy(error), now).is_ok(),
+            Trust::Remembered => self.doubt(conn, copy(&error), now).is_ok(),
             Trust::Doubted(_) => true,
         };
-        if asked { Outcome::Pending } else { self.fail(conn, error) }
+        if asked { Outcome::Pending } else { self.fail(conn, &error) }
     }
 
     fn fail(&mut self, conn: ConnId, error: &io::Error) -> Outcome {
@@ -338,10 +334,9 @@ fn plan(looks: &mut VecDeque<(Instant, ConnId)>, due: Instant, conn: ConnId) {
     looks.insert(looks.len() - later, (due, conn));
 }
 
-fn begin(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
-    transport::register(&mut stream, registry, token)?;
-    Ok(stream)
+/// Whether nothing was tried before: the error of an attempt that is about to begin.
+fn is_nothing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 /// The same error once more.

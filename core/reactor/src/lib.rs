@@ -42,5 +42,5 @@ pub use open_files::raise_open_files;
 pub use random::random;
 pub use reactor::Reactor;
 pub use server_tls::ServerTls;
-pub use signals::Signals;
+pub use signals::{EarlySignals, Signals};
 pub use watch::{Watch, Watched};

@@ -34,6 +34,8 @@ pub struct ServiceManager {
     watchdog: Option<Watchdog>,
     /// When to try again what could not be sent.
     retry: Option<Instant>,
+    /// The wait before that, which is longer each time.
+    pause: Duration,
     has_complained: bool,
 }
 
@@ -54,6 +56,9 @@ pub(crate) enum Phase {
 
 /// A manager that is busy empties its socket soon.
 const RETRY: Duration = Duration::from_millis(100);
+/// The longest wait for one that is not there. One that comes back looks for signs of life that are as
+/// far apart, or further.
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Between two STATUS, of which a thousand agents that register would cause as many.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -86,6 +91,7 @@ impl ServiceManager {
             watchdog: limit
                 .map(|limit| Watchdog { every: Duration::from_micros(limit) / 2, due: None }),
             retry: None,
+            pause: RETRY,
             has_complained: false,
         })
     }
@@ -136,6 +142,7 @@ impl ServiceManager {
             return self.failed(&error, now);
         }
         self.known = Some(phase);
+        self.pause = RETRY;
         if has_words {
             self.status.clone_from(&self.wanted);
             self.status_due = Some(now + STATUS_PAUSE);
@@ -154,11 +161,19 @@ impl ServiceManager {
     }
 
     fn failed(&mut self, error: &io::Error, now: Instant) {
-        self.retry = Some(now + RETRY);
-        if error.kind() != ErrorKind::WouldBlock && !self.has_complained {
+        if error.kind() == ErrorKind::WouldBlock {
+            self.pause = RETRY;
+        } else if !self.has_complained {
             self.has_complained = true;
             warn!("cannot tell the service manager how this process is: {error}");
         }
+        self.retry = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(self.pause_max());
+    }
+
+    /// Where the manager watches, one that is back misses no sign of life for longer than it bears.
+    fn pause_max(&self) -> Duration {
+        self.watchdog.as_ref().map_or(RETRY_MAX, |watchdog| watchdog.every.clamp(RETRY, RETRY_MAX))
     }
 }
 

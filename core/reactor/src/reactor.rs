@@ -1,9 +1,9 @@
-//! The loop: one poll, one look at the clock and one settling of the driver per turn.
+//! The loop: mostly one poll, one look at the clock and one settling of the driver per turn.
 //!
 //! ```text
-//!   settle -> tell manager -> obey commands -> watch -> poll -> now -> latch events -> fire deadlines
-//!     ^                                                                              |
-//!     '------- accept <- parcels <- letters, signals <- connects <-------------------'
+//!   settle -> tell manager -> obey commands -> watch -> poll, latch -> now, again? -> deadlines
+//!     ^                                                                                  |
+//!     '------- accept <- parcels <- letters, signals <- connects <-----------------------'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
@@ -189,15 +189,12 @@ impl<A: App> Reactor<A> {
             self.watch();
             self.start_jobs();
             let sleep = self.lie_down();
-            match self.poll.poll(&mut events, sleep) {
-                Ok(()) => {}
-                // Without events, but at another time.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+            self.hear(&mut events, sleep)?;
             self.now = Instant::now();
-            for event in &events {
-                self.latch(event);
+            if self.is_due() {
+                // A process that was stopped looks at the clock long after it heard the kernel:
+                // what came in between came in time.
+                self.hear(&mut events, Some(Duration::ZERO))?;
             }
             self.driver.fire(self.now);
             self.advance_connects();
@@ -207,6 +204,23 @@ impl<A: App> Reactor<A> {
             self.take_parcels();
             self.accept();
         }
+    }
+
+    /// Latches what the kernel has to say, and waits for it so long.
+    fn hear(&mut self, events: &mut Events, sleep: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, sleep) {
+            Ok(()) => events.iter().for_each(|event| self.latch(event)),
+            // Without events, but at another time.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Whether somebody's time is over.
+    fn is_due(&mut self) -> bool {
+        let due = self.driver.next_deadline().into_iter().chain(self.connector.deadline()).min();
+        due.is_some_and(|due| due <= self.now)
     }
 
     /// Carries out what the application asked for.

@@ -24,11 +24,40 @@ pub enum Signals {
     Ignore,
 }
 
+/// What signals do while there is no reactor yet: SIGTERM and SIGINT end the process, which has nothing
+/// to finish, and SIGHUP does nothing. That goes with this value: keep it until the reactor is there.
+#[derive(Debug)]
+pub struct EarlySignals {
+    handlers: Vec<SigId>,
+}
+
 /// The handlers; they go with this value.
 #[derive(Debug)]
 pub(crate) struct SignalPipe {
     receiver: UnixStream,
     handlers: Vec<SigId>,
+}
+
+impl EarlySignals {
+    /// From here on.
+    ///
+    /// # Errors
+    /// The kernel refuses a signal handler.
+    pub fn heed() -> io::Result<Self> {
+        let mut early = Self { handlers: Vec::new() };
+        for signal in [SIGTERM, SIGINT] {
+            let always = Arc::new(AtomicBool::new(true));
+            early.handlers.push(flag::register_conditional_shutdown(signal, 0, always)?);
+        }
+        early.handlers.push(flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?);
+        Ok(early)
+    }
+}
+
+impl Drop for EarlySignals {
+    fn drop(&mut self) {
+        unregister(&mut self.handlers);
+    }
 }
 
 impl SignalPipe {
@@ -66,8 +95,12 @@ impl SignalPipe {
 
 impl Drop for SignalPipe {
     fn drop(&mut self) {
-        for handler in self.handlers.drain(..) {
-            low_level::unregister(handler);
-        }
+        unregister(&mut self.handlers);
+    }
+}
+
+fn unregister(handlers: &mut Vec<SigId>) {
+    for handler in handlers.drain(..) {
+        low_level::unregister(handler);
     }
 }

@@ -19,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use signal_hook::SigId;
@@ -45,6 +45,9 @@ pub struct Watched {
     /// What was said last of a reload that failed.
     complaint: Option<String>,
     reload: Box<dyn FnMut() -> Result<(), String> + Send>,
+    remind: Box<dyn FnMut() + Send>,
+    /// When that is to be called next.
+    remind_at: Instant,
 }
 
 /// What tells one state of a file from another, without reading it.
@@ -70,6 +73,8 @@ enum Look {
 
 /// How long files have to stay as they are before they are read.
 const SETTLED: Duration = Duration::from_secs(1);
+/// Between two reminders of what time alone does to files that stay as they are.
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 impl Watched {
     /// Files that make up `what`, a noun for the log. They are looked at now: construct this before
@@ -82,6 +87,8 @@ impl Watched {
             changing: None,
             complaint: None,
             reload: Box::new(|| Ok(())),
+            remind: Box::new(|| ()),
+            remind_at: Instant::now() + REMIND_EVERY,
         }
     }
 
@@ -95,6 +102,22 @@ impl Watched {
     ) -> Self {
         self.reload = Box::new(reload);
         self
+    }
+
+    /// Calls `remind` once a day, for what is to be said of files that nobody changes: that a
+    /// certificate ends soon.
+    #[must_use]
+    pub fn reminding(mut self, remind: impl FnMut() + Send + 'static) -> Self {
+        self.remind = Box::new(remind);
+        self
+    }
+
+    /// Reminds of the files when their day is over.
+    fn remind(&mut self, now: Instant) {
+        if self.remind_at <= now {
+            self.remind_at = now + REMIND_EVERY;
+            (self.remind)();
+        }
     }
 
     /// Looks at the files, and reads them if they changed a while ago or could not be read before.
@@ -163,6 +186,8 @@ impl Watch {
                     }
                     Woken::ByClock => look_over(&mut watched),
                 };
+                let now = Instant::now();
+                watched.iter_mut().for_each(|watched| watched.remind(now));
                 pause = match look {
                     Look::Calm => interval,
                     Look::Changing => interval.min(SETTLED),

@@ -1,7 +1,7 @@
 //! The server's own TLS: a certificate to show, and whom to take for an agent.
 
 use log::warn;
-use mesh_agent::args::{end_of, identity_files, read_identity, watched};
+use mesh_agent::args::{end_of, ends_soon, identity_files, read_identity, watched};
 use mesh_reactor::{ServerTls, Watched};
 use mesh_settings::{Error, NamedFile, Settings};
 
@@ -131,6 +131,10 @@ impl Tls {
         let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
         let used = (traffic.clone(), tunnels.clone());
         let (ports, asks_agents) = (files.ports, files.client_ca.is_some());
+        let identity = files.identity.clone();
+        let remind = move || {
+            ends_soon(&identity).inspect(|warning| warn!(target: LOG, "{warning}"));
+        };
         let reload = move || {
             let loaded = files.load().map_err(|error| error.to_string())?;
             used.0.replace(&loaded.traffic);
@@ -138,7 +142,7 @@ impl Tls {
             loaded.warning.inspect(|warning| warn!(target: LOG, "{warning}"));
             Ok(())
         };
-        let watched = watched.map(|watched| watched.reloading(reload));
+        let watched = watched.map(|watched| watched.reloading(reload).reminding(remind));
         let traffic = ports.have_traffic().then_some(traffic);
         let tunnels = ports.have_tunnels().then_some(tunnels);
         Ok((Self { traffic, tunnels, asks_agents, watched }, warnings))

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::peers::caller::{ask, find, read_response, request};
 use crate::peers::frames::RESPONSE;
+use crate::peers::network::Network;
 use crate::peers::process::{Process, Server, agent};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::service::Service;
@@ -320,4 +321,19 @@ fn a_caller_over_ipv4_has_an_address_of_ipv4_wherever_the_ingress_listens() {
     let traffic = SocketAddr::from((Ipv4Addr::LOCALHOST, logged.server.traffic.port()));
     ask(traffic, request("GET", "/mapped", ""));
     check(&logged.line("/mapped"), &json!({ "client": "127.0.0.1", "forwarded_for": null }));
+}
+
+/// A file system that root may not write to either.
+const READ_ONLY: Network = Network { script: "mount -t tmpfs -o ro tmpfs /mnt && exec \"$@\"" };
+
+#[test]
+fn a_check_refuses_a_file_that_could_not_be_made() {
+    READ_ONLY.inside(|| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        command.args(["server", "--check", "--access-log", "text"]);
+        command.args(["--access-log-file", "/mnt/access.log"]);
+        let mut server = Process::spawn(&mut command);
+        assert_eq!(server.wait_exit().code(), Some(1));
+        server.wait_log("--access-log-file: open /mnt/access.log: read-only file system");
+    });
 }

@@ -1,10 +1,13 @@
 //! Leaving in peace: what is under way is finished, and under load nothing fails.
 
+use std::net::TcpListener;
+use std::process::Command;
+
 use crate::peers::balancer::{Balancer, Choice, Target};
 use crate::peers::caller::{ask, get, read_response, request, try_ask};
 use crate::peers::frames::{BINARY, DATA, END, Masking, RESPONSE, frame, message};
 use crate::peers::load::Load;
-use crate::peers::process::{Server, agent, mesh};
+use crate::peers::process::{Process, Server, agent, mesh};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::service::Service;
 use crate::peers::wire::{End, Wire, wait_until};
@@ -17,6 +20,21 @@ const SOME: usize = 150;
 /// So many whole answers, and none that failed.
 fn assert_flawless(failures: &[String]) {
     assert!(failures.is_empty(), "{} failed: {:?}", failures.len(), &failures[..1]);
+}
+
+/// As process 1 of a container it would not hear SIGTERM at all by default.
+#[test]
+fn an_agent_that_still_asks_who_it_is_leaves_at_once() {
+    let metadata = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", metadata.local_addr().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+    command.args(["client", "--host", "demo.local", "--ingress-endpoint", "ws://127.0.0.1:1"]);
+    command.args(["--local-endpoint", "http://127.0.0.1:1"]);
+    let mut agent = Process::spawn(command.env("ECS_CONTAINER_METADATA_URI_V4", url));
+    let _unanswered = metadata.accept().unwrap();
+    agent.signal("HUP");
+    agent.signal("TERM");
+    assert_eq!(agent.wait_exit().code(), Some(0), "{}", agent.log());
 }
 
 #[test]

@@ -67,6 +67,21 @@ fn callers_that_dribble_their_heads_are_cut_and_hurt_nobody() {
     assert_not_early(started_at.elapsed(), Duration::from_secs(1));
 }
 
+/// A debugger, `docker pause` or a suspended machine stops a process; what arrives then waits in the kernel.
+#[test]
+fn what_arrived_while_the_process_was_stopped_is_in_time() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let (server, _agent, _service) = mesh(&["--head-timeout", "2"], &[]);
+    let mut wire = Wire::connect(server.traffic);
+    wire.send("GET / HTTP/1.1\r\n");
+    assert_eq!(server.get("/").status, 200, "and the other one was read before");
+    server.process.stop();
+    wire.send(format!("Host: {HOST}\r\n\r\n"));
+    std::thread::sleep(LIMIT);
+    server.process.signal("CONT");
+    assert_eq!(read_response(&mut wire).unwrap().status, 200);
+}
+
 #[test]
 fn a_body_that_stalls_costs_408_and_the_connection() {
     let (server, _agent, service) = mesh(&["--request-timeout", "0.5"], &[]);

@@ -160,3 +160,13 @@ fn services_on_the_internet_are_reached_through_the_proxy_and_this_machine_is_no
     let secret = format!("{through:?}");
     assert!(!secret.contains("word"), "{secret}");
 }
+
+/// ureq's own resolver ends the process where the system gives no thread.
+#[test]
+fn names_are_looked_up_by_us_alone() {
+    let internet = Client::new(&environment([]), PATIENT).unwrap();
+    for client in [Client::local(PATIENT), internet] {
+        let shown = format!("{client:?}");
+        assert!(shown.contains("Names") && !shown.contains("DefaultResolver"), "{shown}");
+    }
+}

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::Target;
-use mio::Token;
 use mio::net::TcpStream;
+use mio::{Registry, Token};
+use rustix::io::Errno;
 
 use super::beyond::Beyond;
+use crate::transport;
 
 pub(super) struct Attempt {
     /// Whom to connect to.
@@ -22,7 +24,7 @@ pub(super) struct Attempt {
     pub(super) stream: Option<TcpStream>,
     /// Still to be tried.
     pub(super) addresses: VecDeque<SocketAddr>,
-    /// The present one, and those before it.
+    /// The present one, and those before it. Invariant: not empty while there is a stream.
     pub(super) tried: Vec<SocketAddr>,
     pub(super) trust: Trust,
     pub(super) due: Instant,
@@ -36,6 +38,14 @@ pub(super) enum Trust {
     Remembered,
     /// The name is being looked up once more, because of this.
     Doubted(io::Error),
+}
+
+/// Why no other address is being tried.
+pub(super) enum Untried {
+    /// All of them have been.
+    NoneLeft,
+    /// Those that were left could not even be begun with: the error of the last one.
+    Failed(io::Error),
 }
 
 /// How long one address has while there are others.
@@ -64,6 +74,27 @@ impl Attempt {
         }
     }
 
+    /// Begins with the next address that can be tried, in the place of the present one, which goes on if
+    /// there is none.
+    pub(super) fn begin_next(&mut self, registry: &Registry) -> Result<(), Untried> {
+        let mut untried = Untried::NoneLeft;
+        while let Some(address) = self.addresses.pop_front() {
+            match begin(address, self.token, registry) {
+                Ok(stream) => {
+                    self.tried.push(address);
+                    self.stream = Some(stream);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let before = self.tried.len() - usize::from(self.stream.is_some());
+                    self.tried.insert(before, address);
+                    untried = Untried::Failed(error);
+                }
+            }
+        }
+        Err(untried)
+    }
+
     /// Whether a proxy is being talked to: no other address is wanted.
     pub(super) fn has_arrived(&self) -> bool {
         self.beyond.as_ref().is_some_and(Beyond::has_begun)
@@ -83,6 +114,18 @@ impl Trust {
             Self::Remembered => REMEMBERED_TIMEOUT,
         }
     }
+}
+
+fn begin(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    transport::register(&mut stream, registry, token)?;
+    Ok(stream)
+}
+
+/// Whether this machine has no way to an address, such as one of IPv6 where there is no IPv6.
+pub(super) fn is_no_way(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::ADDRNOTAVAIL | Errno::NETUNREACH | Errno::AFNOSUPPORT))
 }
 
 /// Addresses of the two families by turns, each family in its order, and the one that comes first

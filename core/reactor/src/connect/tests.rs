@@ -115,6 +115,40 @@ fn closed() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
+/// A group of hosts, to which no connection leads: the kernel says at once that there is no way.
+fn unroutable() -> SocketAddr {
+    SocketAddr::from(([224, 0, 0, 1], 80))
+}
+
+#[test]
+fn where_one_family_has_no_way_what_the_other_one_said_is_told() {
+    for addresses in [[closed(), unroutable()], [unroutable(), closed()]] {
+        let mut bench = Bench::new();
+        assert!(matches!(bench.dial(&addresses), Outcome::Pending));
+        let Outcome::Failed(error) = bench.conclude() else {
+            panic!("nobody listens");
+        };
+        assert_eq!(error.to_string(), "mesh.invalid:80: Connection refused");
+    }
+    let Outcome::Failed(error) = Bench::new().dial(&[unroutable(), unroutable()]) else {
+        panic!("there is no way");
+    };
+    assert_eq!(error.to_string(), "mesh.invalid:80: Network is unreachable");
+}
+
+#[test]
+fn an_address_to_which_there_is_no_way_takes_no_time_from_one_that_is_being_tried() {
+    let (silent, _sockets) = silent();
+    let mut bench = Bench::new();
+    assert!(matches!(bench.dial(&[silent, unroutable()]), Outcome::Pending));
+    for round in 1..3 {
+        assert!(matches!(bench.wait(round * ADDRESS_TIMEOUT), Outcome::Pending));
+        let attempt = &bench.connector.attempts[&bench.conn];
+        assert!(attempt.stream.is_some());
+        assert_eq!(attempt.tried, [unroutable(), silent], "the present one comes last");
+    }
+}
+
 #[test]
 fn an_address_that_is_silent_is_left_for_the_next_one() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

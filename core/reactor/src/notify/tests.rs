@@ -4,7 +4,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Phase, RETRY, STATUS_PAUSE, ServiceManager};
+use super::{Phase, RETRY, RETRY_MAX, STATUS_PAUSE, ServiceManager};
 
 /// A manager's end of the socket, in a file that is gone at the end of the test.
 struct Ear {
@@ -207,4 +207,30 @@ fn what_need_not_be_sent_again_keeps_nobody_awake() {
     now += RETRY;
     tell(&mut manager, Phase::Ready, "1 of 1", now);
     assert_eq!(manager.deadline(), None);
+}
+
+#[test]
+fn a_manager_that_is_gone_is_tried_less_and_less_often() {
+    for (limit, pause_max) in [("0", RETRY_MAX), ("6000000", Duration::from_secs(3))] {
+        let mut now = Instant::now();
+        let ear = Ear::new("gone");
+        let mut manager = find(&ear.variables(&[("WATCHDOG_USEC", limit)]));
+        std::fs::remove_file(&ear.path).unwrap();
+        let mut tries = 0;
+        let end = now + Duration::from_secs(60);
+        let mut pause = RETRY;
+        while now < end {
+            tell(&mut manager, Phase::Ready, "", now);
+            let retry = manager.deadline().unwrap();
+            assert_eq!(retry - now, pause, "{tries} tries");
+            (now, tries, pause) = (retry, tries + 1, (pause * 2).min(pause_max));
+        }
+        assert!(tries < 30, "{tries}");
+        let back = Ear::new("gone");
+        tell(&mut manager, Phase::Ready, "", now);
+        assert!(back.heard()[0].starts_with("READY=1\n"), "whoever comes back is told");
+        std::fs::remove_file(&back.path).unwrap();
+        tell(&mut manager, Phase::Stopping, "", now);
+        assert_eq!(manager.deadline(), Some(now + RETRY), "and missed as the first time");
+    }
 }

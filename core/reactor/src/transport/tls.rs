@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed};
 use mio::net::TcpStream;
-use rustls::InvalidMessage;
+use rustls::{CertificateError, InvalidMessage};
 
 use super::{Last, Then, read, retry};
 
@@ -84,7 +84,7 @@ impl Tls {
                     let text = "the peer does not speak TLS";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+                Err(explain(error))
             }
         }
     }
@@ -128,6 +128,21 @@ impl Tls {
         }
         Ok(Flushed::All(total))
     }
+}
+
+/// The error in words that are the same as long as it is: rustls tells the time at which it looked.
+fn explain(error: rustls::Error) -> io::Error {
+    use CertificateError::{ExpiredContext, NotValidYetContext};
+    use rustls::Error::InvalidCertificate;
+    let state = if let InvalidCertificate(ExpiredContext { .. }) = error {
+        "has expired"
+    } else if let InvalidCertificate(NotValidYetContext { .. }) = error {
+        "is not valid yet"
+    } else {
+        return io::Error::new(io::ErrorKind::InvalidData, error);
+    };
+    let text = format!("the certificate of the peer {state} by the clock of this machine");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn used_up() -> io::Error {

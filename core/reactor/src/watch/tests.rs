@@ -3,12 +3,12 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGHUP;
 use signal_hook::low_level;
 
-use super::{Look, Watch, Watched};
+use super::{Look, REMIND_EVERY, Watch, Watched};
 
 /// A folder of its own, gone at the end of the test.
 struct Folder(PathBuf);
@@ -151,6 +151,35 @@ fn what_failed_is_tried_again_at_each_look() {
 }
 
 #[test]
+fn of_files_that_stay_there_is_a_reminder_once_a_day() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let (sender, reminders) = mpsc::channel();
+    let mut watched = Watched::new("nothing", Vec::new()).reminding(move || {
+        let _ = sender.send(());
+    });
+    let mut reminded = |at| {
+        watched.remind(at);
+        reminders.try_iter().count()
+    };
+    let first = Instant::now() + REMIND_EVERY;
+    assert_eq!(reminded(first - 60 * SECOND), 0, "it was said at the start");
+    assert_eq!(reminded(first), 1);
+    assert_eq!(reminded(first + REMIND_EVERY - SECOND), 0);
+    assert_eq!(reminded(first + REMIND_EVERY), 1);
+}
+
+#[test]
+fn the_thread_reminds_whether_files_change_or_not() {
+    let (sender, reminders) = mpsc::channel();
+    let mut watched = Watched::new("nothing", Vec::new()).reminding(move || {
+        let _ = sender.send(());
+    });
+    watched.remind_at = Instant::now();
+    let _watch = Watch::start(vec![watched], Duration::from_millis(5)).unwrap();
+    reminders.recv_timeout(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
 fn the_thread_hears_the_clock_and_the_signal_and_ends_with_its_watch() {
     const PATIENCE: Duration = Duration::from_secs(15);
     let folder = Folder::new("thread");
@@ -170,9 +199,9 @@ fn the_thread_hears_the_clock_and_the_signal_and_ends_with_its_watch() {
     low_level::raise(SIGHUP).unwrap();
     assert_eq!(signals.recv_timeout(PATIENCE).unwrap().unwrap(), "one");
     drop((clock, signal));
-    let due = std::time::Instant::now() + PATIENCE;
+    let due = Instant::now() + PATIENCE;
     while Arc::strong_count(&alive) > 1 {
-        assert!(std::time::Instant::now() < due, "the thread goes on");
+        assert!(Instant::now() < due, "the thread goes on");
         std::thread::yield_now();
     }
 }

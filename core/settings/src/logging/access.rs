@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustix::fs::Access;
+
 use super::background::{Background, Names, Queue};
 use super::line::timestamp;
 
@@ -71,7 +73,10 @@ impl AccessLog {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-                fs::metadata(folder.unwrap_or_else(|| Path::new("."))).map(drop)
+                let folder = folder.unwrap_or_else(|| Path::new("."));
+                fs::metadata(folder)?;
+                // It may lie in a file system that nobody may write to, root neither.
+                Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
             }
             Err(error) => Err(error),
         }

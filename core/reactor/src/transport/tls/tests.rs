@@ -1,18 +1,19 @@
 use std::io::{Read, Write};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed};
 use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::version::TLS12;
 use rustls::{
-    CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore, SupportedCipherSuite,
-    Tls12CipherSuite,
+    CertificateError, CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore,
+    SupportedCipherSuite, Tls12CipherSuite,
 };
 use socket2::SockRef;
 
-use super::{Then, Tls};
+use super::{Then, Tls, explain};
 use crate::transport::tests::{Events, pattern, read_all, sealed_pair, sealed_pair_by};
 
 /// Reads and writes until both ends agree.
@@ -177,4 +178,21 @@ fn what_no_key_is_left_for_ends_reading_too_while_the_peer_stays() {
     assert_eq!(filled.unwrap_err().to_string(), error.to_string());
     drop((near, told));
     far.join().unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_in_the_same_words_at_any_time() {
+    let at = |second| UnixTime::since_unix_epoch(Duration::from_secs(second));
+    let say = |error: CertificateError| explain(error.into()).to_string();
+    for time in [200, 201].map(at) {
+        let error = say(CertificateError::ExpiredContext { time, not_after: at(100) });
+        assert_eq!(error, "the certificate of the peer has expired by the clock of this machine");
+        let error = say(CertificateError::NotValidYetContext { time, not_before: at(300) });
+        assert_eq!(
+            error,
+            "the certificate of the peer is not valid yet by the clock of this machine"
+        );
+    }
+    let error = say(CertificateError::UnknownIssuer);
+    assert_eq!(error, "invalid peer certificate: UnknownIssuer");
 }
