@@ -66,9 +66,14 @@ impl Losses {
 }
 
 /// What a loss has in common with those that differ from it in a time or a count: a sentence that
-/// counts seconds is not news each second.
+/// counts seconds is not news each second. Another status of HTTP is.
 fn without_numbers(loss: &str) -> String {
-    loss.split(|letter: char| letter.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
+    let mut before = "";
+    let words = loss.split_inclusive(' ').map(|word| {
+        let is_status = std::mem::replace(&mut before, word) == "status ";
+        if is_status { word.to_owned() } else { word.replace(|one: char| one.is_ascii_digit(), "") }
+    });
+    words.collect()
 }
 
 impl Agent {

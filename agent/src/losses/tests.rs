@@ -37,6 +37,9 @@ fn another_number_is_no_news() {
     assert!(!losses.note("expired 10 seconds ago".to_owned(), now));
     assert_eq!(losses.last(), "expired 10 seconds ago", "but whoever asks is told");
     assert!(losses.note("refused".to_owned(), now));
+    assert!(losses.note("answered with status 503 (draining)".to_owned(), now));
+    assert!(losses.note("answered with status 403 (draining)".to_owned(), now));
+    assert!(!losses.note("answered with status 503 (draining)".to_owned(), now));
 }
 
 #[test]

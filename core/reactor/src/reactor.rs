@@ -311,12 +311,7 @@ impl<A: App> Reactor<A> {
         let Some(conn) = owner.copied().flatten() else {
             return;
         };
-        let readiness = Readiness {
-            readable: event.is_readable(),
-            writable: event.is_writable(),
-            closed: event.is_read_closed() || event.is_error(),
-            failed: event.is_error(),
-        };
+        let readiness = sockets::readiness(event);
         if self.driver.transport_mut(conn).is_some() || self.driver.is_lent(conn) {
             self.driver.latch(conn, readiness);
         } else {

@@ -77,7 +77,7 @@ fn what_arrived_while_the_process_was_stopped_is_in_time() {
     assert_eq!(server.get("/").status, 200, "and the other one was read before");
     server.process.stop();
     wire.send(format!("Host: {HOST}\r\n\r\n"));
-    std::thread::sleep(LIMIT);
+    thread::sleep(LIMIT);
     server.process.signal("CONT");
     assert_eq!(read_response(&mut wire).unwrap().status, 200);
 }

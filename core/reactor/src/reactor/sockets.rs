@@ -3,6 +3,7 @@
 
 use mesh_protocol::{App, ConnId, ListenerId, Readiness};
 use mio::Token;
+use mio::event::Event;
 
 use super::{LISTENERS, Reactor};
 
@@ -75,6 +76,16 @@ impl<A: App> Reactor<A> {
             self.connector.forget(predecessor);
         }
         Token(LISTENERS + self.listeners.len() + index)
+    }
+}
+
+/// How a socket stands, as the kernel tells of it.
+pub(super) fn readiness(event: &Event) -> Readiness {
+    Readiness {
+        readable: event.is_readable(),
+        writable: event.is_writable(),
+        closed: event.is_read_closed() || event.is_error(),
+        failed: event.is_error(),
     }
 }
 
