@@ -44,6 +44,14 @@ impl Ingress {
         own.or_else(|| others.next().map(|remote| remote.agent))
     }
 
+    /// Whether a tunnel of this agent holds on to its hosts: one more does so from the beginning.
+    pub(crate) fn holds_hosts(&self, agent: AgentId) -> bool {
+        let mut own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let mut remotes = self.workers.remotes.values();
+        own.any(|tunnel| tunnel.agent == agent && tunnel.holds_hosts())
+            || remotes.any(|remote| remote.agent == agent && remote.gauge.holds_hosts())
+    }
+
     /// Whether an agent that is welcome only now has come again in the meantime: nobody is at the other
     /// end of this connection any more, and the later tunnel is the one that it has.
     pub(crate) fn is_overtaken(
