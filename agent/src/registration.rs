@@ -296,7 +296,7 @@ impl Agent {
         }
         let Some(slot) = self.slot_of(serial) else { return };
         log::info!("{why}: opening another tunnel");
-        self.redial(slot, since, cx);
+        self.redial_for_move(slot, since, cx);
     }
 
     /// Ends a tunnel that others have come in place of.
