@@ -10,6 +10,7 @@ use mesh_protocol::{
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
+use crate::drain::say_drain;
 use crate::exchange::Exchange;
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
@@ -243,6 +244,9 @@ impl Agent {
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
         link.session.send(FrameKind::Health, &control::encode(&self.health.report()));
+        if self.drain.is_draining() {
+            say_drain(&mut link, cx.now);
+        }
         tunnel.phase = Phase::Serving(link);
         let serial = tunnel.serial;
         self.complaint.clear();
