@@ -150,6 +150,8 @@ impl Agent {
         let session = Session::new(Side::Acceptor, streams, 0, window, PENDING_BYTES_MAX)
             .with_growth(limits.window_growth);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
+        let lane = self.ledger.arrived(tunnel.serial, ingress);
+        let kept = self.ledger.formers(tunnel.serial);
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hosts: self.config.hosts.clone(),
@@ -157,8 +159,10 @@ impl Agent {
             cluster: self.config.cluster.clone(),
             instance: self.instance.clone(),
             process: self.process.clone(),
-            lane: self.ledger.arrived(tunnel.serial, ingress),
-            keeps_former: self.ledger.has_former(tunnel.serial),
+            lane,
+            keeps_former: !kept.is_empty(),
+            // Where one has no name that could be said, it has them all.
+            kept: if kept.iter().any(String::is_empty) { Vec::new() } else { kept },
             window,
             streams,
             healthy: self.health.is_healthy(),
@@ -249,6 +253,7 @@ impl Agent {
         }
         tunnel.phase = Phase::Serving(link);
         let serial = tunnel.serial;
+        self.ledger.name(serial, &welcome.session);
         self.complaint.clear();
         self.losses.clear();
         self.conns.touch(conn);
