@@ -14,6 +14,8 @@ pub struct Backoff {
     max: Duration,
     stable: Duration,
     attempts: u32,
+    /// How many there were when the ingress asked for another tunnel, until that one has been there.
+    before_move: Option<u32>,
 }
 
 impl Backoff {
@@ -21,13 +23,36 @@ impl Backoff {
     /// starts them anew.
     #[must_use]
     pub const fn new(min: Duration, max: Duration, stable: Duration) -> Self {
-        Self { min, max, stable, attempts: 0 }
+        Self { min, max, stable, attempts: 0, before_move: None }
     }
 
     /// How long to wait now, after a tunnel that was welcomed at `welcomed`, or one that never was.
     pub fn next(&mut self, welcomed: Option<Instant>, now: Instant, rng: &mut Rng) -> Duration {
         self.note_end(welcomed, now);
+        if welcomed.is_some() {
+            self.before_move = None;
+        }
         self.draw(self.max, rng)
+    }
+
+    /// How long to wait now, when a tunnel that was begun then is to be replaced.
+    pub fn next_of_move(
+        &mut self,
+        begun: Option<Instant>,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Duration {
+        self.note_end(begun, now);
+        self.before_move = Some(self.attempts);
+        self.draw(self.max, rng)
+    }
+
+    /// Attempts that failed since the move began count no more. Those before it do: an ingress that comes
+    /// and goes is to see less and less of us.
+    pub fn forgive_move(&mut self) {
+        if let Some(before) = self.before_move.take() {
+            self.attempts = self.attempts.min(before);
+        }
     }
 
     /// A tunnel has ended that was welcomed at `welcomed`, if it was.
@@ -66,6 +91,17 @@ impl Agent {
         wait
     }
 
+    /// Plans the first attempt to replace a tunnel that was begun then.
+    pub(crate) fn redial_for_move(
+        &mut self,
+        slot: usize,
+        begun: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) {
+        let slot = &mut self.slots[slot];
+        slot.dial = Dial::At(cx.now + slot.backoff.next_of_move(begun, cx.now, cx.rng));
+    }
+
     /// Plans the next attempt to find one ingress of several.
     pub(crate) fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
         if !self.ledger.is_awaited(cx.now) {
@@ -81,6 +117,7 @@ impl Agent {
     /// while its ingress was leaving says nothing of the one that comes after it.
     pub(crate) fn redial_soon(&mut self, welcomed: Option<Instant>, cx: &mut Context<'_>) {
         for slot in &mut self.slots {
+            slot.backoff.forgive_move();
             slot.backoff.note_end(welcomed, cx.now);
             if let Dial::At(due) = &mut slot.dial {
                 *due = (*due).min(cx.now + slot.backoff.next(None, cx.now, cx.rng));

@@ -3,28 +3,35 @@
 //! Each ingress is told with DRAIN that no new requests should come, and asked with an ECHO behind
 //! it. Requests that crossed the DRAIN are served like those before it. Once the echo is answered, the
 //! last exchange is over, and the service has taken all that was sent to it, the tunnel closes. When no
-//! worker has a tunnel or something for the service left, the agent leaves.
+//! worker has a tunnel or something for the service left, the agent leaves. What is unfinished when it
+//! is to leave at once, or its time is up, is cut first: the exit alone would end it in good order.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::ws::close;
-use mesh_protocol::{Closing, ConnId, Context, control};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Link, control};
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
 use crate::ledger::Serial;
+use crate::tunnel::Phase;
 use crate::workers::Message;
 
 /// Since when the agent has been leaving.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     since: Option<Instant>,
+    /// When what is unfinished was cut.
+    cut: Option<Instant>,
     /// Whether this worker has nothing left, and has said so or left.
     is_over: bool,
     /// How many other workers have nothing left; counted by the first one.
     others_over: u8,
 }
+
+/// How long other workers may take to cut what they have.
+const CUTTING: Duration = Duration::from_secs(1);
 
 impl Drain {
     pub(crate) const fn is_draining(&self) -> bool {
@@ -33,7 +40,8 @@ impl Drain {
 
     /// When the agent leaves at the latest.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        self.since.map(|since| since + timeouts.drain)
+        let due = self.since.map(|since| since + timeouts.drain);
+        self.cut.map(|at| at + CUTTING).or(due)
     }
 }
 
@@ -42,7 +50,7 @@ impl Agent {
     pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
         if self.drain.is_draining() {
             log::info!("asked to leave again: leaving at once");
-            return cx.exit();
+            return self.cut_and_leave(cx);
         }
         for slot in &mut self.slots {
             slot.dial = Dial::Never;
@@ -63,13 +71,43 @@ impl Agent {
         );
         for conn in conns {
             let Some(tunnel) = self.tunnels.get_mut(&conn) else { continue };
-            match tunnel.serving() {
-                Some(link) => {
-                    link.session.send(FrameKind::Drain, &[]);
-                    link.ask(cx.now);
+            match &mut tunnel.phase {
+                Phase::Serving(link) => {
+                    say_drain(link, cx.now);
                     self.conns.touch(conn);
                 }
-                None => self.close_tunnel(conn, close::NORMAL, cx),
+                // The ingress may have welcomed it already, and sent requests.
+                Phase::Greeting(_) | Phase::Proving { .. } => {}
+                Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => {
+                    self.close_tunnel(conn, close::NORMAL, cx);
+                }
+            }
+        }
+    }
+
+    /// Has all workers end what is unfinished, and leaves when that is done. Asked again, at once.
+    fn cut_and_leave(&mut self, cx: &mut Context<'_>) {
+        if self.drain.cut.is_some() {
+            return cx.exit();
+        }
+        self.tell_others(|| Message::Cut);
+        self.cut_unfinished(cx);
+    }
+
+    /// Ends what this worker is at. The service is not to take what it got for the whole.
+    pub(crate) fn cut_unfinished(&mut self, cx: &mut Context<'_>) {
+        self.drain.cut = Some(cx.now);
+        let conns: Vec<_> = self.tunnels.keys().copied().collect();
+        for conn in conns {
+            self.end_tunnel(conn, close::NORMAL, "this agent leaves", cx);
+        }
+        let has_rest = |(conn, one): (ConnId, &Connection<Conn>)| {
+            (matches!(one.state, Conn::Upstream(_)) && !one.io.tx.is_empty()).then_some(conn)
+        };
+        let rests: Vec<_> = self.conns.iter().filter_map(has_rest).collect();
+        for conn in rests {
+            if let Some(connection) = self.conns.get_mut(conn) {
+                connection.io.close(Closing::Abort);
             }
         }
     }
@@ -91,6 +129,7 @@ impl Agent {
         let due = self.drain.deadline(&self.config.timeouts);
         if due.is_some_and(|due| due <= cx.now) {
             match self.under_way() {
+                _ if self.drain.cut.is_some() => {}
                 0 if self.has_rest(None) => {
                     log::warn!("leaving before the service has taken all that it was sent");
                 }
@@ -100,7 +139,7 @@ impl Agent {
                 0 => log::warn!("leaving before every ingress has let go of its tunnel"),
                 unfinished => log::warn!("leaving with {unfinished} exchanges unfinished"),
             }
-            cx.exit();
+            self.cut_and_leave(cx);
         }
     }
 
@@ -144,13 +183,19 @@ impl Agent {
     }
 
     /// Whether the service has not taken all that it was sent, the last of requests that are over
-    /// included.
+    /// included. What has left here is not waited for any more once the rest was cut.
     fn has_rest(&self, ended: Option<ConnId>) -> bool {
+        let is_cut = self.drain.cut.is_some();
         self.conns.iter().any(|(conn, connection)| {
             let io = &connection.io;
+            let is_closing = match io.closing {
+                None => false,
+                Some(Closing::Abort) => true,
+                Some(Closing::Write | Closing::AfterFlush | Closing::Agreed) => !is_cut,
+            };
             Some(conn) != ended
                 && matches!(connection.state, Conn::Upstream(_))
-                && (io.closing.is_some() || !io.tx.is_empty())
+                && (is_closing || !io.tx.is_empty())
         })
     }
 
@@ -166,7 +211,7 @@ impl Agent {
             connection.io.close(if is_mute { Closing::Abort } else { Closing::AfterFlush });
         }
         if let Some(tunnel) = self.tunnels.get_mut(&conn) {
-            tunnel.phase = crate::tunnel::Phase::Over;
+            tunnel.phase = Phase::Over;
         }
     }
 
@@ -181,8 +226,16 @@ impl Agent {
         }
         if self.ledger.is_empty() && self.others_are_over() {
             self.drain.is_over = true;
-            log::info!("drained");
+            if self.drain.cut.is_none() {
+                log::info!("drained");
+            }
             cx.exit();
         }
     }
+}
+
+/// Says that no new requests should come, and asks whether that has arrived.
+pub(crate) fn say_drain(link: &mut Link, now: Instant) {
+    link.session.send(FrameKind::Drain, &[]);
+    link.ask(now);
 }

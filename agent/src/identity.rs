@@ -115,6 +115,10 @@ impl Agent {
         if let Err(why) = self.check(&challenge) {
             return self.fail_proof(conn, &why, cx);
         }
+        if self.drain.is_draining() {
+            // Nobody who is still asked has been welcomed.
+            return self.close_tunnel(conn, close::NORMAL, cx);
+        }
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         match std::mem::replace(&mut tunnel.phase, Phase::Over) {
             Phase::Greeting(link) => tunnel.phase = Phase::Proving { link, since: cx.now },

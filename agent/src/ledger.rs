@@ -33,6 +33,8 @@ struct Entry {
     since: Instant,
     /// When it was welcomed.
     welcomed: Option<Instant>,
+    /// What the ingress calls it since then.
+    session: String,
     /// When the ingress asked for another one in its place.
     moving: Option<Instant>,
     /// That one is there, and this one is to get nothing new.
@@ -44,6 +46,9 @@ struct Entry {
 /// How long an ingress waits for another tunnel at the most. It asks for the next proof of identity
 /// up to an hour before the end of the last one.
 const AWAITED: Duration = Duration::from_secs(3600);
+
+/// The longest name of a session that is said again: HELLO has room for some of them.
+const SESSION_BYTES_MAX: usize = 64;
 
 impl Ledger {
     /// One more tunnel is dialled.
@@ -57,6 +62,7 @@ impl Ledger {
             lane: None,
             since: now,
             welcomed: None,
+            session: String::new(),
             moving: None,
             is_replaced: false,
             is_left: false,
@@ -82,12 +88,24 @@ impl Ledger {
         lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
     }
 
-    /// Whether one in whose place it comes is still there.
-    pub(crate) fn has_former(&self, serial: Serial) -> bool {
-        let Some(own) = self.tunnels.iter().find(|one| one.serial == serial) else { return false };
-        self.tunnels
-            .iter()
-            .any(|one| one.serial != serial && (&one.ingress, one.lane) == (&own.ingress, own.lane))
+    /// Those in whose place it comes and that are still there, as the ingress calls them.
+    pub(crate) fn formers(&self, serial: Serial) -> Vec<String> {
+        let Some(own) = self.tunnels.iter().find(|one| one.serial == serial) else {
+            return Vec::new();
+        };
+        let formers = self.tunnels.iter().filter(|one| {
+            one.serial != serial && (&one.ingress, one.lane) == (&own.ingress, own.lane)
+        });
+        formers.map(|one| one.session.clone()).collect()
+    }
+
+    /// What the ingress calls it.
+    pub(crate) fn name(&mut self, serial: Serial, session: &str) {
+        if let Some(entry) = self.get_mut(serial)
+            && session.len() <= SESSION_BYTES_MAX
+        {
+            session.clone_into(&mut entry.session);
+        }
     }
 
     /// It is welcome, and goes to this worker: the one with the fewest tunnels to the same ingress,

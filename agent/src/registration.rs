@@ -10,6 +10,7 @@ use mesh_protocol::{
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
+use crate::drain::say_drain;
 use crate::exchange::Exchange;
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
@@ -149,6 +150,8 @@ impl Agent {
         let session = Session::new(Side::Acceptor, streams, 0, window, PENDING_BYTES_MAX)
             .with_growth(limits.window_growth);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
+        let lane = self.ledger.arrived(tunnel.serial, ingress);
+        let kept = self.ledger.formers(tunnel.serial);
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hosts: self.config.hosts.clone(),
@@ -156,8 +159,10 @@ impl Agent {
             cluster: self.config.cluster.clone(),
             instance: self.instance.clone(),
             process: self.process.clone(),
-            lane: self.ledger.arrived(tunnel.serial, ingress),
-            keeps_former: self.ledger.has_former(tunnel.serial),
+            lane,
+            keeps_former: !kept.is_empty(),
+            // Where one has no name that could be said, it has them all.
+            kept: if kept.iter().any(String::is_empty) { Vec::new() } else { kept },
             window,
             streams,
             healthy: self.health.is_healthy(),
@@ -233,8 +238,12 @@ impl Agent {
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
         link.session.send(FrameKind::Health, &control::encode(&self.health.report()));
+        if self.drain.is_draining() {
+            say_drain(&mut link, cx.now);
+        }
         tunnel.phase = Phase::Serving(link);
         let serial = tunnel.serial;
+        self.ledger.name(serial, &welcome.session);
         self.complaint.clear();
         self.losses.clear();
         self.conns.touch(conn);
@@ -286,7 +295,7 @@ impl Agent {
         }
         let Some(slot) = self.slot_of(serial) else { return };
         log::info!("{why}: opening another tunnel");
-        self.redial(slot, since, cx);
+        self.redial_for_move(slot, since, cx);
     }
 
     /// Ends a tunnel that others have come in place of.

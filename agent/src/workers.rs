@@ -44,6 +44,8 @@ pub enum Message {
     Leave(Serial),
     /// From the first one: SIGTERM came.
     Drain,
+    /// From the first one: end what is unfinished, since all leave.
+    Cut,
     /// To the first one: this worker has neither tunnels nor anything for the service left.
     Drained,
 }
@@ -134,13 +136,16 @@ impl Agent {
             Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
+            Message::Cut => self.cut_unfinished(cx),
             Message::Drained => self.other_drained(),
         }
     }
 
     /// A tunnel that is welcome goes to its worker.
     pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, cx: &mut Context<'_>) {
-        let to = self.ledger.welcome(serial, self.workers.count, cx.now);
+        // Other workers may have said already that they have nothing left.
+        let workers = if self.drain.is_draining() { 1 } else { self.workers.count };
+        let to = self.ledger.welcome(serial, workers, cx.now);
         for (old, worker) in self.ledger.replaced_by(serial) {
             self.tell(worker, Message::Replaced(old), cx);
         }

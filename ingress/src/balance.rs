@@ -19,7 +19,7 @@ use crate::exchange::Exchange;
 use crate::gauge::Homes;
 use crate::replies::Reason;
 use crate::routes::{self, Candidate, Place};
-use crate::tunnel::{AgentId, Serial, Tunnels};
+use crate::tunnel::{AgentId, Serial, Tunnel, Tunnels};
 
 /// Why no agent can take the request now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,6 +236,14 @@ impl View<'_> {
     pub(crate) fn available(&self, candidates: &[Candidate]) -> usize {
         let agents = routes::agents(candidates);
         agents.filter(|agent| agent.iter().any(|one| self.is_usable(one))).count()
+    }
+
+    /// Whether one of them holds on to their host, which is not for less specific patterns then.
+    pub(crate) fn is_held(&self, candidates: &[Candidate]) -> bool {
+        candidates.iter().any(|candidate| match &candidate.place {
+            Place::Here(id) => self.tunnels.get(*id).is_some_and(Tunnel::holds_hosts),
+            Place::There(_, gauge) => gauge.holds_hosts(),
+        })
     }
 
     fn is_usable(&self, candidate: &Candidate) -> bool {

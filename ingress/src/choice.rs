@@ -27,11 +27,30 @@ impl Ingress {
         let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
         match self.choose_from(conn, route, (Scope::Everywhere, None), cx) {
             Ok(place) => Ok((route, place)),
-            Err(reason) => {
+            Err(reason) => self.choose_less_specific(conn, route, host, cx).ok_or_else(|| {
                 self.count_unserved(route, reason);
-                Err(reason)
+                reason
+            }),
+        }
+    }
+
+    /// The agent of a less specific pattern that gets a request for this host, where those of the better
+    /// route were never of use yet, or are about to leave.
+    fn choose_less_specific(
+        &self,
+        conn: ConnId,
+        mut route: RouteId,
+        host: &str,
+        cx: &mut Context<'_>,
+    ) -> Option<(RouteId, Place)> {
+        let view = self.view(None, Scope::Everywhere, cx.now);
+        while !view.is_held(self.candidates(route)) {
+            route = self.routes.lookup_after(route, host)?;
+            if let Ok(place) = self.choose_from(conn, route, (Scope::Everywhere, None), cx) {
+                return Some((route, place));
             }
         }
+        None
     }
 
     /// No agent could take a request for this host.

@@ -25,6 +25,7 @@ pub struct Gauge {
     takes_requests: AtomicBool,
     has_room: AtomicBool,
     lasts: AtomicBool,
+    holds_hosts: AtomicBool,
     is_replaced: AtomicBool,
     is_gone: AtomicBool,
     /// In milliseconds, rounded up; 0 for never.
@@ -43,6 +44,8 @@ pub struct Reading {
     /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
     /// leave.
     pub lasts: bool,
+    /// Whether its hosts are not for others: it was healthy once, and its agent is not about to leave.
+    pub holds_hosts: bool,
     /// Whether another one is there in its place.
     pub is_replaced: bool,
     /// Until when others are better.
@@ -70,6 +73,7 @@ impl Gauge {
             takes_requests: AtomicBool::new(false),
             has_room: AtomicBool::new(false),
             lasts: AtomicBool::new(false),
+            holds_hosts: AtomicBool::new(false),
             is_replaced: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             ejected_until: AtomicU64::new(0),
@@ -84,6 +88,7 @@ impl Gauge {
         self.takes_requests.store(reading.takes_requests, Ordering::Relaxed);
         self.has_room.store(reading.has_room, Ordering::Relaxed);
         self.lasts.store(reading.lasts, Ordering::Relaxed);
+        self.holds_hosts.store(reading.holds_hosts, Ordering::Relaxed);
         self.is_replaced.store(reading.is_replaced, Ordering::Relaxed);
         let until = reading.ejected_until.map_or(0, |until| self.millis(until));
         self.ejected_until.store(until, Ordering::Relaxed);
@@ -143,6 +148,12 @@ impl Gauge {
         self.lasts.load(Ordering::Relaxed) && !self.is_gone()
     }
 
+    /// Whether its hosts are not for others, although it may take no requests now.
+    #[must_use]
+    pub fn holds_hosts(&self) -> bool {
+        self.holds_hosts.load(Ordering::Relaxed) && !self.is_gone()
+    }
+
     /// Whether it failed so often that others are better.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {
@@ -157,6 +168,7 @@ impl Gauge {
             && self.takes_requests.load(Ordering::Relaxed) == reading.takes_requests
             && self.has_room() == reading.has_room
             && self.lasts.load(Ordering::Relaxed) == reading.lasts
+            && self.holds_hosts.load(Ordering::Relaxed) == reading.holds_hosts
             && self.is_replaced.load(Ordering::Relaxed) == reading.is_replaced
             && self.ejected_until.load(Ordering::Relaxed)
                 == reading.ejected_until.map_or(0, |until| self.millis(until))

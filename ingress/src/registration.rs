@@ -35,7 +35,6 @@ use crate::config::Timeouts;
 use crate::identity::{Claim, Principal};
 use crate::ingress::{Conn, Ingress};
 use crate::jobs::Asked;
-use crate::successors::Former;
 use crate::tunnel::{AgentId, Serial, Tunnel};
 
 /// An agent that has not been welcomed yet.
@@ -292,7 +291,6 @@ impl Ingress {
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
-        let place = (hello.lane, Former::of(hello.keeps_former));
         let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
@@ -305,12 +303,12 @@ impl Ingress {
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         audit::accepted(&name, peer, &hello, &standing);
         self.metrics.registered(standing.method());
-        let mut tunnel = Tunnel::new(link, (serial, agent), hello, peer, standing, cx.now);
+        let mut tunnel = Tunnel::new(link, (serial, agent), hello.clone(), peer, standing, cx.now);
         tunnel.introduced = since;
         tunnel.spread_renewal(&self.config.identity, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
-        self.replace_tunnels(agent, place, serial, cx);
+        self.replace_tunnels(agent, &hello, serial, cx);
     }
 
     /// Tells the agent why, and ends the connection.

@@ -223,15 +223,25 @@ impl Routes {
     pub fn lookup(&self, host: &str) -> Option<RouteId> {
         let mut buffer = [0; NAME_BYTES_MAX];
         let name = name_of(host, &mut buffer)?;
-        let mut known = None;
-        for pattern in patterns(name) {
-            let Some(id) = self.find(pattern) else { continue };
-            if self.get(id).is_some_and(|route| !route.candidates.is_empty()) {
-                return Some(id);
-            }
-            known = known.or(Some(id));
-        }
-        known
+        self.matching(name).find(|id| self.has_agents(*id)).or_else(|| self.matching(name).next())
+    }
+
+    /// The next less specific route for the host of a request that has agents.
+    #[must_use]
+    pub fn lookup_after(&self, route: RouteId, host: &str) -> Option<RouteId> {
+        let mut buffer = [0; NAME_BYTES_MAX];
+        let name = name_of(host, &mut buffer)?;
+        let mut rest = self.matching(name).skip_while(|id| *id != route).skip(1);
+        rest.find(|id| self.has_agents(*id))
+    }
+
+    /// The routes for a name, best first.
+    fn matching(&self, name: &str) -> impl Iterator<Item = RouteId> {
+        patterns(name).filter_map(|pattern| self.find(pattern))
+    }
+
+    fn has_agents(&self, id: RouteId) -> bool {
+        self.get(id).is_some_and(|route| !route.candidates.is_empty())
     }
 
     /// A route by its id; none when it was forgotten.

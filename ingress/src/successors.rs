@@ -21,8 +21,10 @@ pub enum Former {
 
 impl Former {
     /// As HELLO has it.
-    pub(crate) const fn of(is_kept: bool) -> Self {
-        if is_kept { Self::Left } else { Self::Lost }
+    pub(crate) fn of(hello: &Hello, former: Serial) -> Self {
+        let is_it = |name: &String| name.parse() == Ok(former.0);
+        let is_kept = hello.kept.is_empty() || hello.kept.iter().any(is_it);
+        if hello.keeps_former && is_kept { Self::Left } else { Self::Lost }
     }
 }
 
@@ -42,6 +44,14 @@ impl Ingress {
         let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
         let own = own.next().map(|tunnel| tunnel.agent);
         own.or_else(|| others.next().map(|remote| remote.agent))
+    }
+
+    /// Whether a tunnel of this agent holds on to its hosts: one more does so from the beginning.
+    pub(crate) fn holds_hosts(&self, agent: AgentId) -> bool {
+        let mut own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
+        let mut remotes = self.workers.remotes.values();
+        own.any(|tunnel| tunnel.agent == agent && tunnel.holds_hosts())
+            || remotes.any(|remote| remote.agent == agent && remote.gauge.holds_hosts())
     }
 
     /// Whether an agent that is welcome only now has come again in the meantime: nobody is at the other
@@ -70,22 +80,25 @@ impl Ingress {
     pub(crate) fn replace_tunnels(
         &mut self,
         agent: AgentId,
-        (lane, former): (u32, Former),
+        hello: &Hello,
         by: Serial,
         cx: &mut Context<'_>,
     ) {
         let is_old = |its_agent: AgentId, its_lane: u32, serial: Serial| {
-            its_agent == agent && its_lane == lane && serial != by
+            its_agent == agent && its_lane == hello.lane && serial != by
         };
         let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
         let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
         let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
         let remotes = self.workers.remotes.values();
         for remote in remotes.filter(|one| is_old(one.agent, one.lane, one.serial)) {
+            let former = Former::of(hello, remote.serial);
             let superseded = Message::Superseded(remote.serial, former);
             self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
         }
-        own.into_iter().for_each(|serial| self.supersede(serial, former, cx));
+        for serial in own {
+            self.supersede(serial, Former::of(hello, serial), cx);
+        }
     }
 
     /// Another tunnel has come in the place of this one. What is under way on one that the agent leaves

@@ -58,6 +58,8 @@ pub struct Tunnel {
     early: Duration,
     /// The state of the service behind it, as the agent sees it.
     pub is_healthy: bool,
+    /// Whether it was healthy at any time, here or on another tunnel of the same agent.
+    pub was_healthy: bool,
     /// Why, in the agent's words.
     pub health_reason: String,
     /// When the log was last told that it changed.
@@ -140,6 +142,7 @@ impl Tunnel {
             since: now,
             early: Duration::ZERO,
             is_healthy,
+            was_healthy: is_healthy,
             health_reason: String::new(),
             health_told: None,
             is_draining: false,
@@ -176,6 +179,7 @@ impl Tunnel {
     pub fn note_health(&mut self, health: Health, now: Instant) {
         let has_changed = health.healthy != self.is_healthy;
         self.is_healthy = health.healthy;
+        self.was_healthy |= self.is_healthy;
         shorten(&health.reason, REASON_CHARS_MAX).clone_into(&mut self.health_reason);
         if !has_changed {
             return;
@@ -238,6 +242,13 @@ impl Tunnel {
         now.saturating_duration_since(since)
     }
 
+    /// Whether its hosts are not for others, although it may take no requests now: its service was healthy
+    /// once, and its agent is not about to leave.
+    #[must_use]
+    pub const fn holds_hosts(&self) -> bool {
+        self.was_healthy && !self.is_leaving()
+    }
+
     /// Whether it may carry one more request now.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -264,6 +275,7 @@ impl Tunnel {
             takes_requests: self.takes_requests(),
             has_room: self.has_room(),
             lasts: self.lasts(),
+            holds_hosts: self.holds_hosts(),
             is_replaced: self.is_replaced,
             ejected_until: self.outliers.ejected_until,
         }

@@ -236,6 +236,7 @@ impl Ingress {
     /// A registered agent's tunnel: to its worker, and known to all others.
     pub(crate) fn settle_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
         self.learn_hosts(&tunnel.hello.hosts, &tunnel.service);
+        tunnel.was_healthy |= self.holds_hosts(tunnel.agent);
         if self.workers.count == 1 {
             return self.take_in(conn, tunnel, cx);
         }

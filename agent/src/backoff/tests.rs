@@ -54,3 +54,30 @@ fn a_search_that_somebody_waits_for_goes_on_without_long_waits() {
     let waits = (0..500).map(|_| patient.next_of_search(&mut rng));
     assert!(waits.max() > Some(18 * SECOND), "no less than the first wait");
 }
+
+#[test]
+fn what_failed_while_the_ingress_left_is_forgiven_and_nothing_else() {
+    let now = origin();
+    let mut rng = Rng::from_seed(1);
+    let mut backoff = Backoff::new(SECOND, 30 * SECOND, 60 * SECOND);
+    for flap in 0..4 {
+        let begun = Some(now);
+        backoff.next_of_move(begun, now + SECOND, &mut rng);
+        for _ in 0..5 {
+            backoff.next(None, now, &mut rng);
+        }
+        backoff.forgive_move();
+        assert_eq!(backoff.attempts, flap, "what was there before the move");
+        backoff.next(None, now, &mut rng);
+    }
+    // The tunnel of the move was there, and lost: that is another matter.
+    backoff.next_of_move(Some(now), now + SECOND, &mut rng);
+    backoff.next(Some(now), now + SECOND, &mut rng);
+    backoff.forgive_move();
+    assert_eq!(backoff.attempts, 6);
+    // Of a move of one that lived long nothing is left.
+    backoff.next_of_move(Some(now), now + 60 * SECOND, &mut rng);
+    backoff.next(None, now, &mut rng);
+    backoff.forgive_move();
+    assert_eq!(backoff.attempts, 0);
+}

@@ -158,3 +158,27 @@ fn what_came_for_another_reason_is_not_what_an_ingress_waits_for() {
     ledger.moves(second, after(100));
     assert!(ledger.is_awaited(after(100)));
 }
+
+#[test]
+fn those_that_are_left_are_named_and_those_that_were_lost_are_not() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let welcome = |ledger: &mut Ledger, session: &str| {
+        let (serial, _) = arrived(ledger, b"a", now);
+        let formers = ledger.formers(serial);
+        ledger.welcome(serial, 1, now);
+        ledger.name(serial, session);
+        (serial, formers)
+    };
+    let (first, formers) = welcome(&mut ledger, "1");
+    assert!(formers.is_empty());
+    let (_, formers) = welcome(&mut ledger, "2");
+    assert!(formers.is_empty(), "it has another lane");
+    ledger.moves(first, now);
+    let (third, formers) = welcome(&mut ledger, "3");
+    assert_eq!(formers, ["1"]);
+    ledger.close(third);
+    let (fourth, formers) = welcome(&mut ledger, &"4".repeat(65));
+    assert_eq!(formers, ["1"], "the third one was lost");
+    ledger.moves(fourth, now);
+    assert_eq!(welcome(&mut ledger, "5").1, ["1", ""], "too long to be said again");
+}

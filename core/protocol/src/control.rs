@@ -32,6 +32,10 @@ pub struct Hello {
     /// Whether the agent still has that earlier one, with what is under way on it. Else it has lost it.
     #[serde(default)]
     pub keeps_former: bool,
+    /// Which ones it still has, by the sessions of their WELCOMEs, where there are several. Empty from
+    /// agents that do not say: those have them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
     /// DATA bytes it takes on each stream before it returns credit.
     pub window: u32,
     /// Streams it takes at once.

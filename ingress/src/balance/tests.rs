@@ -144,6 +144,7 @@ const FAIR: Reading = Reading {
     takes_requests: true,
     has_room: true,
     lasts: true,
+    holds_hosts: true,
     is_replaced: false,
     ejected_until: None,
 };

@@ -17,6 +17,7 @@ fn it_says_what_was_published_last() {
         takes_requests: true,
         has_room: true,
         lasts: true,
+        holds_hosts: true,
         is_replaced: false,
         ejected_until: None,
     };
@@ -28,6 +29,7 @@ fn it_says_what_was_published_last() {
         takes_requests: false,
         has_room: false,
         lasts: false,
+        holds_hosts: false,
         is_replaced: true,
         ejected_until: Some(until),
     };
@@ -47,6 +49,7 @@ fn who_sets_out_counts_until_it_arrives_or_is_gone() {
         takes_requests: true,
         has_room: true,
         lasts: true,
+        holds_hosts: true,
         is_replaced: false,
         ejected_until: None,
     };

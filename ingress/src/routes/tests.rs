@@ -65,6 +65,19 @@ fn a_host_without_agents_gives_way_and_stays_known() {
     assert_eq!(found(&routes, "other.org"), None);
 }
 
+#[test]
+fn after_a_route_come_less_specific_ones_with_agents() {
+    let patterns = ["shop.eu.example.com", "*.eu.example.com", "*.example.com", "*"];
+    let mut routes = routes(&patterns);
+    routes.remove("*.example.com", Serial(2));
+    let [shop, eu, example, any] = patterns.map(|pattern| routes.of_pattern(pattern).unwrap().0);
+    let after = |route| routes.lookup_after(route, "Shop.EU.example.com:80");
+    assert_eq!(after(shop), Some(eu));
+    assert_eq!(after(eu), Some(any), "nobody is there between them");
+    assert_eq!((after(example), after(any)), (Some(any), None));
+    assert_eq!(routes.lookup_after(shop, "example.org"), None, "it is no route of that host");
+}
+
 fn of(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }

@@ -36,6 +36,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         process: String::new(),
         lane: 0,
         keeps_former: false,
+        kept: Vec::new(),
         window: 65_536,
         streams,
         healthy: true,

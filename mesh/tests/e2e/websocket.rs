@@ -316,6 +316,13 @@ fn a_reset_of_an_upgraded_connection_is_no_peaceful_end_to_the_other_side() {
     let (mut caller, call) = upgraded(&mesh);
     call.wire.abort();
     assert_eq!(caller.read_to_end(), (Vec::new(), End::Reset));
+    // An agent that leaves with it at once breaks it for both.
+    let (mut caller, mut call) = upgraded(&mesh);
+    mesh.0.client.signal("TERM");
+    mesh.0.client.wait_log("draining");
+    mesh.0.client.signal("TERM");
+    assert_eq!(call.wire.read_to_end(), (Vec::new(), End::Reset));
+    assert_eq!(caller.read_to_end(), (Vec::new(), End::Reset));
 }
 
 /// When nothing is read from it any more, and nothing is written.

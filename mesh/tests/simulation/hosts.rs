@@ -1,5 +1,7 @@
 //! Hosts that come and go: how many there may be, and what is told of them.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mesh_ingress::Ingress;
@@ -7,7 +9,8 @@ use mesh_sim::peers::{HttpClient, RawPeer, Request, Response};
 use mesh_sim::{Fault, NodeId, World, seeds};
 
 use crate::puppet::{
-    Act, DATA, END, Frame, Puppet, REFUSED, REQUEST, RESPONSE, WELCOME, frame, puppet, puppet_of,
+    Act, DATA, DRAIN, ECHO, END, Frame, HEALTH, Puppet, REFUSED, REQUEST, RESPONSE, WELCOME, frame,
+    puppet, puppet_of,
 };
 use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
@@ -184,5 +187,68 @@ fn a_host_without_agents_is_seen_in_its_metrics() {
         assert_eq!(stage.metric(&refused), Some(2));
         let timed = format!("mesh_request_duration_seconds_count{{{labels}}}");
         assert_eq!(stage.metric(&timed), Some(0), "they took no time that tells anything");
+    });
+}
+
+/// How a service is, or its agent, as it says at each echo; without it, nothing.
+#[derive(Debug, Clone, Copy)]
+enum Says {
+    Nothing,
+    Healthy,
+    Sick,
+    Leaves,
+}
+
+/// An agent for `shop.example` whose service has not been healthy yet.
+fn starting(lane: &'static str, says_now: &Rc<Cell<Says>>) -> RawPeer<Puppet> {
+    let says_now = Rc::clone(says_now);
+    let mut answer = says("shop");
+    puppet_of(lane, "shop.example", move |frame, act| {
+        answer(frame, act);
+        let health = |healthy: bool| format!(r#"{{"healthy":{healthy},"reason":""}}"#);
+        let (kind, payload) = match says_now.get() {
+            Says::Nothing => return,
+            Says::Healthy => (HEALTH, health(true)),
+            Says::Sick => (HEALTH, health(false)),
+            Says::Leaves => (DRAIN, String::new()),
+        };
+        if frame.kind == ECHO {
+            act.send(&self::frame(kind, 0, 0, payload.as_bytes()));
+        }
+    })
+}
+
+/// Only a service that has been healthy, and whose agent stays, has its host for itself.
+#[test]
+fn a_host_is_for_others_before_its_service_is_healthy_and_while_its_agent_leaves() {
+    seeds(8, |seed| {
+        let mut stage = few_hosts(seed, 100);
+        let any = add(&mut stage, "*.example");
+        expect_tunnels(&mut stage, 1);
+        let says_now = Rc::new(Cell::new(Says::Nothing));
+        let now = |stage: &mut Stage, says: Says, wanted: &[u8]| {
+            says_now.set(says);
+            stage.world.run_for(Duration::from_secs(20));
+            let answer = ask(stage, "shop.example");
+            assert_eq!(answer.status(), if wanted.is_empty() { 503 } else { 200 }, "{says:?}");
+            assert!(wanted.is_empty() || answer.body == wanted, "{says:?}");
+        };
+        let first = starting(r#","process":"p","healthy":false"#, &says_now);
+        let first = stage.world.add_peer("first", first, &[]);
+        now(&mut stage, Says::Nothing, b"*.example");
+        now(&mut stage, Says::Healthy, b"shop");
+        now(&mut stage, Says::Sick, b"");
+        // One that comes beside it, or in its place, is of the same service.
+        let second = starting(r#","process":"p","healthy":false,"lane":1"#, &says_now);
+        stage.world.add_peer("second", second, &[]);
+        now(&mut stage, Says::Nothing, b"");
+        stage.world.strike(first, stage.ingress, Fault::Cut);
+        now(&mut stage, Says::Nothing, b"");
+        now(&mut stage, Says::Healthy, b"shop");
+        now(&mut stage, Says::Leaves, b"*.example");
+        stage.world.strike(any, stage.ingress, Fault::Cut);
+        now(&mut stage, Says::Nothing, b"");
+        let unserved = "mesh_requests_total{host=\"shop.example\",service=\"\",class=\"5xx\"}";
+        assert_eq!(stage.metric(unserved), Some(4), "it counts as the host's own");
     });
 }

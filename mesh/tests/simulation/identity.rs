@@ -9,11 +9,11 @@ use mesh_ingress::identity::{
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
 use mesh_sim::peers::{HttpClient, HttpService, Request};
-use mesh_sim::{Death, Fault, FaultRates, LinkConfig, LinkRules, World, seeds};
+use mesh_sim::{Death, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::{Bucket, Cloud};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, agent_census, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
 pub(crate) const RECHECK: Duration = Duration::from_secs(60);
@@ -86,6 +86,27 @@ fn agents_that_prove_who_they_are_serve_on_any_links() {
         stage.expect_answers(Duration::from_secs(600));
         stage.judge(Weather::Fair);
         stage.expect_empty_after_drain();
+    });
+}
+
+/// It may be welcome without being asked, so it waits for that; asked, it is not welcome yet.
+#[test]
+fn an_agent_that_is_about_to_leave_does_not_prove_who_it_is() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        let latency = Duration::from_millis(50);
+        plan.tunnel_links = LinkRules::fixed(LinkConfig { latency, ..LinkConfig::fast() });
+        let mut stage = Stage::new(seed, plan);
+        // By then its HELLO is under way.
+        stage.world.run_for(Duration::from_millis(250));
+        let agent = stage.agents[0];
+        assert_eq!(agent_census(&stage.world, agent).tunnels, 1);
+        stage.world.drain(agent);
+        let gone = move |world: &World| world.life(agent) == Life::Exited;
+        stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
+        stage.world.run_for(Duration::from_secs(1));
+        assert_eq!(cloud.0.borrow().asked, (0, 0));
     });
 }
 

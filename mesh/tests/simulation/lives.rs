@@ -140,18 +140,48 @@ fn an_ingress_that_is_restarted_in_order_has_its_agents_back_as_soon_as_one_that
         let mut stage = Stage::new(seed, Plan::calm().with_agents(4));
         stage.expect_ready(Duration::from_secs(5));
         stage.world.run_for(stage.plan.agent.timeouts.stable);
-        let check = vec![Request::get("ingress", "/health")];
-        stage.world.add_peer("balancer", HttpClient::new(ADMIN_ADDRESS, check), &[]);
-        stage.world.run_for(Duration::from_secs(1));
-        let ingress = stage.ingress;
-        stage.world.drain(ingress);
-        let gone = move |world: &World| world.life(ingress) == Life::Exited;
-        stage.world.expect("the ingress leaves", gone, Duration::from_secs(27));
-        stage.restart_ingress();
-        let connect = Duration::from_millis(100);
-        stage.expect_ready(stage.plan.agent.timeouts.backoff_min + connect);
-        stage.probe();
+        // The second time soon after: the tunnels of the first one have not lived long.
+        for time in 1..=2 {
+            let check = vec![Request::get("ingress", "/health")];
+            stage.world.add_peer("balancer", HttpClient::new(ADMIN_ADDRESS, check), &[]);
+            stage.world.run_for(Duration::from_secs(1));
+            let ingress = stage.ingress;
+            stage.world.drain(ingress);
+            let gone = move |world: &World| world.life(ingress) == Life::Exited;
+            stage.world.expect("the ingress leaves", gone, Duration::from_secs(27));
+            stage.restart_ingress();
+            let connect = Duration::from_millis(100);
+            stage.expect_ready(stage.plan.agent.timeouts.backoff_min * time + connect);
+            stage.probe();
+        }
     });
+}
+
+/// What the ingress sends behind its WELCOME is under way when the agent is asked to leave.
+#[test]
+fn an_agent_that_is_asked_to_leave_before_it_knows_that_it_is_welcome_serves_what_it_gets() {
+    for (workers, tunnels) in [(1, 1), (2, 2), (2, 3)] {
+        seeds(8, |seed| {
+            let mut plan = Plan::calm().with_agent_workers(workers, tunnels);
+            let latency = Duration::from_millis(50);
+            plan.tunnel_links = LinkRules::fixed(LinkConfig { latency, ..LinkConfig::fast() });
+            let mut stage = Stage::new(seed, plan);
+            let (ingress, agent) = (stage.ingress, stage.agents[0]);
+            let welcome = move |world: &World| census(world, ingress).tunnels == tunnels;
+            stage.world.expect("it is welcome", welcome, Duration::from_secs(5));
+            for _ in 0..6 {
+                let post = Ask::new(Request::post(HOST, "/slow/500", b""));
+                stage.add_caller(vec![post], |client| client);
+            }
+            let sent = move |world: &World| census(world, ingress).in_flight == 6;
+            stage.world.expect("the requests are sent", sent, Duration::from_millis(40));
+            stage.world.drain(agent);
+            stage.expect_answers(Duration::from_secs(5));
+            stage.judge(Weather::Fair);
+            let gone = move |world: &World| world.life(agent) == Life::Exited;
+            stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
+        });
+    }
 }
 
 /// The old tunnel serves on, and there is no other ingress to go to.

@@ -17,6 +17,7 @@ pub(crate) const DATA: u8 = 0x12;
 pub(crate) const WINDOW: u8 = 0x13;
 pub(crate) const RESET: u8 = 0x14;
 pub(crate) const TRAILERS: u8 = 0x15;
+pub(crate) const HEALTH: u8 = 0x20;
 pub(crate) const DRAIN: u8 = 0x21;
 pub(crate) const ECHO: u8 = 0x22;
 pub(crate) const ECHO_REPLY: u8 = 0x23;
@@ -83,7 +84,7 @@ pub(crate) fn puppet(
     puppet_of("", host, act)
 }
 
-/// The same with these members more in its HELLO.
+/// The same with these members more in its HELLO, which may say that it is not healthy.
 pub(crate) fn puppet_of(
     more: &'static str,
     host: &'static str,
@@ -123,8 +124,9 @@ fn upgrade(puppet: &mut Puppet, turn: &mut RawTurn<'_>, more: &str, host: &str) 
     assert!(turn.rx.starts_with(b"HTTP/1.1 101 "), "the puppet is let in");
     turn.rx.drain(..end + 4);
     puppet.is_upgraded = true;
+    let healthy = if more.contains(r#""healthy""#) { "" } else { r#","healthy":true"# };
     let hello = format!(
-        r#"{{"version":"0","hosts":["{host}"],"window":262144,"streams":100,"healthy":true{more}}}"#
+        r#"{{"version":"0","hosts":["{host}"],"window":262144,"streams":100{healthy}{more}}}"#
     );
     turn.tx.extend(message(0x82, &frame(HELLO, 0, 0, hello.as_bytes())));
     true

@@ -256,3 +256,32 @@ fn what_a_lost_tunnel_had_goes_through_another_one_of_the_same_agent() {
         assert_eq!(stage.metric("mesh_retries_total"), Some(lost as u64));
     });
 }
+
+/// An older one that it leaves may still have something under way.
+#[test]
+fn what_was_under_way_on_a_lost_tunnel_is_over_although_an_older_one_is_kept() {
+    seeds(16, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(0));
+        let asked = Rc::new(Cell::new(0));
+        let ingress = stage.ingress;
+        let mut callers = Vec::new();
+        let keeps = r#","process":"one","keeps_former":true,"kept":["1"]"#;
+        for members in [r#","process":"one""#, keeps] {
+            stage.world.add_peer("tunnel", holding(members, &asked), &[]);
+            expect_tunnels(&mut stage, callers.len() + 1);
+            let script = vec![Request::post(HOST, "/", b"once")];
+            let caller = HttpClient::new(TRAFFIC_ADDRESS, script);
+            callers.push(stage.world.add_peer("caller", caller, &[]));
+            let (asked, wanted) = (Rc::clone(&asked), callers.len());
+            stage.world.expect("it is held", move |_| asked.get() == wanted, SOON);
+        }
+        stage.world.add_peer("tunnel", holding(keeps, &asked), &[]);
+        let lost = callers[1];
+        let done = move |world: &World| world.peer::<HttpClient>(lost).is_done();
+        stage.world.expect("what was on the lost one is over", done, SOON);
+        let reason = stage.responses(lost)[0].header("x-mesh-error");
+        assert_eq!(reason.as_deref(), Some("agent_lost"));
+        expect_tunnels(&mut stage, 2);
+        assert_eq!(census(&stage.world, ingress).in_flight, 1, "the oldest one goes on");
+    });
+}

@@ -191,6 +191,47 @@ fn hears_out_before_leaving(ingress: Ingress, workers: u8) {
     });
 }
 
+/// Its exit alone would end the connection as if each side had said all that it had to say.
+#[test]
+fn an_agent_that_leaves_an_upgraded_connection_behind_cuts_it_on_both_sides() {
+    for (is_asked_twice, workers) in [(true, 1), (false, 1), (true, 3), (false, 3)] {
+        seeds(8, |seed| {
+            let mut plan = Plan::calm().with_agent_workers(workers, workers.into());
+            plan.agent.timeouts.drain = Duration::from_secs(5);
+            let mut stage = Stage::new(seed, plan);
+            let service = service(Vec::new(), true);
+            let service = stage.world.add_peer("talker", service, &[SERVICE]);
+            stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(60));
+            let caller = caller(pattern(1000), true);
+            let caller = stage.world.add_peer("caller", caller, &[]);
+            stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+            stage.world.run_for(Duration::from_secs(1));
+            let agent = stage.agents[0];
+            assert_eq!(agent_census(&stage.world, agent).streams, 1);
+            stage.world.drain(agent);
+            if is_asked_twice {
+                stage.world.run_for(Duration::from_secs(1));
+                stage.world.drain(agent);
+            }
+            let limit = Duration::from_secs(if is_asked_twice { 1 } else { 6 });
+            let over = move |world: &World| {
+                [service, caller].iter().all(|id| talker(world, *id).end.is_some())
+                    && world.life(agent) == Life::Exited
+            };
+            stage.world.expect("the agent leaves", over, limit);
+            for id in [service, caller] {
+                let end = talker(&stage.world, id).end;
+                assert!(!matches!(end, Some(Received::Eof)), "a peaceful end: {end:?}");
+            }
+        });
+    }
+}
+
+fn talker(world: &World, id: NodeId) -> &Talker {
+    &world.peer::<RawPeer<Talker>>(id).state
+}
+
 /// What the caller says to that then is nobody's fault.
 #[test]
 fn a_service_that_ends_in_good_order_and_is_gone_is_no_broken_one() {
