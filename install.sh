@@ -112,7 +112,7 @@ do_install() {
     put_settings
     if ! has_systemd; then
         say "systemd does not run here: start the program by other means, as in"
-        say "    (while IFS= read -r line; do case \$line in [A-Z]*=*) export \"\$line\" ;; esac; done" \
+        say "    (while read -r line || [ -n \"\$line\" ]; do case \$line in [A-Z]*=*) export \"\$line\" ;; esac; done" \
             "<$settings_file; exec $binary$(arguments))"
         return
     fi

@@ -22,7 +22,7 @@ use crate::losses::Losses;
 use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::tunnel::Tunnel;
-use crate::upstream::Upstream;
+use crate::upstream::{State, Upstream};
 use crate::visitor::{VISIT, Visitor};
 use crate::workers::{Message, Outbox, Workers};
 
@@ -259,6 +259,21 @@ impl App for Agent {
         if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
             self.transmit_tunnel(conn, cx);
         }
+    }
+
+    fn is_heard_out(&self, conn: ConnId) -> bool {
+        let Some(Connection { io, state: Conn::Upstream(upstream) }) = self.conns.get(conn) else {
+            return false;
+        };
+        // Its end has still to go through the tunnel.
+        io.rx.is_empty()
+            && match &upstream.state {
+                State::Busy(exchange) => {
+                    let tunnel = self.tunnels.get(&exchange.tunnel);
+                    tunnel.is_none_or(|tunnel| tunnel.has_ended(exchange.stream))
+                }
+                State::Idle { .. } | State::Spent { .. } => true,
+            }
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {

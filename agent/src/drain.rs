@@ -77,8 +77,11 @@ impl Agent {
                     self.conns.touch(conn);
                 }
                 // The ingress may have welcomed it already, and sent requests.
-                Phase::Greeting(_) | Phase::Proving { .. } => {}
-                Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => {
+                Phase::Greeting(_) | Phase::Proving { has_sent: true, .. } => {}
+                Phase::Connecting
+                | Phase::Upgrading { .. }
+                | Phase::Proving { has_sent: false, .. }
+                | Phase::Over => {
                     self.close_tunnel(conn, close::NORMAL, cx);
                 }
             }
@@ -165,7 +168,7 @@ impl Agent {
         if !self.drain.is_draining() || self.drain.is_over {
             return;
         }
-        let mut idle: Vec<_> = self
+        let idle: Vec<_> = self
             .tunnels
             .iter_mut()
             .filter_map(|(conn, tunnel)| {
@@ -177,7 +180,6 @@ impl Agent {
         if is_busy || self.has_rest(ended) {
             return;
         }
-        idle.sort_unstable();
         idle.into_iter().for_each(|conn| self.close_tunnel(conn, close::NORMAL, cx));
         self.check_drained(cx);
     }

@@ -115,13 +115,17 @@ impl Agent {
         if let Err(why) = self.check(&challenge) {
             return self.fail_proof(conn, &why, cx);
         }
-        if self.drain.is_draining() {
-            // Nobody who is still asked has been welcomed.
-            return self.close_tunnel(conn, close::NORMAL, cx);
-        }
+        let is_draining = self.drain.is_draining();
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         match std::mem::replace(&mut tunnel.phase, Phase::Over) {
-            Phase::Greeting(link) => tunnel.phase = Phase::Proving { link, since: cx.now },
+            Phase::Greeting(link) if is_draining => {
+                // Nobody who is still asked has been welcomed.
+                tunnel.phase = Phase::Greeting(link);
+                return self.close_tunnel(conn, close::NORMAL, cx);
+            }
+            Phase::Greeting(link) => {
+                tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
+            }
             phase @ (Phase::Connecting
             | Phase::Upgrading { .. }
             | Phase::Proving { .. }
@@ -146,9 +150,10 @@ impl Agent {
     ) {
         // The tunnel may be gone by now, and its name is never another's.
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
-        let Phase::Proving { link, .. } = &mut tunnel.phase else { return };
+        let Phase::Proving { link, has_sent, .. } = &mut tunnel.phase else { return };
         match outcome {
             Ok(proof) => {
+                *has_sent = true;
                 link.session.send(FrameKind::Proof, &control::encode(&proof));
                 self.conns.touch(conn);
             }

@@ -152,7 +152,7 @@ impl Agent {
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let lane = self.ledger.arrived(tunnel.serial, ingress);
         let kept = self.ledger.formers(tunnel.serial);
-        let hello = Hello {
+        let mut hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hosts: self.config.hosts.clone(),
             service: self.config.service.clone(),
@@ -169,7 +169,13 @@ impl Agent {
             task: self.config.task.clone(),
             container_instance: self.config.container_instance.clone(),
         };
-        let hello = control::encode(&hello);
+        let mut encoded = control::encode(&hello);
+        if encoded.len() > control::CONTROL_BYTES_MAX {
+            // Without their names it has all of them.
+            hello.kept = Vec::new();
+            encoded = control::encode(&hello);
+        }
+        let hello = encoded;
         if hello.len() > control::CONTROL_BYTES_MAX {
             return self.do_not_greet(conn, hello.len(), cx);
         }

@@ -125,14 +125,15 @@ impl Agent {
         phase == Phase::Upgraded && sender.is_some_and(|sender| sender.has_ended())
     }
 
-    /// Sends what the service said before its connection broke, as far as the tunnel takes it now.
+    /// Sends what the service said before its connection broke, its end too, as far as the tunnel takes it
+    /// now.
     /// A service that has enough of an upload answers and closes, and what was still on its way
     /// there makes a reset of that.
     fn send_last_words(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some((Upstream { state: State::Busy(exchange), .. }, io)) = self.upstream(conn) else {
             return;
         };
-        if io.rx.is_empty() {
+        if io.rx.is_empty() && !io.rx_eof {
             return;
         }
         let (tunnel, stream) = (exchange.tunnel, exchange.stream);

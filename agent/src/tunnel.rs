@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::control::{self, Refused, Welcome, shorten};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
+use mesh_protocol::mux::StreamId;
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::{Awaited, Buf, Duplex, Link, ws};
 
@@ -42,10 +43,11 @@ pub(crate) enum Phase {
         scan: HeadScan,
     },
     Greeting(Box<Link>),
-    /// Asked who we are.
+    /// Asked who we are, and when; the proof may be still to be made.
     Proving {
         link: Box<Link>,
         since: Instant,
+        has_sent: bool,
     },
     Serving(Box<Link>),
     /// About to close; nothing that comes counts any more.
@@ -81,11 +83,20 @@ impl Tunnel {
 
     /// Whether frames wait to be sent.
     pub(crate) fn has_output(&self) -> bool {
+        self.look().is_some_and(Link::has_output)
+    }
+
+    /// Whether our direction of a stream has ended, or the stream is over.
+    pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
+        self.look().is_none_or(|link| link.session.has_ended(stream))
+    }
+
+    fn look(&self) -> Option<&Link> {
         match &self.phase {
             Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
-                link.has_output()
+                Some(link)
             }
-            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => false,
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => None,
         }
     }
 

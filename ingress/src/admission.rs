@@ -39,6 +39,9 @@ pub(crate) struct Applicant {
     digest: String,
 }
 
+/// Earlier tunnels that an agent may name as kept; ours have two at the most. One that names more counts as
+/// one that keeps them all.
+const KEPT_MAX: usize = 16;
 /// The longest name of an agent's process; ours have 32 characters.
 const PROCESS_BYTES_MAX: usize = 64;
 /// The longest name that ECS has, and that our agents take. A service's is in each line of
@@ -97,7 +100,8 @@ impl Ingress {
         let Some(registration) = self.registration(conn) else { return };
         let peer = registration.peer;
         let hosts = checked.clone().unwrap_or_default();
-        let (hello, since) = (Hello { hosts, ..hello }, cx.now);
+        let kept = if hello.kept.len() > KEPT_MAX { Vec::new() } else { hello.kept };
+        let (hello, since) = (Hello { hosts, kept, ..hello }, cx.now);
         registration.applicant = Some(Applicant { hello, since, digest });
         if let Err(reason) = checked {
             let refusal = Refusal::new(RefusalCode::Invalid, reason);

@@ -151,7 +151,9 @@ impl Ingress {
         if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
             return self.let_go(id, cx);
         }
-        let patience = 2 * self.config.timeouts.echo;
+        // One that has another in its place is used again while that is lost.
+        let intervals = if tunnel.is_draining { 2 } else { 20 };
+        let patience = intervals * self.config.timeouts.echo;
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.unused_for(cx.now) >= patience {
             let why = "its agent said that it leaves, and did not";

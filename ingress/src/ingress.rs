@@ -336,7 +336,8 @@ impl App for Ingress {
         }
     }
 
-    fn asks(&self, conn: ConnId) -> bool {
+    fn is_heard_out(&self, conn: ConnId) -> bool {
+        // Callers ask.
         let connection = self.conns.get(conn);
         connection.is_some_and(|one| matches!(one.state, Conn::Downstream(_)))
     }

@@ -13,9 +13,11 @@ use crate::measure::{Verdict, judge};
 use crate::registration::{Phase, Refusal, Registration, VERIFYING};
 use crate::verification::EcsStanding;
 
-/// Between two questions about a task that has not begun. ECS calls it running some seconds after its
+/// Between two questions about tasks that have not begun. ECS calls them running some seconds after their
 /// containers are.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A question that begins later would not be answered in time.
+const LAST: Duration = Duration::from_secs(2);
 
 impl Registration {
     /// When ECS is asked again, if it is to be.
@@ -54,12 +56,13 @@ impl Ingress {
         self.jobs.inspect(conn, question);
     }
 
-    /// The agent's task has not begun: whether it still can in time, and ECS is asked again then.
+    /// The agent's task has not begun: whether it still can in time, and ECS is asked again then. All who
+    /// wait do so for the same moment, so that one question is about all of a cluster.
     fn await_task(&mut self, conn: ConnId, now: Instant) -> bool {
+        let next = self.verifier.next_beat(now, PAUSE);
         let Some(registration) = self.registration(conn) else { return false };
         let Phase::Inspecting { since, again, .. } = &mut registration.phase else { return false };
-        let next = now + PAUSE;
-        *again = (next < *since + VERIFYING).then_some(next);
+        *again = (next + LAST < *since + VERIFYING).then_some(next);
         again.is_some()
     }
 

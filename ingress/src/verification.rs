@@ -45,9 +45,16 @@ pub(crate) struct Verifier {
     silent: Option<Instant>,
     /// When STS was last asked in vain who an agent is.
     pub(crate) sts_failed: Option<Instant>,
+    /// When ECS is asked again about newcomers whose tasks have not begun.
+    beat: Option<Instant>,
 }
 
 impl Verifier {
+    /// The moment for which those wait who ask again: at most so far away, and the same for all.
+    pub(crate) fn next_beat(&mut self, now: Instant, pause: Duration) -> Instant {
+        *self.beat.insert(self.beat.filter(|beat| *beat > now).unwrap_or(now + pause))
+    }
+
     /// A nonce that nobody can guess and that never comes again.
     pub(crate) fn nonce(&mut self, key: &[u8; 32]) -> String {
         self.nonces += 1;

@@ -22,7 +22,7 @@ pub(crate) enum Content {
     Text(String),
     /// There is no file.
     Missing,
-    /// The way to it, or itself, is not for this user to read; why.
+    /// The way to it is not for this user to go; why.
     Withheld(String),
 }
 
@@ -45,9 +45,9 @@ pub(crate) fn read_watched(path: &Path) -> Result<(Content, Look), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok((Content::Missing, look(None)));
         }
-        Err(error) if is_barred(&error) => {
-            let seen = fs::metadata(path).ok().as_ref().map(shape);
-            return Ok((Content::Withheld(reason(&error)), look(seen)));
+        // One that can be seen is meant to be read.
+        Err(error) if is_barred(&error) && fs::metadata(path).is_err() => {
+            return Ok((Content::Withheld(reason(&error)), look(None)));
         }
         Err(error) => return Err(reason(&error)),
     };

@@ -80,8 +80,10 @@ pub trait App {
         false
     }
 
-    /// Whether the peer is who asks: what it has sent is of no use to anybody once it cannot be answered.
-    fn asks(&self, _conn: ConnId) -> bool {
+    /// Whether nothing more is to be made of what the peer has sent: it is passed on, its end too, or it
+    /// was a question, which is of no use once nobody can be answered. If the connection breaks then, it
+    /// may end at once.
+    fn is_heard_out(&self, _conn: ConnId) -> bool {
         false
     }
 

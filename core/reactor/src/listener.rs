@@ -8,10 +8,12 @@ use log::warn;
 use mesh_protocol::{ListenerId, Traffic};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::ServerTls;
-use crate::transport::{Socket as Connected, set_listening_options};
+use crate::transport::{
+    CALLER_UNSENT_BYTES_MAX, Socket as Connected, set_listening_options, set_tcp_options,
+};
 
 /// A listening socket to be served, and what its connections carry.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
+    // Whoever connects has them from then on, before anybody accepts.
+    set_tcp_options(&SockRef::from(&socket), Some(CALLER_UNSENT_BYTES_MAX));
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

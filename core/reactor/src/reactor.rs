@@ -326,6 +326,11 @@ impl<A: App> Reactor<A> {
         }
         let mut dialled = mem::take(&mut self.dialled);
         for (conn, readiness) in dialled.drain(..) {
+            if self.driver.transport_mut(conn).is_some() {
+                // It was made by the edge before, in the same turn.
+                self.driver.latch(conn, readiness);
+                continue;
+            }
             let registry = self.poll.registry();
             let outcome = self.connector.handle_event(conn, registry, self.now);
             let made = matches!(outcome, Outcome::Connected(_));

@@ -41,7 +41,7 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// The same on a caller's: more than one of our writes. The kernel tells of room in steps of half of it
 /// then. Else they are a third of its buffer, which is megabytes: whoever reads slowly, but all the time,
 /// would seem to take nothing for minutes.
-const CALLER_UNSENT_BYTES_MAX: u32 = 256 * 1024;
+pub(crate) const CALLER_UNSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// What [`Patience::Short`] is: the kernel repeats a packet three times in that, the first time after
 /// 200 ms.
@@ -111,9 +111,9 @@ pub(crate) fn set_listening_options(listener: &TcpListener, traffic: Traffic) {
     set_tcp_options(&SockRef::from(listener), Some(unsent));
 }
 
-/// An answer may take hours; whether the peer is still there shows in a minute, even when it has ended its
-/// direction.
-fn set_tcp_options(socket: &SockRef<'_>, unsent_bytes_max: Option<u32>) {
+/// An answer may take hours; whether the peer is still there shows in a minute while nothing is on its way
+/// to it, even when it has ended its direction.
+pub(crate) fn set_tcp_options(socket: &SockRef<'_>, unsent_bytes_max: Option<u32>) {
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Some(bytes) = unsent_bytes_max {

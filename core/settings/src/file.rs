@@ -72,7 +72,7 @@ impl File {
     /// It is not such a mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let mut reader =
-            Reader { name, text, line: 1, sign: None, events: Parser::new_from_str(text) };
+            Reader { name, text, line: 1, start: (1, 0), events: Parser::new_from_str(text) };
         let entries = reader.document()?;
         Ok(Self { name: name.to_owned(), entries })
     }
@@ -123,8 +123,8 @@ struct Reader<'a> {
     text: &'a str,
     /// The line of the last event.
     line: usize,
-    /// The character that it begins with.
-    sign: Option<char>,
+    /// Where it begins: line and column.
+    start: (usize, usize),
     events: Parser<'a, StrInput<'a>>,
 }
 
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         }
         let Event::SequenceStart(..) = event else {
             self.line = line;
-            if matches!(event, Event::MappingStart(..)) && self.sign != Some('{') {
+            if matches!(event, Event::MappingStart(..)) && self.sign() != Some('{') {
                 let complaint =
                     format!("{key} has lines within it; all settings begin at the left");
                 return Err(self.fault(&complaint));
@@ -257,8 +257,7 @@ impl<'a> Reader<'a> {
             None => Ok(Event::StreamEnd),
             Some(Ok((event, Span { start, .. }))) => {
                 self.line = start.line();
-                let line = self.text.lines().nth(self.line.saturating_sub(1));
-                self.sign = line.and_then(|line| line.chars().nth(start.col()));
+                self.start = (start.line(), start.col());
                 Ok(event)
             }
             Some(Err(error)) => {
@@ -298,9 +297,15 @@ impl<'a> Reader<'a> {
         self.fault(&format!("this is not YAML: {said}{hint}"))
     }
 
+    /// The character with which the last event began.
+    fn sign(&self) -> Option<char> {
+        let (line, column) = self.start;
+        self.text.lines().nth(line.saturating_sub(1))?.chars().nth(column)
+    }
+
     /// What is found in place of a value may be one that YAML understands otherwise.
     fn not_flat(&self, key: &str) -> Error {
-        let hint = match self.sign {
+        let hint = match self.sign() {
             Some(sign @ ('*' | '[' | '{')) => {
                 format!("; a value that begins with {sign} needs quotes")
             }

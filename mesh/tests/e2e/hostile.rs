@@ -64,7 +64,7 @@ const MALFORMED: &[&str] = &[
     "GET /a\x01b HTTP/1.1\r\nHost: demo.local\r\n\r\n",
     "GET /a\tb HTTP/1.1\r\nHost: demo.local\r\n\r\n",
     "GET /a b HTTP/1.1\r\nHost: demo.local\r\n\r\n",
-    "GET /\u{e9} HTTP/1.1\r\nHost: demo.local\r\n\r\n",
+    "GET /\u{85} HTTP/1.1\r\nHost: demo.local\r\n\r\n",
     "GET relative HTTP/1.1\r\nHost: demo.local\r\n\r\n",
     "GET * HTTP/1.1\r\nHost: demo.local\r\n\r\n",
     "G@T / HTTP/1.1\r\nHost: demo.local\r\n\r\n",

@@ -111,6 +111,22 @@ fn an_agent_that_is_about_to_leave_does_not_prove_who_it_is() {
 }
 
 #[test]
+fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.0.borrow_mut().signing = Duration::from_secs(20);
+        let plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        let mut stage = Stage::new(seed, plan);
+        stage.world.run_for(Duration::from_secs(5));
+        let agent = stage.agents[0];
+        stage.world.drain(agent);
+        let gone = move |world: &World| world.life(agent) == Life::Exited;
+        stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
+        assert_eq!(cloud.0.borrow().asked, (0, 0));
+    });
+}
+
+#[test]
 fn whoever_signs_with_another_key_is_never_registered() {
     seeds(8, |seed| {
         let cloud = fast();

@@ -4,10 +4,11 @@
 //! asked. ureq has such a resolver, which panics where the system gives no thread, and begins one
 //! more lookup each time however many hang.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ureq::config::Config;
@@ -18,15 +19,16 @@ use ureq::unversioned::transport::NextTimeout;
 /// Looks names up.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// Each lookup that goes on holds it.
-    under_way: Arc<()>,
+    /// By name, what each lookup that goes on holds. Names are those of AWS and of settings, so they are
+    /// few.
+    under_way: Mutex<HashMap<String, Arc<()>>>,
     /// Of each thread.
     stack_bytes: usize,
 }
 
-/// Lookups at once. Those of a name server that does not answer take half a minute and more, and as
-/// many as there are jobs may begin every few seconds.
-const LOOKUPS_MAX: usize = 32;
+/// Lookups of one name at once. Those of a name server that does not answer take half a minute and more,
+/// and as many as there are jobs may begin every few seconds; other names may have servers that do.
+const LOOKUPS_MAX: usize = 8;
 /// Only what is used of it takes memory.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// As many as [`ResolvedSocketAddrs`] holds.
@@ -34,14 +36,14 @@ const ADDRESSES_MAX: usize = 16;
 
 impl Names {
     pub(super) fn new() -> Self {
-        Self { under_way: Arc::new(()), stack_bytes: STACK_BYTES }
+        Self { under_way: Mutex::default(), stack_bytes: STACK_BYTES }
     }
 
     fn look_up(&self, name: String, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
         // Taken before they are counted: two that come at once do not both become the last one.
-        let turn = Arc::clone(&self.under_way);
+        let turn = self.turn(&name);
         if Arc::strong_count(&turn) > 1 + LOOKUPS_MAX {
-            let busy = "too many names are being looked up, and no name server answers";
+            let busy = "its name is being looked up by many, and no name server answers";
             return Err(io::Error::other(busy).into());
         }
         let (sender, found) = mpsc::sync_channel(1);
@@ -62,6 +64,13 @@ impl Names {
             Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(timeout.reason)),
             Err(RecvTimeoutError::Disconnected) => Err(ureq::Error::HostNotFound),
         }
+    }
+}
+
+impl Names {
+    fn turn(&self, name: &str) -> Arc<()> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(under_way.entry(name.to_owned()).or_default())
     }
 }
 

@@ -198,18 +198,17 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Takes the kernel's word for it that the connection broke, where reading does not find that out: after
-    /// the peer's end nobody reads, and with a full queue nobody does either. What waits in the queue is still
-    /// of use if it is an answer.
+    /// the peer's end nobody reads, and with a full queue nobody does either.
     fn heed_failure(&mut self, conn: ConnId) {
         let Some(socket) = socket_of(&mut self.sockets, conn) else { return };
         if !socket.ready.failed || socket.broken.is_some() || socket.finished_at.is_some() {
             return;
         }
-        let asks = self.app.asks(conn);
-        let Some(connection) = self.app.conns().get(conn) else { return };
-        let (is_empty, is_full) = (connection.io.rx.is_empty(), connection.io.rx_room() == 0);
-        let is_missed = if socket.eof { is_empty || asks } else { is_full && asks };
-        if is_missed && let Some(error) = socket.transport.as_mut().and_then(T::take_error) {
+        let is_full = self.app.conns().get(conn).is_some_and(|one| one.io.rx_room() == 0);
+        if (socket.eof || is_full)
+            && self.app.is_heard_out(conn)
+            && let Some(error) = socket.transport.as_mut().and_then(T::take_error)
+        {
             (socket.broken, socket.eof) = (Some(error), true);
         }
     }

@@ -216,8 +216,8 @@ struct Recorder {
     serving: Vec<ConnId>,
     /// Whose parts tell of their own ends.
     framed: Vec<ConnId>,
-    /// Whose peers ask.
-    asking: Vec<ConnId>,
+    /// Of whose peers nothing more is to be made.
+    heard_out: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -286,8 +286,8 @@ impl App for Recorder {
         !self.serving.contains(&conn)
     }
 
-    fn asks(&self, conn: ConnId) -> bool {
-        self.asking.contains(&conn)
+    fn is_heard_out(&self, conn: ConnId) -> bool {
+        self.heard_out.contains(&conn)
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
@@ -370,7 +370,7 @@ impl World {
             passing: VecDeque::new(),
             serving: Vec::new(),
             framed: Vec::new(),
-            asking: Vec::new(),
+            heard_out: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -608,6 +608,7 @@ fn a_reset_is_told_after_the_bytes_before_it() {
 fn a_break_after_the_end_of_the_peer_is_heeded() {
     let mut world = World::new();
     let conn = world.accept(Rule::Swallow);
+    world.driver.app_mut().heard_out.push(conn);
     world.receive(conn, Incoming::Eof, HANGUP);
     world.driver.settle();
     assert_eq!(world.heard(), [Heard::Progress(1)]);
@@ -621,33 +622,25 @@ fn a_break_after_the_end_of_the_peer_is_heeded() {
 }
 
 #[test]
-fn a_break_waits_for_what_was_read_before_unless_that_is_a_question() {
-    for asks in [false, true] {
-        for eof in [false, true] {
-            let mut world = World::new();
-            let conn = world.accept(Rule::Keep);
-            if asks {
-                world.driver.app_mut().asking.push(conn);
-            }
-            // As many as there is room for.
-            world.receive(conn, Incoming::Bytes(vec![b'x'; 100_000]), READABLE);
-            if eof {
-                world.connection(conn).io.rx_limit += 1;
-                world.receive(conn, Incoming::Eof, HANGUP);
-            }
-            world.driver.settle();
-            world.heard();
-            world.peer(conn).failure = Some(ErrorKind::ConnectionReset);
-            world.driver.latch(conn, FAILURE);
-            world.driver.settle();
-            let is_heeded = world.heard() == [Heard::Closed(1, "failed")];
-            assert_eq!(is_heeded, asks, "eof: {eof}");
-            if !asks && eof {
-                world.connection(conn).io.rx.clear();
-                world.driver.settle();
-                assert_eq!(world.heard(), [Heard::Closed(1, "failed")]);
-            }
+fn a_break_waits_until_the_peer_is_heard_out() {
+    for eof in [false, true] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Keep);
+        // As many as there is room for.
+        world.receive(conn, Incoming::Bytes(vec![b'x'; 100_000]), READABLE);
+        if eof {
+            world.connection(conn).io.rx_limit += 1;
+            world.receive(conn, Incoming::Eof, HANGUP);
         }
+        world.driver.settle();
+        world.peer(conn).failure = Some(ErrorKind::ConnectionReset);
+        world.driver.latch(conn, FAILURE);
+        world.driver.settle();
+        assert!(!world.heard().contains(&Heard::Closed(1, "failed")), "eof: {eof}");
+        world.driver.app_mut().heard_out.push(conn);
+        world.driver.app_mut().conns.touch(conn);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Closed(1, "failed")], "eof: {eof}");
     }
 }
 

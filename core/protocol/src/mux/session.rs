@@ -309,6 +309,12 @@ impl Session {
         self.streams.get_mut(&id).map(|stream| Sender { id, stream })
     }
 
+    /// Whether our direction of a stream has ended, or the stream is over.
+    #[must_use]
+    pub fn has_ended(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_none_or(|stream| stream.send.ended)
+    }
+
     /// Whether one more stream can be opened now.
     #[must_use]
     pub fn has_room(&self) -> bool {

@@ -55,6 +55,13 @@ pub enum EcsRefusal {
         /// Which.
         service: String,
     },
+    /// The service was deleted; ECS still knows its name for a while.
+    ServiceDeleted {
+        /// Which task says that it is of it.
+        task: String,
+        /// Which.
+        service: String,
+    },
     /// The task says that it is of a service which did not start it.
     NotOfService {
         /// Which task.
@@ -100,6 +107,7 @@ impl EcsRefusal {
             | Self::OtherCluster { .. }
             | Self::NotRunning { .. }
             | Self::Stopping { .. }
+            | Self::ServiceDeleted { .. }
             | Self::NotOfService { .. }
             | Self::OtherInstance { .. }
             | Self::InstanceNotActive { .. } => false,
@@ -128,6 +136,9 @@ impl fmt::Display for EcsRefusal {
             Self::Stopping { task } => write!(f, "{task} is about to stop"),
             Self::UnknownService { task, service } => {
                 write!(f, "{task} is said to be of the service {service}, which is not there")
+            }
+            Self::ServiceDeleted { task, service } => {
+                write!(f, "{task} is said to be of the service {service}, which was deleted")
             }
             Self::NotOfService { task, service } => {
                 write!(f, "{task} was not started by a deployment of the service {service}")

@@ -192,10 +192,12 @@ fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
     }
     let error = unproved(with("service:idle".into(), "".into()));
     assert!(matches!(error, EcsRefusal::NotOfService { .. }), "two empty texts prove nothing");
-    for group in ["service:payments", "service:gone", "service:Orders", "service:elsewhere"] {
+    for group in ["service:payments", "service:Orders", "service:elsewhere"] {
         let error = unproved(with(group.into(), "ecs-svc/1".into()));
         assert!(matches!(error, EcsRefusal::UnknownService { .. }), "{group}: {error}");
     }
+    let error = unproved(with("service:gone".into(), "ecs-svc/1".into()));
+    assert!(matches!(error, EcsRefusal::ServiceDeleted { .. }) && !error.may_pass(), "{error}");
     let facts = with("service:leaving".into(), "ecs-svc/1".into()).unwrap();
     assert_eq!(facts.service.as_deref(), Some("leaving"));
     for group in ["family:mesh".into(), "orders".into(), "service:".into(), "".into(), null()] {

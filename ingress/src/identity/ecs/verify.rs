@@ -3,7 +3,7 @@
 //! Nothing is taken from an answer that does not name what was asked for: the lists are searched
 //! by ARN, and the cluster is compared, whatever the request was restricted to.
 
-use super::answers::{ContainerInstance, EcsAnswers, Task};
+use super::answers::{ContainerInstance, EcsAnswers, Service, Task};
 use super::{EcsFacts, EcsRefusal, EcsSubject, Object};
 use crate::identity::policy::Requirement;
 use crate::identity::rule::LaunchType;
@@ -121,13 +121,16 @@ fn verify_service(task: &Task, answers: &EcsAnswers) -> Result<Option<String>, E
         return Ok(None);
     };
     let (arn, name) = (task.task_arn.clone(), hint.to_owned());
-    let found = answers.services.iter().find(|found| {
-        // While a service is being deleted it is draining, and its tasks run on.
-        let is_there = matches!(found.status.as_str(), "ACTIVE" | "DRAINING");
-        is_there && found.service_name == hint && found.cluster_arn == task.cluster_arn
-    });
-    let Some(found) = found else {
-        return Err(EcsRefusal::UnknownService { task: arn, service: name });
+    let is_it =
+        |found: &&Service| found.service_name == hint && found.cluster_arn == task.cluster_arn;
+    // While a service is being deleted it is draining, and its tasks run on.
+    let is_there = |found: &&Service| matches!(found.status.as_str(), "ACTIVE" | "DRAINING");
+    let mut named = answers.services.iter().filter(is_it);
+    let Some(found) = named.clone().find(is_there) else {
+        return Err(match named.next() {
+            Some(_) => EcsRefusal::ServiceDeleted { task: arn, service: name },
+            None => EcsRefusal::UnknownService { task: arn, service: name },
+        });
     };
     let started_by = task.started_by.as_deref().unwrap_or_default();
     let mut starters = found.deployments.iter().chain(&found.task_sets);
