@@ -19,7 +19,7 @@ use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use crate::alarm::Alarm;
-use crate::connect::{Connector, Outcome};
+use crate::connect::Connector;
 use crate::handle::Letter;
 use crate::jobs::Jobs;
 use crate::listener::Listener;
@@ -29,6 +29,7 @@ use crate::signals::SignalPipe;
 use crate::transport::Socket;
 use crate::{ClientTls, Handle, Listen, Mailbox, Signals};
 
+mod dialling;
 mod sockets;
 mod workers;
 
@@ -229,19 +230,7 @@ impl<A: App> Reactor<A> {
             match command {
                 Command::StopAccepting(listener) => self.stop_accepting(listener),
                 Command::Exit => return Flow::Exit,
-                Command::Connect { conn, target } => {
-                    if !self.is_wanted(conn) {
-                        continue;
-                    }
-                    let token = self.claim(conn);
-                    let registry = self.poll.registry();
-                    match self.connector.start(conn, target, token, registry, self.now) {
-                        Outcome::Failed(error) => self.failed.push((conn, error)),
-                        Outcome::Connected(_) | Outcome::Pending => {
-                            self.driver.handle_awaited(conn, self.connector.awaited(conn));
-                        }
-                    }
-                }
+                Command::Connect { conn, target } => self.connect(conn, target),
             }
         }
         self.send_parcels();
@@ -319,50 +308,6 @@ impl<A: App> Reactor<A> {
         }
     }
 
-    /// Takes the connections that are being made further.
-    fn advance_connects(&mut self) {
-        for (conn, error) in mem::take(&mut self.failed) {
-            self.driver.connect_failed(conn, error);
-        }
-        let mut dialled = mem::take(&mut self.dialled);
-        for (conn, readiness) in dialled.drain(..) {
-            if self.driver.transport_mut(conn).is_some() {
-                // It was made by the edge before, in the same turn.
-                self.driver.latch(conn, readiness);
-                continue;
-            }
-            let registry = self.poll.registry();
-            let outcome = self.connector.handle_event(conn, registry, self.now);
-            let made = matches!(outcome, Outcome::Connected(_));
-            self.conclude(conn, outcome);
-            if made {
-                // The edge that announced the connection also announced its readiness; the one that
-                // ended the talk with a proxy said only that there was something to read.
-                self.driver.latch(conn, Readiness { writable: true, ..readiness });
-            }
-        }
-        self.dialled = dialled;
-        while let Some(conn) = self.connector.poll_expired(self.now) {
-            if self.is_wanted(conn) {
-                let registry = self.poll.registry();
-                let outcome = self.connector.handle_timeout(conn, registry, self.now);
-                self.conclude(conn, outcome);
-            } else {
-                self.connector.forget(conn);
-            }
-        }
-    }
-
-    fn conclude(&mut self, conn: ConnId, outcome: Outcome) {
-        match outcome {
-            Outcome::Pending => {
-                self.driver.handle_awaited(conn, self.connector.awaited(conn));
-            }
-            Outcome::Connected(socket) => self.driver.connected(conn, socket),
-            Outcome::Failed(error) => self.driver.connect_failed(conn, error),
-        }
-    }
-
     /// Signals and what other threads had to say.
     fn read_letters(&mut self) -> Flow {
         for _ in 0..mem::take(&mut self.drains_asked) {
@@ -375,15 +320,7 @@ impl<A: App> Reactor<A> {
             match letter {
                 Letter::Drain => self.drain(),
                 Letter::Stop => return Flow::Exit,
-                Letter::Resolved(resolution) => {
-                    let (registry, conns) = (self.poll.registry(), self.driver.app_mut().conns());
-                    let is_wanted = |conn| conns.get(conn).is_some();
-                    let outcomes =
-                        self.connector.handle_resolution(resolution, is_wanted, registry, self.now);
-                    for (conn, outcome) in outcomes {
-                        self.conclude(conn, outcome);
-                    }
-                }
+                Letter::Resolved(resolution) => self.resolved(resolution),
             }
         }
         Flow::Continue
@@ -392,10 +329,5 @@ impl<A: App> Reactor<A> {
     fn drain(&mut self) {
         self.phase = Phase::Stopping;
         self.driver.drain();
-    }
-
-    /// Whether the application still waits for this connection.
-    fn is_wanted(&mut self, conn: ConnId) -> bool {
-        self.driver.app_mut().conns().get(conn).is_some()
     }
 }
