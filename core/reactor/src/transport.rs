@@ -41,7 +41,7 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// The same on a caller's: more than one of our writes. The kernel tells of room in steps of half of it
 /// then. Else they are a third of its buffer, which is megabytes: whoever reads slowly, but all the time,
 /// would seem to take nothing for minutes.
-pub(crate) const CALLER_UNSENT_BYTES_MAX: u32 = 256 * 1024;
+pub(crate) const CALLER_UNSENT_BYTES_MAX: u32 = 512 * 1024;
 
 /// What [`Patience::Short`] is: the kernel repeats a packet three times in that, the first time after
 /// 200 ms.

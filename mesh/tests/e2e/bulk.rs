@@ -1,6 +1,6 @@
 //! Much of it: whole, with little memory, and fair to everybody else.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -134,6 +134,8 @@ fn a_service_that_reads_slowly_holds_back_its_caller_and_nobody_else() {
         assert!(taken.load(Ordering::Relaxed) < sipped + ON_ITS_WAY_MAX);
         assert_others_are_served(&mesh, || origin.next().approve());
         slow.abort();
+        // It would pour on for as long as it is heard out.
+        pouring.stream().shutdown(Shutdown::Both).unwrap();
     });
     assert_little_memory(&mesh);
 }

@@ -158,34 +158,41 @@ fn agents_that_do_not_register_in_time_are_cut_at_each_stage() {
 /// However much the kernel would hold for it.
 #[test]
 fn a_caller_that_reads_slowly_but_all_the_time_gets_everything() {
-    const TOTAL: usize = 8_000_000;
     let service = Origin::start();
-    let server = Server::start(&["--send-timeout", "2"]);
+    let server = Server::start(&["--send-timeout", "4"]);
     let _client = client(server.tunnels, service.address, &[HOST]);
     server.wait_available(1);
-    for answer in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n"] {
-        let mut wire = Wire::connect(server.traffic);
-        wire.send(request("GET", "/", ""));
-        let mut call = service.next();
-        let head = format!("{answer}Content-Length: {TOTAL}\r\n\r\n");
-        thread::scope(|scope| {
-            scope.spawn(|| call.wire.try_send([head.as_bytes(), &vec![b'x'; TOTAL]].concat()));
-            let head = wire.wait(|bytes| find(bytes, b"\r\n\r\n")).expect("a head");
-            wire.take(head + 4);
-            let mut got = wire.take(0).len();
-            let begun_at = Instant::now();
-            while got < TOTAL {
-                let piece = wire.wait(|bytes| (!bytes.is_empty()).then_some(bytes.len()));
-                got += wire.take(piece.expect("it goes on")).len();
-                // At 400 kB a second at first, and then as it likes.
-                let due = begun_at + Duration::from_micros(got as u64 * 5 / 2);
-                if begun_at.elapsed() < Duration::from_secs(5) {
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
-                }
-            }
-            assert_eq!(got, TOTAL);
-        });
+    thread::scope(|scope| {
+        for fields in ["", "Connection: close\r\n"] {
+            let mut wire = Wire::connect(server.traffic);
+            wire.send(request("GET", "/", ""));
+            let mut call = service.next();
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {TOTAL}\r\n\r\n");
+            scope.spawn(move || {
+                // Whether it can shows at the caller.
+                let _ = call.wire.try_send([head.as_bytes(), &vec![b'x'; TOTAL]].concat());
+            });
+            scope.spawn(move || read_slowly(&mut wire));
+        }
+    });
+}
+
+const TOTAL: usize = 8_000_000;
+
+/// Reads an answer of that length at 200 kB a second, and what is left after some time as it comes.
+fn read_slowly(wire: &mut Wire) {
+    let head = wire.wait(|bytes| find(bytes, b"\r\n\r\n")).expect("a head");
+    wire.take(head + 4);
+    let (mut got, begun_at) = (0, Instant::now());
+    while got < TOTAL {
+        let length = wire.wait(|bytes| (!bytes.is_empty()).then_some(bytes.len()));
+        got += wire.take(length.expect("it goes on")).len();
+        let due = begun_at + Duration::from_micros(5 * got as u64);
+        if begun_at.elapsed() < Duration::from_secs(8) {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
     }
+    assert_eq!(got, TOTAL);
 }
 
 #[test]
