@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mesh_protocol::tls::TlsFilter;
 use mesh_protocol::{Buf, Filled, Flushed, Patience, Traffic, Transport};
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
@@ -38,10 +38,6 @@ const MSG_MORE: i32 = 0x8000;
 const MSG_MORE: i32 = 0;
 /// What may wait unsent in the kernel on a connection of many flows; nothing overtakes it there.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-/// The same on a caller's: more than one of our writes. The kernel tells of room in steps of half of it
-/// then. Else they are a third of its buffer, which is megabytes: whoever reads slowly, but all the time,
-/// would seem to take nothing for minutes.
-pub(crate) const CALLER_UNSENT_BYTES_MAX: u32 = 512 * 1024;
 
 /// What [`Patience::Short`] is: the kernel repeats a packet three times in that, the first time after
 /// 200 ms.
@@ -94,33 +90,21 @@ pub(crate) fn register(
 /// Sets the options of a socket that we connected. An option that the kernel refuses costs speed, not
 /// correctness, and a connection that is already broken will say so itself.
 pub(crate) fn set_options(stream: &TcpStream, traffic: Traffic) {
-    let unsent = match traffic {
-        Traffic::Single => None,
-        Traffic::Multiplexed => Some(UNSENT_BYTES_MAX),
-    };
-    set_tcp_options(&SockRef::from(stream), unsent);
+    set_tcp_options(&SockRef::from(stream), traffic);
 }
 
-/// Sets those of all sockets that are accepted from this one: they inherit them (Linux), which saves calls
-/// for each.
-pub(crate) fn set_listening_options(listener: &TcpListener, traffic: Traffic) {
-    let unsent = match traffic {
-        Traffic::Single => CALLER_UNSENT_BYTES_MAX,
-        Traffic::Multiplexed => UNSENT_BYTES_MAX,
-    };
-    set_tcp_options(&SockRef::from(listener), Some(unsent));
-}
-
-/// An answer may take hours; whether the peer is still there shows in a minute while nothing is on its way
-/// to it, even when it has ended its direction.
-pub(crate) fn set_tcp_options(socket: &SockRef<'_>, unsent_bytes_max: Option<u32>) {
+/// Those of a socket that we connected, or of a listening one: all that are accepted from that inherit them
+/// (Linux), which saves calls for each. An answer may take hours; whether the peer is still there shows in a
+/// minute while nothing is on its way to it, even when it has ended its direction.
+pub(crate) fn set_tcp_options(socket: &SockRef<'_>, traffic: Traffic) {
     let _ = socket.set_tcp_nodelay(true);
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    if let Some(bytes) = unsent_bytes_max {
-        let _ = socket.set_tcp_notsent_lowat(bytes);
+    match traffic {
+        Traffic::Single => {}
+        Traffic::Multiplexed => {
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+        }
     }
-    #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = unsent_bytes_max;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
         .with_interval(Duration::from_secs(10))

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use super::{Driver, Flushed, Transport, socket_of};
 use crate::{App, CloseReason, Closing, ConnId, Event};
 
-/// How long a closing connection may go without taking any of what is left for it. The kernel tells of what
-/// is taken in steps of some 100 KiB.
-pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a closing connection may go without taking any of what is left for it. The kernel tells of room
+/// in steps of a third of its buffer, which is a megabyte and more: a peer that reads slowly seems to take
+/// nothing for so long.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after our FIN for what a peer still sends, which is discarded. Closing while it comes
 /// would reset the connection and could destroy the answer, which many look for only when they have sent
 /// everything (RFC 9112 9.6).
