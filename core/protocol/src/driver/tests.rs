@@ -1070,7 +1070,7 @@ fn every_connection_is_closed_exactly_once() {
                 connection.io.close(Closing::AfterFlush);
             }
         }
-        for _ in 0..40 {
+        for _ in 0..=(FLUSH_TIMEOUT + LINGER_MAX).as_secs() {
             world.pass(Duration::from_secs(1));
         }
         let mut closed: Vec<_> = world
