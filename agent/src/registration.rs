@@ -169,13 +169,11 @@ impl Agent {
             task: self.config.task.clone(),
             container_instance: self.config.container_instance.clone(),
         };
-        let mut encoded = control::encode(&hello);
-        if encoded.len() > control::CONTROL_BYTES_MAX {
-            // Without their names it has all of them.
-            hello.kept = Vec::new();
-            encoded = control::encode(&hello);
+        if control::encode(&hello).len() > control::CONTROL_BYTES_MAX {
+            // Without their names it has all of them, too.
+            hello.kept.clear();
         }
-        let hello = encoded;
+        let hello = control::encode(&hello);
         if hello.len() > control::CONTROL_BYTES_MAX {
             return self.do_not_greet(conn, hello.len(), cx);
         }

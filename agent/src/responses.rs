@@ -120,9 +120,8 @@ impl Agent {
             return false;
         };
         let (phase, tunnel, stream) = (exchange.phase, exchange.tunnel, exchange.stream);
-        let link = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link());
-        let sender = link.and_then(|link| link.session.sender(stream));
-        phase == Phase::Upgraded && sender.is_some_and(|sender| sender.has_ended())
+        let tunnel = self.tunnels.get(&tunnel);
+        phase == Phase::Upgraded && tunnel.is_some_and(|tunnel| tunnel.has_ended(stream))
     }
 
     /// Sends what the service said before its connection broke, its end too, as far as the tunnel takes it

@@ -263,28 +263,27 @@ impl Ingress {
     /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
         let applicant = self.registration(conn).and_then(|one| one.applicant.as_ref());
-        let (hello, since) = applicant.map(|one| (one.hello.clone(), one.since)).unzip();
+        let Some(Applicant { hello, since, .. }) = applicant else {
+            unreachable!("nobody is decided about before HELLO")
+        };
+        let (hello, since) = (hello.clone(), *since);
         let who = standing.principal.as_ref();
-        if let (Some(hello), Some(since)) = (&hello, since)
-            && self.is_overtaken(hello, since, who)
-        {
-            let reason = "this agent has come again meanwhile";
-            let refusal = Refusal::new(RefusalCode::Unavailable, reason);
-            return self.refuse_agent(conn, who, &refusal, cx);
-        }
-        if hello.is_some_and(|hello| !self.make_room(&hello)) {
-            let reason = "the ingress has agents for as many hosts as it takes";
-            let refusal = Refusal::new(RefusalCode::Overloaded, reason);
-            return self.refuse_agent(conn, who, &refusal, cx);
+        let refusal = if self.is_overtaken(&hello, since, who) {
+            Some((RefusalCode::Unavailable, "this agent has come again meanwhile"))
+        } else if self.make_room(&hello) {
+            None
+        } else {
+            Some((RefusalCode::Overloaded, "the ingress has agents for as many hosts as it takes"))
+        };
+        if let Some((code, reason)) = refusal {
+            return self.refuse_agent(conn, who, &Refusal::new(code, reason), cx);
         }
         let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
         let Conn::Registration(registration) = std::mem::replace(state, Conn::Tunnel) else {
             unreachable!("only registrations are decided about")
         };
         io.rx_limit = link::RX_BYTES_MAX;
-        let Registration { mut link, peer, applicant, .. } = *registration;
-        let Applicant { hello, since, .. } =
-            applicant.expect("nobody is decided about before HELLO");
+        let Registration { mut link, peer, .. } = *registration;
         self.registered += 1;
         self.others -= 1;
         self.registering -= 1;

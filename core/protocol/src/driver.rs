@@ -111,10 +111,8 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = self.socket(conn) else {
             return;
         };
-        socket.ready.readable |= readiness.readable || readiness.closed;
-        socket.ready.writable |= readiness.writable;
-        socket.ready.closed |= readiness.closed;
-        socket.ready.failed |= readiness.failed;
+        socket.ready.note(readiness);
+        socket.ready.readable |= readiness.closed;
         if let Tenure::Lent { .. } = socket.tenure {
             self.note_news(conn);
         } else if !std::mem::replace(&mut socket.queued, true) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use mesh_protocol::proxy::{Authority, Way};
 use mesh_protocol::{Awaited, ConnId, Security, Target, Traffic};
 use mio::{Registry, Token};
+use socket2::SockRef;
 
 use crate::resolve::{Found, Resolution, Resolver};
 use crate::transport::{self, Socket};
@@ -314,7 +315,7 @@ impl Connector {
             return Outcome::Pending;
         };
         let target = beyond.map_or(target, |beyond| beyond.target);
-        transport::set_options(&stream, target.traffic);
+        transport::set_options(&SockRef::from(&stream), target.traffic);
         match target.security {
             Security::Plain => Outcome::Connected(Socket::plain(stream)),
             Security::Tls => match self.tls.session(&target.host) {

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::ServerTls;
-use crate::transport::{Socket as Connected, set_tcp_options};
+use crate::transport::{Socket as Connected, set_options};
 
 /// A listening socket to be served, and what its connections carry.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
     }
     socket.bind(&address.into())?;
     // Whoever connects has them from then on, before anybody accepts.
-    set_tcp_options(&SockRef::from(&socket), Traffic::Single);
+    set_options(&SockRef::from(&socket), Traffic::Single);
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -81,7 +81,7 @@ impl Listener {
         listen.socket.set_nonblocking(true)?;
         let address = listen.socket.local_addr()?;
         let mut socket = TcpListener::from_std(listen.socket);
-        set_tcp_options(&SockRef::from(&socket), listen.traffic);
+        set_options(&SockRef::from(&socket), listen.traffic);
         registry.register(&mut socket, token, Interest::READABLE)?;
         let Listen { id, tls, .. } = listen;
         let (state, trouble) = (State::Waiting, Trouble::default());

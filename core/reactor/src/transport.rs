@@ -87,16 +87,13 @@ pub(crate) fn register(
     registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
-/// Sets the options of a socket that we connected. An option that the kernel refuses costs speed, not
+/// Sets the options of a socket that we connected, or of a listening one: all that are accepted from that
+/// inherit them (Linux), which saves calls for each. One that the kernel refuses costs speed, not
 /// correctness, and a connection that is already broken will say so itself.
-pub(crate) fn set_options(stream: &TcpStream, traffic: Traffic) {
-    set_tcp_options(&SockRef::from(stream), traffic);
-}
-
-/// Those of a socket that we connected, or of a listening one: all that are accepted from that inherit them
-/// (Linux), which saves calls for each. An answer may take hours; whether the peer is still there shows in a
-/// minute while nothing is on its way to it, even when it has ended its direction.
-pub(crate) fn set_tcp_options(socket: &SockRef<'_>, traffic: Traffic) {
+///
+/// An answer may take hours; whether the peer is still there shows in a minute while nothing is on its way to
+/// it, even when it has ended its direction.
+pub(crate) fn set_options(socket: &SockRef<'_>, traffic: Traffic) {
     let _ = socket.set_tcp_nodelay(true);
     match traffic {
         Traffic::Single => {}

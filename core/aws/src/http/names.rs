@@ -65,9 +65,7 @@ impl Names {
             Err(RecvTimeoutError::Disconnected) => Err(ureq::Error::HostNotFound),
         }
     }
-}
 
-impl Names {
     fn turn(&self, name: &str) -> Arc<()> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(under_way.entry(name.to_owned()).or_default())

@@ -156,10 +156,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 debug_assert!(was_lent, "only what was lent comes back");
                 // What the kernel said meanwhile.
                 let heard = self.socket(name).map(|socket| socket.ready).unwrap_or_default();
-                ready.readable |= heard.readable;
-                ready.writable |= heard.writable;
-                ready.closed |= heard.closed;
-                ready.failed |= heard.failed;
+                ready.note(heard);
                 name
             }
         };

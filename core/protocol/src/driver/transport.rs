@@ -117,3 +117,13 @@ pub struct Readiness {
     /// The connection broke. Where nothing is to be read any more, [`Transport::take_error`] says how.
     pub failed: bool,
 }
+
+impl Readiness {
+    /// Adds what the kernel said later.
+    pub const fn note(&mut self, later: Self) {
+        self.readable |= later.readable;
+        self.writable |= later.writable;
+        self.closed |= later.closed;
+        self.failed |= later.failed;
+    }
+}

@@ -15,7 +15,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-use super::{Plain, Socket, Tls, UNSENT_BYTES_MAX, set_options, set_tcp_options};
+use super::{Plain, Socket, Tls, UNSENT_BYTES_MAX, set_options};
 use crate::ClientTls;
 
 /// Both ends of a connection; ours never blocks.
@@ -121,7 +121,7 @@ fn a_connection_that_we_made_notices_within_a_minute_that_its_peer_has_vanished(
         let (near, _far) = pair();
         let before = options(&near.stream);
         assert_eq!(before.keepalive, None);
-        set_options(&near.stream, traffic);
+        set_options(&SockRef::from(&near.stream), traffic);
         let after = options(&near.stream);
         assert_eq!(after.keepalive, IN_A_MINUTE, "{traffic:?}");
         let unsent = if limits_unsent { UNSENT_BYTES_MAX } else { before.unsent_bytes_max };
@@ -135,7 +135,7 @@ fn so_does_one_that_came() {
     for (traffic, limits_unsent) in [(Traffic::Single, false), (Traffic::Multiplexed, true)] {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let listener = mio::net::TcpListener::bind(any).unwrap();
-        set_tcp_options(&SockRef::from(&listener), traffic);
+        set_options(&SockRef::from(&listener), traffic);
         let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let default = SockRef::from(&far).tcp_notsent_lowat().unwrap();
         let (near, _) = listener.accept().unwrap();

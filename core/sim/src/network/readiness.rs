@@ -42,11 +42,11 @@ impl Network {
             let mut readiness = std::mem::take(&mut socket.pending);
             socket.queued = repeat;
             if full {
-                merge(&mut readiness, mask);
+                readiness.note(mask);
             }
             if repeat {
                 socket.pending = READABLE;
-                merge(&mut socket.pending, WRITABLE);
+                socket.pending.note(WRITABLE);
             }
             into.push((socket.token, readiness));
             if repeat {
@@ -61,7 +61,7 @@ impl Network {
         if !end.open || !end.claimed {
             return;
         }
-        merge(&mut end.pending, readiness);
+        end.pending.note(readiness);
         let node = end.holder;
         if !std::mem::replace(&mut end.queued, true) {
             self.ports[node.index()].edges.push_back(id);
@@ -88,14 +88,6 @@ impl Network {
             failed: false,
         }
     }
-}
-
-/// Adds to what is to be reported.
-pub(super) fn merge(into: &mut Readiness, readiness: Readiness) {
-    into.readable |= readiness.readable;
-    into.writable |= readiness.writable;
-    into.closed |= readiness.closed;
-    into.failed |= readiness.failed;
 }
 
 /// Bytes came.

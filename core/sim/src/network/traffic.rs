@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mesh_protocol::Readiness;
 
-use super::readiness::{BROKEN, FINISHED, READABLE, merge};
+use super::readiness::{BROKEN, FINISHED, READABLE};
 use super::{Happening, Network};
 use crate::draw;
 use crate::link::{EndId, Link, Pipe, Side};
@@ -233,10 +233,10 @@ impl Network {
     fn announce(&mut self, id: EndId, bytes: usize, fin: bool) {
         let mut readiness = Readiness::default();
         if bytes > 0 {
-            merge(&mut readiness, READABLE);
+            readiness.note(READABLE);
         }
         if fin {
-            merge(&mut readiness, FINISHED);
+            readiness.note(FINISHED);
             self.mark(Mark::Finished { end: id });
         }
         if readiness.readable {
