@@ -4,7 +4,7 @@ use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, RequestHead, Storage};
 use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
-use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, Patience, Traffic};
+use mesh_protocol::{Closing, ConnId, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
@@ -207,17 +207,6 @@ impl Agent {
         if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
             link.session.reset(stream, code, text);
             self.conns.touch(tunnel);
-        }
-    }
-
-    /// A connection to the local service and its bytes, touched.
-    pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
-        match self.conns.get_mut(conn)? {
-            Connection { io, state: Conn::Upstream(upstream) } => Some((upstream, io)),
-            Connection {
-                state: Conn::Tunnel | Conn::Moving(_) | Conn::Probe(_) | Conn::Visitor(_),
-                ..
-            } => None,
         }
     }
 }

@@ -8,8 +8,9 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::ClientConn;
-use mesh_protocol::{ConnId, Patience};
+use mesh_protocol::{ConnId, Connection, Duplex, Patience};
 
+use crate::agent::{Agent, Conn};
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
 
@@ -55,6 +56,19 @@ impl Upstream {
                 Patience::Short => exchange.moved + timeouts.stream_idle.min(SETTLED),
             },
             (State::Spent { since }, None) => *since + timeouts.upstream_idle,
+        }
+    }
+}
+
+impl Agent {
+    /// A connection to the local service and its bytes, touched.
+    pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
+        match self.conns.get_mut(conn)? {
+            Connection { io, state: Conn::Upstream(upstream) } => Some((upstream, io)),
+            Connection {
+                state: Conn::Tunnel | Conn::Moving(_) | Conn::Probe(_) | Conn::Visitor(_),
+                ..
+            } => None,
         }
     }
 }

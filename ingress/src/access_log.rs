@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::config::AccessLog;
 use crate::ending::{Ended, Fault};
 use crate::ingress::{Conn, Ingress};
-use crate::replies::{self, Format, Reason};
+use crate::replies::Reason;
 use crate::tunnel::Serial;
 
 /// The target in `log` of the lines.
@@ -35,28 +35,8 @@ pub(crate) enum Head<'b> {
 }
 
 impl Ingress {
-    /// Answers a request that did not become an exchange, and logs it.
-    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: Head<'_>) {
-        let format = match head {
-            Head::None => Format::Text,
-            Head::Refused(bytes) | Head::Received(bytes) | Head::Rewritten(bytes) => {
-                Format::asked_in(bytes)
-            }
-        };
-        self.answer(conn, reason, format);
-        self.log_declined(conn, reason, head);
-    }
-
-    /// Answers a request for a host that nobody serves, and logs it.
-    pub(crate) fn decline_host(&mut self, conn: ConnId, host: &str, head: &[u8]) {
-        let (reason, format) = (Reason::NoRoute, Format::asked_in(head));
-        self.answer_by(conn, reason, |http, tx| {
-            replies::write_no_route(host, format, http, tx);
-        });
-        self.log_declined(conn, reason, Head::Received(head));
-    }
-
-    fn log_declined(&self, conn: ConnId, reason: Reason, head: Head<'_>) {
+    /// Logs a request that did not become an exchange.
+    pub(crate) fn log_declined(&self, conn: ConnId, reason: Reason, head: Head<'_>) {
         self.log_access(conn, head, |client, asked| Record {
             client,
             asked,

@@ -17,11 +17,12 @@ use std::time::Instant;
 
 use mesh_protocol::http1::ServerConn;
 use mesh_protocol::http1::forward::Forwarded;
-use mesh_protocol::{Buf, Closing, Duplex, WorkerId};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
 use crate::gauge::Homes;
+use crate::ingress::{Conn, Ingress};
 use crate::moving::Moving;
 use crate::tunnel::TunnelId;
 
@@ -261,5 +262,18 @@ impl Downstream {
     /// Whether it is the service's turn: the caller sends the body once it is asked for it.
     pub(crate) const fn is_kept_waiting(&self, exchange: &Exchange) -> bool {
         self.http.awaits_continue() && exchange.request_bytes == 0
+    }
+}
+
+impl Ingress {
+    /// A caller's connection and its bytes, touched.
+    pub(crate) fn downstream(&mut self, conn: ConnId) -> Option<(&mut Downstream, &mut Duplex)> {
+        match self.conns.get_mut(conn)? {
+            Connection { io, state: Conn::Downstream(downstream) } => Some((downstream, io)),
+            Connection {
+                state: Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_),
+                ..
+            } => None,
+        }
     }
 }

@@ -53,6 +53,27 @@ impl Ingress {
         self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
     }
 
+    /// Answers a request that did not become an exchange, and logs it.
+    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: Head<'_>) {
+        let format = match head {
+            Head::None => Format::Text,
+            Head::Refused(bytes) | Head::Received(bytes) | Head::Rewritten(bytes) => {
+                Format::asked_in(bytes)
+            }
+        };
+        self.answer(conn, reason, format);
+        self.log_declined(conn, reason, head);
+    }
+
+    /// Answers a request for a host that nobody serves, and logs it.
+    pub(crate) fn decline_host(&mut self, conn: ConnId, host: &str, head: &[u8]) {
+        let (reason, format) = (Reason::NoRoute, Format::asked_in(head));
+        self.answer_by(conn, reason, |http, tx| {
+            replies::write_no_route(host, format, http, tx);
+        });
+        self.log_declined(conn, reason, Head::Received(head));
+    }
+
     /// The caller sent no request head, or one that is refused.
     pub(crate) fn refuse(&mut self, conn: ConnId, error: http1::Error, head: Head<'_>) {
         log::debug!("refused a request: {error}");

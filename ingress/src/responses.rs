@@ -3,7 +3,7 @@
 use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, ResponseHead, Storage};
 use mesh_protocol::mux::{self, Event, Flags, FrameKind, Head, ResetCode};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, control, link};
+use mesh_protocol::{Buf, Closing, ConnId, Context, control, link};
 
 use crate::downstream::{Downstream, State};
 use crate::exchange::{Phase, Reached};
@@ -295,19 +295,5 @@ impl Ingress {
 
     fn tunnel_name(&self, id: TunnelId) -> &str {
         self.tunnels.get(id).map_or("?", |tunnel| &tunnel.name)
-    }
-
-    /// A caller's connection and its bytes, touched.
-    pub(crate) fn downstream(
-        &mut self,
-        conn: ConnId,
-    ) -> Option<(&mut Downstream, &mut mesh_protocol::Duplex)> {
-        match self.conns.get_mut(conn)? {
-            Connection { io, state: Conn::Downstream(downstream) } => Some((downstream, io)),
-            Connection {
-                state: Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_),
-                ..
-            } => None,
-        }
     }
 }
