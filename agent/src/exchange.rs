@@ -7,6 +7,8 @@ use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, Storage}
 use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
 use mesh_protocol::{Buf, ConnId, Duplex};
 
+use crate::upstream::{FAST_RX_MAX, FAST_STREAMS_MAX, RX_MAX};
+
 /// An exchange in progress.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -46,8 +48,8 @@ pub(crate) enum Pumped {
 }
 
 impl Exchange {
-    /// Sends what there is of the response, up to one DATA frame: a turn of its stream. The bytes go from
-    /// the service's `rx` straight into the tunnel's `tx`.
+    /// Sends what there is of the response, up to a run of DATA: a turn of its stream. The bytes go from
+    /// the service's `rx` straight to the tunnel.
     pub(crate) fn pump(
         &mut self,
         http: &mut ClientConn,
@@ -56,6 +58,7 @@ impl Exchange {
         out: &mut Outbound<'_>,
         now: Instant,
     ) -> Result<Pumped, http1::Error> {
+        let are_few = session.len() <= FAST_STREAMS_MAX;
         let Some(mut sender) = session.sender(self.stream) else {
             return Ok(Pumped::Turn(Turn::Over));
         };
@@ -77,6 +80,9 @@ impl Exchange {
         }
         if io.rx.len() != before {
             self.moved = now;
+        }
+        if are_few && before >= RX_MAX {
+            io.rx_limit = FAST_RX_MAX;
         }
         if sender.has_ended() {
             let is_over = self.phase != Phase::Upgraded;
@@ -140,26 +146,38 @@ fn pump_body(
     out: &mut Outbound<'_>,
 ) -> Result<(), http1::Error> {
     let eof = if io.rx_eof { Eof::Reached } else { Eof::Open };
-    let decoded = http.decode(io.rx.as_slice(), sender.room(), eof)?;
-    if !decoded.data.is_empty() {
-        let is_last = decoded.end.is_some_and(<[u8]>::is_empty);
-        sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
-    }
-    if let Some(trailers) = decoded.end {
-        sender.end(trailers, out);
-    }
+    let decoded = http.decode(io.rx.as_slice(), sender.run(out), eof)?;
     let used = decoded.used;
+    if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
+        if !decoded.data.is_empty() {
+            sender.data(decoded.data, Flags::NONE, out);
+        }
+        sender.end(trailers, out);
+    } else {
+        let data = decoded.data_begin..decoded.data_begin + decoded.data.len();
+        let is_last = decoded.end.is_some();
+        if !data.is_empty() {
+            let bytes = &mut io.rx.as_mut_slice()[data];
+            sender.spend(bytes, Flags::NONE.with_if(Flags::END, is_last), out);
+        }
+        if is_last {
+            sender.end(&[], out);
+        }
+    }
     io.rx.consume(used);
     Ok(())
 }
 
 fn pump_raw(io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
-    let count = io.rx.len().min(sender.room());
+    let count = io.rx.len().min(sender.run(out));
     if count > 0 {
-        sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
+        sender.spend(&mut io.rx.as_mut_slice()[..count], Flags::NONE, out);
         io.rx.consume(count);
     }
     if io.rx_eof && io.rx.is_empty() {
         sender.end(&[], out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,16 +2,13 @@
 
 use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, RequestHead, Storage};
-use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::mux::{Flags, Head, ResetCode, StreamId};
 use mesh_protocol::{Closing, ConnId, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
-use crate::upstream::{State, Upstream};
+use crate::upstream::{RX_MAX, State, Upstream};
 
-/// Unread bytes of a connection to the local service: what one read brings.
-const UPSTREAM_RX_MAX: usize = RUN_BYTES;
 /// How long a kept connection may have rested for a request that cannot be sent again.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -99,6 +96,7 @@ impl Agent {
             });
             upstream.http.next();
             upstream.state = State::Busy(exchange);
+            io.rx_limit = RX_MAX;
             return conn;
         }
         self.connect_upstream(exchange, cx)
@@ -107,7 +105,7 @@ impl Agent {
     fn connect_upstream(&mut self, exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);
-        let io = Duplex::new(UPSTREAM_RX_MAX.max(head_bytes));
+        let io = Duplex::new(RX_MAX);
         let conn = self.conns.insert(io, Conn::Upstream(upstream));
         cx.connect(conn, target(&self.config.local, Traffic::Single));
         conn

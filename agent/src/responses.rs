@@ -143,7 +143,7 @@ impl Agent {
         self.conns.touch(tunnel);
     }
 
-    /// Fills a tunnel's `tx`: frames that wait, then DATA by turns.
+    /// Has a tunnel send: frames that wait, then DATA by turns.
     pub(crate) fn transmit_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) else {
             return;
@@ -154,8 +154,8 @@ impl Agent {
         let Some(connection) = self.conns.get_served(conn) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
         let mut over = std::mem::take(&mut self.over);
-        let conns = &mut self.conns;
-        link.transmit(&mut tx, cx.rng, |session, stream, owner, out| {
+        let (conns, now) = (&mut self.conns, cx.now);
+        link.transmit_to(conn, &mut tx, cx, |session, stream, owner, out| {
             let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
             else {
                 return Turn::Over;
@@ -163,7 +163,7 @@ impl Agent {
             let Upstream { http, state: State::Busy(exchange), .. } = upstream else {
                 return Turn::Over;
             };
-            match exchange.pump(http, io, session, out, cx.now) {
+            match exchange.pump(http, io, session, out, now) {
                 Ok(Pumped::Turn(turn)) => return turn,
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::ClientConn;
+use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::{ConnId, Connection, Duplex, Patience};
 
 use crate::agent::{Agent, Conn};
@@ -35,6 +36,13 @@ pub(crate) enum State {
     /// Without use; it is about to close.
     Spent { since: Instant },
 }
+
+/// Unread bytes of a connection to the local service: what one read brings.
+pub(crate) const RX_MAX: usize = RUN_BYTES;
+/// The same of a service that filled those, while so few streams share its tunnel: what one write takes.
+pub(crate) const FAST_RX_MAX: usize = 2 * RUN_BYTES;
+/// Streams of one tunnel for which that much may be read.
+pub(crate) const FAST_STREAMS_MAX: usize = 8;
 
 /// How long an exchange may rest until a lost packet no longer makes an end of it. By then what was
 /// sent is acknowledged, and only the kernel's questions whether the service is there are under way.

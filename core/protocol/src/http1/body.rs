@@ -18,6 +18,8 @@ pub struct Decoded<'b> {
     pub used: usize,
     /// Body bytes inside those.
     pub data: &'b [u8],
+    /// Where those begin in the input.
+    pub data_begin: usize,
     /// The body ended: its trailer fields as raw lines (may be empty), each line with CRLF,
     /// without the final blank line.
     pub end: Option<&'b [u8]>,
@@ -102,7 +104,7 @@ impl Decoder {
                 if end.is_some() {
                     self.0 = Decoding::Ended;
                 }
-                Ok(Decoded { used: data.len(), data, end })
+                Ok(Decoded { used: data.len(), data, data_begin: 0, end })
             }
             Decoding::Chunked(decoder) => {
                 let decoded = decoder.decode(rx, max)?;
@@ -113,7 +115,7 @@ impl Decoder {
             }
             Decoding::UntilClose => {
                 let data = rx.get(..max).unwrap_or(rx);
-                Ok(Decoded { used: data.len(), data, end: None })
+                Ok(Decoded { used: data.len(), data, ..Decoded::default() })
             }
             Decoding::Ended => Ok(Decoded { end: Some(b""), ..Decoded::default() }),
             Decoding::Failed(error) => Err(*error),

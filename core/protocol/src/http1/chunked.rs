@@ -91,6 +91,7 @@ impl Decoder {
                 }
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(max).min(rest.len());
                 decoded.data = rest.get(..count).unwrap_or_default();
+                decoded.data_begin = decoded.used;
                 *left -= count as u64;
                 if *left == 0 {
                     *self = Self::DataEnd;

@@ -4,6 +4,7 @@ use super::frame::{
     self, DATA_BYTES_FULL, Flags, FrameKind, HEADER_BYTES, RUN_FRAMES_MAX, StreamId,
 };
 use crate::outlet::{Outlet, PASSING_BYTES_MIN, PIECES_MAX};
+use crate::ws::frame::BINARY_HEADER_BYTES;
 use crate::ws::{self, Role, Writer};
 use crate::{Buf, Rng};
 
@@ -16,7 +17,7 @@ pub struct Outbound<'t> {
     tx: &'t mut Buf,
     rng: &'t mut Rng,
     message: Option<Writer>,
-    /// The way past `tx`, for a role that does not mask.
+    /// The way past `tx`.
     outlet: Option<Outlet<'t>>,
     /// DATA frames that one turn may bring when hardly anything is queued.
     turn_frames: usize,
@@ -28,7 +29,10 @@ pub struct Outbound<'t> {
 /// whole messages, so longer ones would only delay their beginnings.
 const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_FULL + HEADER_BYTES;
 /// What is in front of DATA in a message of its own.
-const HEAD_BYTES_MAX: usize = ws::frame::SERVER_HEADER_BYTES + HEADER_BYTES;
+const HEAD_BYTES_MAX: usize = BINARY_HEADER_BYTES + HEADER_BYTES;
+/// DATA that is worth a call of its own where it could be copied to what is sent later: on loopback, that
+/// much is one packet.
+const MASKED_BYTES_MIN: usize = 4 * DATA_BYTES_FULL;
 
 impl<'t> Outbound<'t> {
     /// Begins to write at the back of `tx`.
@@ -38,7 +42,7 @@ impl<'t> Outbound<'t> {
 
     /// The same with a way past `tx` for much DATA.
     pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>) -> Self {
-        self.outlet = outlet.filter(|_| self.role == Role::Server);
+        self.outlet = outlet;
         self
     }
 
@@ -69,34 +73,63 @@ impl<'t> Outbound<'t> {
         self.much_data(flags, stream, bytes);
     }
 
+    /// The same for bytes that nobody needs any more: those that are to be masked need no copy for it.
+    #[inline]
+    pub(super) fn spend(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
+        if self.role == Role::Client && self.outlet.is_some() && bytes.len() >= MASKED_BYTES_MIN {
+            return self.pass_masked(flags, stream, bytes);
+        }
+        self.data(flags, stream, bytes);
+    }
+
     fn much_data(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
-        if self.outlet.is_some() {
+        if self.role == Role::Server && self.outlet.is_some() {
             return self.pass(flags, stream, bytes);
         }
-        let (frames, last) = split(bytes);
-        for frame in frames {
-            self.frame(FrameKind::Data, Flags::NONE, stream, |tx| tx.extend(frame));
+        for (frame, flags) in frames(bytes.chunks(DATA_BYTES_FULL), flags) {
+            self.frame(FrameKind::Data, flags, stream, |tx| tx.extend(frame));
         }
-        self.frame(FrameKind::Data, flags, stream, |tx| tx.extend(last));
     }
 
     /// The same past `tx`.
     fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
-        self.finish_message();
-        let (frames, last) = split(bytes);
         let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
         let mut pieces = [&[][..]; PIECES_MAX];
-        let full = frames.iter().map(|frame| (frame.as_slice(), Flags::NONE));
-        let flagged = full.chain([(last, flags)]);
         let mut used = 0;
-        for ((payload, flags), head) in flagged.zip(&mut heads) {
-            pieces[used] = head_of(flags, stream, payload.len(), head);
+        for ((payload, flags), head) in frames(bytes.chunks(DATA_BYTES_FULL), flags).zip(&mut heads)
+        {
+            pieces[used] = head_of(flags, stream, payload.len(), None, head);
             pieces[used + 1] = payload;
             used += 2;
         }
+        self.hand_over(&pieces[..used]);
+    }
+
+    /// The same for a role that masks: the bytes are masked where they lie.
+    fn pass_masked(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
+        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
+        let mut pieces = [&[][..]; PIECES_MAX];
+        let mut used = 0;
+        for ((payload, flags), head) in
+            frames(bytes.chunks_mut(DATA_BYTES_FULL), flags).zip(&mut heads)
+        {
+            let mut mask = self.rng.mask();
+            pieces[used] = head_of(flags, stream, payload.len(), Some(mask), head);
+            // The header of the frame is masked as well, and the payload goes on where that ends.
+            mask.rotate_left(HEADER_BYTES % 4);
+            ws::frame::apply_mask(payload, mask);
+            pieces[used + 1] = payload;
+            used += 2;
+        }
+        self.hand_over(&pieces[..used]);
+    }
+
+    /// Sends whole messages past `tx`.
+    fn hand_over(&mut self, pieces: &[&[u8]]) {
+        self.finish_message();
         let Some(outlet) = &mut self.outlet else { return };
         let before = self.tx.len();
-        outlet.send(self.tx, &pieces[..used]);
+        outlet.send(self.tx, pieces);
         let count: usize = pieces.iter().map(|piece| piece.len()).sum();
         self.passed += before + count - self.tx.len();
     }
@@ -156,11 +189,13 @@ impl<'t> Outbound<'t> {
     }
 }
 
-/// Cuts DATA into frames: the full ones in front, and the last one.
-fn split(bytes: &[u8]) -> (&[[u8; DATA_BYTES_FULL]], &[u8]) {
-    let full = bytes.len().saturating_sub(1) / DATA_BYTES_FULL * DATA_BYTES_FULL;
-    let (full, last) = bytes.split_at(full);
-    (full.as_chunks().0, last)
+/// Frames, of which the last one has the flags.
+fn frames<F>(
+    frames: impl ExactSizeIterator<Item = F>,
+    flags: Flags,
+) -> impl Iterator<Item = (F, Flags)> {
+    let last = frames.len() - 1;
+    frames.enumerate().map(move |(at, frame)| (frame, if at == last { flags } else { Flags::NONE }))
 }
 
 /// The headers of a message that is one frame of DATA.
@@ -168,10 +203,14 @@ fn head_of(
     flags: Flags,
     stream: StreamId,
     length: usize,
+    mask: Option<[u8; 4]>,
     head: &mut [u8; HEAD_BYTES_MAX],
 ) -> &[u8] {
-    let frame = frame::header(FrameKind::Data, flags, stream, length);
-    let begin = ws::frame::write_server_header(HEADER_BYTES + length, head);
-    head[ws::frame::SERVER_HEADER_BYTES..].copy_from_slice(&frame);
+    let (message, frame) = head.split_first_chunk_mut().expect("one behind the other");
+    let begin = ws::frame::write_header(mask, HEADER_BYTES + length, message);
+    frame.copy_from_slice(&frame::header(FrameKind::Data, flags, stream, length));
+    if let Some(mask) = mask {
+        ws::frame::apply_mask(frame, mask);
+    }
     &head[begin..]
 }

@@ -195,12 +195,22 @@ impl Sender<'_> {
 
     /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.
     pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
-        let length = u32::try_from(bytes.len()).expect("at most the room");
-        assert!(bytes.len() <= self.run(out) && !self.stream.send.ended, "beyond room or end");
+        self.note(bytes.len(), flags, out);
+        out.data(flags, self.id, bytes);
+    }
+
+    /// The same for bytes that nobody needs any more: what they are afterwards is undefined.
+    pub fn spend(&mut self, bytes: &mut [u8], flags: Flags, out: &mut Outbound<'_>) {
+        self.note(bytes.len(), flags, out);
+        out.spend(flags, self.id, bytes);
+    }
+
+    fn note(&mut self, count: usize, flags: Flags, out: &Outbound<'_>) {
+        assert!(count <= self.run(out) && !self.stream.send.ended, "beyond room or end");
+        let length = u32::try_from(count).expect("at most the room");
         self.stream.send.credit -= length;
         self.stream.send.sent += u64::from(length);
         self.stream.send.ended |= flags.has(Flags::END);
-        out.data(flags, self.id, bytes);
     }
 
     /// Ends this direction, with trailers unless they are empty.

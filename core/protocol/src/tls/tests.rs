@@ -14,7 +14,7 @@ use rustls::{
 use super::{SEAL_BYTES_MAX, SEAL_BYTES_MIN, TlsFilter};
 use crate::batch::TAKEN_MIN;
 use crate::mux::frame::{HEADER_BYTES, RUN_BYTES, RUN_FRAMES};
-use crate::ws::frame::SERVER_HEADER_BYTES;
+use crate::ws::frame::BINARY_HEADER_BYTES;
 use crate::{Buf, Rng};
 
 /// An authority, and a certificate of it for `mesh.test`.
@@ -264,7 +264,7 @@ fn little_is_sealed_after_a_peer_left_something() {
 #[test]
 fn a_run_of_data_is_sealed_at_once() {
     let mut filter = swift().client.filter;
-    let run = vec![1; RUN_FRAMES * (HEADER_BYTES + SERVER_HEADER_BYTES) + RUN_BYTES];
+    let run = vec![1; RUN_FRAMES * (HEADER_BYTES + BINARY_HEADER_BYTES) + RUN_BYTES];
     assert_eq!(filter.seal(&[IoSlice::new(&run)]), run.len());
 }
 

@@ -141,15 +141,18 @@ impl Writer {
     }
 }
 
-/// Bytes before the payload of a message that a server sends, unless it is longer than 64 KiB.
-pub(crate) const SERVER_HEADER_BYTES: usize = reserved(Role::Server);
+/// Bytes of the header of a binary message, unless it is longer than 64 KiB.
+pub(crate) const BINARY_HEADER_BYTES: usize = reserved(Role::Client);
 
-/// Writes the header of a binary message from a server so that it ends at
-/// [`SERVER_HEADER_BYTES`]; where it begins.
-pub(crate) fn write_server_header(length: usize, out: &mut [u8]) -> usize {
+/// Writes the header of a binary message so that it ends where `out` ends; where it begins.
+pub(crate) fn write_header(
+    mask: Option<[u8; 4]>,
+    length: usize,
+    out: &mut [u8; BINARY_HEADER_BYTES],
+) -> usize {
     let opcode = OpCode::Data(Data::Binary);
-    let header = FrameHeader { opcode, mask: None, ..FrameHeader::default() };
-    let begin = SERVER_HEADER_BYTES - header.len(length as u64);
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+    let begin = out.len() - header.len(length as u64);
     header.format(length as u64, &mut &mut out[begin..]).expect("there is room");
     begin
 }
@@ -193,7 +196,7 @@ fn seal(role: Role, kind: Kind, tx: &mut Buf, start: usize, rng: &mut Rng) {
 }
 
 /// XORs the payload with the repeated mask (RFC 6455 5.3), eight bytes at a time.
-fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
+pub(crate) fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (chunks, rest) = payload.as_chunks_mut::<8>();

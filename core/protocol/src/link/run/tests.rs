@@ -8,7 +8,7 @@ use crate::mux::frame::{
     self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX, RUN_FRAMES, RUN_FRAMES_MAX,
 };
 use crate::mux::{self, Event, Flags, Frame, FrameKind, Outbound, Session, Side, StreamId, Turn};
-use crate::outlet::{PASSING_BYTES_MIN, Sockets};
+use crate::outlet::{Outlet, PASSING_BYTES_MIN, Sockets};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, ConnId, Conns, Context, Duplex, Rng};
 
@@ -302,9 +302,14 @@ fn transmit(turns: &[(usize, Flags)], sink: Option<&mut Sink>) -> Buf {
 }
 
 /// The frames in an ingress's bytes: kind, flags, stream and payload.
-fn frames(mut wire: Vec<u8>) -> Vec<(FrameKind, Flags, u32, Vec<u8>)> {
+fn frames(wire: Vec<u8>) -> Vec<(FrameKind, Flags, u32, Vec<u8>)> {
+    frames_for(Role::Client, wire)
+}
+
+/// The same in bytes for that end.
+fn frames_for(role: Role, mut wire: Vec<u8>) -> Vec<(FrameKind, Flags, u32, Vec<u8>)> {
     let mut frames = Vec::new();
-    while let Some(message) = ws::frame::parse(Role::Client, &mut wire).unwrap() {
+    while let Some(message) = ws::frame::parse(role, &mut wire).unwrap() {
         let mut rest = &wire[message.payload.clone()];
         while let Ok((used, Some(frame))) = frame::parse(rest) {
             frames.push((frame.kind, frame.flags, frame.stream.number(), frame.payload.to_vec()));
@@ -381,5 +386,40 @@ fn what_went_past_the_queue_counts_as_if_it_waited() {
         let tx = transmit(&[(FULL, Flags::NONE); 20], Some(&mut sink));
         let count = sink.taken.len() + tx.len();
         assert!((2 * FULL..3 * FULL).contains(&count), "{count} with {room}");
+    }
+}
+
+/// What an agent has on its tunnel when it sent a little and then spent so many bytes.
+fn spend(length: usize, flags: Flags, sink: Option<&mut Sink>) -> Buf {
+    let mut session = Pair::new(origin()).agent.session;
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let conn = Conns::new().insert(Duplex::new(1), ());
+    let outlet = sink.map(|sockets| Outlet::new(conn, sockets));
+    let mut out = Outbound::new(Role::Client, &mut tx, &mut rng);
+    out = out.by_way_of(outlet).with_turns_of(RUN_FRAMES_MAX);
+    let mut sender = session.sender(StreamId(1)).unwrap();
+    sender.data(b"a little", Flags::NONE, &mut out);
+    let mut bytes: Vec<u8> = (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    sender.spend(&mut bytes, flags, &mut out);
+    assert_eq!(sender.has_ended(), flags == Flags::END);
+    out.finish();
+    tx
+}
+
+#[test]
+fn what_is_spent_goes_past_the_queue_masked_as_it_would_go_through_it() {
+    for length in [1, 4 * FULL - 1, 4 * FULL, 4 * FULL + 1, 5 * FULL, RUN_FRAMES_MAX * FULL] {
+        let is_much = length >= 4 * FULL;
+        for flags in [Flags::NONE, Flags::END] {
+            let expected = frames_for(Role::Server, spend(length, flags, None).as_slice().to_vec());
+            for room in [0, 1, 13, 40, 9000, FULL + 26, usize::MAX] {
+                let mut sink = Sink::new(room);
+                let tx = spend(length, flags, Some(&mut sink));
+                let whole = [sink.taken.as_slice(), tx.as_slice()].concat();
+                assert!(frames_for(Role::Server, whole) == expected, "{length} {flags:?} {room}");
+                assert_eq!(sink.calls, usize::from(is_much));
+                assert_eq!(sink.taken.is_empty(), !is_much || room == 0);
+            }
+        }
     }
 }

@@ -1,0 +1,58 @@
+use std::time::Instant;
+
+use mesh_protocol::http1::{ClientConn, RequestHead, Storage};
+use mesh_protocol::mux::{Flags, Frame, FrameKind, Outbound, Session, Side};
+use mesh_protocol::ws::Role;
+use mesh_protocol::{Buf, Conns, Duplex, Rng};
+
+use super::{Exchange, Phase};
+use crate::upstream::{FAST_RX_MAX, FAST_STREAMS_MAX, RX_MAX};
+
+fn origin() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
+    Instant::now()
+}
+
+/// What may be read of a service that has so many bytes ready, beside so many other streams, after its turn.
+fn rx_limit(ready: usize, streams: usize) -> usize {
+    let conn = Conns::new().insert(Duplex::new(1), ());
+    let session = |side| Session::new(side, 100, 1 << 20, 1 << 20, 1 << 20);
+    let (mut ingress, mut session) = (session(Side::Opener), session(Side::Acceptor));
+    let opened: Vec<_> =
+        (0..streams).map(|_| ingress.open(conn, Flags::END, |_| {}).unwrap()).collect();
+    for &stream in &opened {
+        let (kind, flags, payload) = (FrameKind::Request, Flags::END, &b""[..]);
+        session.handle(Frame { kind, flags, stream, payload }).unwrap();
+        session.adopt(stream, conn);
+    }
+    let mut http = ClientConn::new(1024);
+    let (mut io, mut storage) = (Duplex::new(RX_MAX), Storage::new());
+    let request = RequestHead::parse_forwarded(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut storage);
+    http.send(&request.unwrap(), &mut io.tx).unwrap();
+    http.finish(&[], &mut io.tx).unwrap();
+    io.rx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    io.rx.extend(&vec![0; ready - io.rx.len()]);
+    let mut exchange = Exchange {
+        tunnel: conn,
+        stream: opened[0],
+        moved: origin(),
+        phase: Phase::Waiting,
+        unreleased: 0,
+        is_answered: false,
+        replay: None,
+    };
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let mut out = Outbound::new(Role::Client, &mut tx, &mut rng);
+    exchange.pump(&mut http, &mut io, &mut session, &mut out, origin()).unwrap();
+    out.finish();
+    assert!(io.rx.len() < ready, "nothing was sent");
+    io.rx_limit
+}
+
+#[test]
+fn more_is_read_ahead_of_few_fast_services() {
+    assert_eq!(rx_limit(RX_MAX, 1), FAST_RX_MAX);
+    assert_eq!(rx_limit(RX_MAX, FAST_STREAMS_MAX), FAST_RX_MAX);
+    assert_eq!(rx_limit(RX_MAX, FAST_STREAMS_MAX + 1), RX_MAX);
+    assert_eq!(rx_limit(RX_MAX - 1, 1), RX_MAX);
+}
