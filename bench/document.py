@@ -2,7 +2,8 @@
 """Writes the results of a run into docs/performance.md, between its two marks.
 
 Usage: bench/document.py [run.json]... [--check]. Without names: docs/performance/run*.json. What a
-later file has measured too is taken from the first. --check fails if the document says anything else.
+later file has measured too is taken from the first. Beside the marks it writes the counts on record,
+where the text has them as "`few`: 20,000 instructions". --check fails if the document says anything else.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from lib.scenarios import BY_NAME  # noqa: E402
 from lib.tools import ROOT  # noqa: E402
 
 DOCUMENT = ROOT / "docs/performance.md"
+COUNTS = ROOT / "bench/micro/counts.json"
 BEGIN = "<!-- Written by bench/document.py from here -->"
 END = "<!-- to here -->"
 
@@ -93,6 +95,12 @@ def put_into(document, results):
     return f"{before}{BEGIN}\n{results}\n{END}{after}"
 
 
+def with_counts(document, counts):
+    """The document with the counts on record. A name that is none of theirs is a KeyError."""
+    return re.sub(r"`([\w-]+)`: [\d,]+ instructions",
+                  lambda told: f"`{told[1]}`: {counts[told[1]]:,} instructions", document)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="*", type=pathlib.Path)
@@ -103,7 +111,8 @@ def main():
     if not runs:
         raise SystemExit("there is no run to write of; bench/run.py --json makes one")
     old = DOCUMENT.read_text(encoding="utf-8")
-    new = put_into(old, results_of(runs))
+    counts = json.loads(COUNTS.read_text(encoding="utf-8"))["counts"]
+    new = with_counts(put_into(old, results_of(runs)), counts)
     if chosen.check and new != old:
         raise SystemExit("docs/performance.md does not say what was measured; run bench/document.py")
     if not chosen.check:

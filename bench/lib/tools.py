@@ -86,7 +86,17 @@ def machine():
     }
 
 
-def commit():
-    said = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
-                          capture_output=True, text=True)
-    return said.stdout.strip() or "unknown"
+# Results are written while the next ones are measured, and make no other build.
+RESULTS = "docs/performance"
+
+
+def commit(root=ROOT):
+    """The commit, and whether anything but results differs from it."""
+    def git(*words):
+        said = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        return said.stdout.strip()
+
+    name = git("describe", "--always")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".",
+                  f":(exclude){RESULTS}", f":(exclude){RESULTS}.md")
+    return (f"{name}-dirty" if changed else name) or "unknown"

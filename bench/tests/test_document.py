@@ -36,6 +36,14 @@ class Document(unittest.TestCase):
         self.assertEqual(new, f"a\n{document.BEGIN}\nnew\n{document.END}\nb\n")
         self.assertEqual(document.put_into(new, "new"), new)
 
+    def test_instructions_are_those_on_record(self):
+        old = "much (`few`: 1 instructions) and `one`: 2,345 instructions; few: 3 instructions"
+        new = document.with_counts(old, {"few": 20634, "one": 999})
+        self.assertEqual(
+            new, "much (`few`: 20,634 instructions) and `one`: 999 instructions; few: 3 instructions")
+        with self.assertRaises(KeyError):
+            document.with_counts("`fewer`: 1 instructions", {"few": 1})
+
 
 if __name__ == "__main__":
     unittest.main()

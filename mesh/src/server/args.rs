@@ -102,7 +102,7 @@ pub(crate) struct ServerArgs {
     /// seconds for which a peer may leave everything we send it untaken [default: 60]
     #[argh(option)]
     pub(crate) send_timeout: Option<String>,
-    /// seconds for an agent to register after it connected [default: 10]
+    /// seconds for an agent to register after its upgrade [default: 10]
     #[argh(option)]
     pub(crate) registration_timeout: Option<String>,
     /// seconds between two signs of life on a tunnel [default: 15]

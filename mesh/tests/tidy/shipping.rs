@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{read, root};
+use crate::{CRATES, read, root, sources};
 
 /// Every file below the root with that ending that is ours.
 fn files(extension: &str) -> Vec<PathBuf> {
@@ -77,8 +77,88 @@ fn every_link_in_a_document_leads_somewhere() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
-/// Cargo reads the manifest of every member, whatever it is to build: an image whose context lacks one
-/// cannot be built.
+/// The file of a module as the log names it, such as `mesh_reactor::watch`.
+fn file_of(module: &str) -> Option<PathBuf> {
+    let mut parts = module.split("::");
+    let name = parts.next()?.strip_prefix("mesh_")?;
+    let inner: PathBuf = parts.collect();
+    let sources = [format!("core/{name}/src"), format!("{name}/src")];
+    let mut files = sources.iter().map(|folder| match inner.as_os_str().is_empty() {
+        true => Path::new(folder).join("lib.rs"),
+        false => Path::new(folder).join(&inner).with_extension("rs"),
+    });
+    files.find(|file| root().join(file).is_file())
+}
+
+#[test]
+fn every_line_of_the_log_in_a_document_names_a_module_that_logs() {
+    let mut seen = 0;
+    for path in files("md") {
+        for rest in read(&path).split("[mesh_").skip(1) {
+            let module = format!("mesh_{}", rest.split(']').next().expect("a part"));
+            let file = file_of(&module);
+            let logs = file.is_some_and(|file| read(file).contains("log::"));
+            assert!(logs, "{}: {module}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "the documents show how the log looks");
+}
+
+/// Where a document says that code is: each `name` of "`name` and `another` in `file.rs`", with the
+/// file.
+fn places(document: &str) -> Vec<(String, String)> {
+    let text: Vec<_> = outside_of_blocks(document).collect();
+    let text = text.join("\n");
+    let mut found = Vec::new();
+    for paragraph in text.split("\n\n") {
+        // Every second part is code, the first one is not.
+        let parts: Vec<_> = paragraph.split('`').collect();
+        for at in (3..parts.len()).step_by(2) {
+            if !parts[at].ends_with(".rs") || parts[at - 1].trim() != "in" {
+                continue;
+            }
+            for name in (1..at - 1).rev().step_by(2) {
+                let is_file = parts[name].contains(['.', '/']);
+                let joint = parts[name + 1].trim();
+                if is_file || !["in", "and", "or", ",", ", and"].contains(&joint) {
+                    break;
+                }
+                found.push((parts[name].to_owned(), parts[at].to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether there is a function, a type or a constant of that name.
+fn declares(text: &str, name: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    ["fn", "struct", "enum", "trait", "type", "const"]
+        .iter()
+        .any(|kind| text.split(&format!("{kind} {name}")).skip(1).any(|rest| !goes_on(rest)))
+}
+
+#[test]
+fn documents_know_where_code_is() {
+    assert_eq!(
+        places("`a` and `B::c` in\n`d.rs`; `e` in `f.txt`, `x.rs`"),
+        [("B::c".to_owned(), "d.rs".to_owned()), ("a".to_owned(), "d.rs".to_owned())]
+    );
+    let code: Vec<_> = CRATES.iter().flat_map(|name| sources(name)).collect();
+    let mut lost = Vec::new();
+    for path in files("md") {
+        for (name, file) in places(&read(&path)) {
+            let word = name.rsplit("::").next().expect("a part");
+            let mut texts = code.iter().filter(|(path, _)| path.ends_with(&file));
+            if !texts.any(|(_, text)| declares(text, word)) {
+                lost.push(format!("{}: {name} in {file}", path.display()));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
 /// sudo looks for programs in folders of its own, and `/usr/local/bin` is not among them everywhere.
 #[test]
 fn commands_for_root_say_where_our_programs_are() {
@@ -93,6 +173,8 @@ fn commands_for_root_say_where_our_programs_are() {
     }
 }
 
+/// Cargo reads the manifest of every member, whatever it is to build: an image whose context lacks one
+/// cannot be built.
 #[test]
 fn the_context_of_images_has_every_member_of_the_workspace() {
     let let_in: Vec<_> = read(".dockerignore")
