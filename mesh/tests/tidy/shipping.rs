@@ -83,10 +83,9 @@ fn file_of(module: &str) -> Option<PathBuf> {
     let name = parts.next()?.strip_prefix("mesh_")?;
     let inner: PathBuf = parts.collect();
     let sources = [format!("core/{name}/src"), format!("{name}/src")];
-    let mut files = sources.iter().map(|folder| match inner.as_os_str().is_empty() {
-        true => Path::new(folder).join("lib.rs"),
-        false => Path::new(folder).join(&inner).with_extension("rs"),
-    });
+    let inner = if inner.as_os_str().is_empty() { PathBuf::from("lib") } else { inner };
+    let mut files =
+        sources.iter().map(|folder| Path::new(folder).join(&inner).with_extension("rs"));
     files.find(|file| root().join(file).is_file())
 }
 
@@ -115,7 +114,8 @@ fn places(document: &str) -> Vec<(String, String)> {
         // Every second part is code, the first one is not.
         let parts: Vec<_> = paragraph.split('`').collect();
         for at in (3..parts.len()).step_by(2) {
-            if !parts[at].ends_with(".rs") || parts[at - 1].trim() != "in" {
+            let is_code = Path::new(parts[at]).extension().is_some_and(|ending| ending == "rs");
+            if !is_code || parts[at - 1].trim() != "in" {
                 continue;
             }
             for name in (1..at - 1).rev().step_by(2) {
