@@ -28,3 +28,15 @@ fn a_flood_beyond_the_limit_is_dropped() {
     assert_eq!(arrivals[199], Arrival::Dropped);
     assert_eq!(callers.total(), 129);
 }
+
+#[test]
+fn a_flood_from_one_address_is_dropped() {
+    let limits = Limits { connections: 9999, connections_per_address: 1, ..Limits::default() };
+    let (here, there) = ("::1".parse().unwrap(), "::2".parse().unwrap());
+    let mut callers = Callers::default();
+    let arrivals: Vec<_> = (0..200).map(|_| callers.arrived(here, &limits)).collect();
+    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::Turned).count(), 128);
+    assert_eq!(arrivals[199], Arrival::Dropped);
+    assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
+    assert_eq!(callers.total(), 130);
+}

@@ -65,6 +65,31 @@ fn an_agent_is_ejected_after_failures_in_a_row_and_longer_each_time() {
 }
 
 #[test]
+fn failures_while_an_agent_is_ejected_eject_it_no_further() {
+    let start = origin();
+    let mut tunnel = tunnel(1, start);
+    let answers = (0..100).map(|_| tunnel.failed(start)).filter(|one| *one != Ejected::No);
+    assert_eq!(answers.collect::<Vec<_>>(), [Ejected::For(Duration::from_secs(10))]);
+    assert!(!tunnel.is_ejected(start + Duration::from_secs(10)));
+}
+
+#[test]
+fn no_ejection_lasts_longer_than_ten_minutes() {
+    let mut now = origin();
+    let mut tunnel = tunnel(1, now);
+    let mut lasted = Vec::new();
+    for _ in 0..70 * 5 {
+        if let Ejected::For(duration) = tunnel.failed(now) {
+            lasted.push(duration.as_secs());
+            now += duration;
+        }
+    }
+    assert_eq!(lasted.len(), 70);
+    assert_eq!(lasted[58..62], [590, 600, 600, 600]);
+    assert_eq!(lasted.iter().max(), Some(&600));
+}
+
+#[test]
 fn one_success_forgives_everything() {
     let start = origin();
     let mut tunnel = tunnel(1, start);
