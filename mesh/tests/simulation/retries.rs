@@ -99,6 +99,33 @@ fn what_a_service_may_have_had_is_repeated_only_where_that_is_harmless() {
     }
 }
 
+/// Whether a service can have had a request is for the agent to say, and whether another agent helps.
+#[test]
+fn what_an_agent_says_of_a_failure_decides_who_else_may_be_asked() {
+    let (get, post) = (Request::get(HOST, "/"), Request::post(HOST, "/", &pattern(5)));
+    // The answer to a GET and to a POST.
+    let codes = [
+        (CANCEL, 200, 502),
+        (CONNECT_FAILED, 200, 200),
+        (UPSTREAM_RESET, 200, 502),
+        (PROTOCOL, 502, 502),
+        (TIMEOUT, 504, 504),
+        (REFUSED, 200, 200),
+        (DRAINING, 200, 200),
+        (UNKNOWN, 200, 502),
+    ];
+    for (code, to_get, to_post) in codes {
+        for (request, status) in [(&get, to_get), (&post, to_post)] {
+            seeds(2, |seed| {
+                let (mut stage, asked) = with_a_reset(seed, code);
+                let response = ask(&mut stage, request.clone());
+                assert!(response.is(status), "{code}: {response:?}");
+                assert_eq!(asked.get(), 1 + usize::from(status == 200), "{code}");
+            });
+        }
+    }
+}
+
 /// What the services of an agent failed, which is set aside for five of it. A tunnel that takes no more
 /// streams or drains is no fault of a service.
 #[test]
@@ -247,6 +274,7 @@ fn what_a_lost_tunnel_had_goes_through_another_one_of_the_same_agent() {
         };
         let lost = requests(tunnels[0]);
         assert!((1..HELD).contains(&lost), "both are used");
+        stage.world.run_for(Duration::from_secs(2));
         stage.world.strike(tunnels[0], stage.ingress, Fault::Cut);
         for caller in callers {
             let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
@@ -254,6 +282,11 @@ fn what_a_lost_tunnel_had_goes_through_another_one_of_the_same_agent() {
             assert!(stage.responses(caller)[0].is(200), "{:?}", stage.responses(caller));
         }
         assert_eq!(stage.metric("mesh_retries_total"), Some(lost as u64));
+        assert_eq!(stage.metric("mesh_tunnels_lost_total"), Some(1));
+        // The first attempt is a part of it.
+        let labels = r#"host="a.example",service="",le="1""#;
+        let short = format!("mesh_request_duration_seconds_bucket{{{labels}}}");
+        assert_eq!(stage.metric(&short), Some(0));
     });
 }
 
