@@ -540,6 +540,50 @@ fn while_sts_is_silent_old_proofs_are_good_for_a_while() {
     });
 }
 
+/// Whoever could have come again by then and did not, or was not let in, has no more of the silence.
+#[test]
+fn when_sts_speaks_again_old_proofs_are_good_until_their_agents_could_have_come_again() {
+    const COMING_AGAIN: Duration = Duration::from_secs(120);
+    seeds(4, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(2);
+        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
+        cloud.0.borrow_mut().is_down = true;
+        stage.world.run_for(RENEWING + COMING_AGAIN);
+        assert_eq!(tunnels(&stage.world, &stage), 2, "the proofs have ended");
+        cloud.0.borrow_mut().is_down = false;
+        cloud.0.borrow_mut().forgers.insert(1);
+        stage.world.run_for(COMING_AGAIN + Duration::from_secs(1));
+        assert_eq!(tunnels(&stage.world, &stage), 1, "long before the end of the grace");
+        stage.probe();
+    });
+}
+
+#[test]
+fn agents_that_came_together_give_their_next_proofs_one_after_the_other() {
+    const CROWD: usize = 20;
+    seeds(2, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(CROWD);
+        let mut plan = plan(calm, vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.identity.lifetime = RENEWING * 2;
+        let mut stage = Stage::new(seed, plan);
+        expect_tunnels(&mut stage, CROWD, Duration::from_secs(10));
+        let expect_proofs = |stage: &mut Stage, count: usize| {
+            let sky = cloud.clone();
+            let is_asked = move |_: &World| sky.0.borrow().asked.0 >= count;
+            stage.world.expect("STS is asked", is_asked, RENEWING * 2);
+            stage.world.elapsed()
+        };
+        assert_eq!(cloud.0.borrow().asked.0, CROWD);
+        let first = expect_proofs(&mut stage, CROWD + 1);
+        let last = expect_proofs(&mut stage, 2 * CROWD);
+        assert!(last - first > Duration::from_secs(15), "within {:?}", last - first);
+    });
+}
+
 /// The proof of the tunnel that it is on has ended by then.
 #[test]
 fn what_is_under_way_when_sts_speaks_again_has_time_to_end() {
@@ -586,6 +630,31 @@ fn an_answer_about_whoever_has_come_again_ends_nothing() {
             assert!(answer.is(200), "{answer:?}");
             assert_eq!(tunnels(&stage.world, &stage), 1);
             assert_eq!(cloud.0.borrow().asked.0, 2);
+        });
+    }
+}
+
+/// The same, and STS thinks about the second as long as about the first: that one is registered after the
+/// second introduced itself, and was there before it all the same.
+#[test]
+fn whoever_has_come_again_is_not_overtaken_by_its_own_first_attempt() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let cloud = fast();
+            cloud.0.borrow_mut().latency = Duration::from_secs(10);
+            let calm = Plan::calm().with_agents(1).with_workers(workers);
+            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            stage.world.run_for(Duration::from_secs(2));
+            let (ingress, agent) = (stage.ingress, stage.agents[0]);
+            stage.world.strike(agent, ingress, Fault::HalfCut);
+            stage.world.run_for(Duration::from_secs(3));
+            assert_eq!(cloud.0.borrow().asked.0, 2, "it has come again");
+            assert_eq!(tunnels(&stage.world, &stage), 0);
+            expect_tunnels(&mut stage, 1, Duration::from_secs(6));
+            stage.world.run_for(Duration::from_secs(10));
+            assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to come a third time");
+            assert_eq!(tunnels(&stage.world, &stage), 1);
+            stage.probe();
         });
     }
 }
