@@ -1,12 +1,12 @@
 //! One stream on a path with a long round trip, where its window decides how fast it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mesh_sim::peers::{HttpClient, Reading, Request, pattern};
-use mesh_sim::{LinkConfig, LinkRules, World, seeds};
+use mesh_sim::peers::{HttpClient, HttpService, RawPeer, RawTurn, Reading, Request, Then, pattern};
+use mesh_sim::{Fault, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage, census};
+use crate::stage::{HOST, Plan, Stage, agent_census, census};
 
 const BYTES: usize = 20_000_000;
 /// 200 Mbit/s.
@@ -35,7 +35,10 @@ fn far_stage(seed: u64, round_trip: Duration, window_growth: u32) -> Stage {
 
 /// How long one exchange takes.
 fn time(seed: u64, round_trip: Duration, window_growth: u32, ask: Ask) -> Duration {
-    let mut stage = far_stage(seed, round_trip, window_growth);
+    time_on(&mut far_stage(seed, round_trip, window_growth), ask)
+}
+
+fn time_on(stage: &mut Stage, ask: Ask) -> Duration {
     let caller = stage.add_caller(vec![ask], |client| client);
     let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
     stage.world.expect("it is over", done, Duration::from_secs(60));
@@ -85,24 +88,90 @@ fn all_of_a_window_that_has_grown_is_under_way() {
     });
 }
 
+const CALLERS: usize = 4;
+const GROWTH: u32 = 4 << 20;
+
 /// Callers that read fast at first, so that their windows grow, and then no more. The service has sent
 /// all of their answers, which wait.
+fn with_callers_that_stop_reading(seed: u64) -> Stage {
+    let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+    for _ in 0..CALLERS {
+        let ask = Ask::new(Request::get(HOST, "/bytes/8000000"));
+        stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
+        stage.world.run_for(Duration::from_secs(3));
+    }
+    stage.callers.clear();
+    stage
+}
+
 #[test]
 fn callers_that_stop_reading_leave_no_more_waiting_than_windows_may_grow_by() {
-    const CALLERS: usize = 4;
-    const GROWTH: u32 = 4 << 20;
     seeds(2, |seed| {
-        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        let stage = with_callers_that_stop_reading(seed);
         let window = Plan::calm().ingress.limits.stream_window;
-        for _ in 0..CALLERS {
-            let ask = Ask::new(Request::get(HOST, "/bytes/8000000"));
-            stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
-            stage.world.run_for(Duration::from_secs(3));
-        }
         let waiting = census(&stage.world, stage.ingress).callers_tx;
         let most = CALLERS * (window as usize + 1024) + GROWTH as usize;
         assert!(waiting > GROWTH as usize / 2, "{waiting} bytes: no window has grown");
         assert!(waiting <= most, "{waiting} bytes wait, and not {most}");
+    });
+}
+
+/// What windows grew by is there for others when those callers are given up.
+#[test]
+fn a_download_gets_the_window_that_lost_callers_had() {
+    seeds(2, |seed| {
+        let mut stage = with_callers_that_stop_reading(seed);
+        let (ingress, limit) = (stage.ingress, stage.plan.ingress.timeouts.send);
+        let given_up = move |world: &World| census(world, ingress).callers == 0;
+        stage.world.expect("they are given up", given_up, limit * 2);
+        let took = time_on(&mut stage, Ask::new(Request::get(HOST, &format!("/bytes/{BYTES}"))));
+        assert!(took < ideal(BYTES) + GROWING * ROUND_TRIP, "{took:?}");
+    });
+}
+
+/// A service that takes an upload fast at first, so that its window grows, then no more, and answers.
+fn stuck_service() -> RawPeer<Option<Instant>> {
+    RawPeer::listening(None, |due, turn: &mut RawTurn<'_>| {
+        if turn.rx.starts_with(b"GET ") && turn.rx.ends_with(b"\r\n\r\n") {
+            turn.rx.clear();
+            turn.tx.extend(b"HTTP/1.1 204 Fine\r\n\r\n");
+        } else if turn.rx.len() > 4_500_000 {
+            let due = *due.get_or_insert(turn.now + Duration::from_secs(1));
+            turn.then = Then::StopReading;
+            if due <= turn.now {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            } else {
+                turn.wake_in = Some(due - turn.now);
+            }
+        }
+    })
+}
+
+/// The same of an upload whose rest its service never takes.
+#[test]
+fn an_upload_gets_the_window_that_a_lost_connection_to_the_service_had() {
+    seeds(2, |seed| {
+        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        let (agent, address) = (stage.agents[0], "service0:3000");
+        let stuck = stage.world.add_peer("stuck", stuck_service(), &[address]);
+        stage.world.set_links(agent, stuck, stage.plan.service_links);
+        let upload = || {
+            let body = pattern(BYTES);
+            Ask::sending(Request::post(HOST, "/upload", &body), body)
+        };
+        stage.add_caller(vec![upload()], |client| client);
         stage.callers.clear();
+        stage.world.run_for(Duration::from_secs(5));
+        let census = agent_census(&stage.world, agent);
+        let waiting = census.upstream_tx;
+        assert_eq!(census.streams, 0, "it is answered");
+        assert!(waiting > GROWTH as usize / 2, "{waiting} bytes: no window has grown");
+        stage.services[0] = stage.world.add_peer("service", HttpService::new(), &[address]);
+        stage.world.set_links(agent, stage.services[0], stage.plan.service_links);
+        stage.world.strike(stuck, agent, Fault::Cut);
+        stage.world.run_for(Duration::from_secs(1));
+        let took = time_on(&mut stage, upload());
+        assert!(took < ideal(BYTES) + GROWING * ROUND_TRIP, "{took:?}");
     });
 }
