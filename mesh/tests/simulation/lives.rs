@@ -270,12 +270,42 @@ fn an_ingress_that_leaves_serves_all_whom_it_takes_in() {
             stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/100"))], |client| client);
         }
         stage.expect_answers(Duration::from_secs(30));
-        for caller in &stage.callers {
-            let response = &stage.responses(caller.node)[0];
-            let weather = if response.head.is_empty() { Weather::Foul } else { Weather::Fair };
-            caller.asks[0].judge(response, weather);
-        }
+        judge_whoever_was_taken_in(&stage);
     });
+}
+
+/// The same where some of them are there at each moment, up to the end of its time.
+#[test]
+fn an_ingress_whose_time_is_over_has_served_all_whom_it_took_in() {
+    seeds(4, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.timeouts.drain = Duration::from_secs(8);
+        let latency = Duration::from_millis(100);
+        plan.tunnel_links = LinkRules::fixed(LinkConfig { latency, ..LinkConfig::fast() });
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let began = stage.world.now();
+        while stage.world.life(stage.ingress) == Life::Running {
+            stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/100"))], |client| client);
+            let pause = 1 + stage.below(100);
+            stage.world.run_for(Duration::from_millis(pause));
+            if stage.callers.len() == 1 {
+                stage.world.drain(stage.ingress);
+            }
+        }
+        // In the last second it takes in nobody.
+        assert!(stage.world.now() - began >= Duration::from_secs(7), "callers were there");
+        stage.expect_answers(Duration::from_secs(30));
+        judge_whoever_was_taken_in(&stage);
+    });
+}
+
+fn judge_whoever_was_taken_in(stage: &Stage) {
+    for caller in &stage.callers {
+        let response = &stage.responses(caller.node)[0];
+        let weather = if response.head.is_empty() { Weather::Foul } else { Weather::Fair };
+        caller.asks[0].judge(response, weather);
+    }
 }
 
 #[test]
