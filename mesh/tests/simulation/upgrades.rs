@@ -156,22 +156,9 @@ fn an_agent_that_leaves_lets_the_service_hear_the_caller_out() {
 
 fn hears_out_before_leaving(ingress: Ingress, workers: u8) {
     seeds(16, |seed| {
-        let plan = Plan::calm().with_slow_services();
-        let mut stage = Stage::new(seed, plan.with_agent_workers(workers, workers.into()));
-        let service = service(pattern(100), false);
-        let service = stage.world.add_peer("talker", service, &[SERVICE]);
-        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
-        stage.expect_ready(Duration::from_secs(60));
         let said = pattern(300_000);
-        let caller = caller(said.clone(), true);
-        let caller = stage.world.add_peer("caller", caller, &[]);
-        stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        let (mut stage, service) = with_a_rest_for_the_service(seed, workers, &said);
         let agent = stage.agents[0];
-        let rests = move |world: &World| {
-            let census = agent_census(world, agent);
-            census.streams == 0 && census.upstream_tx > 0
-        };
-        stage.world.expect("only the service lacks something", rests, Duration::from_secs(10));
         if let Ingress::WasLost = ingress {
             stage.world.kill(stage.ingress, Death::Reset);
             let alone = move |world: &World| agent_census(world, agent).tunnels == 0;
@@ -189,6 +176,48 @@ fn hears_out_before_leaving(ingress: Ingress, workers: u8) {
         let heard = &stage.world.peer::<RawPeer<Talker>>(service).state.heard;
         assert!(*heard == said, "{} bytes", heard.len());
     });
+}
+
+/// An upgraded connection that is over for everybody but the service, which takes its bytes slowly.
+fn with_a_rest_for_the_service(seed: u64, workers: u8, said: &[u8]) -> (Stage, NodeId) {
+    let plan = Plan::calm().with_slow_services();
+    let mut stage = Stage::new(seed, plan.with_agent_workers(workers, workers.into()));
+    let service = service(pattern(100), false);
+    let service = stage.world.add_peer("talker", service, &[SERVICE]);
+    stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+    stage.expect_ready(Duration::from_secs(60));
+    let caller = caller(said.to_vec(), true);
+    let caller = stage.world.add_peer("caller", caller, &[]);
+    stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+    let agent = stage.agents[0];
+    let rests = move |world: &World| {
+        let census = agent_census(world, agent);
+        census.streams == 0 && census.upstream_tx > 0
+    };
+    stage.world.expect("only the service lacks something", rests, Duration::from_secs(10));
+    (stage, service)
+}
+
+/// The service would take what it got for all that the caller said.
+#[test]
+fn an_agent_that_leaves_at_once_cuts_what_the_service_has_not_taken() {
+    for workers in [1, 2] {
+        seeds(8, |seed| {
+            let said = pattern(300_000);
+            let (mut stage, service) = with_a_rest_for_the_service(seed, workers, &said);
+            let agent = stage.agents[0];
+            stage.world.drain(agent);
+            stage.world.run_for(Duration::from_millis(10));
+            stage.world.drain(agent);
+            let over = move |world: &World| {
+                talker(world, service).end.is_some() && world.life(agent) == Life::Exited
+            };
+            stage.world.expect("the agent leaves", over, Duration::from_secs(1));
+            let talker = talker(&stage.world, service);
+            assert!(talker.heard.len() < said.len(), "nothing was left to be cut");
+            assert!(matches!(talker.end, Some(Received::Failed(_))), "{:?}", talker.end);
+        });
+    }
 }
 
 /// Its exit alone would end the connection as if each side had said all that it had to say.
