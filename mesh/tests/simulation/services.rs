@@ -283,6 +283,29 @@ fn a_service_that_refuses_connections_costs_nothing_while_another_one_accepts() 
     });
 }
 
+/// No other look is due for a long time.
+#[test]
+fn a_request_that_does_not_reach_the_service_has_it_looked_at() {
+    for answer in [Answer::Refuse, Answer::Ignore] {
+        seeds(4, |seed| {
+            let mut plan = Plan::calm();
+            plan.agent.health.interval = Duration::from_secs(600);
+            let mut stage = Stage::new(seed, plan);
+            stage.expect_ready(Duration::from_secs(5));
+            stage.world.set_answer("service0:3000", answer);
+            stage.world.strike(stage.services[0], stage.agents[0], Fault::Cut);
+            stage.world.run_for(Duration::from_secs(1));
+            let ask = either(&mut stage);
+            let caller = stage.add_caller(vec![ask], |client| client);
+            stage.expect_answers(Duration::from_secs(10));
+            assert!(stage.responses(caller)[0].is(502), "{:?}", stage.responses(caller));
+            let ingress = stage.ingress;
+            let unhealthy = move |world: &World| census(world, ingress).healthy == 0;
+            stage.world.expect("the service is missed", unhealthy, Duration::from_secs(30));
+        });
+    }
+}
+
 #[test]
 fn a_service_that_breaks_its_answers_is_never_believed() {
     seeds(32, |seed| {
