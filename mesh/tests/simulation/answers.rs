@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::RawClient;
-use mesh_sim::{World, seeds};
+use mesh_sim::peers::{RawClient, RawPeer, RawTurn};
+use mesh_sim::{NodeId, World, seeds};
 
 use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
 
@@ -85,5 +85,30 @@ fn a_head_that_is_too_large_is_told_so_at_every_port() {
                 assert!(answer.has("x-mesh-error: head_too_large"));
             }
         }
+    });
+}
+
+/// Those that are told to come back later, and those beyond, whom nobody hears.
+#[test]
+fn each_connection_beyond_the_limit_is_counted_as_refused() {
+    const BEYOND: usize = 140;
+    seeds(2, |seed| {
+        let mut plan = Plan::calm().with_workers(1);
+        plan.ingress.limits.connections = 1;
+        let mut stage = Stage::new(seed, plan);
+        let told = (0..=BEYOND).map(|_| {
+            let caller =
+                RawPeer::dialling(TRAFFIC_ADDRESS, false, |told, turn: &mut RawTurn<'_>| {
+                    *told |= turn.rx.starts_with(b"HTTP/1.1 503 ");
+                });
+            let caller = stage.world.add_peer("caller", caller, &[]);
+            stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+            caller
+        });
+        let callers: Vec<_> = told.collect();
+        stage.world.run_for(Duration::from_secs(1));
+        let told = |id: &&NodeId| stage.world.peer::<RawPeer<bool>>(**id).state;
+        assert_eq!(callers.iter().filter(told).count(), 128);
+        assert_eq!(stage.metric("mesh_connections_refused_total"), Some(BEYOND as u64));
     });
 }
