@@ -141,22 +141,25 @@ fn an_unknown_token_and_the_hosts_of_another_token_are_refused_in_one_sentence()
 
 #[test]
 fn a_refusal_is_an_error_again_when_it_changes_and_after_a_success() {
-    let gate = Gate::start(&format!("edge-1 {ONE} b.test\n"), &[]);
+    let gate = Gate::start(&format!("edge-2 {TWO} a.test\n"), &[]);
     let agent = gate.talkative_agent(ONE, &["a.test"]);
-    let errors = |text: &str| {
+    let lines = |level: &str, text: &str| {
         let log = agent.log();
-        log.lines().filter(|line| line.contains(" ERROR ") && line.contains(text)).count()
+        log.lines().filter(|line| line.contains(level) && line.contains(text)).count()
     };
+    let errors = |text: &str| lines(" ERROR ", text);
     let denied = "may not register a.test";
-    wait_until("it is refused", || errors(denied) == 1);
-    gate.replace(&format!("edge-2 {TWO} a.test\n"));
-    wait_until("it is refused otherwise", || errors(UNKNOWN) == 1);
+    wait_until("it is refused", || errors(UNKNOWN) == 1);
+    gate.replace(&format!("edge-1 {ONE} b.test\n"));
+    wait_until("it is refused otherwise", || errors(denied) == 1);
     gate.replace(&format!("edge-1 {ONE} a.test\n"));
     gate.server.wait_available(1);
     gate.replace(&format!("edge-1 {ONE} b.test\n"));
     wait_until("it is refused again", || errors(denied) >= 2);
     wait_until("it tries again", || agent.log_count("connecting again in") > 6);
-    assert_eq!((errors(denied), errors(UNKNOWN)), (2, 1), "{}", agent.log());
+    assert_eq!((errors(UNKNOWN), errors(denied)), (1, 2), "{}", agent.log());
+    // What that costs is news again, too.
+    assert_eq!((lines(" WARN ", UNKNOWN), lines(" WARN ", denied)), (1, 2), "{}", agent.log());
 }
 
 #[test]

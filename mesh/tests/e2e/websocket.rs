@@ -421,3 +421,25 @@ fn the_service_is_asked_for_no_http2_and_for_nothing_by_head() {
         }
     }
 }
+
+/// It may decline, and the body would be on its way by then.
+#[test]
+fn the_service_is_asked_for_no_upgrade_where_a_body_comes() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    for body in [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let mut caller = mesh.call();
+        let fields = "Host: demo.local\r\nConnection: Upgrade\r\nUpgrade: raw/2";
+        caller.send(format!("POST / HTTP/1.1\r\n{fields}\r\n{body}"));
+        let mut call = origin.next();
+        for name in ["upgrade", "connection"] {
+            assert_eq!(call.lines_of(name), [""; 0], "{body}");
+        }
+        let all = if body.contains("chunked") { &b"0\r\n\r\n"[..] } else { b"hello" };
+        assert!(call.wire.wait(|bytes| bytes.ends_with(all).then_some(())).is_some());
+        call.wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(Answer::read(&mut caller).status, 200);
+    }
+}
