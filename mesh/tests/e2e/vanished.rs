@@ -39,7 +39,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// A mesh before a service that is found by its name.
 struct Stage {
     server: Server,
-    _agent: Process,
+    agent: Process,
     service: Service,
 }
 
@@ -55,7 +55,7 @@ impl Stage {
         let fixed = ["client", "--ingress-endpoint", &ingress, "--local-endpoint", &local];
         let agent = Process::start(&[&fixed[..], &words].concat());
         server.wait_available(1);
-        Self { server, _agent: agent, service }
+        Self { server, agent, service }
     }
 
     /// Takes the service away and starts another one elsewhere.
@@ -122,20 +122,24 @@ fn one_kept_connection_to_nowhere_tells_of_the_others() {
     NETWORK.inside(|| {
         let stage = Stage::start();
         let mut wires = [(); 4].map(|()| Wire::connect(stage.server.traffic));
-        for wire in &mut wires {
-            wire.send(request("GET", "/hold", ""));
-        }
-        stage.service.wait_held(wires.len());
-        stage.service.release();
-        for wire in &mut wires {
-            assert_eq!(read_response(wire).unwrap().status, 200);
-        }
+        let mut ask_at_once = |service: &Service| {
+            for wire in &mut wires {
+                wire.send(request("GET", "/hold", ""));
+            }
+            service.wait_held(wires.len());
+            service.release();
+            for wire in &mut wires {
+                assert_eq!(read_response(wire).unwrap().status, 200);
+            }
+        };
+        ask_at_once(&stage.service);
         let second = stage.move_service();
         let asked_at = Instant::now();
-        for _ in 0..wires.len() {
-            assert!(stage.server.get("/").text().starts_with("second: "));
-        }
+        assert!(stage.server.get("/").text().starts_with("second: "));
+        // Each needs a connection of its own, and there were as many.
+        ask_at_once(&second);
         assert!(asked_at.elapsed() < SOON, "{:?}", asked_at.elapsed());
-        assert_eq!(second.requests().len(), wires.len());
+        assert_eq!(second.requests().len(), 5);
+        assert_eq!(stage.agent.log_count("broke a kept connection"), 1, "{}", stage.agent.log());
     });
 }
