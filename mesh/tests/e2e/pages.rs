@@ -199,7 +199,7 @@ fn an_answer_of_the_mesh_itself_has_the_form_that_its_caller_accepts() {
 
 #[test]
 fn a_request_on_a_rested_connection_may_come_in_pieces() {
-    let server = Server::start(&["--head-timeout", "1"]);
+    let server = Server::start(&["--head-timeout", "0.7"]);
     let mut wires = [server.health, server.traffic].map(Wire::connect);
     let head = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     for wire in &mut wires {
@@ -207,7 +207,7 @@ fn a_request_on_a_rested_connection_may_come_in_pieces() {
         assert_eq!(read_response(wire).unwrap().status, 200);
     }
     // Longer than a head may take: that is counted from its first byte.
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(Duration::from_millis(800));
     let (first, rest) = head.split_at(20);
     for wire in &mut wires {
         wire.send(first);
