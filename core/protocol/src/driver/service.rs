@@ -25,10 +25,10 @@ impl<A: App, T: Transport> Driver<A, T> {
             }
             let flushed = self.flush(conn) | has_passed;
             let filled = self.fill(conn);
-            self.heed_failure(conn);
+            let is_over = self.heed_failure(conn);
             self.answer(conn);
             self.watch_ending(conn, flushed, filled);
-            if flushed || filled {
+            if (flushed || filled) && !is_over {
                 self.note_wear(conn);
                 self.progress(conn);
                 self.go_on(conn);
@@ -197,20 +197,26 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
     }
 
-    /// Takes the kernel's word for it that the connection broke, where reading does not find that out: after
-    /// the peer's end nobody reads, and with a full queue nobody does either.
-    fn heed_failure(&mut self, conn: ConnId) {
-        let Some(socket) = socket_of(&mut self.sockets, conn) else { return };
-        if !socket.ready.failed || socket.broken.is_some() || socket.finished_at.is_some() {
-            return;
+    /// Ends a broken connection where reading does not find that out: after the peer's end nobody reads, and
+    /// with a full queue nobody does either. A write found the break, or the kernel tells of it. Whether it is
+    /// over now, and nobody wants what came last.
+    fn heed_failure(&mut self, conn: ConnId) -> bool {
+        let Some(socket) = socket_of(&mut self.sockets, conn) else { return false };
+        if !socket.ready.failed && socket.broken.is_none() {
+            return false;
         }
+        // Where both have ended nothing is left to break.
+        let has_ended = socket.eof && socket.finished_at.is_some();
         let is_full = self.app.conns().get(conn).is_some_and(|one| one.io.rx_room() == 0);
-        if (socket.eof || is_full)
-            && self.app.is_heard_out(conn)
-            && let Some(error) = socket.transport.as_mut().and_then(T::take_error)
-        {
-            (socket.broken, socket.eof) = (Some(error), true);
+        if has_ended || !(socket.eof || is_full) || !self.app.is_heard_out(conn) {
+            return false;
         }
+        if socket.broken.is_none() {
+            socket.broken = socket.transport.as_mut().and_then(T::take_error);
+        }
+        let is_broken = socket.broken.is_some();
+        socket.eof |= is_broken;
+        is_broken
     }
 
     /// Writes once more when reading gave the transport itself something to say.

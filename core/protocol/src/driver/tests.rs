@@ -644,6 +644,62 @@ fn a_break_waits_until_the_peer_is_heard_out() {
     }
 }
 
+/// Nobody makes room in a full queue for a peer that cannot be answered.
+#[test]
+fn a_break_that_a_write_finds_waits_for_the_same() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.receive(conn, Incoming::Bytes(vec![b'x'; 200_000]), READABLE);
+    world.driver.settle();
+    world.heard();
+    world.peer(conn).write_error = Some(ErrorKind::BrokenPipe);
+    world.connection(conn).io.tx.extend(b"answer");
+    world.driver.settle();
+    assert!(!world.heard().contains(&Heard::Closed(1, "failed")));
+    world.driver.app_mut().heard_out.push(conn);
+    world.driver.app_mut().conns.touch(conn);
+    world.driver.settle();
+    assert_eq!(world.heard(), [Heard::Closed(1, "failed")]);
+}
+
+#[test]
+fn a_break_after_our_end_is_heeded_where_the_peer_has_not_ended() {
+    for eof in [false, true] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Keep);
+        world.driver.app_mut().heard_out.push(conn);
+        world.receive(conn, Incoming::Bytes(vec![b'x'; 100_000]), READABLE);
+        if eof {
+            world.connection(conn).io.rx_limit += 1;
+            world.receive(conn, Incoming::Eof, HANGUP);
+        }
+        world.connection(conn).io.close(Closing::Write);
+        world.driver.settle();
+        world.heard();
+        world.peer(conn).failure = Some(ErrorKind::ConnectionReset);
+        world.driver.latch(conn, FAILURE);
+        world.driver.settle();
+        let expected = if eof { vec![] } else { vec![Heard::Closed(1, "failed")] };
+        assert_eq!(world.heard(), expected, "eof: {eof}");
+    }
+}
+
+/// It would answer what nobody asks any more.
+#[test]
+fn nothing_is_made_of_what_came_with_a_break_of_who_is_heard_out() {
+    for write_error in [None, Some(ErrorKind::BrokenPipe)] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Echo);
+        world.driver.app_mut().heard_out.push(conn);
+        world.peer(conn).write_error = write_error;
+        world.connection(conn).io.tx.extend(b"answer");
+        world.receive(conn, bytes("another question"), READABLE);
+        world.receive(conn, Incoming::Reset, FAILURE);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Closed(1, "failed")], "{write_error:?}");
+    }
+}
+
 #[test]
 fn an_answered_connection_discards_until_the_peer_closes() {
     let mut world = World::new();
