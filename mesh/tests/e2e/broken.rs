@@ -1,7 +1,8 @@
 //! Services that break off, or answer what is no answer: callers can tell.
 
-use std::net::Shutdown;
-use std::time::Instant;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::harness::answer::{Answer, Body, expect, take_head};
 use crate::harness::mesh::Mesh;
@@ -309,6 +310,12 @@ fn a_request_that_is_sent_again_is_the_one_that_was_asked() {
 
 const WINDOW_BYTES: usize = 65_536;
 
+/// Writes until nobody takes more.
+fn fill(mut stream: &TcpStream) {
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while stream.write(&[b'x'; 65_536]).is_ok() {}
+}
+
 /// Takes so many bytes of a body.
 fn take(agent: &mut RawAgent, wanted: usize) {
     let mut got = 0;
@@ -334,6 +341,29 @@ fn a_caller_that_resets_while_its_upload_waits_for_credit_is_noticed() {
     caller.abort();
     assert_eq!(agent.expect(RESET).stream, stream);
     assert!(Instant::now() < due, "only when its time was over");
+}
+
+/// The break is met by what is to be written, and then there is nothing to write any more.
+#[test]
+fn a_caller_that_resets_while_neither_side_reads_is_noticed() {
+    let upload = "POST / HTTP/1.1\r\nHost: demo.local\r\nContent-Length: 1000000000\r\n\r\n";
+    let upgrade = "GET / HTTP/1.1\r\nHost: demo.local\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let switched = "HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let (mesh, origin) = Mesh::start_by_hand();
+    for (request, answer) in [(upload, "HTTP/1.1 200 OK\r\n\r\n"), (upgrade, switched)] {
+        let mut caller = Wire::connect_slowly(mesh.server.traffic);
+        caller.send(request);
+        let mut call = origin.next();
+        call.wire.send(answer);
+        take_head(&mut caller).unwrap();
+        fill(call.wire.stream());
+        fill(caller.stream());
+        let due = Instant::now() + AT_ONCE;
+        caller.abort();
+        mesh.server.wait_metric("mesh_requests_in_flight", 0);
+        call.wire.read_to_end();
+        assert!(Instant::now() < due, "only when its time was over");
+    }
 }
 
 #[test]

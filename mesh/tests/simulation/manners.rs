@@ -119,6 +119,34 @@ fn a_caller_that_pipelines_and_never_reads_holds_one_answer() {
     });
 }
 
+/// It asked for so much that not all of it was read.
+#[test]
+fn nothing_is_done_for_a_caller_that_has_reset() {
+    seeds(32, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        stage.expect_ready(Duration::from_secs(5));
+        let padding = format!("X-Padding: {}", "x".repeat(8_000));
+        let behind = Request::post(HOST, "/slow/100", b"").header(&padding);
+        let script = [bulk(1), vec![behind; 60]].concat();
+        let rude = HttpClient::new(TRAFFIC_ADDRESS, script)
+            .pipelined()
+            .reading(Reading::Slow(1_000, Duration::from_millis(5)))
+            .vanishing(Vanish::ResetAfterReceiving(20_000 + stage.below(50_000)));
+        let rude = stage.world.add_peer("rude", rude, &[]);
+        stage.world.set_links(rude, stage.ingress, stage.plan.caller_links);
+        let ingress = stage.ingress;
+        let left = move |world: &World| {
+            world.peer::<HttpClient>(rude).is_done() && census(world, ingress).callers == 0
+        };
+        stage.world.expect("the caller is given up", left, Duration::from_secs(1));
+        stage.world.run_for(Duration::from_secs(5));
+        let service = stage.world.peer::<HttpService>(stage.services[0]);
+        let asked = service.served.iter().filter(|one| one.line().contains("/slow/")).count();
+        assert_eq!(asked, 0, "asked for behind an answer that it did not take");
+        stage.expect_empty_after_drain();
+    });
+}
+
 /// What a smuggler sends; the service must not see a request for `/smuggled` of it.
 const SMUGGLED: [&str; 14] = [
     "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n",
