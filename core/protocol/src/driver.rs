@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     App, Awaited, CloseReason, Command, ConnId, Context, Event, ListenerId, Patience, Rng, Timers,
@@ -86,6 +86,9 @@ struct Socket<T> {
 
 /// Rounds over the queue before the shell looks at the sockets again.
 const PASSES_MAX: usize = 8;
+/// A deadline of which we learn so late that the process itself was stopped, or had no processor.
+const ASLEEP_MIN: Duration = Duration::from_millis(250);
+
 impl<A: App, T: Transport> Driver<A, T> {
     /// A driver without connections.
     #[must_use]
@@ -192,9 +195,14 @@ impl<A: App, T: Transport> Driver<A, T> {
         !self.queue.is_empty()
     }
 
-    /// The time of the turn that begins, and every deadline that passed.
+    /// The time of the turn that begins, and every deadline that passed. What the kernel has to say is to be
+    /// latched before.
     pub fn fire(&mut self, now: Instant) {
         self.now = now;
+        if self.timers.next().is_some_and(|due| due + ASLEEP_MIN <= now) {
+            // What came meanwhile came in time, also where another connection waits for it.
+            self.settle();
+        }
         while let Some(conn) = self.timers.poll(now) {
             self.expire(conn);
             self.dispatch();

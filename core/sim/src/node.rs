@@ -147,6 +147,10 @@ impl<A: App + 'static> Node for AppNode<A> {
         let now = {
             let mut network = self.network.borrow_mut();
             network.take_edges(self.id, &mut self.edges);
+            if self.driver.next_deadline().is_some_and(|due| due <= network.now) {
+                // What came until then came in time, and a shell looks again.
+                network.take_all_edges(self.id, &mut self.edges);
+            }
             network.now
         };
         for (token, readiness) in self.edges.drain(..) {

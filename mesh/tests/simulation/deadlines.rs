@@ -85,6 +85,26 @@ fn an_answer_just_before_the_deadline_counts() {
     });
 }
 
+#[test]
+fn answers_that_came_while_the_ingress_was_stopped_count() {
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.timeouts.request = Duration::from_secs(2);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        let ask = || client(Request::get(HOST, "/slow/500"));
+        let callers: Vec<_> = (0..10).map(|_| add(&mut stage, ask())).collect();
+        stage.world.run_for(Duration::from_millis(100));
+        stage.world.freeze(stage.ingress);
+        stage.world.run_for(Duration::from_millis(2_500));
+        stage.world.thaw(stage.ingress);
+        for caller in callers {
+            let response = only_response(&mut stage, caller);
+            assert!(response.is(200), "{response:?}");
+        }
+    });
+}
+
 /// A service that answers each request with these bytes, each so long after the request.
 fn answering(answers: &'static [(Duration, &'static [u8])]) -> RawPeer<()> {
     let mut asked = BTreeMap::new();

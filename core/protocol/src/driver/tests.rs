@@ -196,6 +196,8 @@ enum Rule {
     Swallow,
     Echo,
     Forward(ConnId),
+    /// What arrives is what another one waits for: its deadline is over.
+    Relieve(ConnId),
     /// Answers the first bytes and ends.
     AnswerAndClose,
 }
@@ -328,6 +330,9 @@ impl Recorder {
                 if let Some(connection) = self.conns.get_mut(to) {
                     cx.send(to, &mut connection.io.tx, &[&bytes]);
                 }
+            }
+            Rule::Relieve(whom) => {
+                self.deadlines.remove(&whom);
             }
             Rule::AnswerAndClose => {
                 connection.io.tx.extend(b"answer");
@@ -967,6 +972,21 @@ fn what_was_taken_while_the_process_slept_counts_before_the_deadline() {
     assert_eq!(world.heard(), [Heard::Progress(1), Heard::Deadline(1)]);
 }
 
+/// As an answer does, which comes on a tunnel.
+#[test]
+fn what_came_while_the_process_slept_counts_for_whoever_waits_for_it() {
+    let mut world = World::new();
+    let waiting = world.accept(Rule::Keep);
+    let tunnel = world.accept(Rule::Relieve(waiting));
+    let due = world.now + Duration::from_secs(1);
+    world.driver.app_mut().deadlines.insert(waiting, due);
+    world.connection(waiting);
+    world.driver.settle();
+    world.receive(tunnel, bytes("in time"), READABLE);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.heard(), [Heard::Progress(2)]);
+}
+
 #[test]
 fn what_was_to_leave_when_all_ends_is_reset() {
     let mut world = World::new();
@@ -1333,7 +1353,7 @@ fn a_connection_that_moves_in_the_middle_of_its_deadline_is_not_served_any_more(
         (OTHER, Outgoing::Connection(conn)),
         (OTHER, Outgoing::Connection(other)),
     ]);
-    here.pass(Duration::from_secs(2));
+    here.pass(Duration::from_secs(1));
     assert_eq!(here.heard(), [Heard::Deadline(1)], "both left after the first event");
     let mut there = World::new();
     assert_eq!(here.deliver(&mut there).len(), 2);

@@ -55,6 +55,13 @@ impl Network {
         }
     }
 
+    /// Takes all that a node is to be told now.
+    pub(crate) fn take_all_edges(&mut self, node: NodeId, into: &mut Vec<(Token, Readiness)>) {
+        while !self.ports[node.index()].edges.is_empty() {
+            self.take_edges(node, into);
+        }
+    }
+
     /// Readiness of an end changed: its owner will hear of it.
     pub(super) fn raise(&mut self, id: EndId, readiness: Readiness) {
         let Some(end) = self.end_mut(id) else { return };
