@@ -191,6 +191,38 @@ fn an_upgraded_connection_passes_both_ways() {
     assert_eq!(wire.read_to_end(), (Vec::new(), End::Closed));
 }
 
+/// Where the end of the connection is the end of the answer, the goodbye of TLS says that it is whole.
+#[test]
+fn an_answer_that_breaks_off_ends_without_the_goodbye_that_a_whole_one_has() {
+    let (secure, origin) = (Secure::start(&[]), Origin::start());
+    let _agent = secure.agent(origin.address, &[]);
+    secure.server.wait_available(1);
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let until_close = "HTTP/1.1 200 OK\r\n\r\nhello";
+    for version in [&TLS12, &TLS13] {
+        for (answer, is_reset, end) in [
+            (chunked, false, End::Reset),
+            (chunked, true, End::Reset),
+            (until_close, true, End::Reset),
+            (until_close, false, End::Closed),
+        ] {
+            let mut wire = secure.call(version);
+            wire.send(format!("GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\n"));
+            let mut call = origin.next();
+            call.wire.send(answer);
+            take_head(&mut wire).unwrap();
+            expect(&mut wire, "hello");
+            if is_reset {
+                call.wire.abort();
+            } else {
+                drop(call);
+            }
+            let what = format!("{version:?}, reset: {is_reset}: {answer}");
+            assert_eq!(wire.read_to_end(), (Vec::new(), end), "{what}");
+        }
+    }
+}
+
 #[test]
 fn who_does_not_trust_the_certificate_leaves_and_hurts_nobody() {
     let (secure, _agent, _service) = mesh();
