@@ -35,7 +35,7 @@ pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
 use crate::outlet::Sockets;
-use moving::Tenure;
+use moving::{Guest, Tenure};
 use service::FILL_BYTES_MAX;
 use watching::Unwatched;
 
@@ -50,10 +50,10 @@ pub struct Driver<A: App, T> {
     parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
     /// Lent connections of which the kernel said something since parcels were last fetched.
     stirred: Vec<ConnId>,
-    /// Connections that other workers lent: who did, by what name, and their names here.
+    /// Connections that other workers lent.
     ///
     /// Invariant: exactly those whose tenure says so, each at the place that it says.
-    guests: Vec<(WorkerId, ConnId, ConnId)>,
+    guests: Vec<Guest>,
     /// Connections that the kernel may not tell of yet, in the order in which they came.
     unwatched: Vec<Unwatched>,
     rng: Rng,

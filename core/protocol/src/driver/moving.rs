@@ -25,10 +25,7 @@
 //! back, and tells of it once. If that finds no guest, the connection is on its way home already,
 //! or has ended. Who keeps it registers it, and learns from the kernel how it stands.
 
-use std::io;
-use std::time::Instant;
-
-use super::{Driver, Readiness, Socket, Transport, context};
+use super::{Driver, Socket, Transport, context};
 use crate::{App, Closing, ConnId, Connection, Event, Outgoing, WorkerId};
 
 /// Something on its way to another worker.
@@ -52,12 +49,8 @@ pub type ParcelOf<A, T> = Parcel<<A as App>::Message, <A as App>::Conn, T>;
 pub struct Moved<C, T> {
     connection: Box<Connection<C>>,
     transport: T,
-    ready: Readiness,
-    broken: Option<io::Error>,
-    eof: bool,
-    finished_at: Option<Instant>,
-    drained_at: Option<Instant>,
-    is_watched: bool,
+    /// The rest of what is known of how the transport stands.
+    socket: Socket<T>,
     terms: Terms,
 }
 
@@ -83,6 +76,16 @@ pub(super) enum Tenure {
     Lent { to: WorkerId, news: News },
     /// Another worker's, which lent it under this name. It has this place among the guests.
     Guest { home: WorkerId, name: ConnId, place: usize },
+}
+
+/// A connection that another worker lent.
+#[derive(Debug)]
+pub(super) struct Guest {
+    home: WorkerId,
+    /// Its name there.
+    name: ConnId,
+    /// Its name here.
+    conn: ConnId,
 }
 
 /// What the kernel said of a connection since it was lent.
@@ -122,7 +125,7 @@ impl<C, T> Moved<C, T> {
     /// Whether it is registered with the kernel.
     #[must_use]
     pub const fn is_watched(&self) -> bool {
-        self.is_watched
+        self.socket.is_watched
     }
 }
 
@@ -141,34 +144,35 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Takes in a connection that another worker had. [`Self::adopted`] is to follow.
     pub fn adopt(&mut self, from: WorkerId, moved: Moved<A::Conn, T>) -> ConnId {
-        let Moved { connection, transport, mut ready, terms, .. } = moved;
+        let Moved { connection, transport, mut socket, terms } = moved;
         let mut tenure = Tenure::Own;
         let conn = match terms {
             Terms::Sold | Terms::SoldOn(_) => self.app.conns().insert_boxed(connection),
             Terms::Lent(name) => {
                 let conn = self.app.conns().insert_boxed(connection);
                 tenure = Tenure::Guest { home: from, name, place: self.guests.len() };
-                self.guests.push((from, name, conn));
+                self.guests.push(Guest { home: from, name, conn });
                 conn
             }
             Terms::Returned(name) => {
                 let was_lent = self.app.conns().give_back(name, connection);
                 debug_assert!(was_lent, "only what was lent comes back");
                 // What the kernel said meanwhile.
-                let heard = self.socket(name).map(|socket| socket.ready).unwrap_or_default();
-                ready.note(heard);
+                socket.ready.note(self.socket(name).map(|record| record.ready).unwrap_or_default());
                 name
             }
         };
         self.enqueue(conn);
-        if let Some(socket) = self.socket(conn) {
-            socket.tenure = tenure;
-            socket.transport = Some(transport);
-            socket.ready = ready;
-            socket.broken = moved.broken;
-            socket.eof = moved.eof;
-            socket.finished_at = moved.finished_at;
-            socket.drained_at = moved.drained_at;
+        if let Some(slot) = self.socket(conn) {
+            *slot = Socket {
+                owner: conn,
+                tenure,
+                is_watched: true,
+                transport: Some(transport),
+                queued: true,
+                passed: false,
+                ..socket
+            };
         }
         match terms {
             // Nobody knows what came meanwhile: it may want to be registered in this very turn.
@@ -189,8 +193,8 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// be woken, for it may be on its way back.
     pub fn keep(&mut self, home: WorkerId, name: ConnId) -> Option<ConnId> {
         // Nobody asks for one guest twice.
-        let is_meant = |guest: &&(WorkerId, ConnId, ConnId)| (guest.0, guest.1) == (home, name);
-        let (.., conn) = *self.guests.iter().find(is_meant)?;
+        let is_meant = |guest: &&Guest| (guest.home, guest.name) == (home, name);
+        let conn = self.guests.iter().find(is_meant)?.conn;
         self.end_stay(conn);
         Some(conn)
     }
@@ -304,8 +308,8 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Takes a guest out of the list; the last one gets its place.
     fn strike(&mut self, place: usize) {
         self.guests.swap_remove(place);
-        if let Some(&(.., last)) = self.guests.get(place)
-            && let Some(socket) = self.socket(last)
+        if let Some(&Guest { conn, .. }) = self.guests.get(place)
+            && let Some(socket) = self.socket(conn)
             && let Tenure::Guest { place: its, .. } = &mut socket.tenure
         {
             *its = place;
@@ -327,23 +331,11 @@ impl<A: App, T: Transport> Driver<A, T> {
         &mut self,
         to: WorkerId,
         connection: Box<Connection<A::Conn>>,
-        socket: Socket<T>,
+        mut socket: Socket<T>,
         terms: Terms,
     ) {
-        let Socket { transport, ready, broken, eof, finished_at, drained_at, is_watched, .. } =
-            socket;
-        let Some(transport) = transport else { return };
-        let moved = Moved {
-            connection,
-            transport,
-            ready,
-            broken,
-            eof,
-            finished_at,
-            drained_at,
-            is_watched,
-            terms,
-        };
+        let Some(transport) = socket.transport.take() else { return };
+        let moved = Moved { connection, transport, socket, terms };
         self.parcels.push_back((to, Parcel::Connection(moved)));
     }
 }

@@ -1304,6 +1304,19 @@ fn a_connection_moves_with_everything_that_is_under_way() {
 }
 
 #[test]
+fn what_a_transport_was_told_of_patience_is_known_at_its_new_place() {
+    let (mut here, mut there) = (World::new(), World::new());
+    let conn = here.accept(Rule::Keep);
+    here.connection(conn).io.patience = Patience::Short;
+    here.driver.settle();
+    here.send(conn);
+    let conns = here.deliver(&mut there);
+    there.connection(conns[0]).io.patience = Patience::Long;
+    there.driver.settle();
+    assert_eq!(here.acts(), [Patience::Short, Patience::Long].map(|one| Act::Waits(1, one)));
+}
+
+#[test]
 fn a_connection_that_has_ended_in_part_ends_at_its_new_place() {
     let (mut here, mut there) = (World::new(), World::new());
     let conn = here.accept(Rule::Keep);
