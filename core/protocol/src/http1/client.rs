@@ -176,17 +176,6 @@ impl ClientConn {
         self.judge(decoded)
     }
 
-    /// Whether a final response is read completely.
-    #[must_use]
-    pub const fn has_response_ended(&self) -> bool {
-        match &self.state {
-            State::Idle | State::Asked { .. } => false,
-            State::Answered { response: decoder, .. } | State::Upgraded { rx: decoder, .. } => {
-                decoder.has_ended()
-            }
-        }
-    }
-
     /// Why this connection cannot take another request, as of now: an unfinished exchange is such
     /// a reason.
     #[must_use]

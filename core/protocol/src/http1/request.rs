@@ -16,8 +16,6 @@ pub struct Request<'b> {
     pub expects_continue: bool,
     /// Whether doing it twice is doing it once (RFC 9110 9.2.2).
     pub is_idempotent: bool,
-    /// Whether the caller can send another request after it (RFC 9112 9.3).
-    pub is_persistent: bool,
 }
 
 /// What decides how the response to a request is framed, whoever sends and whoever reads it.
@@ -60,7 +58,6 @@ impl<'b> Request<'b> {
             is_upgrade: framing.is_upgrade(head.version),
             expects_continue: framing.expects_continue(head.version),
             is_idempotent: head.is_idempotent(),
-            is_persistent: framing.close_reason(head.version).is_none(),
         })
     }
 }

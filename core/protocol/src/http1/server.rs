@@ -140,15 +140,6 @@ impl ServerConn {
         }
     }
 
-    /// Whether a final answer, or the switch to another protocol, is at least begun.
-    #[must_use]
-    pub const fn has_responded(&self) -> bool {
-        match self.state {
-            State::Idle | State::Asked { .. } => false,
-            State::Answered { .. } | State::Upgraded { .. } => true,
-        }
-    }
-
     /// Writes an interim response (RFC 9110 15.2). Callers with HTTP/1.0 do not know of any; for
     /// them, and when the head is no interim response, nothing is written.
     pub fn interim(&mut self, head: &ResponseHead<'_, '_>, tx: &mut Buf) {

@@ -133,9 +133,10 @@ fn receive_step(
         return Ok(true);
     }
     let decoded = conn.decode(rx.as_slice(), max, eof)?;
-    let (goes_on, used) = (understood.take(decoded), decoded.used);
+    let (used, has_ended) = (decoded.used, decoded.end.is_some());
+    let goes_on = understood.take(decoded);
     rx.consume(used);
-    Ok(goes_on && !conn.has_response_ended())
+    Ok(goes_on && !has_ended)
 }
 
 /// Feeds `input` whole, in every two parts, and byte by byte, with and without a narrow reader.
