@@ -5,6 +5,7 @@
 //! takes any whole frame as a sign of life. Two silent intervals mean the peer is gone.
 
 mod burst;
+mod echo;
 mod run;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use crate::ws::{self, Role};
 use crate::outlet::Outlet;
 use crate::{Buf, ConnId, Context, Rng};
 use burst::Burst;
+use echo::Echo;
 pub use run::Run;
 
 /// Unread bytes of a tunnel: the longest message twice. With less than one it would never be whole.
@@ -40,27 +42,20 @@ pub struct Link {
     /// An echo to be returned. Only the last one counts: a peer cannot make answers pile up.
     echo_reply: Option<[u8; 8]>,
     close: Option<u16>,
-    /// Where requests begin in the stream of sent bytes, for those that may not have left: the
-    /// first stream of a batch and its position. Positions and streams grow.
-    batches: VecDeque<(u32, u64)>,
+    /// Where requests begin in the stream of sent bytes, for those that may not have left. Positions and
+    /// streams grow.
+    batches: VecDeque<Written>,
     burst: Burst,
     echo: Echo,
 }
 
-/// When which sign of life is due.
-#[derive(Debug)]
-struct Echo {
-    interval: Duration,
-    next_at: Instant,
-    heard_at: Instant,
-    /// When the first echo was sent since the peer was last heard.
-    unheard_since: Option<Instant>,
-    /// When the echo that is not yet answered was asked for, and its number.
-    asked: Option<(u64, Instant)>,
-    count: u64,
-    round_trip: Option<Duration>,
-    /// The same without what queues on the way add to it.
-    path: Option<Duration>,
+/// Requests that were written at once.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    /// The first stream.
+    first: u32,
+    /// Where its request begins.
+    position: u64,
 }
 
 /// Why a tunnel cannot go on.
@@ -110,16 +105,7 @@ impl Link {
             close: None,
             batches: VecDeque::new(),
             burst: Burst::new(role),
-            echo: Echo {
-                interval: echo_interval,
-                next_at: now,
-                heard_at: now,
-                unheard_since: None,
-                asked: None,
-                count: 0,
-                round_trip: None,
-                path: None,
-            },
+            echo: Echo::new(echo_interval, now),
         }
     }
 
@@ -142,7 +128,7 @@ impl Link {
         let (used, frame) = frame::parse(message).map_err(Error::Session)?;
         self.used = used;
         self.message_left -= used;
-        self.heard(now);
+        self.echo.heard(now);
         let Some(frame) = frame else { return Ok(Some(Event::Handled)) };
         let is_echo = matches!(frame.kind, FrameKind::Echo | FrameKind::EchoReply);
         if !is_echo || frame.stream != StreamId::CONNECTION {
@@ -152,17 +138,12 @@ impl Link {
         if frame.kind == FrameKind::Echo {
             self.echo_reply = Some(number);
         } else {
-            self.echo.answered(number, now);
+            self.echo.answered(u64::from_be_bytes(number), now);
             if let Some(path) = self.echo.path {
                 self.session.note_round_trip(path);
             }
         }
         Ok(Some(Event::Handled))
-    }
-
-    const fn heard(&mut self, now: Instant) {
-        self.echo.heard_at = now;
-        self.echo.unheard_since = None;
     }
 
     /// Whether [`Self::transmit`] is worth calling.
@@ -221,7 +202,8 @@ impl Link {
         // many do: in `tx` they would pile up, however slowly it drains.
         let most = if self.close.is_some() { usize::MAX } else { FRAMES_BYTES };
         let has_room = self.burst.turns(tx.len()) != Turns::OwedOnly || self.close.is_some();
-        let (taken, batch) = (tx.taken(), (self.session.unwritten(), tx.added()));
+        let taken = tx.taken();
+        let batch = Written { first: self.session.unwritten(), position: tx.added() };
         let outlet = outlet.as_mut().map(Outlet::reborrow);
         let mut out =
             Outbound::new(self.role, tx, rng).by_way_of(outlet).with_turns_of(self.burst.frames());
@@ -259,17 +241,22 @@ impl Link {
     /// stream of bytes `tx` holds the rest.
     #[must_use]
     pub fn is_unsent(&self, stream: StreamId, tx: &Buf) -> bool {
-        let unsent = self.batches.iter().find(|(_, position)| *position >= tx.taken());
-        stream.number() >= unsent.map_or_else(|| self.session.unwritten(), |(first, _)| *first)
+        let unsent = self.first_unsent(tx);
+        stream.number() >= unsent.map_or_else(|| self.session.unwritten(), |batch| batch.first)
+    }
+
+    /// The first batch of requests of which nothing has left.
+    fn first_unsent(&self, tx: &Buf) -> Option<&Written> {
+        self.batches.iter().find(|batch| batch.position >= tx.taken())
     }
 
     /// Notes the requests that were just written, if there were any, and forgets those before what was
     /// taken.
-    fn note_batch(&mut self, taken: u64, batch: (u32, u64)) {
-        while self.batches.front().is_some_and(|(_, position)| *position < taken) {
+    fn note_batch(&mut self, taken: u64, batch: Written) {
+        while self.batches.front().is_some_and(|batch| batch.position < taken) {
             self.batches.pop_front();
         }
-        if self.session.unwritten() > batch.0 {
+        if self.session.unwritten() > batch.first {
             self.batches.push_back(batch);
         }
     }
@@ -282,8 +269,7 @@ impl Link {
     /// The same where all streams are given up. Requests that never left this process may now go
     /// elsewhere, so what `tx` holds of them must not leave after all, nor what is behind it.
     pub fn give_up(&mut self, code: u16, tx: &mut Buf) {
-        let unsent = self.batches.iter().find(|(_, position)| *position >= tx.taken());
-        if let Some((_, position)) = unsent {
+        if let Some(Written { position, .. }) = self.first_unsent(tx) {
             tx.truncate(usize::try_from(position - tx.taken()).unwrap_or(usize::MAX));
         }
         self.session.hush();
@@ -299,15 +285,12 @@ impl Link {
 
     /// Sends an echo if one is due, and says whether the peer is still there.
     pub fn handle_timeout(&mut self, now: Instant) -> Alive {
-        let echo = &mut self.echo;
-        if echo.dead_at().is_some_and(|dead_at| dead_at <= now) {
+        if self.echo.dead_at().is_some_and(|dead_at| dead_at <= now) {
             return Alive::No;
         }
-        if now >= echo.next_at {
-            // What is not yet answered still is to be, on a path longer than the interval.
-            let asked = echo.asked;
-            self.ask(now);
-            self.echo.asked = asked.or(self.echo.asked);
+        if now >= self.echo.next_at {
+            let number = self.echo.remind(now);
+            self.send_echo(number);
         }
         Alive::Yes
     }
@@ -315,19 +298,18 @@ impl Link {
     /// Sends an echo now. Once it [is answered](Self::is_answered), the peer has seen everything
     /// that was sent before.
     pub fn ask(&mut self, now: Instant) {
-        let echo = &mut self.echo;
-        echo.count += 1;
-        echo.asked = Some((echo.count, now));
-        echo.unheard_since.get_or_insert(now);
-        echo.next_at = now + echo.interval;
-        let number = echo.count.to_be_bytes();
-        self.session.send(FrameKind::Echo, &number);
+        let number = self.echo.ask(now);
+        self.send_echo(number);
+    }
+
+    fn send_echo(&mut self, number: u64) {
+        self.session.send(FrameKind::Echo, &number.to_be_bytes());
     }
 
     /// Whether the last echo was answered.
     #[must_use]
     pub const fn is_answered(&self) -> bool {
-        self.echo.asked.is_none()
+        self.echo.is_answered()
     }
 
     /// How long the last answered echo took.
@@ -356,29 +338,6 @@ impl Link {
         }
         rx.consume(message.payload.end);
         Ok(true)
-    }
-}
-
-impl Echo {
-    /// When the peer counts as gone: two silent intervals, in the second of which it was asked. A
-    /// process that was itself asleep for long asks first.
-    fn dead_at(&self) -> Option<Instant> {
-        let asked_at = self.unheard_since?;
-        Some((asked_at + self.interval).max(self.heard_at + 2 * self.interval))
-    }
-
-    fn answered(&mut self, number: [u8; 8], now: Instant) {
-        // Of several the peer may answer the last one alone.
-        let answers = self.asked.map(|(asked, _)| asked..=self.count);
-        let is_one = answers.is_some_and(|these| these.contains(&u64::from_be_bytes(number)));
-        if let Some((_, asked_at)) = self.asked.take_if(|_| is_one) {
-            let round_trip = now.saturating_duration_since(asked_at);
-            self.round_trip = Some(round_trip);
-            // The least is the path's own. One that has become longer is believed little by little:
-            // windows that grow by what their own queues add would grow without end.
-            let at_most = self.path.map_or(round_trip, |path| path + path / 8);
-            self.path = Some(round_trip.min(at_most));
-        }
     }
 }
 

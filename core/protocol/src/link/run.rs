@@ -79,7 +79,7 @@ impl Link {
             };
             self.used += used;
             self.message_left -= used;
-            self.heard(now);
+            self.echo.heard(now);
             if let Event::Data { owner, bytes, .. } = event {
                 found.stream = Some((stream, owner));
                 found.ranges[found.count] = begin + used - bytes.len()..begin + used;
