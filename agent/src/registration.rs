@@ -147,8 +147,14 @@ impl Agent {
         let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
         let limits = &self.config.limits;
         let (window, streams) = (full_frames(limits.stream_window), limits.streams_per_tunnel());
-        let session = Session::new(Side::Acceptor, streams, 0, window, PENDING_BYTES_MAX)
-            .with_growth(limits.window_growth);
+        let limits = mux::Limits {
+            streams,
+            send_window: 0,
+            recv_window: window,
+            pending_bytes: PENDING_BYTES_MAX,
+            growth: limits.window_growth,
+        };
+        let session = Session::new(Side::Acceptor, limits);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let lane = self.ledger.arrived(tunnel.serial, ingress);
         let kept = self.ledger.formers(tunnel.serial);

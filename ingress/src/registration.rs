@@ -144,14 +144,14 @@ impl Ingress {
     ) -> Result<Conn, ws::Error> {
         ws::upgrade::accept(head, &self.instance, tx)?;
         let limits = &self.config.limits;
-        let session = Session::new(
-            Side::Opener,
-            limits.streams_per_tunnel,
-            0,
-            full_frames(limits.stream_window),
-            limits.tunnel_bytes,
-        )
-        .with_growth(limits.window_growth);
+        let limits = mux::Limits {
+            streams: limits.streams_per_tunnel,
+            send_window: 0,
+            recv_window: full_frames(limits.stream_window),
+            pending_bytes: limits.tunnel_bytes,
+            growth: limits.window_growth,
+        };
+        let session = Session::new(Side::Opener, limits);
         let link = Link::new(Role::Server, session, self.config.timeouts.echo, self.now);
         let dialled = head
             .field("host")

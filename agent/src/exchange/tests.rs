@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use mesh_protocol::http1::{ClientConn, RequestHead, Storage};
-use mesh_protocol::mux::{Flags, Frame, FrameKind, Outbound, Session, Side};
+use mesh_protocol::mux::{Flags, Frame, FrameKind, Limits, Outbound, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Buf, Conns, Duplex, Rng};
 
@@ -16,7 +16,15 @@ fn origin() -> Instant {
 /// What may be read of a service that has so many bytes ready, beside so many other streams, after its turn.
 fn rx_limit(ready: usize, streams: usize) -> usize {
     let conn = Conns::new().insert(Duplex::new(1), ());
-    let session = |side| Session::new(side, 100, 1 << 20, 1 << 20, 1 << 20);
+    let window = 1 << 20;
+    let limits = Limits {
+        streams: 100,
+        send_window: window,
+        recv_window: window,
+        pending_bytes: 1 << 20,
+        growth: 0,
+    };
+    let session = |side| Session::new(side, limits);
     let (mut ingress, mut session) = (session(Side::Opener), session(Side::Acceptor));
     let opened: Vec<_> =
         (0..streams).map(|_| ingress.open(conn, Flags::END, |_| {}).unwrap()).collect();

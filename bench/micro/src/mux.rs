@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use mesh_protocol::mux::frame::{self, DATA_BYTES_FULL};
-use mesh_protocol::mux::{Event, Flags, Outbound, Sender, Session, Side, StreamId, Turns};
+use mesh_protocol::mux::{Event, Flags, Limits, Outbound, Sender, Session, Side, StreamId, Turns};
 use mesh_protocol::ws::{self, Role};
 use mesh_protocol::{Buf, Conns, Duplex, Rng};
 
@@ -76,7 +76,14 @@ pub fn exchanges(count: usize) {
 
 impl End {
     fn new(side: Side) -> Self {
-        let session = Session::new(side, STREAMS, WINDOW, WINDOW, PENDING_BYTES_MAX);
+        let limits = Limits {
+            streams: STREAMS,
+            send_window: WINDOW,
+            recv_window: WINDOW,
+            pending_bytes: PENDING_BYTES_MAX,
+            growth: 0,
+        };
+        let session = Session::new(side, limits);
         Self { session, tx: Buf::new(), rng: Rng::from_seed(1) }
     }
 

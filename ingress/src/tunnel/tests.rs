@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{Health, Hello};
-use mesh_protocol::mux::{Session, Side};
+use mesh_protocol::mux::{Limits, Session, Side};
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link, Rng};
 
@@ -25,7 +25,14 @@ pub(crate) fn origin() -> Instant {
 
 /// A healthy tunnel without streams, which takes `streams` of them.
 pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
-    let session = Session::new(Side::Opener, streams, 65_536, 65_536, 65_536);
+    let limits = Limits {
+        streams,
+        send_window: 65_536,
+        recv_window: 65_536,
+        pending_bytes: 65_536,
+        growth: 0,
+    };
+    let session = Session::new(Side::Opener, limits);
     let link = Link::new(Role::Server, session, Duration::from_secs(15), now);
     let hello = Hello {
         version: "0".to_owned(),

@@ -2,12 +2,19 @@ use std::time::{Duration, Instant};
 
 use super::{Alive, Error, Link};
 use crate::mux::frame::{self, DATA_BYTES_FULL, HEADER_BYTES};
-use crate::mux::{self, Flags, FrameKind, Session, Side, StreamId, Turn, Turns};
+use crate::mux::{self, Flags, FrameKind, Limits, Session, Side, StreamId, Turn, Turns};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, ConnId, Conns, Duplex, Rng};
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const WINDOW: u32 = 1 << 20;
+const LIMITS: Limits = Limits {
+    streams: 10_000,
+    send_window: WINDOW,
+    recv_window: WINDOW,
+    pending_bytes: WINDOW as usize,
+    growth: 0,
+};
 
 /// The agent's end, which accepts, or the ingress's, which opens.
 fn link(side: Side, now: Instant) -> Link {
@@ -15,7 +22,8 @@ fn link(side: Side, now: Instant) -> Link {
         Side::Opener => Role::Server,
         Side::Acceptor => Role::Client,
     };
-    Link::new(role, Session::new(side, 10, WINDOW, WINDOW, 64 * 1024), INTERVAL, now)
+    let limits = Limits { streams: 10, pending_bytes: 64 * 1024, ..LIMITS };
+    Link::new(role, Session::new(side, limits), INTERVAL, now)
 }
 
 fn origin() -> Instant {
@@ -389,7 +397,7 @@ fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
 /// Has small answers, or requests, fill a path by themselves while a download waits; the DATA that it
 /// sent by the time so many bytes of 16 KiB have left.
 fn download_beside(small: impl Fn(&mut Link, ConnId), rounds: usize) -> u64 {
-    let session = Session::new(Side::Opener, 10_000, WINDOW, WINDOW, WINDOW as usize);
+    let session = Session::new(Side::Opener, LIMITS);
     let mut link = Link::new(Role::Server, session, INTERVAL, origin());
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
     let owner = Conns::new().insert(Duplex::new(1), ());
@@ -440,7 +448,7 @@ fn small_messages_that_fill_the_path_leave_a_download_its_share() {
 #[test]
 fn no_data_is_ahead_of_its_own_request() {
     for (free, queued) in [(0, 0), (150, 0), (0, 100_000), (0, 60_000)] {
-        let session = |side| Session::new(side, 10_000, WINDOW, WINDOW, WINDOW as usize);
+        let session = |side| Session::new(side, LIMITS);
         let mut opener = Link::new(Role::Server, session(Side::Opener), INTERVAL, origin());
         let mut acceptor = Link::new(Role::Client, session(Side::Acceptor), INTERVAL, origin());
         let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));

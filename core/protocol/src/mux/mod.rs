@@ -71,6 +71,6 @@ mod turns;
 pub use error::{Error, ResetCode};
 pub use frame::{Flags, Frame, FrameKind, StreamId};
 pub use outbound::Outbound;
-pub use session::{Event, Head, OpenError, Session, Side, Turn};
+pub use session::{Event, Head, Limits, OpenError, Session, Side, Turn};
 pub use stream::Sender;
 pub use turns::Turns;

@@ -78,13 +78,21 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// What both ends agreed on.
+/// How much one end of a tunnel carries.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
-    streams: u32,
-    send_window: u32,
-    recv_window: u32,
-    pending_bytes: usize,
+pub struct Limits {
+    /// Streams that may be open at once.
+    pub streams: u32,
+    /// DATA bytes that may go on a stream before its credit returns; 0 until the peer has announced it: see
+    /// [`Session::agree`].
+    pub send_window: u32,
+    /// The same of the peer, to be announced.
+    pub recv_window: u32,
+    /// What may wait to be sent besides DATA.
+    pub pending_bytes: usize,
+    /// What the receive windows may grow by together: those of streams that a window holds back, on a path
+    /// with a long round trip.
+    pub growth: u32,
 }
 
 /// Why a stream cannot be opened now.
@@ -105,16 +113,9 @@ const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_FULL as u64;
 const WORN_BELOW: u32 = u32::MAX - (1 << 24);
 
 impl Session {
-    /// A session without streams, for the limits that HELLO and WELCOME agreed on. `pending_bytes`
-    /// bounds what may wait to be sent besides DATA.
+    /// A session without streams.
     #[must_use]
-    pub fn new(
-        side: Side,
-        streams: u32,
-        send_window: u32,
-        recv_window: u32,
-        pending_bytes: usize,
-    ) -> Self {
+    pub fn new(side: Side, limits: Limits) -> Self {
         Self {
             side,
             streams: Streams::default(),
@@ -123,18 +124,10 @@ impl Session {
             unwritten: 1,
             early: Vec::new(),
             queues: Queues::default(),
-            limits: Limits { streams, send_window, recv_window, pending_bytes },
-            growth: Growth { left: 0, round_trip: None },
+            limits,
+            growth: Growth { left: limits.growth, round_trip: None },
             waiting: (StreamId::CONNECTION, 0),
         }
-    }
-
-    /// The same, with receive windows that may grow by so many bytes together: those of streams
-    /// that a window holds back, on a path with a long round trip.
-    #[must_use]
-    pub const fn with_growth(mut self, bytes: u32) -> Self {
-        self.growth.left = bytes;
-        self
     }
 
     /// Takes note of how long a frame and its answer take.

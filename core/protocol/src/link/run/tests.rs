@@ -7,7 +7,9 @@ use crate::link::{Error, Link};
 use crate::mux::frame::{
     self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX, RUN_FRAMES, RUN_FRAMES_MAX,
 };
-use crate::mux::{self, Event, Flags, Frame, FrameKind, Outbound, Session, Side, StreamId, Turn};
+use crate::mux::{
+    self, Event, Flags, Frame, FrameKind, Limits, Outbound, Session, Side, StreamId, Turn,
+};
 use crate::outlet::{Outlet, PASSING_BYTES_MIN, Sockets};
 use crate::ws::{self, Kind, Role, Writer};
 use crate::{Buf, ConnId, Conns, Context, Duplex, Rng};
@@ -29,7 +31,14 @@ struct Pair {
 impl Pair {
     fn new(now: Instant) -> Self {
         let link = |side, role| {
-            let session = Session::new(side, 10, WINDOW, WINDOW, 1 << 20);
+            let limits = Limits {
+                streams: 10,
+                send_window: WINDOW,
+                recv_window: WINDOW,
+                pending_bytes: 1 << 20,
+                growth: 0,
+            };
+            let session = Session::new(side, limits);
             Link::new(role, session, Duration::from_secs(15), now)
         };
         let mut ingress = link(Side::Opener, Role::Server);

@@ -3,7 +3,7 @@ mod pair;
 
 use std::time::Instant;
 
-use super::{Event, Head, OpenError, Session, Side, Turns};
+use super::{Event, Head, Limits, OpenError, Session, Side, Turns};
 use crate::mux::frame::{DATA_BYTES_FULL, DATA_BYTES_MAX};
 use crate::mux::{Error, Flags, Frame, FrameKind, Outbound, ResetCode, Sender, StreamId};
 use crate::ws::Role;
@@ -28,8 +28,17 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// One stream, on which the peer has not said how much it takes.
+const LIMITS: Limits = Limits {
+    streams: 1,
+    send_window: 0,
+    recv_window: WINDOW,
+    pending_bytes: PENDING_BYTES,
+    growth: 0,
+};
+
 fn session(side: Side, streams: u32) -> Session {
-    Session::new(side, streams, WINDOW, WINDOW, PENDING_BYTES)
+    Session::new(side, Limits { streams, send_window: WINDOW, ..LIMITS })
 }
 
 fn feed(
@@ -460,7 +469,8 @@ fn credit_is_returned_in_steps_of_half_a_window() {
     ];
     for (window, arrived, releases) in cases {
         for is_ended in [false, true] {
-            let mut acceptor = Session::new(Side::Acceptor, 1, 0, *window, PENDING_BYTES);
+            let limits = Limits { recv_window: *window, ..LIMITS };
+            let mut acceptor = Session::new(Side::Acceptor, limits);
             feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
             acceptor.adopt(StreamId(1), owners(1)[0]);
             let flags = Flags::NONE.with_if(Flags::END, is_ended);
@@ -482,8 +492,8 @@ fn credit_of_a_large_window_is_returned_in_full_frames_an_eighth_of_it_at_once()
     let steps = [(32, FULL), (64, 2 * FULL), (256, 8 * FULL), (512, 8 * FULL), (1024, 8 * FULL)];
     for (window, step) in steps.into_iter().chain([(16, 8 * KIB), (8192, 64 * FULL)]) {
         let window = window * KIB;
-        let mut acceptor =
-            Session::new(Side::Acceptor, 1, 0, u32::try_from(window).unwrap(), PENDING_BYTES);
+        let limits = Limits { recv_window: u32::try_from(window).unwrap(), ..LIMITS };
+        let mut acceptor = Session::new(Side::Acceptor, limits);
         feed(&mut acceptor, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
         acceptor.adopt(StreamId(1), owners(1)[0]);
         for _ in 0..window / (16 * KIB) {
@@ -501,7 +511,8 @@ fn credit_of_a_large_window_is_returned_in_full_frames_an_eighth_of_it_at_once()
 
 /// An opener with three streams, of which those in `bulk` have sent much.
 fn queues(bulk: &[u32]) -> Session {
-    let mut opener = Session::new(Side::Opener, 3, 1 << 30, WINDOW, PENDING_BYTES);
+    let limits = Limits { streams: 3, send_window: 1 << 30, ..LIMITS };
+    let mut opener = Session::new(Side::Opener, limits);
     for owner in owners(3) {
         opener.open(owner, Flags::NONE, |_| {}).unwrap();
     }
@@ -574,7 +585,7 @@ fn a_direction_that_ended_has_no_turns() {
 fn credit_gives_a_turn_and_bounds_one_frame() {
     const FULL: usize = DATA_BYTES_FULL;
     for (credit, room) in [(0, 0), (5, 5), (16_320, FULL), (16_321, FULL), (1 << 30, FULL)] {
-        let mut opener = Session::new(Side::Opener, 1, 0, 0, PENDING_BYTES);
+        let mut opener = Session::new(Side::Opener, LIMITS);
         opener.open(owners(1)[0], Flags::NONE, |_| {}).unwrap();
         sent(&mut opener);
         let frame = u32::to_be_bytes(credit);

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BYTES, PENDING_BYTES, feed, now, owners, sent};
-use crate::mux::session::{Session, Side};
+use super::{BYTES, LIMITS, feed, now, owners, sent};
+use crate::mux::session::{Limits, Session, Side};
 use crate::mux::{Flags, FrameKind, StreamId};
 
 /// An acceptor whose windows may grow, with one stream for each owner.
 fn growing(streams: usize, growth: u32, round_trip: u64) -> Session {
-    let mut acceptor = Session::new(Side::Acceptor, 4, 0, 1000, PENDING_BYTES).with_growth(growth);
+    let limits = Limits { streams: 4, recv_window: 1000, growth, ..LIMITS };
+    let mut acceptor = Session::new(Side::Acceptor, limits);
     acceptor.note_round_trip(Duration::from_millis(round_trip));
     for (index, owner) in owners(streams).into_iter().enumerate() {
         let stream = u32::try_from(2 * index + 1).unwrap();
@@ -155,8 +156,8 @@ fn the_first_half_of_a_window_counts_though_it_comes_at_once() {
 #[test]
 fn half_a_window_shows_though_the_rest_of_it_is_worth_no_credit() {
     let (window, begin) = (1 << 20, now());
-    let session = Session::new(Side::Acceptor, 1, 0, window, PENDING_BYTES);
-    let mut session = session.with_growth(1 << 28);
+    let limits = Limits { recv_window: window, growth: 1 << 28, ..LIMITS };
+    let mut session = Session::new(Side::Acceptor, limits);
     session.note_round_trip(Duration::from_millis(300));
     feed(&mut session, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
     session.adopt(StreamId(1), owners(1)[0]);
@@ -189,8 +190,8 @@ fn a_window_doubles_where_half_of_it_comes_in_2_ms_however_short_the_path() {
 fn windows_on_a_short_path_do_not_become_larger_than_it_needs() {
     for (round_trip, grows) in [(900, false), (1100, true)] {
         let window = 1 << 20;
-        let session = Session::new(Side::Acceptor, 1, 0, window, PENDING_BYTES);
-        let mut session = session.with_growth(8 << 20);
+        let limits = Limits { recv_window: window, growth: 8 << 20, ..LIMITS };
+        let mut session = Session::new(Side::Acceptor, limits);
         session.note_round_trip(Duration::from_micros(round_trip));
         feed(&mut session, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
         session.adopt(StreamId(1), owners(1)[0]);
@@ -205,7 +206,8 @@ fn windows_on_a_short_path_do_not_become_larger_than_it_needs() {
 #[test]
 fn windows_stay_as_they_are_before_the_round_trip_is_known_or_without_growth() {
     let begin = now();
-    let mut unknown = Session::new(Side::Acceptor, 1, 0, 1000, PENDING_BYTES).with_growth(5000);
+    let limits = Limits { recv_window: 1000, growth: 5000, ..LIMITS };
+    let mut unknown = Session::new(Side::Acceptor, limits);
     feed(&mut unknown, (FrameKind::Request, Flags::NONE, 1, b"")).unwrap();
     for mut session in [unknown, growing(1, 0, 100)] {
         for _ in 0..4 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::{Event, OpenError, Session, Side, Turn};
+use super::super::{Event, Limits, OpenError, Session, Side, Turn};
 use super::owners;
 use crate::mux::frame::DATA_BYTES_MAX;
 use crate::mux::{Flags, Outbound, ResetCode, Sender, StreamId};
@@ -140,8 +140,9 @@ impl Pair {
         let growth = [0, 100, 100_000][below(&mut rng, 3)];
         let round_trip = [0, 3, 1000].map(Duration::from_millis)[below(&mut rng, 3)];
         let end = |side, role, streams, send_window, recv_window| {
-            let mut session =
-                Session::new(side, streams, 1, recv_window, PAIR_PENDING_BYTES).with_growth(growth);
+            let pending_bytes = PAIR_PENDING_BYTES;
+            let limits = Limits { streams, send_window: 1, recv_window, pending_bytes, growth };
+            let mut session = Session::new(side, limits);
             session.note_round_trip(round_trip);
             let mut link = Link::new(role, session, Duration::from_secs(15), now);
             link.session.agree(streams, send_window);
