@@ -102,7 +102,7 @@ impl<A: App> Reactor<A> {
         let poll = Poll::new()?;
         let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
         let jobs = Jobs::new(worker, &handle);
-        let mut reactor = Self::with(app, poll, (handle, letters), tls, jobs)?;
+        let mut reactor = Self::with(app, poll, handle, letters, tls, jobs)?;
         let registry = reactor.poll.registry();
         reactor.listeners = listeners
             .into_iter()
@@ -119,7 +119,8 @@ impl<A: App> Reactor<A> {
     fn with(
         app: A,
         poll: Poll,
-        (handle, letters): (Handle, Receiver<Letter>),
+        handle: Handle,
+        letters: Receiver<Letter>,
         tls: ClientTls,
         jobs: Jobs<A::Job, A::Answer>,
     ) -> io::Result<Self> {

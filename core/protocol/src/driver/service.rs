@@ -198,8 +198,8 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Ends a broken connection where reading does not find that out: after the peer's end nobody reads, and
-    /// with a full queue nobody does either. A write found the break, or the kernel tells of it. Whether it is
-    /// over now, and nobody wants what came last.
+    /// with a full queue nobody does either. A write met the break, or the kernel tells of it. Says whether
+    /// the connection is over, and nobody wants what came last.
     fn heed_failure(&mut self, conn: ConnId) -> bool {
         let Some(socket) = socket_of(&mut self.sockets, conn) else { return false };
         if !socket.ready.failed && socket.broken.is_none() {

@@ -9,9 +9,9 @@
 //! two calls to the kernel and an event, which is more than all the rest of a move.
 //!
 //! Nothing is shared but the channels, the means to end a registration, and two numbers by which
-//! the first worker knows that the others live. A channel has no bound of its own. What is in it is bounded by what it is about: a
-//! connection is in one place, applications limit their number, and they limit what they tell of
-//! each.
+//! the first worker knows that the others live. A channel has no bound of its own. What is in it is
+//! bounded by what it is about: a connection is in one place, applications limit their number, and
+//! they limit what they tell of each.
 
 use std::io;
 use std::panic;
@@ -100,7 +100,7 @@ impl<A: App> Reactor<A> {
             let poll = Poll::new()?;
             let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
             let jobs = self.jobs.beside(&handle);
-            others.push(Self::with(app, poll, (handle, letters), self.tls.clone(), jobs)?);
+            others.push(Self::with(app, poll, handle, letters, self.tls.clone(), jobs)?);
         }
         let mut all: Vec<&mut Self> = std::iter::once(&mut self).chain(&mut others).collect();
         connect(&mut all)?;
