@@ -292,7 +292,7 @@ impl App for Agent {
             Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
             Conn::Moving(tunnel) => Some(tunnel.deadline(timeouts)),
             Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
-            Conn::Probe(probe) => Some(probe.due),
+            Conn::Probe(probe) => Some(probe.deadline()),
             Conn::Visitor(visitor) => Some(visitor.since + VISIT),
         }
     }

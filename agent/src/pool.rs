@@ -10,17 +10,23 @@ pub struct Pool {
     /// In the order in which they became idle.
     idle: Vec<(ConnId, Instant)>,
     max: usize,
+    /// How many of those that come next are not kept: new ones wait for their places.
+    owed: usize,
 }
 
 impl Pool {
     /// A pool that keeps `max` connections.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { idle: Vec::new(), max }
+        Self { idle: Vec::new(), max, owed: 0 }
     }
 
-    /// Keeps a connection; false when there are enough.
+    /// Keeps a connection; false when there are enough, or its place is owed.
     pub fn put(&mut self, conn: ConnId, now: Instant) -> bool {
+        if self.owed > 0 {
+            self.owed -= 1;
+            return false;
+        }
         let has_room = self.idle.len() < self.max;
         if has_room {
             self.idle.push((conn, now));
@@ -33,6 +39,16 @@ impl Pool {
         self.idle
             .pop_if(|(_, since)| now.saturating_duration_since(*since) <= age)
             .map(|idle| idle.0)
+    }
+
+    /// The connection that has been idle for longest.
+    pub fn take_oldest(&mut self) -> Option<ConnId> {
+        (!self.idle.is_empty()).then(|| self.idle.remove(0).0)
+    }
+
+    /// One less of those to come is kept. What is owed has a bound, since a service may have none kept.
+    pub fn owe(&mut self) {
+        self.owed = (self.owed + 1).min(self.max);
     }
 
     /// Forgets a connection that closed.

@@ -14,6 +14,7 @@ use crate::agent::{Agent, Conn, authority, target};
 use crate::faults::SPEAKS_TLS;
 use crate::health::{Change, Verdict};
 use crate::tunnel::TLS_ALERT;
+use crate::upstream::GIVING_WAY;
 use crate::workers::Message;
 
 /// A probe under way.
@@ -21,7 +22,9 @@ use crate::workers::Message;
 pub struct Probe {
     scan: HeadScan,
     /// When it has taken too long to be answered; once it is judged, when it is left.
-    pub(crate) due: Instant,
+    due: Instant,
+    /// Until it is judged or kept connections gave way to it: when they are to.
+    room_at: Option<Instant>,
     /// Bytes that came behind the head.
     heard: u64,
     /// How many bytes of the answer are yet to come behind its head, where that said so. A service may
@@ -51,8 +54,10 @@ impl Agent {
             env!("CARGO_PKG_VERSION"),
         )
         .expect("a Buf takes everything");
-        let due = cx.now + self.config.health.timeout;
-        let conn = self.conns.insert(io, Conn::Probe(Probe { scan, due, heard: 0, rest: None }));
+        let timeout = self.config.health.timeout;
+        let (due, room_at) = (cx.now + timeout, cx.now + GIVING_WAY.min(timeout / 2));
+        let probe = Probe { scan, due, room_at: Some(room_at), heard: 0, rest: None };
+        let conn = self.conns.insert(io, Conn::Probe(probe));
         self.health.probe = Some(conn);
         cx.connect(conn, target(&self.config.local, Traffic::Single));
     }
@@ -100,16 +105,27 @@ impl Agent {
             }
         };
         probe.due = probe.due.min(cx.now + HEARD_FOR);
+        probe.room_at = None;
         probe.hear_out(io);
         self.judge(conn, verdict, cx);
     }
 
-    /// The service took too long, to answer or to end its answer.
+    /// The service took long to answer, and may have no place for a probe beside the kept connections; or
+    /// it took too long, to answer or to end its answer.
     pub(crate) fn expire_probe(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let is_judged = self.health.probe != Some(conn);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });
-        let lack = connection.io.awaits.map_or("no answer", Awaited::lack);
+        let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
+            return;
+        };
+        if probe.room_at.take_if(|at| *at <= cx.now).is_some() {
+            self.tell_others(|| Message::MakeRoom);
+            return self.make_room(cx.now);
+        }
+        if probe.due > cx.now {
+            return;
+        }
+        io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });
+        let lack = io.awaits.map_or("no answer", Awaited::lack);
         let timeout = self.config.health.timeout;
         self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")), cx);
     }
@@ -170,6 +186,11 @@ impl Agent {
 }
 
 impl Probe {
+    /// When something is to be done about it.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.room_at.map_or(self.due, |at| at.min(self.due))
+    }
+
     /// Takes what nobody needs of an answer, up to its end or to what is enough of it.
     fn hear_out(&mut self, io: &mut Duplex) {
         let taken = io.rx.len() as u64;

@@ -7,7 +7,7 @@ use mesh_protocol::{Closing, ConnId, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
-use crate::upstream::{RX_MAX, State, Upstream};
+use crate::upstream::{GIVING_WAY, RX_MAX, State, Upstream};
 
 /// How long a kept connection may have rested for a request that cannot be sent again.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
@@ -45,6 +45,7 @@ impl Agent {
             phase: Phase::Waiting,
             unreleased: 0,
             is_answered: false,
+            room_at: None,
             replay: None,
         };
         // An upgrade uses its connection up, and must not meet one that is about to be closed.
@@ -80,10 +81,7 @@ impl Agent {
         while let Some(conn) = self.pool.take(age, cx.now) {
             if cx.has_unread(conn) {
                 // The service closed it or speaks out of turn, and that has not had its turn yet.
-                if let Some((upstream, io)) = self.upstream(conn) {
-                    upstream.state = State::Spent { since: cx.now };
-                    io.close(Closing::AfterFlush);
-                }
+                self.let_go(conn, cx.now);
                 continue;
             }
             let spare = is_replayable.then(|| self.heads.take());
@@ -99,10 +97,15 @@ impl Agent {
             io.rx_limit = RX_MAX;
             return conn;
         }
+        // They have rested too long; a service with few places may have none for one more.
+        if let Some(oldest) = self.pool.take_oldest() {
+            self.let_go(oldest, cx.now);
+        }
         self.connect_upstream(exchange, cx)
     }
 
-    fn connect_upstream(&mut self, exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
+    fn connect_upstream(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
+        exchange.room_at = Some(cx.now + GIVING_WAY);
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);
         let io = Duplex::new(RX_MAX);

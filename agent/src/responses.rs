@@ -48,6 +48,11 @@ impl Agent {
     /// A connection to the service took too long.
     pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts.clone();
+        if let Some((Upstream { state: State::Busy(exchange), .. }, _)) = self.upstream(conn)
+            && exchange.room_at.take_if(|at| *at <= cx.now).is_some()
+        {
+            self.make_room(cx.now);
+        }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;

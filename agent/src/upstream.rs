@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::ClientConn;
 use mesh_protocol::mux::frame::RUN_BYTES;
-use mesh_protocol::{ConnId, Connection, Duplex, Patience};
+use mesh_protocol::{Closing, ConnId, Connection, Duplex, Patience};
 
 use crate::agent::{Agent, Conn};
 use crate::config::Timeouts;
@@ -48,14 +48,26 @@ pub(crate) const FAST_STREAMS_MAX: usize = 8;
 /// sent is acknowledged, and only the kernel's questions whether the service is there are under way.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// How long a new connection waits for the service's first byte until a kept one gives way to it: the
+/// service may have so few places that the kept ones take them all.
+pub(crate) const GIVING_WAY: Duration = Duration::from_secs(1);
+
 impl Upstream {
     pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
         let http = ClientConn::new(head_bytes);
         Self { http, state: State::Busy(exchange), connecting: Some(now), grown: None }
     }
 
-    /// When the connection has waited long enough.
+    /// When the connection has waited long enough, or another one is to give way to it.
     pub(crate) fn deadline(&self, patience: Patience, timeouts: &Timeouts) -> Instant {
+        let due = self.due(patience, timeouts);
+        match &self.state {
+            State::Busy(exchange) => exchange.room_at.map_or(due, |at| at.min(due)),
+            State::Idle { .. } | State::Spent { .. } => due,
+        }
+    }
+
+    fn due(&self, patience: Patience, timeouts: &Timeouts) -> Instant {
         match (&self.state, self.connecting) {
             (_, Some(since)) => since + timeouts.upstream_connect,
             (State::Idle { since }, None) => *since + timeouts.upstream_idle,
@@ -69,6 +81,23 @@ impl Upstream {
 }
 
 impl Agent {
+    /// A new connection to the service waits for a place there: a kept one gives way to it, now or once
+    /// there is one.
+    pub(crate) fn make_room(&mut self, now: Instant) {
+        match self.pool.take_oldest() {
+            Some(conn) => self.let_go(conn, now),
+            None => self.pool.owe(),
+        }
+    }
+
+    /// Closes a connection to the service that is not in the pool any more.
+    pub(crate) fn let_go(&mut self, conn: ConnId, now: Instant) {
+        if let Some((upstream, io)) = self.upstream(conn) {
+            upstream.state = State::Spent { since: now };
+            io.close(Closing::AfterFlush);
+        }
+    }
+
     /// A connection to the local service and its bytes, touched.
     pub(crate) fn upstream(&mut self, conn: ConnId) -> Option<(&mut Upstream, &mut Duplex)> {
         match self.conns.get_mut(conn)? {

@@ -3,7 +3,7 @@
 //! ```text
 //!                  worker 0                                  worker n
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
-//!               probes the service -------- Health ---------> | upstream connections of its own
+//!               probes the service --- Health, MakeRoom ----> | upstream connections of its own
 //!               dials anew <--------------- Moves, Ended ------'
 //!               names old tunnels ------- Replaced ----------> has no more sent through them
 //!                                 ---------- Leave ----------> ends them
@@ -14,7 +14,8 @@
 //! tunnel is welcome, and before its first stream opens, it goes to the worker with the fewest. From
 //! then on a request is that worker's alone, from the tunnel to the service and back. What is sent is
 //! bounded: some messages for each tunnel, one for each request that cannot reach the service, one for
-//! each change of its health or of why it is down, and one when the worker has nothing left.
+//! each change of its health or of why it is down, one for each probe that it lets wait, and one when the
+//! worker has nothing left.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -38,6 +39,8 @@ pub enum Message {
     Suspect,
     /// From the first one: how the service is from now on.
     Health(Health),
+    /// From the first one: a probe waits for a place at the service.
+    MakeRoom,
     /// From the first one: another tunnel has come in the place of this one.
     Replaced(Serial),
     /// From the first one: this tunnel was moved from and has not been closed.
@@ -133,6 +136,7 @@ impl Agent {
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.suspect_service(cx.now),
             Message::Health(health) => self.report_health(&health),
+            Message::MakeRoom => self.make_room(cx.now),
             Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),

@@ -47,6 +47,7 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
         phase: Phase::Waiting,
         unreleased: 0,
         is_answered: false,
+        room_at: None,
         replay: None,
     };
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));

@@ -40,3 +40,23 @@ fn no_more_than_enough_are_kept() {
     assert!(!pool.put(ids[1], now));
     assert_eq!(pool.len(), 1);
 }
+
+#[test]
+fn the_one_that_has_rested_longest_gives_way() {
+    let (mut pool, ids, now) = setup(4);
+    assert_eq!(pool.take_oldest(), None);
+    pool.put(ids[0], now);
+    pool.put(ids[1], now);
+    assert_eq!(pool.take_oldest(), Some(ids[0]));
+    assert_eq!(pool.iter().collect::<Vec<_>>(), [ids[1]]);
+}
+
+#[test]
+fn no_more_places_are_owed_than_there_are() {
+    let (mut pool, ids, now) = setup(2);
+    for _ in 0..5 {
+        pool.owe();
+    }
+    let kept: Vec<_> = ids.iter().map(|id| pool.put(*id, now)).collect();
+    assert_eq!(kept, [false, false, true, true]);
+}

@@ -27,6 +27,7 @@ mod identity;
 mod lives;
 mod manners;
 mod mixed;
+mod narrow;
 mod puppet;
 mod retries;
 mod rules;

@@ -1,0 +1,91 @@
+//! Services that serve one connection at a time, and keep it for its next request.
+
+use std::time::Duration;
+
+use mesh_sim::peers::{RawPeer, Request, Then};
+use mesh_sim::seeds;
+
+use crate::ask::Ask;
+use crate::stage::{HOST, Plan, Stage, census};
+
+/// An agent whose service reads nothing of a second connection before the first one is closed.
+fn narrow(seed: u64, plan: Plan) -> Stage {
+    let mut stage = Stage::new(seed, plan);
+    let service = RawPeer::listening(None, |serving, turn| {
+        let is_asked = turn.rx.ends_with(b"\r\n\r\n");
+        if turn.end.is_some() {
+            serving.take_if(|serving| *serving == turn.connection);
+            turn.then = Then::Close;
+        } else if *serving.get_or_insert(turn.connection) != turn.connection {
+            turn.wake_in = Some(Duration::from_millis(1));
+        } else if is_asked {
+            turn.rx.clear();
+            turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+        }
+    });
+    let service = stage.world.add_peer("narrow", service, &["service0:3000"]);
+    stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+    stage.expect_ready(Duration::from_secs(5));
+    stage
+}
+
+fn get() -> Ask {
+    Ask::new(Request::get(HOST, "/"))
+}
+
+#[test]
+fn what_may_not_be_repeated_does_not_wait_for_a_kept_connection_to_grow_old() {
+    seeds(8, |seed| {
+        let mut stage = narrow(seed, Plan::calm());
+        let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
+        let post = Request::raw(head.as_bytes()).after(Duration::from_millis(1_500));
+        let caller = stage.add_caller(vec![get(), Ask::new(post)], |client| client);
+        stage.expect_answers(Duration::from_secs(60));
+        let answer = &stage.responses(caller)[1];
+        assert!(answer.is(200), "{answer:?}");
+        let took = answer.ended_at.expect("it is there") - answer.asked_at;
+        assert!(took < Duration::from_millis(100), "it took {took:?}");
+    });
+}
+
+#[test]
+fn kept_connections_give_way_to_new_ones_that_wait() {
+    seeds(8, |seed| {
+        let mut stage = narrow(seed, Plan::calm());
+        for _ in 0..4 {
+            stage.add_caller(vec![get()], |client| client);
+        }
+        stage.expect_answers(Duration::from_secs(60));
+        for caller in &stage.callers {
+            let answer = &stage.responses(caller.node)[0];
+            assert!(answer.is(200), "{answer:?}");
+            let took = answer.ended_at.expect("it is there") - answer.asked_at;
+            assert!(took < Duration::from_millis(1_500), "it took {took:?}");
+        }
+    });
+}
+
+/// Whichever worker has them: the first one alone looks after the service.
+#[test]
+fn kept_connections_give_way_to_health_checks() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let mut stage = narrow(seed, Plan::calm().with_agent_workers(workers, 2));
+            let gets = (0..120).map(|_| {
+                let mut ask = get();
+                ask.request = ask.request.after(Duration::from_millis(500));
+                ask
+            });
+            let caller = stage.add_caller(gets.collect(), |client| client);
+            for second in 0..60 {
+                stage.world.run_for(Duration::from_secs(1));
+                let healthy = census(&stage.world, stage.ingress).healthy;
+                assert_eq!(healthy, 2, "tunnels of a healthy service after {second} s");
+            }
+            stage.expect_answers(Duration::from_secs(60));
+            for answer in stage.responses(caller) {
+                assert!(answer.is(200), "{answer:?}");
+            }
+        });
+    }
+}
