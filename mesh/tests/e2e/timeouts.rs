@@ -1,14 +1,20 @@
 //! Each timeout, exceeded once, and who is not to be bothered by it.
 
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::answer::take_head;
 use crate::harness::mesh::client;
 use crate::harness::origin::Origin;
-use crate::peers::caller::{HOST, find, read_response, request};
-use crate::peers::process::{Server, mesh};
+use crate::peers::caller::{HOST, ask, find, read_response, request};
+use crate::peers::place::own_address;
+use crate::peers::process::{Server, agent, bare_agent, mesh};
 use crate::peers::raw_agent::RawAgent;
-use crate::peers::wire::{End, Wire};
+use crate::peers::service::Service;
+use crate::peers::wire::{AT_ONCE, End, Wire, wait_until};
 
 /// Whether `time` is at least `expected`. That it is hardly more shows in the simulation, where nobody
 /// waits for a processor.
@@ -33,6 +39,50 @@ fn a_service_that_does_not_answer_in_time_costs_504_and_its_connection() {
     assert_eq!(read_response(&mut wire).unwrap().status, 200);
     assert_eq!(service.requests().len(), 3, "nothing is repeated");
     server.wait_metric("mesh_requests_in_flight", 0);
+}
+
+/// A service that has one connection wait at most, and answers a health check there.
+fn narrow_service() -> (SocketAddr, thread::JoinHandle<TcpListener>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&own_address().into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let checked = thread::spawn(move || {
+        let mut wire = Wire::new(listener.accept().unwrap().0);
+        take_head(&mut wire).expect("a health check");
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        listener
+    });
+    (address, checked)
+}
+
+#[test]
+fn a_service_that_takes_no_connection_in_time_costs_502_or_another_agent() {
+    let server = Server::start(&[]);
+    let (narrow, checked) = narrow_service();
+    // Checked once, and believed for as long as this test runs.
+    let words = ["--health-check-interval", "60", "--health-check-fall", "100"];
+    let words = [&words[..], &["--upstream-connect-timeout", "0.5"]].concat();
+    let ingress = format!("ws://{}", server.tunnels);
+    let _blind = bare_agent(&ingress, &format!("http://{narrow}"), HOST, &words);
+    server.wait_available(1);
+    let _listener = checked.join().unwrap();
+    // Nobody takes it, and the kernel answers no more who come.
+    let _waiting = Wire::connect(narrow);
+    let asked_at = Instant::now();
+    assert_eq!(server.get("/").verdict(), (502, "upstream_connect"));
+    let took = asked_at.elapsed();
+    assert_not_early(took, Duration::from_millis(500));
+    assert!(took < AT_ONCE, "{took:?}");
+
+    let service = Service::start("a");
+    let _agent = agent(server.tunnels, &service, &[]);
+    server.wait_available(2);
+    wait_until("the first one is tried once more", || {
+        assert_eq!(ask(server.traffic, request("POST", "/", "once")).status, 200);
+        server.metric("mesh_retries_total", "") > 0
+    });
 }
 
 #[test]

@@ -325,10 +325,15 @@ const QUICK: [&str; 6] =
 
 /// `mesh client` for the host of these tests.
 pub(crate) fn agent(tunnels: SocketAddr, service: &Service, words: &[&str]) -> Process {
-    let (ingress, local) = (format!("ws://{tunnels}"), service.url());
+    let words = [&QUICK, words].concat();
+    bare_agent(&format!("ws://{tunnels}"), &service.url(), HOST, &words)
+}
+
+/// The same with its defaults: whom it dials, what for, and under which name.
+pub(crate) fn bare_agent(ingress: &str, local: &str, host: &str, words: &[&str]) -> Process {
     let fixed =
-        ["client", "--ingress-endpoint", &ingress, "--local-endpoint", &local, "--host", HOST];
-    Process::start(&[&fixed, &QUICK[..], words].concat())
+        ["client", "--ingress-endpoint", ingress, "--local-endpoint", local, "--host", host];
+    Process::start(&[&fixed, words].concat())
 }
 
 /// An ingress, an agent and a service that answers through them.
