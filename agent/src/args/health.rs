@@ -249,7 +249,8 @@ struct Page {
 impl Page {
     fn into_reason(self) -> Option<String> {
         let reason = match (self.reason, self.service_reason) {
-            (Some(reason), Some(service)) => format!("{reason}: {service}"),
+            // The one need not be why the other is so.
+            (Some(reason), Some(service)) => format!("{reason}; the service: {service}"),
             (Some(reason), None) => reason,
             (None, _) => self.status?,
         };

@@ -104,7 +104,7 @@ fn what_is_not_well_is_said_in_one_sentence() {
                 b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 62\r\n\r\n\
                   {\"reason\":\"a\\u001b[1m \\\"b\\\"\",\"service_reason\":\"c\",\"tunnels\":0}....",
             ),
-            " answers 503, not 200: \"a\\u{1b}[1m \\\"b\\\": c\"\n",
+            " answers 503, not 200: \"a\\u{1b}[1m \\\"b\\\"; the service: c\"\n",
         ),
         (
             server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 21\r\n\r\n{\"status\":\"draining\"}"),
