@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::ws::close;
-use mesh_protocol::{Closing, ConnId, Connection, Context, Link, control};
+use mesh_protocol::{Closing, ConnId, Connection, Context, Link, WorkerId, control};
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
@@ -222,7 +222,7 @@ impl Agent {
         if !self.workers.is_first() {
             if self.tunnels.is_empty() {
                 self.drain.is_over = true;
-                self.tell_first(Message::Drained);
+                self.tell(WorkerId::FIRST, Message::Drained, cx);
             }
             return;
         }

@@ -7,7 +7,7 @@ use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::{
-    Awaited, CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, control,
+    Awaited, CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, WorkerId, control,
 };
 
 use crate::agent::{Agent, Conn, authority, target};
@@ -146,11 +146,8 @@ impl Agent {
     }
 
     /// A request found the service unreachable.
-    pub(crate) fn suspect_service(&mut self, now: Instant) {
-        match self.workers.is_first() {
-            true => self.health.suspect(now),
-            false => self.tell_first(Message::Suspect),
-        }
+    pub(crate) fn suspect_service(&mut self, cx: &mut Context<'_>) {
+        self.tell(WorkerId::FIRST, Message::Suspect, cx);
     }
 
     /// Tells every ingress, by the tunnels of this worker.

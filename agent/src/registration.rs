@@ -6,7 +6,8 @@ use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::ws::{Role, close};
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, link, proof,
+    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, WorkerId,
+    link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -287,10 +288,7 @@ impl Agent {
         }
         tunnel.moving = Some(cx.now);
         let serial = tunnel.serial;
-        match self.workers.is_first() {
-            true => self.tunnel_moves(serial, why, cx),
-            false => self.tell_first(Message::Moves(serial, why)),
-        }
+        self.tell(WorkerId::FIRST, Message::Moves(serial, why), cx);
     }
 
     /// A tunnel, at whatever worker, is to be replaced.
@@ -360,10 +358,7 @@ impl Agent {
                 io.close(Closing::Abort);
             }
         }
-        match self.workers.is_first() {
-            true => self.tunnel_ended(tunnel.serial, why, cx),
-            false => self.tell_first(Message::Ended(tunnel.serial, why.to_owned())),
-        }
+        self.tell(WorkerId::FIRST, Message::Ended(tunnel.serial, why.to_owned()), cx);
     }
 
     /// A tunnel, at whatever worker, is over: another one is begun unless one is there.

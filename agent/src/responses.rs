@@ -65,7 +65,7 @@ impl Agent {
             (State::Busy(_), Some(_)) => {
                 let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).lack());
                 self.faults.log(&fault, cx.now);
-                self.suspect_service(cx.now);
+                self.suspect_service(cx);
                 self.fail(conn, ResetCode::ConnectFailed, &fault, cx.now);
             }
             (State::Busy(_), None) => {
@@ -97,7 +97,7 @@ impl Agent {
         match reason {
             CloseReason::ConnectFailed(error) => {
                 self.faults.log(&format_args!("cannot connect: {error}"), cx.now);
-                self.suspect_service(cx.now);
+                self.suspect_service(cx);
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
             }
             CloseReason::Failed(error) if exchange.can_be_repeated() => {

@@ -115,11 +115,6 @@ impl Agent {
         }
     }
 
-    /// Says something to the first worker.
-    pub(crate) fn tell_first(&mut self, message: Message) {
-        self.outgoing.push_back((WorkerId::FIRST, Outgoing::Message(message)));
-    }
-
     /// Says something to one worker, which may be this one.
     pub(crate) fn tell(&mut self, to: WorkerId, message: Message, cx: &mut Context<'_>) {
         if to == self.workers.own {
@@ -134,7 +129,7 @@ impl Agent {
         match message {
             Message::Moves(serial, why) => self.tunnel_moves(serial, why, cx),
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
-            Message::Suspect => self.suspect_service(cx.now),
+            Message::Suspect => self.health.suspect(cx.now),
             Message::Health(health) => self.report_health(&health),
             Message::MakeRoom => self.make_room(cx.now),
             Message::Replaced(serial) => self.tell_replaced(serial),
