@@ -82,7 +82,7 @@ impl Agent {
                 | Phase::Upgrading { .. }
                 | Phase::Proving { has_sent: false, .. }
                 | Phase::Over => {
-                    self.close_tunnel(conn, close::NORMAL, cx);
+                    self.say_goodbye(conn, cx);
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Agent {
         self.drain.cut = Some(cx.now);
         let conns: Vec<_> = self.tunnels.keys().copied().collect();
         for conn in conns {
-            self.end_tunnel(conn, close::NORMAL, "this agent leaves", cx);
+            self.close_tunnel(conn, close::NORMAL, "this agent leaves", cx);
         }
         let has_rest = |(conn, one): (ConnId, &Connection<Conn>)| {
             (matches!(one.state, Conn::Upstream(_)) && !one.io.tx.is_empty()).then_some(conn)
@@ -180,7 +180,7 @@ impl Agent {
         if is_busy || self.has_rest(ended) {
             return;
         }
-        idle.into_iter().for_each(|conn| self.close_tunnel(conn, close::NORMAL, cx));
+        idle.into_iter().for_each(|conn| self.say_goodbye(conn, cx));
         self.check_drained(cx);
     }
 
@@ -202,9 +202,9 @@ impl Agent {
     }
 
     /// Says goodbye on a tunnel and closes it once that has left.
-    pub(crate) fn close_tunnel(&mut self, conn: ConnId, code: u16, cx: &mut Context<'_>) {
+    pub(crate) fn say_goodbye(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
-            link.close(code);
+            link.close(close::NORMAL);
         }
         self.transmit_tunnel(conn, cx);
         if let Some(connection) = self.conns.get_mut(conn) {

@@ -121,7 +121,7 @@ impl Agent {
             Phase::Greeting(link) if is_draining => {
                 // Nobody who is still asked has been welcomed.
                 tunnel.phase = Phase::Greeting(link);
-                return self.close_tunnel(conn, close::NORMAL, cx);
+                return self.say_goodbye(conn, cx);
             }
             Phase::Greeting(link) => {
                 tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
@@ -182,6 +182,6 @@ impl Agent {
 
     fn fail_proof(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
         self.complain(why.to_owned());
-        self.end_tunnel(conn, close::NORMAL, "no proof of identity", cx);
+        self.close_tunnel(conn, close::NORMAL, "no proof of identity", cx);
     }
 }

@@ -61,15 +61,15 @@ impl Agent {
         }
         match outcome {
             Err(Failure::Upgrade(error)) => {
-                self.end_tunnel(conn, close::NORMAL, &error, cx);
+                self.close_tunnel(conn, close::NORMAL, &error, cx);
             }
             Err(Failure::Link(error @ link::Error::Closed(_))) => {
-                self.end_tunnel(conn, close::NORMAL, &error.to_string(), cx);
+                self.close_tunnel(conn, close::NORMAL, &error.to_string(), cx);
             }
             Err(Failure::Link(error)) => {
-                self.end_tunnel(conn, close::PROTOCOL_ERROR, &error.to_string(), cx);
+                self.close_tunnel(conn, close::PROTOCOL_ERROR, &error.to_string(), cx);
             }
-            Ok(()) if is_over => self.end_tunnel(conn, close::NORMAL, "closed by the peer", cx),
+            Ok(()) if is_over => self.close_tunnel(conn, close::NORMAL, "closed by the peer", cx),
             Ok(()) if is_worn => self.move_on(conn, WORN, cx),
             Ok(()) => {}
         }
@@ -88,13 +88,13 @@ impl Agent {
             let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
             let why = format!("{lack} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
-            return self.end_tunnel(conn, close::NORMAL, &why, cx);
+            return self.close_tunnel(conn, close::NORMAL, &why, cx);
         };
         if link.handle_timeout(cx.now) == Alive::No {
-            return self.end_tunnel(conn, close::NORMAL, "silent for two echo intervals", cx);
+            return self.close_tunnel(conn, close::NORMAL, "silent for two echo intervals", cx);
         }
         if left_at.is_some_and(|due| due <= cx.now) {
-            return self.end_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
+            return self.close_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
         }
         self.conns.touch(conn);
     }
@@ -199,7 +199,7 @@ impl Agent {
             control::CONTROL_BYTES_MAX,
         );
         self.complain(why);
-        self.end_tunnel(conn, close::NORMAL, "too many hosts", cx);
+        self.close_tunnel(conn, close::NORMAL, "too many hosts", cx);
     }
 
     /// A frame about the tunnel itself.
@@ -213,12 +213,12 @@ impl Agent {
         match kind {
             FrameKind::Welcome => match read_welcome(payload) {
                 Ok(welcome) => self.welcomed(conn, &welcome, cx),
-                Err(why) => self.end_tunnel(conn, close::PROTOCOL_ERROR, &why, cx),
+                Err(why) => self.close_tunnel(conn, close::PROTOCOL_ERROR, &why, cx),
             },
             FrameKind::Refused => {
                 let why = read_refusal(payload);
                 self.complain(format!("the ingress refused this agent: {why}"));
-                self.end_tunnel(conn, close::NORMAL, &why, cx);
+                self.close_tunnel(conn, close::NORMAL, &why, cx);
             }
             FrameKind::Challenge => self.challenged(conn, payload, cx),
             FrameKind::Drain => self.move_on(conn, ASKED, cx),
@@ -234,7 +234,7 @@ impl Agent {
             | FrameKind::Echo
             | FrameKind::EchoReply => {
                 let why = format!("{kind:?} frame out of order");
-                self.end_tunnel(conn, close::PROTOCOL_ERROR, &why, cx);
+                self.close_tunnel(conn, close::PROTOCOL_ERROR, &why, cx);
             }
         }
     }
@@ -244,7 +244,7 @@ impl Agent {
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
         let (Phase::Greeting(mut link) | Phase::Proving { mut link, .. }) = phase else {
             tunnel.phase = phase;
-            return self.end_tunnel(conn, close::PROTOCOL_ERROR, "welcomed twice", cx);
+            return self.close_tunnel(conn, close::PROTOCOL_ERROR, "welcomed twice", cx);
         };
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
@@ -310,12 +310,18 @@ impl Agent {
     pub(crate) fn leave_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         if let Some(conn) = found.map(|(conn, _)| *conn) {
-            self.end_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
+            self.close_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
         }
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
-    pub(crate) fn end_tunnel(&mut self, conn: ConnId, code: u16, why: &str, cx: &mut Context<'_>) {
+    pub(crate) fn close_tunnel(
+        &mut self,
+        conn: ConnId,
+        code: u16,
+        why: &str,
+        cx: &mut Context<'_>,
+    ) {
         if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
             link.close(code);
         }

@@ -7,7 +7,7 @@ use mesh_protocol::{Closing, ConnId, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
-use crate::upstream::{GIVING_WAY, RX_MAX, State, Upstream};
+use crate::upstream::{GIVING_WAY, Grown, RX_MAX, State, Upstream};
 
 /// How long a kept connection may have rested for a request that cannot be sent again.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
@@ -178,14 +178,14 @@ impl Agent {
             && let Some(bytes) = link.session.claim_growth(stream)
             && let Some((upstream, _)) = self.upstream(owner)
         {
-            upstream.grown = Some((tunnel, bytes));
+            upstream.grown = Some(Grown { tunnel, bytes });
         }
     }
 
     /// What waited for the service has left or is lost.
     pub(crate) fn give_back_grown(&mut self, conn: ConnId) {
         if let Some((upstream, _)) = self.upstream(conn)
-            && let Some((tunnel, bytes)) = upstream.grown.take()
+            && let Some(Grown { tunnel, bytes }) = upstream.grown.take()
             && let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
         {
             link.session.give_back(bytes);

@@ -10,7 +10,7 @@ use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
 use crate::faults::SPEAKS_TLS;
 use crate::tunnel::TLS_ALERT;
-use crate::upstream::{State, Upstream};
+use crate::upstream::{Grown, State, Upstream};
 
 impl Agent {
     /// Something moved on a connection to the service: credit goes back, and its stream gets a
@@ -174,7 +174,7 @@ impl Agent {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
                     let grown = session.claim_growth(stream);
-                    upstream.grown = grown.map(|bytes| (conn, bytes));
+                    upstream.grown = grown.map(|bytes| Grown { tunnel: conn, bytes });
                     over.push((owner, Ok(())));
                 }
                 Err(error) => over.push((owner, Err(error))),

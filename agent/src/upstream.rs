@@ -22,9 +22,15 @@ pub struct Upstream {
     pub(crate) state: State,
     /// While the connection is being made: since when.
     pub(crate) connecting: Option<Instant>,
-    /// What the rest of a request that waits in `tx` takes of the window growth of a tunnel, until the
-    /// connection is over.
-    pub(crate) grown: Option<(ConnId, NonZeroU32)>,
+    pub(crate) grown: Option<Grown>,
+}
+
+/// What the rest of a request that waits in `tx` takes of the window growth of a tunnel, until the
+/// connection is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grown {
+    pub(crate) tunnel: ConnId,
+    pub(crate) bytes: NonZeroU32,
 }
 
 #[derive(Debug)]
