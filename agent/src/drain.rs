@@ -120,7 +120,7 @@ impl Agent {
     pub(crate) fn tell_replaced(&mut self, serial: Serial) {
         let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);
         if let Some((conn, tunnel)) = found
-            && let Some(link) = tunnel.serving()
+            && let Some(link) = tunnel.serving_mut()
         {
             link.session.send(FrameKind::Drain, control::REPLACED);
             self.conns.touch(*conn);
@@ -147,8 +147,8 @@ impl Agent {
     }
 
     /// Exchanges of this worker.
-    fn under_way(&mut self) -> usize {
-        let links = self.tunnels.values_mut().filter_map(|tunnel| tunnel.link());
+    fn under_way(&self) -> usize {
+        let links = self.tunnels.values().filter_map(|tunnel| tunnel.link());
         links.map(|link| link.session.len()).sum()
     }
 
@@ -172,7 +172,7 @@ impl Agent {
             .tunnels
             .iter_mut()
             .filter_map(|(conn, tunnel)| {
-                let link = tunnel.serving()?;
+                let link = tunnel.serving_mut()?;
                 (link.session.is_empty() && link.is_answered()).then_some(*conn)
             })
             .collect();
@@ -203,7 +203,7 @@ impl Agent {
 
     /// Says goodbye on a tunnel and closes it once that has left.
     pub(crate) fn say_goodbye(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(conn) {
             link.close(close::NORMAL);
         }
         self.transmit_tunnel(conn, cx);

@@ -80,12 +80,8 @@ impl Agent {
 
     /// Streams and waiting bytes of frames of a tunnel.
     fn tunnel_load(&self, conn: ConnId) -> (usize, usize) {
-        match self.tunnels.get(&conn).map(|tunnel| &tunnel.phase) {
-            Some(Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link)) => {
-                (link.session.len(), link.session.pending_bytes())
-            }
-            Some(Phase::Connecting | Phase::Upgrading { .. } | Phase::Over) | None => (0, 0),
-        }
+        let link = self.tunnels.get(&conn).and_then(|tunnel| tunnel.link());
+        link.map_or((0, 0), |link| (link.session.len(), link.session.pending_bytes()))
     }
 
     /// Compares what is kept in several places.
@@ -155,11 +151,7 @@ impl Agent {
         }
         for (conn, tunnel) in &self.tunnels {
             assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");
-            let (Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link)) =
-                &tunnel.phase
-            else {
-                continue;
-            };
+            let Some(link) = tunnel.link() else { continue };
             for (stream, owner) in link.session.owners() {
                 let state = self.conns.get(owner).map(|connection| &connection.state);
                 let exchange = match state {

@@ -119,7 +119,7 @@ impl Agent {
         }
         loop {
             let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
-            let Some(link) = tunnel.link() else { return Ok(()) };
+            let Some(link) = tunnel.link_mut() else { return Ok(()) };
             if let Some(run) = link.poll_run(rx, cx.now).map_err(Failure::Link)? {
                 self.handle_data(run.owner, run.pieces(), None, cx);
                 continue;
@@ -129,7 +129,7 @@ impl Agent {
             match event {
                 Event::Handled | Event::Response { .. } => {}
                 // Before WELCOME no window is agreed, nor which worker the tunnel is to have.
-                Event::Opened { .. } if tunnel.serving().is_none() => {
+                Event::Opened { .. } if tunnel.serving_mut().is_none() => {
                     return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder)));
                 }
                 Event::Opened { stream, head } => self.handle_request(conn, stream, head, cx),
@@ -322,7 +322,7 @@ impl Agent {
         why: &str,
         cx: &mut Context<'_>,
     ) {
-        if let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(conn) {
             link.close(code);
         }
         self.transmit_tunnel(conn, cx);
@@ -351,7 +351,7 @@ impl Agent {
 
     /// A tunnel is over, and so are its exchanges.
     pub(crate) fn lose_tunnel(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
-        let Some(mut tunnel) = self.tunnels.remove(&conn) else { return };
+        let Some(tunnel) = self.tunnels.remove(&conn) else { return };
         let mut owners: Vec<_> =
             tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
         owners.sort_unstable();

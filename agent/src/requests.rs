@@ -53,7 +53,7 @@ impl Agent {
             true => self.connect_upstream(exchange, cx),
             false => self.upstream_for(exchange, is_replayable, head.bytes, cx),
         };
-        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(tunnel) {
             link.session.adopt(stream, conn);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return Ok(()) };
@@ -121,7 +121,7 @@ impl Agent {
         let Some(head) = exchange.replay.take() else { return };
         exchange.moved = cx.now;
         let conn = self.connect_upstream(exchange, cx);
-        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(tunnel) {
             link.session.adopt(stream, conn);
         }
         let mut storage = Storage::new();
@@ -174,7 +174,7 @@ impl Agent {
     /// What is left of an upgraded connection's last bytes takes of the tunnel's window growth until the
     /// connection is over.
     fn keep_grown(&mut self, owner: ConnId, tunnel: ConnId, stream: StreamId) {
-        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
+        if let Some(link) = self.link_mut(tunnel)
             && let Some(bytes) = link.session.claim_growth(stream)
             && let Some((upstream, _)) = self.upstream(owner)
         {
@@ -186,7 +186,7 @@ impl Agent {
     pub(crate) fn give_back_grown(&mut self, conn: ConnId) {
         if let Some((upstream, _)) = self.upstream(conn)
             && let Some(Grown { tunnel, bytes }) = upstream.grown.take()
-            && let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link())
+            && let Some(link) = self.link_mut(tunnel)
         {
             link.session.give_back(bytes);
         }
@@ -205,7 +205,7 @@ impl Agent {
 
     /// Ends a stream that this side cannot serve.
     pub(crate) fn reset(&mut self, tunnel: ConnId, stream: StreamId, code: ResetCode, text: &str) {
-        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(tunnel) {
             link.session.reset(stream, code, text);
             self.conns.touch(tunnel);
         }

@@ -33,7 +33,7 @@ impl Agent {
             return self.replay_or_fail(conn, "closed before answering", cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
-        let Some(link) = tunnel.link() else { return };
+        let Some(link) = tunnel.link_mut() else { return };
         exchange.moved = cx.now;
         exchange.release(&io.tx, &mut link.session, cx.now);
         if !io.rx.is_empty() || io.rx_eof {
@@ -141,7 +141,7 @@ impl Agent {
             return;
         }
         let (tunnel, stream) = (exchange.tunnel, exchange.stream);
-        if let Some(link) = self.tunnels.get_mut(&tunnel).and_then(|tunnel| tunnel.link()) {
+        if let Some(link) = self.link_mut(tunnel) {
             link.session.mark_ready(stream);
         }
         self.transmit_tunnel(tunnel, cx);
@@ -150,7 +150,7 @@ impl Agent {
 
     /// Has a tunnel send: frames that wait, then DATA by turns.
     pub(crate) fn transmit_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link()) else {
+        let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link_mut()) else {
             return;
         };
         if !link.has_output() {
@@ -272,8 +272,7 @@ impl Agent {
     /// end, which may not have had a turn yet.
     fn end_upgraded(&mut self, conn: ConnId) {
         let Some(exchange) = self.take_exchange(conn) else { return };
-        if let Some(link) = self.tunnels.get_mut(&exchange.tunnel).and_then(|tunnel| tunnel.link())
-        {
+        if let Some(link) = self.link_mut(exchange.tunnel) {
             link.session.end(exchange.stream);
             self.conns.touch(exchange.tunnel);
         }

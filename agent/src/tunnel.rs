@@ -14,8 +14,9 @@ use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::StreamId;
 use mesh_protocol::ws::upgrade::Offer;
-use mesh_protocol::{Awaited, Buf, Duplex, Link, ws};
+use mesh_protocol::{Awaited, Buf, ConnId, Duplex, Link, ws};
 
+use crate::agent::Agent;
 use crate::config::Timeouts;
 use crate::identity::PROVING;
 use crate::ledger::Serial;
@@ -72,7 +73,17 @@ impl Tunnel {
     }
 
     /// The link, once there is one.
-    pub(crate) fn link(&mut self) -> Option<&mut Link> {
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match &self.phase {
+            Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
+                Some(link)
+            }
+            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub(crate) fn link_mut(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
                 Some(link)
@@ -83,25 +94,16 @@ impl Tunnel {
 
     /// Whether frames wait to be sent.
     pub(crate) fn has_output(&self) -> bool {
-        self.look().is_some_and(Link::has_output)
+        self.link().is_some_and(Link::has_output)
     }
 
     /// Whether our direction of a stream has ended, or the stream is over.
     pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
-        self.look().is_none_or(|link| link.session.has_ended(stream))
-    }
-
-    fn look(&self) -> Option<&Link> {
-        match &self.phase {
-            Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
-                Some(link)
-            }
-            Phase::Connecting | Phase::Upgrading { .. } | Phase::Over => None,
-        }
+        self.link().is_none_or(|link| link.session.has_ended(stream))
     }
 
     /// The link, if requests may come through it.
-    pub(crate) fn serving(&mut self) -> Option<&mut Link> {
+    pub(crate) fn serving_mut(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Serving(link) => Some(link),
             Phase::Connecting
@@ -157,6 +159,13 @@ impl Tunnel {
     /// When it is left although the ingress has not closed it.
     pub(crate) fn left_at(&self) -> Option<Instant> {
         self.moving.map(|since| since + LETTING_GO)
+    }
+}
+
+impl Agent {
+    /// The link of a tunnel, once there is one.
+    pub(crate) fn link_mut(&mut self, tunnel: ConnId) -> Option<&mut Link> {
+        self.tunnels.get_mut(&tunnel)?.link_mut()
     }
 }
 
