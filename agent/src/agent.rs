@@ -21,7 +21,7 @@ use crate::ledger::{Ledger, Serial};
 use crate::losses::Losses;
 use crate::pool::Pool;
 use crate::probe::Probe;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Tunnel, TunnelId};
 use crate::upstream::{State, Upstream};
 use crate::visitor::{VISIT, Visitor};
 use crate::workers::{Message, Outbox, Workers};
@@ -36,7 +36,7 @@ pub struct Agent {
     pub(crate) process: String,
     pub(crate) conns: Conns<Conn>,
     /// By connection, in order, so that a history replays.
-    pub(crate) tunnels: BTreeMap<ConnId, Box<Tunnel>>,
+    pub(crate) tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
     /// The tunnels that are to be; none but at the first worker.
     pub(crate) slots: Vec<Slot>,
     /// The tunnels that are, at whatever worker; empty but at the first one.
@@ -149,7 +149,7 @@ impl Agent {
 
     fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Tunnel) => self.advance_tunnel(conn, cx),
+            Some(Conn::Tunnel) => self.advance_tunnel(TunnelId(conn), cx),
             Some(Conn::Upstream(_)) => self.advance_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.advance_probe(conn, cx),
             Some(Conn::Visitor(_)) => self.advance_visitor(conn),
@@ -159,7 +159,9 @@ impl Agent {
 
     fn connected(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         match self.conns.get_mut(conn) {
-            Some(Connection { state: Conn::Tunnel, .. }) => self.tunnel_connected(conn, cx),
+            Some(Connection { state: Conn::Tunnel, .. }) => {
+                self.tunnel_connected(TunnelId(conn), cx)
+            }
             Some(Connection { state: Conn::Upstream(upstream), .. }) => upstream.connecting = None,
             Some(Connection {
                 state: Conn::Probe(_) | Conn::Moving(_) | Conn::Visitor(_), ..
@@ -170,7 +172,7 @@ impl Agent {
 
     fn expired(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Tunnel) => self.expire_tunnel(conn, cx),
+            Some(Conn::Tunnel) => self.expire_tunnel(TunnelId(conn), cx),
             Some(Conn::Upstream(_)) => self.expire_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.expire_probe(conn, cx),
             Some(Conn::Visitor(_)) => self.expire_visitor(conn),
@@ -180,7 +182,7 @@ impl Agent {
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Tunnel) => self.lose_tunnel(conn, &reason.to_string(), cx),
+            Some(Conn::Tunnel) => self.lose_tunnel(TunnelId(conn), &reason.to_string(), cx),
             Some(Conn::Moving(tunnel)) => {
                 let serial = tunnel.serial;
                 self.tunnel_ended(serial, &reason.to_string(), cx);
@@ -226,7 +228,7 @@ impl App for Agent {
         // A tunnel that was lost in the meantime needs no proof any more.
         while let Some(job) = self.jobs.pop_front() {
             let Job::Prove { conn, .. } = &job;
-            if self.tunnels.contains_key(conn) {
+            if self.tunnels.contains_key(&TunnelId(*conn)) {
                 return Some(job);
             }
         }
@@ -236,7 +238,7 @@ impl App for Agent {
     fn handle_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
         self.now = cx.now;
         match answer {
-            Answer::Proved { conn, outcome } => self.proved(conn, outcome, cx),
+            Answer::Proved { conn, outcome } => self.proved(TunnelId(conn), outcome, cx),
             // The next HELLO says it.
             #[cfg(feature = "aws")]
             Answer::Placed(place) => self.config.move_to(place),
@@ -257,7 +259,7 @@ impl App for Agent {
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         self.now = cx.now;
         if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
-            self.transmit_tunnel(conn, cx);
+            self.transmit_tunnel(TunnelId(conn), cx);
         }
     }
 
@@ -277,19 +279,19 @@ impl App for Agent {
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
-        self.tunnels.contains_key(&conn)
+        self.tunnels.contains_key(&TunnelId(conn))
     }
 
     fn has_output(&self, conn: ConnId) -> bool {
         matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. }))
-            && self.tunnels.get(&conn).is_some_and(|tunnel| tunnel.has_output())
+            && self.tunnels.get(&TunnelId(conn)).is_some_and(|tunnel| tunnel.has_output())
     }
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
         let timeouts = &self.config.timeouts;
         let Connection { io, state } = self.conns.get(conn)?;
         match state {
-            Conn::Tunnel => Some(self.tunnels.get(&conn)?.deadline(timeouts)),
+            Conn::Tunnel => Some(self.tunnels.get(&TunnelId(conn))?.deadline(timeouts)),
             Conn::Moving(tunnel) => Some(tunnel.deadline(timeouts)),
             Conn::Upstream(upstream) => Some(upstream.deadline(io.patience, timeouts)),
             Conn::Probe(probe) => Some(probe.deadline()),

@@ -15,7 +15,7 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Link, WorkerId, contro
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
 use crate::ledger::Serial;
-use crate::tunnel::Phase;
+use crate::tunnel::{Phase, TunnelId};
 use crate::workers::Message;
 
 /// Since when the agent has been leaving.
@@ -62,19 +62,19 @@ impl Agent {
     /// Finishes what this worker is at.
     pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
         self.drain.since = Some(cx.now);
-        let conns: Vec<_> = self.tunnels.keys().copied().collect();
+        let ids: Vec<_> = self.tunnels.keys().copied().collect();
         let under_way = self.under_way();
         log::info!(
             "draining{}: {under_way} exchanges; leaving in {:?} at the latest",
             self.workers.name(),
             self.config.timeouts.drain,
         );
-        for conn in conns {
-            let Some(tunnel) = self.tunnels.get_mut(&conn) else { continue };
+        for id in ids {
+            let Some(tunnel) = self.tunnels.get_mut(&id) else { continue };
             match &mut tunnel.phase {
                 Phase::Serving(link) => {
                     say_drain(link, cx.now);
-                    self.conns.touch(conn);
+                    self.conns.touch(id.conn());
                 }
                 // The ingress may have welcomed it already, and sent requests.
                 Phase::Greeting(_) | Phase::Proving { has_sent: true, .. } => {}
@@ -82,7 +82,7 @@ impl Agent {
                 | Phase::Upgrading { .. }
                 | Phase::Proving { has_sent: false, .. }
                 | Phase::Over => {
-                    self.say_goodbye(conn, cx);
+                    self.say_goodbye(id, cx);
                 }
             }
         }
@@ -100,9 +100,9 @@ impl Agent {
     /// Ends what this worker is at. The service is not to take what it got for the whole.
     pub(crate) fn cut_unfinished(&mut self, cx: &mut Context<'_>) {
         self.drain.cut = Some(cx.now);
-        let conns: Vec<_> = self.tunnels.keys().copied().collect();
-        for conn in conns {
-            self.close_tunnel(conn, close::NORMAL, "this agent leaves", cx);
+        let ids: Vec<_> = self.tunnels.keys().copied().collect();
+        for id in ids {
+            self.close_tunnel(id, close::NORMAL, "this agent leaves", cx);
         }
         let has_rest = |(conn, one): (ConnId, &Connection<Conn>)| {
             (matches!(one.state, Conn::Upstream(_)) && !one.io.tx.is_empty()).then_some(conn)
@@ -119,11 +119,11 @@ impl Agent {
     /// to be somebody else is another agent. It lets go of this one after its last stream.
     pub(crate) fn tell_replaced(&mut self, serial: Serial) {
         let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);
-        if let Some((conn, tunnel)) = found
+        if let Some((id, tunnel)) = found
             && let Some(link) = tunnel.serving_mut()
         {
             link.session.send(FrameKind::Drain, control::REPLACED);
-            self.conns.touch(*conn);
+            self.conns.touch(id.conn());
         }
     }
 
@@ -171,16 +171,16 @@ impl Agent {
         let idle: Vec<_> = self
             .tunnels
             .iter_mut()
-            .filter_map(|(conn, tunnel)| {
+            .filter_map(|(id, tunnel)| {
                 let link = tunnel.serving_mut()?;
-                (link.session.is_empty() && link.is_answered()).then_some(*conn)
+                (link.session.is_empty() && link.is_answered()).then_some(*id)
             })
             .collect();
         let is_busy = idle.is_empty() && !self.tunnels.is_empty();
         if is_busy || self.has_rest(ended) {
             return;
         }
-        idle.into_iter().for_each(|conn| self.say_goodbye(conn, cx));
+        idle.into_iter().for_each(|id| self.say_goodbye(id, cx));
         self.check_drained(cx);
     }
 
@@ -202,17 +202,17 @@ impl Agent {
     }
 
     /// Says goodbye on a tunnel and closes it once that has left.
-    pub(crate) fn say_goodbye(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if let Some(link) = self.link_mut(conn) {
+    pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        if let Some(link) = self.link_mut(id) {
             link.close(close::NORMAL);
         }
-        self.transmit_tunnel(conn, cx);
-        if let Some(connection) = self.conns.get_mut(conn) {
+        self.transmit_tunnel(id, cx);
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
             // What waits for a handshake may wait for good.
             let is_mute = connection.io.is_handshaking;
             connection.io.close(if is_mute { Closing::Abort } else { Closing::AfterFlush });
         }
-        if let Some(tunnel) = self.tunnels.get_mut(&conn) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
             tunnel.phase = Phase::Over;
         }
     }

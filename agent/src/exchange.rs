@@ -5,15 +5,16 @@ use std::time::Instant;
 use mesh_protocol::http1::forward;
 use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, Storage};
 use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
-use mesh_protocol::{Buf, ConnId, Duplex};
+use mesh_protocol::{Buf, Duplex};
 
+use crate::tunnel::TunnelId;
 use crate::upstream::{FAST_RX_MAX, FAST_STREAMS_MAX, RX_MAX};
 
 /// An exchange in progress.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    /// The connection of the tunnel that brought it.
-    pub(crate) tunnel: ConnId,
+    /// The one that brought it.
+    pub(crate) tunnel: TunnelId,
     pub(crate) stream: StreamId,
     /// When a byte last moved in either direction.
     pub(crate) moved: Instant,

@@ -15,7 +15,7 @@ use mesh_protocol::{ConnId, Context};
 
 use crate::agent::Agent;
 use crate::config::Identity;
-use crate::tunnel::{NAME_CHARS_MAX, Phase, sentence};
+use crate::tunnel::{NAME_CHARS_MAX, Phase, TunnelId, sentence};
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
 pub(crate) const PROVING: Duration = Duration::from_secs(30);
@@ -105,23 +105,23 @@ impl Question {
 
 impl Agent {
     /// The ingress wants to know who this agent is.
-    pub(crate) fn challenged(&mut self, conn: ConnId, payload: &[u8], cx: &mut Context<'_>) {
+    pub(crate) fn challenged(&mut self, id: TunnelId, payload: &[u8], cx: &mut Context<'_>) {
         let challenge = match control::decode::<Challenge>(payload) {
             Ok(challenge) => challenge,
             Err(error) => {
-                return self.fail_proof(conn, &sentence(&format!("bad CHALLENGE: {error}")), cx);
+                return self.fail_proof(id, &sentence(&format!("bad CHALLENGE: {error}")), cx);
             }
         };
         if let Err(why) = self.check(&challenge) {
-            return self.fail_proof(conn, &why, cx);
+            return self.fail_proof(id, &why, cx);
         }
         let is_draining = self.drain.is_draining();
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         match std::mem::replace(&mut tunnel.phase, Phase::Over) {
             Phase::Greeting(link) if is_draining => {
                 // Nobody who is still asked has been welcomed.
                 tunnel.phase = Phase::Greeting(link);
-                return self.say_goodbye(conn, cx);
+                return self.say_goodbye(id, cx);
             }
             Phase::Greeting(link) => {
                 tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
@@ -132,32 +132,32 @@ impl Agent {
             | Phase::Serving(_)
             | Phase::Over) => {
                 tunnel.phase = phase;
-                return self.fail_proof(conn, "CHALLENGE frame out of order", cx);
+                return self.fail_proof(id, "CHALLENGE frame out of order", cx);
             }
         }
         let Challenge { server_id, nonce, methods } = challenge;
         let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
-        self.jobs.push_back(Job::Prove { conn, question });
-        self.conns.touch(conn);
+        self.jobs.push_back(Job::Prove { conn: id.conn(), question });
+        self.conns.touch(id.conn());
     }
 
     /// The proof is made, or cannot be.
     pub(crate) fn proved(
         &mut self,
-        conn: ConnId,
+        id: TunnelId,
         outcome: Result<Proof, String>,
         cx: &mut Context<'_>,
     ) {
         // The tunnel may be gone by now, and its name is never another's.
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let Phase::Proving { link, has_sent, .. } = &mut tunnel.phase else { return };
         match outcome {
             Ok(proof) => {
                 *has_sent = true;
                 link.session.send(FrameKind::Proof, &control::encode(&proof));
-                self.conns.touch(conn);
+                self.conns.touch(id.conn());
             }
-            Err(why) => self.fail_proof(conn, &why, cx),
+            Err(why) => self.fail_proof(id, &why, cx),
         }
     }
 
@@ -180,8 +180,8 @@ impl Agent {
         Ok(())
     }
 
-    fn fail_proof(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
+    fn fail_proof(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
         self.complain(why.to_owned());
-        self.close_tunnel(conn, close::NORMAL, "no proof of identity", cx);
+        self.close_tunnel(id, close::NORMAL, "no proof of identity", cx);
     }
 }

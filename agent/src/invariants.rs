@@ -7,7 +7,7 @@ use mesh_protocol::{Closing, ConnId};
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::exchange::{self, Exchange};
-use crate::tunnel::Phase;
+use crate::tunnel::{Phase, TunnelId};
 use crate::upstream::State;
 
 /// Bytes that one byte in a chunk of its own takes.
@@ -68,7 +68,7 @@ impl Agent {
                     census.upstream_tx = census.upstream_tx.max(waiting);
                 }
                 Conn::Tunnel => {
-                    let (streams, pending) = self.tunnel_load(conn);
+                    let (streams, pending) = self.tunnel_load(TunnelId(conn));
                     census.streams += streams;
                     census.tunnel_tx = census.tunnel_tx.max(waiting + pending);
                 }
@@ -79,8 +79,8 @@ impl Agent {
     }
 
     /// Streams and waiting bytes of frames of a tunnel.
-    fn tunnel_load(&self, conn: ConnId) -> (usize, usize) {
-        let link = self.tunnels.get(&conn).and_then(|tunnel| tunnel.link());
+    fn tunnel_load(&self, id: TunnelId) -> (usize, usize) {
+        let link = self.tunnels.get(&id).and_then(|tunnel| tunnel.link());
         link.map_or((0, 0), |link| (link.session.len(), link.session.pending_bytes()))
     }
 
@@ -149,8 +149,8 @@ impl Agent {
             assert!(moving.into_iter().all(|serial| self.ledger.has(serial)), "forgotten");
             assert_eq!(self.ledger.at(self.workers.own), own, "the tunnels of the first worker");
         }
-        for (conn, tunnel) in &self.tunnels {
-            assert!(self.conns.get(*conn).is_some(), "a tunnel without a connection");
+        for (id, tunnel) in &self.tunnels {
+            assert!(self.conns.get(id.conn()).is_some(), "a tunnel without a connection");
             let Some(link) = tunnel.link() else { continue };
             for (stream, owner) in link.session.owners() {
                 let state = self.conns.get(owner).map(|connection| &connection.state);
@@ -163,7 +163,7 @@ impl Agent {
                     | None => None,
                 };
                 let of_stream = exchange.map(|exchange| (exchange.tunnel, exchange.stream));
-                assert_eq!(of_stream, Some((*conn, stream)), "a stream without its exchange");
+                assert_eq!(of_stream, Some((*id, stream)), "a stream without its exchange");
             }
         }
     }

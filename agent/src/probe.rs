@@ -152,10 +152,10 @@ impl Agent {
 
     /// Tells every ingress, by the tunnels of this worker.
     pub(crate) fn report_health(&mut self, health: &control::Health) {
-        for (conn, tunnel) in &mut self.tunnels {
+        for (id, tunnel) in &mut self.tunnels {
             if let Some(link) = tunnel.serving_mut() {
                 link.session.send(FrameKind::Health, &control::encode(health));
-                self.conns.touch(*conn);
+                self.conns.touch(id.conn());
             }
         }
     }

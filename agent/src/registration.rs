@@ -6,8 +6,7 @@ use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::upgrade::Offer;
 use mesh_protocol::ws::{Role, close};
 use mesh_protocol::{
-    Alive, Buf, Closing, ConnId, Connection, Context, Duplex, Link, Target, Traffic, WorkerId,
-    link, proof,
+    Alive, Buf, Closing, Connection, Context, Duplex, Link, Target, Traffic, WorkerId, link, proof,
 };
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
@@ -15,7 +14,7 @@ use crate::drain::say_drain;
 use crate::exchange::Exchange;
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
-use crate::tunnel::{Phase, Tunnel, check_answer, read_refusal, read_welcome};
+use crate::tunnel::{Phase, Tunnel, TunnelId, check_answer, read_refusal, read_welcome};
 use crate::upstream::State;
 use crate::workers::Message;
 
@@ -31,7 +30,7 @@ impl Agent {
     pub(crate) fn connect_tunnel(&mut self, slot: usize, cx: &mut Context<'_>) {
         let conn = self.conns.insert(Duplex::new(link::RX_BYTES_MAX), Conn::Tunnel);
         let serial = self.ledger.open(cx.now);
-        self.tunnels.insert(conn, Box::new(Tunnel::new(serial, cx.now)));
+        self.tunnels.insert(TunnelId(conn), Box::new(Tunnel::new(serial, cx.now)));
         self.slots[slot].dial = Dial::Tunnel(serial);
         let via = self.config.proxy.clone().map(Box::new);
         let direct = target(&self.config.ingress, Traffic::Multiplexed);
@@ -39,21 +38,21 @@ impl Agent {
     }
 
     /// The connection is there: offers the upgrade.
-    pub(crate) fn tunnel_connected(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    pub(crate) fn tunnel_connected(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let endpoint = &self.config.ingress;
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let tx = &mut connection.io.tx;
         tunnel.offered(Offer::write(&authority(endpoint), &endpoint.path, tx, cx.rng));
     }
 
     /// Acts on what arrived on a tunnel.
-    pub(crate) fn advance_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+    pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
         let mut rx = std::mem::take(&mut connection.io.rx);
-        let outcome = self.read_tunnel(conn, &mut rx, cx);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let outcome = self.read_tunnel(id, &mut rx, cx);
+        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         connection.io.rx = rx;
         if let Conn::Moving(_) = connection.state {
             // Its worker reads on.
@@ -61,64 +60,65 @@ impl Agent {
         }
         match outcome {
             Err(Failure::Upgrade(error)) => {
-                self.close_tunnel(conn, close::NORMAL, &error, cx);
+                self.close_tunnel(id, close::NORMAL, &error, cx);
             }
             Err(Failure::Link(error @ link::Error::Closed(_))) => {
-                self.close_tunnel(conn, close::NORMAL, &error.to_string(), cx);
+                self.close_tunnel(id, close::NORMAL, &error.to_string(), cx);
             }
             Err(Failure::Link(error)) => {
-                self.close_tunnel(conn, close::PROTOCOL_ERROR, &error.to_string(), cx);
+                self.close_tunnel(id, close::PROTOCOL_ERROR, &error.to_string(), cx);
             }
-            Ok(()) if is_over => self.close_tunnel(conn, close::NORMAL, "closed by the peer", cx),
-            Ok(()) if is_worn => self.move_on(conn, WORN, cx),
+            Ok(()) if is_over => self.close_tunnel(id, close::NORMAL, "closed by the peer", cx),
+            Ok(()) if is_worn => self.move_on(id, WORN, cx),
             Ok(()) => {}
         }
     }
 
     /// The tunnel's deadline passed: an echo is due, or something took too long.
-    pub(crate) fn expire_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
+    pub(crate) fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let timeouts = &self.config.timeouts;
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         if tunnel.deadline(timeouts) > cx.now {
             return;
         }
         let left_at = tunnel.left_at();
         let Phase::Serving(link) = &mut tunnel.phase else {
             let (since, timeout) = tunnel.patience(timeouts);
-            let lack = self.conns.get(conn).map_or("", |connection| tunnel.lack(&connection.io));
+            let lack =
+                self.conns.get(id.conn()).map_or("", |connection| tunnel.lack(&connection.io));
             let why = format!("{lack} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
-            return self.close_tunnel(conn, close::NORMAL, &why, cx);
+            return self.close_tunnel(id, close::NORMAL, &why, cx);
         };
         if link.handle_timeout(cx.now) == Alive::No {
-            return self.close_tunnel(conn, close::NORMAL, "silent for two echo intervals", cx);
+            return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
         if left_at.is_some_and(|due| due <= cx.now) {
-            return self.close_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
+            return self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
         }
-        self.conns.touch(conn);
+        self.conns.touch(id.conn());
     }
 
     fn read_tunnel(
         &mut self,
-        conn: ConnId,
+        id: TunnelId,
         rx: &mut Buf,
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
         if let Phase::Upgrading { offer, scan } = &mut tunnel.phase {
             let Some(ingress) = check_answer(offer, scan, rx).map_err(Failure::Upgrade)? else {
                 return Ok(());
             };
             let enough = self.config.limits.tunnels_per_ingress;
             if !ingress.is_empty() && self.ledger.lasting_to(&ingress).count() >= enough {
-                self.leave_known(conn, cx);
+                self.leave_known(id, cx);
                 return Ok(());
             }
-            self.greet(conn, ingress, cx);
+            self.greet(id, ingress, cx);
         }
         loop {
-            let Some(tunnel) = self.tunnels.get_mut(&conn) else { return Ok(()) };
+            let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
             let Some(link) = tunnel.link_mut() else { return Ok(()) };
             if let Some(run) = link.poll_run(rx, cx.now).map_err(Failure::Link)? {
                 self.handle_data(run.owner, run.pieces(), None, cx);
@@ -132,20 +132,20 @@ impl Agent {
                 Event::Opened { .. } if tunnel.serving_mut().is_none() => {
                     return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder)));
                 }
-                Event::Opened { stream, head } => self.handle_request(conn, stream, head, cx),
+                Event::Opened { stream, head } => self.handle_request(id, stream, head, cx),
                 Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
                 Event::Reset { owner, code, text } => self.handle_reset(owner, code, text),
-                Event::Connection { kind, payload } => self.handle_notice(conn, kind, payload, cx),
+                Event::Connection { kind, payload } => self.handle_notice(id, kind, payload, cx),
             }
         }
     }
 
     /// The upgrade is done: introduces this agent.
-    fn greet(&mut self, conn: ConnId, ingress: Vec<u8>, cx: &mut Context<'_>) {
+    fn greet(&mut self, id: TunnelId, ingress: Vec<u8>, cx: &mut Context<'_>) {
         if self.process.is_empty() {
             self.process = format!("{:016x}{:016x}", cx.rng.bits(), cx.rng.bits());
         }
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let limits = &self.config.limits;
         let (window, streams) = (full_frames(limits.stream_window), limits.streams_per_tunnel());
         let limits = mux::Limits {
@@ -182,16 +182,16 @@ impl Agent {
         }
         let hello = control::encode(&hello);
         if hello.len() > control::CONTROL_BYTES_MAX {
-            return self.do_not_greet(conn, hello.len(), cx);
+            return self.do_not_greet(id, hello.len(), cx);
         }
         link.session.send(FrameKind::Hello, &hello);
         tunnel.hello = proof::digest_hello(&hello);
         tunnel.phase = Phase::Greeting(Box::new(link));
-        self.conns.touch(conn);
+        self.conns.touch(id.conn());
     }
 
     /// No ingress would read on: what to do about it is known here alone.
-    fn do_not_greet(&mut self, conn: ConnId, length: usize, cx: &mut Context<'_>) {
+    fn do_not_greet(&mut self, id: TunnelId, length: usize, cx: &mut Context<'_>) {
         let why = format!(
             "this agent introduces itself with {length} bytes, of which {} hosts are the most, and an \
              ingress takes {}: give some of the hosts to another agent",
@@ -199,29 +199,29 @@ impl Agent {
             control::CONTROL_BYTES_MAX,
         );
         self.complain(why);
-        self.close_tunnel(conn, close::NORMAL, "too many hosts", cx);
+        self.close_tunnel(id, close::NORMAL, "too many hosts", cx);
     }
 
     /// A frame about the tunnel itself.
     fn handle_notice(
         &mut self,
-        conn: ConnId,
+        id: TunnelId,
         kind: FrameKind,
         payload: &[u8],
         cx: &mut Context<'_>,
     ) {
         match kind {
             FrameKind::Welcome => match read_welcome(payload) {
-                Ok(welcome) => self.welcomed(conn, &welcome, cx),
-                Err(why) => self.close_tunnel(conn, close::PROTOCOL_ERROR, &why, cx),
+                Ok(welcome) => self.welcomed(id, &welcome, cx),
+                Err(why) => self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx),
             },
             FrameKind::Refused => {
                 let why = read_refusal(payload);
                 self.complain(format!("the ingress refused this agent: {why}"));
-                self.close_tunnel(conn, close::NORMAL, &why, cx);
+                self.close_tunnel(id, close::NORMAL, &why, cx);
             }
-            FrameKind::Challenge => self.challenged(conn, payload, cx),
-            FrameKind::Drain => self.move_on(conn, ASKED, cx),
+            FrameKind::Challenge => self.challenged(id, payload, cx),
+            FrameKind::Drain => self.move_on(id, ASKED, cx),
             FrameKind::Hello
             | FrameKind::Proof
             | FrameKind::Request
@@ -234,17 +234,17 @@ impl Agent {
             | FrameKind::Echo
             | FrameKind::EchoReply => {
                 let why = format!("{kind:?} frame out of order");
-                self.close_tunnel(conn, close::PROTOCOL_ERROR, &why, cx);
+                self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx);
             }
         }
     }
 
-    fn welcomed(&mut self, conn: ConnId, welcome: &Welcome, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+    fn welcomed(&mut self, id: TunnelId, welcome: &Welcome, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
         let (Phase::Greeting(mut link) | Phase::Proving { mut link, .. }) = phase else {
             tunnel.phase = phase;
-            return self.close_tunnel(conn, close::PROTOCOL_ERROR, "welcomed twice", cx);
+            return self.close_tunnel(id, close::PROTOCOL_ERROR, "welcomed twice", cx);
         };
         link.session.agree(welcome.streams, welcome.window);
         // The state may have changed since HELLO.
@@ -257,7 +257,7 @@ impl Agent {
         self.ledger.name(serial, &welcome.session);
         self.complaint.clear();
         self.losses.clear();
-        self.conns.touch(conn);
+        self.conns.touch(id.conn());
         log::info!(
             "registered {} at {} as session {} (ingress version {})",
             self.config.hosts.join(", "),
@@ -265,7 +265,7 @@ impl Agent {
             welcome.session,
             welcome.version,
         );
-        self.settle_tunnel(conn, serial, cx);
+        self.settle_tunnel(id, serial, cx);
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
@@ -281,8 +281,8 @@ impl Agent {
     }
 
     /// The tunnel will not last, for this reason: another one first, then this one may go.
-    fn move_on(&mut self, conn: ConnId, why: &'static str, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get_mut(&conn) else { return };
+    fn move_on(&mut self, id: TunnelId, why: &'static str, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         if tunnel.moving.is_some() {
             return;
         }
@@ -309,33 +309,33 @@ impl Agent {
     /// Ends a tunnel that others have come in place of.
     pub(crate) fn leave_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
-        if let Some(conn) = found.map(|(conn, _)| *conn) {
-            self.close_tunnel(conn, close::NORMAL, LEFT_BEHIND, cx);
+        if let Some(id) = found.map(|(id, _)| *id) {
+            self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
         }
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
     pub(crate) fn close_tunnel(
         &mut self,
-        conn: ConnId,
+        id: TunnelId,
         code: u16,
         why: &str,
         cx: &mut Context<'_>,
     ) {
-        if let Some(link) = self.link_mut(conn) {
+        if let Some(link) = self.link_mut(id) {
             link.close(code);
         }
-        self.transmit_tunnel(conn, cx);
-        self.lose_tunnel(conn, why, cx);
-        if let Some(connection) = self.conns.get_mut(conn) {
+        self.transmit_tunnel(id, cx);
+        self.lose_tunnel(id, why, cx);
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
             connection.io.close(Closing::AfterFlush);
         }
     }
 
     /// Leaves an ingress to which there are tunnels enough already, before introducing this agent: behind
     /// a load balancer, only trying again leads to the other ones.
-    fn leave_known(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if let Some(tunnel) = self.tunnels.remove(&conn) {
+    fn leave_known(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        if let Some(tunnel) = self.tunnels.remove(&id) {
             self.ledger.close(tunnel.serial);
             if let Some(slot) = self.slot_of(tunnel.serial) {
                 let wait = self.search_on(slot, cx);
@@ -344,14 +344,14 @@ impl Agent {
                 );
             }
         }
-        if let Some(connection) = self.conns.get_mut(conn) {
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
             connection.io.close(Closing::AfterFlush);
         }
     }
 
     /// A tunnel is over, and so are its exchanges.
-    pub(crate) fn lose_tunnel(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.remove(&conn) else { return };
+    pub(crate) fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.remove(&id) else { return };
         let mut owners: Vec<_> =
             tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
         owners.sort_unstable();

@@ -7,6 +7,7 @@ use mesh_protocol::{Closing, ConnId, Context, Duplex, Patience, Traffic};
 
 use crate::agent::{Agent, Conn, target};
 use crate::exchange::{Exchange, Phase};
+use crate::tunnel::TunnelId;
 use crate::upstream::{GIVING_WAY, Grown, RX_MAX, State, Upstream};
 
 /// How long a kept connection may have rested for a request that cannot be sent again.
@@ -16,7 +17,7 @@ impl Agent {
     /// The ingress opened a stream.
     pub(crate) fn handle_request(
         &mut self,
-        tunnel: ConnId,
+        tunnel: TunnelId,
         stream: StreamId,
         head: Head<'_>,
         cx: &mut Context<'_>,
@@ -29,7 +30,7 @@ impl Agent {
 
     fn serve(
         &mut self,
-        tunnel: ConnId,
+        tunnel: TunnelId,
         stream: StreamId,
         head: Head<'_>,
         cx: &mut Context<'_>,
@@ -173,7 +174,7 @@ impl Agent {
 
     /// What is left of an upgraded connection's last bytes takes of the tunnel's window growth until the
     /// connection is over.
-    fn keep_grown(&mut self, owner: ConnId, tunnel: ConnId, stream: StreamId) {
+    fn keep_grown(&mut self, owner: ConnId, tunnel: TunnelId, stream: StreamId) {
         if let Some(link) = self.link_mut(tunnel)
             && let Some(bytes) = link.session.claim_growth(stream)
             && let Some((upstream, _)) = self.upstream(owner)
@@ -204,10 +205,16 @@ impl Agent {
     }
 
     /// Ends a stream that this side cannot serve.
-    pub(crate) fn reset(&mut self, tunnel: ConnId, stream: StreamId, code: ResetCode, text: &str) {
+    pub(crate) fn reset(
+        &mut self,
+        tunnel: TunnelId,
+        stream: StreamId,
+        code: ResetCode,
+        text: &str,
+    ) {
         if let Some(link) = self.link_mut(tunnel) {
             link.session.reset(stream, code, text);
-            self.conns.touch(tunnel);
+            self.conns.touch(tunnel.conn());
         }
     }
 }

@@ -9,7 +9,7 @@ use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, 
 use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
 use crate::faults::SPEAKS_TLS;
-use crate::tunnel::TLS_ALERT;
+use crate::tunnel::{TLS_ALERT, TunnelId};
 use crate::upstream::{Grown, State, Upstream};
 
 impl Agent {
@@ -41,7 +41,7 @@ impl Agent {
         }
         if link.has_output() {
             let tunnel = exchange.tunnel;
-            self.conns.touch(tunnel);
+            self.conns.touch(tunnel.conn());
         }
     }
 
@@ -145,22 +145,22 @@ impl Agent {
             link.session.mark_ready(stream);
         }
         self.transmit_tunnel(tunnel, cx);
-        self.conns.touch(tunnel);
+        self.conns.touch(tunnel.conn());
     }
 
     /// Has a tunnel send: frames that wait, then DATA by turns.
-    pub(crate) fn transmit_tunnel(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(link) = self.tunnels.get_mut(&conn).and_then(|tunnel| tunnel.link_mut()) else {
+    pub(crate) fn transmit_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        let Some(link) = self.tunnels.get_mut(&id).and_then(|tunnel| tunnel.link_mut()) else {
             return;
         };
         if !link.has_output() {
             return;
         }
-        let Some(connection) = self.conns.get_served(conn) else { return };
+        let Some(connection) = self.conns.get_served(id.conn()) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
         let mut over = std::mem::take(&mut self.over);
         let (conns, now) = (&mut self.conns, cx.now);
-        link.transmit_to(conn, &mut tx, cx, |session, stream, owner, out| {
+        link.transmit_to(id.conn(), &mut tx, cx, |session, stream, owner, out| {
             let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
             else {
                 return Turn::Over;
@@ -174,14 +174,14 @@ impl Agent {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
                     let grown = session.claim_growth(stream);
-                    upstream.grown = grown.map(|bytes| Grown { tunnel: conn, bytes });
+                    upstream.grown = grown.map(|bytes| Grown { tunnel: id, bytes });
                     over.push((owner, Ok(())));
                 }
                 Err(error) => over.push((owner, Err(error))),
             }
             Turn::Over
         });
-        if let Some(connection) = self.conns.get_served(conn) {
+        if let Some(connection) = self.conns.get_served(id.conn()) {
             connection.io.tx = tx;
         }
         for (owner, outcome) in over.drain(..) {
@@ -265,7 +265,7 @@ impl Agent {
         if let Some(head) = exchange.replay {
             self.heads.keep(head);
         }
-        self.conns.touch(tunnel);
+        self.conns.touch(tunnel.conn());
     }
 
     /// Both directions of an upgraded connection have ended: the ingress hears of the service's
@@ -274,7 +274,7 @@ impl Agent {
         let Some(exchange) = self.take_exchange(conn) else { return };
         if let Some(link) = self.link_mut(exchange.tunnel) {
             link.session.end(exchange.stream);
-            self.conns.touch(exchange.tunnel);
+            self.conns.touch(exchange.tunnel.conn());
         }
     }
 

@@ -21,6 +21,17 @@ use crate::config::Timeouts;
 use crate::identity::PROVING;
 use crate::ledger::Serial;
 
+/// Names a tunnel: the connection it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TunnelId(pub(crate) ConnId);
+
+impl TunnelId {
+    /// The connection the tunnel runs on.
+    pub(crate) const fn conn(self) -> ConnId {
+        self.0
+    }
+}
+
 /// A connection to an ingress.
 #[derive(Debug)]
 pub struct Tunnel {
@@ -164,7 +175,7 @@ impl Tunnel {
 
 impl Agent {
     /// The link of a tunnel, once there is one.
-    pub(crate) fn link_mut(&mut self, tunnel: ConnId) -> Option<&mut Link> {
+    pub(crate) fn link_mut(&mut self, tunnel: TunnelId) -> Option<&mut Link> {
         self.tunnels.get_mut(&tunnel)?.link_mut()
     }
 }

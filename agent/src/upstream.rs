@@ -14,6 +14,7 @@ use mesh_protocol::{Closing, ConnId, Connection, Duplex, Patience};
 use crate::agent::{Agent, Conn};
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
+use crate::tunnel::TunnelId;
 
 /// What the agent knows of a connection to the local service.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Upstream {
 /// connection is over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grown {
-    pub(crate) tunnel: ConnId,
+    pub(crate) tunnel: TunnelId,
     pub(crate) bytes: NonZeroU32,
 }
 

@@ -27,6 +27,7 @@ use crate::agent::{Agent, Conn};
 use crate::config::Config;
 use crate::ledger::Serial;
 use crate::pool::Pool;
+use crate::tunnel::TunnelId;
 
 /// What one worker tells another.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ impl Agent {
     }
 
     /// A tunnel that is welcome goes to its worker.
-    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, serial: Serial, cx: &mut Context<'_>) {
+    pub(crate) fn settle_tunnel(&mut self, id: TunnelId, serial: Serial, cx: &mut Context<'_>) {
         // Other workers may have said already that they have nothing left.
         let workers = if self.drain.is_draining() { 1 } else { self.workers.count };
         let to = self.ledger.welcome(serial, workers, cx.now);
@@ -151,10 +152,10 @@ impl Agent {
         if to == self.workers.own {
             return;
         }
-        let Some(tunnel) = self.tunnels.remove(&conn) else { return };
-        if let Some(connection) = self.conns.get_mut(conn) {
+        let Some(tunnel) = self.tunnels.remove(&id) else { return };
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
             connection.state = Conn::Moving(tunnel);
-            self.outgoing.push_back((to, Outgoing::Connection(conn)));
+            self.outgoing.push_back((to, Outgoing::Connection(id.conn())));
         }
     }
 
@@ -166,9 +167,9 @@ impl Agent {
             connection.state = state;
             return;
         };
-        self.tunnels.insert(conn, tunnel);
+        self.tunnels.insert(TunnelId(conn), tunnel);
         self.conns.touch(conn);
         // Frames may have followed at once.
-        self.advance_tunnel(conn, cx);
+        self.advance_tunnel(TunnelId(conn), cx);
     }
 }

@@ -6,6 +6,7 @@ use mesh_protocol::ws::Role;
 use mesh_protocol::{Buf, Conns, Duplex, Rng};
 
 use super::{Exchange, Phase};
+use crate::tunnel::TunnelId;
 use crate::upstream::{FAST_RX_MAX, FAST_STREAMS_MAX, RX_MAX};
 
 fn origin() -> Instant {
@@ -41,7 +42,7 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
     io.rx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
     io.rx.extend(&vec![0; ready - io.rx.len()]);
     let mut exchange = Exchange {
-        tunnel: conn,
+        tunnel: TunnelId(conn),
         stream: opened[0],
         moved: origin(),
         phase: Phase::Waiting,
