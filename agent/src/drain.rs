@@ -15,19 +15,29 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Link, WorkerId, contro
 use crate::agent::{Agent, Conn, Dial};
 use crate::config::Timeouts;
 use crate::ledger::Serial;
-use crate::tunnel::{Phase, TunnelId};
+use crate::tunnel::{self, TunnelId};
 use crate::workers::Message;
 
-/// Since when the agent has been leaving.
+/// How far the leaving is.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
-    since: Option<Instant>,
-    /// When what is unfinished was cut.
-    cut: Option<Instant>,
-    /// Whether this worker has nothing left, and has said so or left.
-    is_over: bool,
+    phase: Phase,
     /// How many other workers have nothing left; counted by the first one.
     others_over: u8,
+}
+
+/// How far this worker is.
+#[derive(Debug, Default)]
+enum Phase {
+    /// Not leaving.
+    #[default]
+    Serving,
+    /// Finishing what it is at.
+    Draining { since: Instant },
+    /// What was unfinished has been ended.
+    Cut { at: Instant },
+    /// Nothing is left, and it has said so or left.
+    Over,
 }
 
 /// How long other workers may take to cut what they have.
@@ -35,13 +45,20 @@ const CUTTING: Duration = Duration::from_secs(1);
 
 impl Drain {
     pub(crate) const fn is_draining(&self) -> bool {
-        self.since.is_some()
+        !matches!(self.phase, Phase::Serving)
+    }
+
+    const fn is_cut(&self) -> bool {
+        matches!(self.phase, Phase::Cut { .. })
     }
 
     /// When the agent leaves at the latest.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        let due = self.since.map(|since| since + timeouts.drain);
-        self.cut.map(|at| at + CUTTING).or(due)
+        match self.phase {
+            Phase::Draining { since } => Some(since + timeouts.drain),
+            Phase::Cut { at } => Some(at + CUTTING),
+            Phase::Serving | Phase::Over => None,
+        }
     }
 }
 
@@ -61,7 +78,7 @@ impl Agent {
 
     /// Finishes what this worker is at.
     pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
-        self.drain.since = Some(cx.now);
+        self.drain.phase = Phase::Draining { since: cx.now };
         let ids: Vec<_> = self.tunnels.keys().copied().collect();
         let under_way = self.under_way();
         log::info!(
@@ -72,16 +89,16 @@ impl Agent {
         for id in ids {
             let Some(tunnel) = self.tunnels.get_mut(&id) else { continue };
             match &mut tunnel.phase {
-                Phase::Serving(link) => {
+                tunnel::Phase::Serving(link) => {
                     say_drain(link, cx.now);
                     self.conns.touch(id.conn());
                 }
                 // The ingress may have welcomed it already, and sent requests.
-                Phase::Greeting(_) | Phase::Proving { has_sent: true, .. } => {}
-                Phase::Connecting
-                | Phase::Upgrading { .. }
-                | Phase::Proving { has_sent: false, .. }
-                | Phase::Over => {
+                tunnel::Phase::Greeting(_) | tunnel::Phase::Proving { has_sent: true, .. } => {}
+                tunnel::Phase::Connecting
+                | tunnel::Phase::Upgrading { .. }
+                | tunnel::Phase::Proving { has_sent: false, .. }
+                | tunnel::Phase::Over => {
                     self.say_goodbye(id, cx);
                 }
             }
@@ -90,16 +107,21 @@ impl Agent {
 
     /// Has all workers end what is unfinished, and leaves when that is done. Asked again, at once.
     fn cut_and_leave(&mut self, cx: &mut Context<'_>) {
-        if self.drain.cut.is_some() {
-            return cx.exit();
+        match self.drain.phase {
+            Phase::Cut { .. } | Phase::Over => cx.exit(),
+            Phase::Serving | Phase::Draining { .. } => {
+                self.tell_others(|| Message::Cut);
+                self.cut_unfinished(cx);
+            }
         }
-        self.tell_others(|| Message::Cut);
-        self.cut_unfinished(cx);
     }
 
     /// Ends what this worker is at. The service is not to take what it got for the whole.
     pub(crate) fn cut_unfinished(&mut self, cx: &mut Context<'_>) {
-        self.drain.cut = Some(cx.now);
+        if matches!(self.drain.phase, Phase::Over) {
+            return;
+        }
+        self.drain.phase = Phase::Cut { at: cx.now };
         let ids: Vec<_> = self.tunnels.keys().copied().collect();
         for id in ids {
             self.close_tunnel(id, close::NORMAL, "this agent leaves", cx);
@@ -132,7 +154,7 @@ impl Agent {
         let due = self.drain.deadline(&self.config.timeouts);
         if due.is_some_and(|due| due <= cx.now) {
             match self.under_way() {
-                _ if self.drain.cut.is_some() => {}
+                _ if self.drain.is_cut() => {}
                 0 if self.has_rest(None) => {
                     log::warn!("leaving before the service has taken all that it was sent");
                 }
@@ -165,8 +187,9 @@ impl Agent {
     /// Closes the tunnels that are not needed any more, and leaves when nothing is left. A connection
     /// that has just ended is not forgotten yet.
     pub(crate) fn close_drained(&mut self, ended: Option<ConnId>, cx: &mut Context<'_>) {
-        if !self.drain.is_draining() || self.drain.is_over {
-            return;
+        match self.drain.phase {
+            Phase::Serving | Phase::Over => return,
+            Phase::Draining { .. } | Phase::Cut { .. } => {}
         }
         let idle: Vec<_> = self
             .tunnels
@@ -187,7 +210,7 @@ impl Agent {
     /// Whether the service has not taken all that it was sent, the last of requests that are over
     /// included. What has left here is not waited for any more once the rest was cut.
     fn has_rest(&self, ended: Option<ConnId>) -> bool {
-        let is_cut = self.drain.cut.is_some();
+        let is_cut = self.drain.is_cut();
         self.conns.iter().any(|(conn, connection)| {
             let io = &connection.io;
             let is_closing = match io.closing {
@@ -213,7 +236,7 @@ impl Agent {
             connection.io.close(if is_mute { Closing::Abort } else { Closing::AfterFlush });
         }
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.phase = Phase::Over;
+            tunnel.phase = tunnel::Phase::Over;
         }
     }
 
@@ -221,16 +244,16 @@ impl Agent {
     fn check_drained(&mut self, cx: &mut Context<'_>) {
         if !self.workers.is_first() {
             if self.tunnels.is_empty() {
-                self.drain.is_over = true;
+                self.drain.phase = Phase::Over;
                 self.tell(WorkerId::FIRST, Message::Drained, cx);
             }
             return;
         }
         if self.ledger.is_empty() && self.others_are_over() {
-            self.drain.is_over = true;
-            if self.drain.cut.is_none() {
+            if !self.drain.is_cut() {
                 log::info!("drained");
             }
+            self.drain.phase = Phase::Over;
             cx.exit();
         }
     }
