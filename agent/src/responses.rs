@@ -130,8 +130,7 @@ impl Agent {
     }
 
     /// Sends what the service said before its connection broke, its end too, as far as the tunnel takes it
-    /// now.
-    /// A service that has enough of an upload answers and closes, and what was still on its way
+    /// now. A service that has enough of an upload answers and closes, and what was still on its way
     /// there makes a reset of that.
     fn send_last_words(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some((Upstream { state: State::Busy(exchange), .. }, io)) = self.upstream(conn) else {

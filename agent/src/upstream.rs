@@ -1,8 +1,13 @@
 //! A connection to the local service.
 //!
 //! ```text
-//!   Connecting --> Busy --> Idle --> Busy --> ... --> closed
+//!   Busy (perhaps still connecting) <--> Idle
+//!     |                                   |
+//!     `--------------> Spent <------------'
+//!                        `--> closed
 //! ```
+//!
+//! It may break in each of them.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
