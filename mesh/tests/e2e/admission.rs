@@ -7,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 use crate::peers::caller::{HOST, request, try_ask};
 use crate::peers::missing::miss;
 use crate::peers::place::own_address;
-use crate::peers::process::{Process, Server, agent, mesh};
+use crate::peers::process::{Server, agent, bare_agent, mesh};
 use crate::peers::service::Service;
 use crate::peers::wire::{Wire, wait_until};
 
@@ -72,16 +72,7 @@ fn an_agent_names_the_ingress_that_it_cannot_reach_and_why() {
         ),
     ];
     for (url, expected) in cases {
-        let local = service.url();
-        let agent = Process::start(&[
-            "client",
-            "--ingress-endpoint",
-            &url,
-            "--local-endpoint",
-            &local,
-            "--host",
-            HOST,
-        ]);
+        let agent = bare_agent(&url, &service.url(), HOST, &[]);
         agent.wait_log(&expected);
         agent.wait_log("connecting again in");
         assert_eq!(agent.log_count("panicked"), 0);
@@ -104,15 +95,7 @@ fn an_agent_names_the_service_that_it_cannot_reach_and_why() {
         ),
     ];
     for (local, expected) in cases {
-        let agent = Process::start(&[
-            "client",
-            "--ingress-endpoint",
-            &ingress,
-            "--local-endpoint",
-            &format!("http://{local}"),
-            "--host",
-            HOST,
-        ]);
+        let agent = bare_agent(&ingress, &format!("http://{local}"), HOST, &[]);
         agent.wait_log(&expected);
         server.wait_metric("mesh_tunnels", 1);
         let page = server.page("/debug/services");
@@ -134,17 +117,8 @@ fn a_service_that_takes_no_connection_is_told_from_one_that_does_not_answer() {
     let _first = Wire::connect(full_address);
     let cases = [(mute.local_addr().unwrap(), "no answer"), (full_address, "no connection")];
     for (local, expected) in cases {
-        let agent = Process::start(&[
-            "client",
-            "--ingress-endpoint",
-            &format!("ws://{local}"),
-            "--local-endpoint",
-            &format!("http://{local}"),
-            "--health-check-timeout",
-            "0.3",
-            "--host",
-            HOST,
-        ]);
+        let (ingress, local) = (format!("ws://{local}"), format!("http://{local}"));
+        let agent = bare_agent(&ingress, &local, HOST, &["--health-check-timeout", "0.3"]);
         agent.wait_log(&format!("the local service is unhealthy: {expected} within 300ms"));
     }
 }

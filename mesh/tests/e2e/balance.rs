@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use crate::peers::caller::{get, read_response, request};
-use crate::peers::process::{Server, agent};
+use crate::peers::process::{Server, agent, bare_agent};
 use crate::peers::service::Service;
 use crate::peers::wire::Wire;
 
@@ -75,15 +75,7 @@ fn hosts_are_matched_from_the_most_to_the_least_specific() {
     let services = patterns.map(Service::start);
     let agents = [0, 1, 2, 3].map(|index| {
         let (ingress, local) = (format!("ws://{}", server.tunnels), services[index].url());
-        crate::peers::process::Process::start(&[
-            "client",
-            "--ingress-endpoint",
-            &ingress,
-            "--local-endpoint",
-            &local,
-            "--host",
-            patterns[index],
-        ])
+        bare_agent(&ingress, &local, patterns[index], &[])
     });
     server.wait_available(4);
     let cases = [

@@ -12,7 +12,7 @@ use crate::peers::frames::{
     RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message,
 };
 use crate::peers::place::own_address;
-use crate::peers::process::{Process, Server};
+use crate::peers::process::{Process, Server, bare_agent};
 use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
 use crate::peers::service::Service;
 use crate::peers::wire::{Wire, wait_until};
@@ -99,10 +99,8 @@ fn patch(offer: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// An agent that dials this and waits for a moment only.
 fn start_impatient(url: &str, service: &Service) -> Process {
-    let local = service.url();
-    let fixed = ["client", "--ingress-endpoint", url, "--local-endpoint", &local, "--host", HOST];
     let times = ["--connect-timeout", "0.3", "--reconnect-min", "0.05", "--reconnect-max", "0.1"];
-    Process::start(&[&fixed[..], &times].concat())
+    bare_agent(url, &service.url(), HOST, &times)
 }
 
 #[test]
@@ -351,21 +349,8 @@ fn of_the_tunnels_that_an_ingress_does_not_let_go_of_the_oldest_are_left() {
 fn the_waits_between_attempts_grow_to_their_limit_and_no_further() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());
-    let agent = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &url,
-        "--local-endpoint",
-        &local,
-        "--host",
-        HOST,
-        "--reconnect-min",
-        "0.05",
-        "--reconnect-max",
-        "0.4",
-        "--log-level",
-        "debug",
-    ]);
+    let words = ["--reconnect-min", "0.05", "--reconnect-max", "0.4", "--log-level", "debug"];
+    let agent = bare_agent(&url, &local, HOST, &words);
     let attempts = 12;
     for _ in 0..attempts {
         drop(ingress.accept());

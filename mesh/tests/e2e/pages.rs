@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::peers::caller::{HOST, Response, ask, read_response, request};
-use crate::peers::process::{Process, Server, mesh};
+use crate::peers::process::{Server, bare_agent, mesh};
 use crate::peers::service::Service;
 use crate::peers::wire::{End, Wire};
 
@@ -43,15 +43,7 @@ fn health_on_the_traffic_port_belongs_to_whoever_claims_the_host() {
     let server = Server::start(&[]);
     let service = Service::start("everything");
     let (ingress, local) = (format!("ws://{}", server.tunnels), service.url());
-    let _agent = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &ingress,
-        "--local-endpoint",
-        &local,
-        "--host",
-        "*",
-    ]);
+    let _agent = bare_agent(&ingress, &local, "*", &[]);
     server.wait_available(1);
     service.set_healthy(true);
     for host in [server.traffic.to_string(), "192.0.2.7".to_owned(), "[::1]:8080".to_owned()] {

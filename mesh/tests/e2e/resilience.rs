@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::peers::caller::{Cut, ask, find, get, read_response, request};
-use crate::peers::process::{Process, Server, agent, mesh};
+use crate::peers::process::{Process, Server, agent, bare_agent, mesh};
 use crate::peers::service::Service;
 use crate::peers::wire::{AT_ONCE, Wire, wait_until};
 
@@ -102,17 +102,7 @@ fn what_a_service_refuses_to_take_is_answered_by_another_agent_whatever_the_meth
     let (gone, there) = (Service::start("gone"), Service::start("there"));
     let (local, ingress) = (gone.url(), format!("ws://{}", server.tunnels));
     // Believed to be healthy for as long as this test runs.
-    let _blind = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &ingress,
-        "--local-endpoint",
-        &local,
-        "--host",
-        "demo.local",
-        "--health-check-fall",
-        "100",
-    ]);
+    let _blind = bare_agent(&ingress, &local, "demo.local", &["--health-check-fall", "100"]);
     let _agent = agent(server.tunnels, &there, &[]);
     server.wait_available(2);
     drop(gone);

@@ -13,7 +13,7 @@ use crate::harness::origin::Origin;
 use crate::peers::caller::{HOST, Response, ask, get, read_response, request};
 use crate::peers::papers::{Authority, Folder};
 use crate::peers::place::own_ip;
-use crate::peers::process::{Process, Server};
+use crate::peers::process::{Process, Server, bare_agent};
 use crate::peers::service::Service;
 use crate::peers::wire::{AT_ONCE, End, Wire, wait_until};
 
@@ -139,15 +139,7 @@ fn tls_may_be_spoken_with_agents_alone() {
 fn tls_may_be_spoken_with_callers_alone() {
     let (secure, service) = (Secure::start(&["--tls-ports", "alb"]), Service::start("a"));
     let ingress = format!("ws://{}", secure.server.tunnels);
-    let _agent = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &ingress,
-        "--local-endpoint",
-        &service.url(),
-        "--host",
-        HOST,
-    ]);
+    let _agent = bare_agent(&ingress, &service.url(), HOST, &[]);
     secure.server.wait_available(1);
     assert_eq!(secure.get("/secret").status, 200);
     let head = &service.requests()[0].head;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::peers::caller::{Cut, HOST, find, read_response, request};
 use crate::peers::frames::{DATA, END, REQUEST};
-use crate::peers::process::{Process, Server, agent, limited, mesh};
+use crate::peers::process::{Process, Server, agent, bare_agent, limited, mesh};
 use crate::peers::raw_agent::RawAgent;
 use crate::peers::raw_ingress::RawIngress;
 use crate::peers::service::Service;
@@ -234,21 +234,9 @@ fn ends_of_agents(server: &Server) {
 fn an_agent_that_loses_its_tunnel_again_and_again_keeps_nothing_of_them() {
     let (ingress, service) = (RawIngress::start(), Service::start("a"));
     let (url, local) = (ingress.url(), service.url());
-    let agent = Process::start(&[
-        "client",
-        "--ingress-endpoint",
-        &url,
-        "--local-endpoint",
-        &local,
-        "--host",
-        HOST,
-        "--reconnect-min",
-        "0.05",
-        "--reconnect-max",
-        "0.05",
-        "--upstream-idle-timeout",
-        "0.2",
-    ]);
+    let waits = ["--reconnect-min", "0.05", "--reconnect-max", "0.05"];
+    let words = [&waits[..], &["--upstream-idle-timeout", "0.2"]].concat();
+    let agent = bare_agent(&url, &local, HOST, &words);
     let mut tunnel = ingress.welcome(64 * 1024);
     let before = agent.descriptors();
     let turns = 40;

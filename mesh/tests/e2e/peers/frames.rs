@@ -1,6 +1,8 @@
 //! Bytes of `mesh.v1` and of WebSocket, made by hand so that they can be wrong.
 
-use super::wire::Wire;
+use std::time::Instant;
+
+use super::wire::{AT_ONCE, Wire};
 
 pub(crate) const HELLO: u8 = 0x01;
 pub(crate) const WELCOME: u8 = 0x02;
@@ -93,6 +95,18 @@ pub(crate) fn read_frame(wire: &mut Wire, rest: &mut Vec<u8>) -> Option<Frame> {
     let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
     let payload = rest.drain(..length as usize).collect();
     Some(Frame { kind: header[3], flags: header[4], stream, payload })
+}
+
+/// Reads frames until none comes any more: the other end has ended the tunnel.
+///
+/// # Panics
+/// When that takes longer than it has to.
+pub(crate) fn wait_end(mut next: impl FnMut() -> Option<Frame>) {
+    let due = Instant::now() + AT_ONCE;
+    while next().is_some() {
+        assert!(Instant::now() < due, "the tunnel goes on");
+    }
+    assert!(Instant::now() < due, "the tunnel ended, but not at once");
 }
 
 /// The first byte and the payload of the next WebSocket message.
