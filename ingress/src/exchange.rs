@@ -59,6 +59,8 @@ pub(crate) struct Replay {
     head: usize,
     pub(crate) flags: Flags,
     body: Kept,
+    /// Body bytes that are kept at the most.
+    body_max: usize,
     /// How many of the kept body bytes the present agent got.
     resent: usize,
     /// The trailers that the body ended with; its decoder tells of them once.
@@ -78,18 +80,22 @@ enum Kept {
     Nothing,
 }
 
-/// Body bytes kept for a second agent. A refused connection is reported within a round trip, in
-/// which few callers send more.
-const REPLAY_BYTES_MAX: usize = 64 * 1024;
+/// Body bytes kept for a second agent: the default window of one. It gets more only when its service has
+/// taken some of them, and no service refuses what it took.
+const REPLAY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that wait for a caller besides a window of its answer. Where windows are small, no more is kept of
+/// a request than may wait of its answer later (docs/operations.md, "Memory").
+const BESIDES_WINDOW: usize = 32 * 1024;
 
 impl Replay {
-    /// A request with this head.
-    pub(crate) const fn new(head: Buf, flags: Flags, is_idempotent: bool) -> Self {
+    /// A request with this head, whose answer has a window of so many bytes.
+    pub(crate) fn new(head: Buf, flags: Flags, is_idempotent: bool, window: u32) -> Self {
         Self {
             head: head.len(),
             bytes: head,
             flags,
             body: Kept::All,
+            body_max: REPLAY_BYTES_MAX.min(window as usize + BESIDES_WINDOW),
             resent: 0,
             trailers: Vec::new(),
             is_idempotent,
@@ -154,7 +160,7 @@ impl Replay {
         if self.body != Kept::All {
             return;
         }
-        if self.kept() + bytes.len() > REPLAY_BYTES_MAX {
+        if self.kept() + bytes.len() > self.body_max {
             return self.forget();
         }
         self.bytes.extend(bytes);

@@ -171,7 +171,8 @@ impl Ingress {
         let flags = Flags::NONE
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
-        let replay = Replay::new(rewritten, flags, request.is_idempotent);
+        let window = self.config.limits.stream_window;
+        let replay = Replay::new(rewritten, flags, request.is_idempotent, window);
         match place {
             Place::Here(tunnel) => self.open_stream(conn, Choice { route, tunnel }, replay, cx),
             Place::There(worker, gauge) => {

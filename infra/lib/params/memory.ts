@@ -29,7 +29,7 @@ export function workers(cpu: number): number {
 /** What callers and agents can make an ingress hold, and who is beside it, in MiB. */
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
-  const connection = 128 * KIB + 2 * HEAD + Math.max(64 * KIB, window + 32 * KIB);
+  const connection = 128 * KIB + 2 * HEAD + window + 32 * KIB;
   const tunnel = 512 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
   const proxy = limits.serviceConnectNamespace === undefined ? 0 : SERVICE_CONNECT_PROXY;

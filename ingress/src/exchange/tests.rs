@@ -6,11 +6,30 @@ use crate::balance::{Culprit, Tried};
 use crate::tunnel::{AgentId, Serial};
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// The default.
+const WINDOW: u32 = 256 * 1024;
 
 fn replay() -> Replay {
+    replay_with(WINDOW, false)
+}
+
+fn replay_with(window: u32, is_idempotent: bool) -> Replay {
     let mut head = Buf::new();
     head.extend(HEAD);
-    Replay::new(head, Flags::NONE, false)
+    Replay::new(head, Flags::NONE, is_idempotent, window)
+}
+
+#[test]
+fn a_body_is_kept_as_long_as_no_service_can_have_taken_any_of_it() {
+    for (window, kept) in [(WINDOW, 256), (1024 * 1024, 256), (64 * 1024, 96), (16 * 1024, 48)] {
+        let mut replay = replay_with(window, false);
+        for _ in 0..kept {
+            replay.keep(&[b'x'; 1024]);
+            assert!(replay.is_possible(Reached::CertainlyNot), "{window}");
+        }
+        replay.keep(b"x");
+        assert!(!replay.is_possible(Reached::CertainlyNot), "{window}");
+    }
 }
 
 #[test]
@@ -31,7 +50,7 @@ fn a_body_that_is_of_no_more_use_takes_no_memory() {
     let (mut answered, mut long) = (replay(), replay());
     answered.keep(&[b'x'; 60_000]);
     answered.forget();
-    for _ in 0..10 {
+    for _ in 0..30 {
         long.keep(&[b'x'; 10_000]);
     }
     for replay in [answered, long] {
@@ -66,13 +85,11 @@ fn only_what_does_no_harm_is_given_to_a_second_agent() {
         for sent in [Nothing, Little, Much, Answered] {
             for reached in [CertainlyNot, Perhaps, Certainly] {
                 for is_second in [false, true] {
-                    let mut head = Buf::new();
-                    head.extend(HEAD);
-                    let mut replay = Replay::new(head, Flags::NONE, is_idempotent);
+                    let mut replay = replay_with(WINDOW, is_idempotent);
                     match sent {
                         Nothing => {}
                         Little => replay.keep(b"12345"),
-                        Much => replay.keep(&[b'x'; 64 * 1024 + 1]),
+                        Much => replay.keep(&[b'x'; 256 * 1024 + 1]),
                         Answered => replay.forget(),
                     }
                     if is_second {

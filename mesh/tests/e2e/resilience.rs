@@ -107,7 +107,8 @@ fn what_a_service_refuses_to_take_is_answered_by_another_agent_whatever_the_meth
     server.wait_available(2);
     drop(gone);
     for turn in 0..30 {
-        let (method, body) = (["POST", "PATCH", "DELETE", "GET"][turn % 4], "x".repeat(turn * 997));
+        let method = ["POST", "PATCH", "DELETE", "GET"][turn % 4];
+        let body = "x".repeat(turn * 6_997);
         let body = if method == "GET" { String::new() } else { body };
         let response = ask(server.traffic, request(method, "/", &body));
         assert_eq!(response.verdict(), (200, "none"), "{method} {turn}");

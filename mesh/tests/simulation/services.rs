@@ -395,13 +395,21 @@ fn what_may_not_be_repeated_takes_a_kept_connection_only_within_its_first_second
     });
 }
 
-/// No agent hears soon that a service does not answer. What was sent meanwhile is kept up to a limit.
+/// No agent hears soon that a service does not answer. Meanwhile it gets a window of a body, which is kept
+/// unless the agent has a larger one than is usual.
 #[test]
 fn a_request_is_sent_to_another_agent_only_if_all_of_its_body_was_kept() {
-    const KEPT: usize = 64 * 1024;
-    for (len, is_kept) in [(KEPT, true), (KEPT + 1, false)] {
-        seeds(16, |seed| {
-            let mut stage = Stage::new(seed, Plan::calm().with_agents(2));
+    const KEPT: usize = 256 * 1024;
+    for (window, len, is_kept) in [
+        (256 * 1024, 65_537, true),
+        (256 * 1024, 1_000_000, true),
+        (1024 * 1024, KEPT, true),
+        (1024 * 1024, KEPT + 1, false),
+    ] {
+        seeds(8, |seed| {
+            let mut plan = Plan::calm().with_agents(2);
+            plan.agent.limits.stream_window = window;
+            let mut stage = Stage::new(seed, plan);
             stage.expect_ready(Duration::from_secs(5));
             stage.world.set_answer("service0:3000", Answer::Ignore);
             for _ in 0..4 {
