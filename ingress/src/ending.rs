@@ -201,11 +201,15 @@ impl Ingress {
         }
     }
 
-    /// Ends a caller's connection in a way that cannot be taken for a whole response.
-    pub(crate) fn cut(&mut self, conn: ConnId) {
-        if let Some((_, io)) = self.downstream(conn) {
-            io.close(Closing::Abort);
-        }
+    /// Ends a caller's connection in a way that cannot be taken for a whole response. What a service sent
+    /// before it failed is good, and a reset could destroy it on its way: the caller gets it where the framing
+    /// says that the rest is missing.
+    pub(crate) fn cut(&mut self, conn: ConnId, exchange: &Exchange, reason: Reason) {
+        self.keep_grown(conn, exchange.tunnel, exchange.stream);
+        let Some((downstream, io)) = self.downstream(conn) else { return };
+        let is_told = downstream.http.is_answer_framed();
+        let is_heard_out = is_told && reason.is_of_service();
+        io.close(if is_heard_out { Closing::AfterFlush } else { Closing::Abort });
     }
 
     /// Takes the exchange off its connection.

@@ -26,7 +26,7 @@ impl Ingress {
         let Some(mut exchange) = self.take_exchange(conn) else { return };
         self.reset_stream(&exchange, reason);
         if exchange.phase != Phase::Waiting {
-            self.cut(conn);
+            self.cut(conn, &exchange, reason);
             let fault = Fault::of_begun(reason);
             return self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
         }

@@ -11,7 +11,7 @@ pub enum Reason {
     BadRequest,
     /// The request head is too large.
     HeadTooLarge,
-    /// No registration ever claimed this host.
+    /// No agent is known for this host.
     NoRoute,
     /// The host is known, but no healthy agent serves it now.
     NoHealthyAgent,
@@ -56,6 +56,25 @@ impl Reason {
     /// Why a request head is refused.
     pub(crate) const fn of_head(error: http1::Error) -> Self {
         if error.is_head_too_large() { Self::HeadTooLarge } else { Self::BadRequest }
+    }
+
+    /// Whether it is the service that failed, or the way to it.
+    pub(crate) const fn is_of_service(self) -> bool {
+        match self {
+            Self::AgentLost
+            | Self::UpstreamConnect
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol => true,
+            Self::BadRequest
+            | Self::HeadTooLarge
+            | Self::NoRoute
+            | Self::NoHealthyAgent
+            | Self::Overloaded
+            | Self::RequestTimeout
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::Draining => false,
+        }
     }
 
     /// The status code of the answer.

@@ -6,6 +6,7 @@ use mesh_sim::peers::{HttpClient, HttpService, RawPeer, RawTurn, Reading, Reques
 use mesh_sim::{Fault, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
+use crate::cuts::{CHUNKED, breaking_off};
 use crate::stage::{HOST, Plan, Stage, agent_census, census};
 
 const BYTES: usize = 20_000_000;
@@ -88,31 +89,38 @@ fn all_of_a_window_that_has_grown_is_under_way() {
     });
 }
 
-const CALLERS: usize = 4;
 const GROWTH: u32 = 4 << 20;
 
 /// Callers that read fast at first, so that their windows grow, and then no more. The service has sent
 /// all of their answers, which wait.
-fn with_callers_that_stop_reading(seed: u64) -> Stage {
-    let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+fn check_that_little_waits(stage: &mut Stage) {
+    const CALLERS: usize = 4;
+    let window = stage.plan.ingress.limits.stream_window;
     for _ in 0..CALLERS {
         let ask = Ask::new(Request::get(HOST, "/bytes/8000000"));
         stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
         stage.world.run_for(Duration::from_secs(3));
     }
+    let waiting = census(&stage.world, stage.ingress).callers_tx;
+    let most = CALLERS * (window as usize + 1024) + GROWTH as usize;
+    assert!(waiting > GROWTH as usize / 2, "{waiting} bytes: no window has grown");
+    assert!(waiting <= most, "{waiting} bytes wait, and not {most}");
     stage.callers.clear();
-    stage
 }
 
 #[test]
 fn callers_that_stop_reading_leave_no_more_waiting_than_windows_may_grow_by() {
+    seeds(2, |seed| check_that_little_waits(&mut far_stage(seed, ROUND_TRIP, GROWTH)));
+}
+
+#[test]
+fn answers_that_broke_off_leave_no_more_waiting_than_windows_may_grow_by() {
     seeds(2, |seed| {
-        let stage = with_callers_that_stop_reading(seed);
-        let window = Plan::calm().ingress.limits.stream_window;
-        let waiting = census(&stage.world, stage.ingress).callers_tx;
-        let most = CALLERS * (window as usize + 1024) + GROWTH as usize;
-        assert!(waiting > GROWTH as usize / 2, "{waiting} bytes: no window has grown");
-        assert!(waiting <= most, "{waiting} bytes wait, and not {most}");
+        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        let service = breaking_off(CHUNKED, 8_000_000, Then::Finish);
+        let service = stage.world.add_peer("breaking", service, &["service0:3000"]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        check_that_little_waits(&mut stage);
     });
 }
 
@@ -120,7 +128,8 @@ fn callers_that_stop_reading_leave_no_more_waiting_than_windows_may_grow_by() {
 #[test]
 fn a_download_gets_the_window_that_lost_callers_had() {
     seeds(2, |seed| {
-        let mut stage = with_callers_that_stop_reading(seed);
+        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        check_that_little_waits(&mut stage);
         let (ingress, limit) = (stage.ingress, stage.plan.ingress.timeouts.send);
         let given_up = move |world: &World| census(world, ingress).callers == 0;
         stage.world.expect("they are given up", given_up, limit * 2);

@@ -19,6 +19,7 @@ mod chaos;
 mod cheats;
 mod cloud;
 mod cores;
+mod cuts;
 mod deadlines;
 mod fairness;
 mod far;

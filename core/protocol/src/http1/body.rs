@@ -166,6 +166,15 @@ impl Encoder {
         matches!(self.0, Encoding::Sized { left: 0 } | Encoding::Withheld | Encoding::Ended)
     }
 
+    /// Whether the body has an end of its own, other than that of the connection.
+    #[must_use]
+    pub const fn is_framed(&self) -> bool {
+        match self.0 {
+            Encoding::Sized { .. } | Encoding::Chunked | Encoding::Withheld => true,
+            Encoding::UntilClose | Encoding::Ended => false,
+        }
+    }
+
     /// Writes body bytes.
     ///
     /// # Errors

@@ -271,6 +271,15 @@ impl ServerConn {
         }
     }
 
+    /// Whether the caller can tell where the answer at hand ends without the end of the connection.
+    #[must_use]
+    pub const fn is_answer_framed(&self) -> bool {
+        match &self.state {
+            State::Idle | State::Asked { .. } | State::Upgraded { .. } => false,
+            State::Answered { response, .. } => response.is_framed(),
+        }
+    }
+
     /// Writes a whole answer of our own. Without a head, or before the end of the request body,
     /// it announces the end of the connection, too. After another answer nothing is written.
     pub fn reply(&mut self, reply: &Reply<'_>, tx: &mut Buf) {

@@ -182,6 +182,7 @@ impl Session {
 
     /// Bytes of a stream have left for their destination: returns their credit in time.
     pub fn release(&mut self, stream: StreamId, count: usize, now: Instant) {
+        self.regain_unclaimed();
         let Some(state) = self.streams.get_mut(&stream) else { return };
         let count = u32::try_from(count).expect("no more than the window was delivered");
         if let Some(credit) = state.recv.release(count, now, &mut self.growth) {

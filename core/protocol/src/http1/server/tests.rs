@@ -146,7 +146,9 @@ fn responses_are_framed_for_the_caller() {
         let mut conn = asked(request);
         let head = format!("HTTP/1.1 {status}\r\n{fields}\r\n");
         let expected = format!("HTTP/1.1 {status}\r\n{written}\r\n");
+        assert!(!conn.is_answer_framed());
         assert_eq!(respond(&mut conn, &head), Ok((length, expected)), "{request} {head}");
+        assert_eq!(conn.is_answer_framed(), length != BodyLength::UntilClose, "{request} {head}");
         if length == BodyLength::Empty {
             let mut tx = Buf::new();
             conn.write(b"dropped, however long", &mut tx).unwrap();

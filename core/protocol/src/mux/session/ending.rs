@@ -8,9 +8,11 @@ use crate::mux::frame::{self, Flags, FrameKind, StreamId};
 use crate::mux::stream::Stream;
 
 impl Session {
-    /// Ends a stream at once, and tells the peer unless it is over already.
+    /// Ends a stream at once, and tells the peer unless it is over already. Of the growth it is as when a
+    /// stream is [forgotten](Self::forget).
     pub fn reset(&mut self, stream: StreamId, code: ResetCode, text: &str) {
-        if self.remove(stream).is_some() {
+        if self.streams.contains_key(&stream) {
+            self.forget(stream);
             frame::write(FrameKind::Reset, Flags::NONE, stream, &mut self.pending, |out| {
                 out.extend(&u16::from(code).to_be_bytes());
                 out.extend(text.as_bytes());
@@ -28,23 +30,21 @@ impl Session {
         self.settle(id);
     }
 
-    /// Takes a stream out, with all that its window had grown by.
-    #[inline]
-    pub(super) fn remove(&mut self, stream: StreamId) -> Option<Stream> {
-        let removed = self.streams.remove(&stream)?;
-        self.growth.left += removed.recv.window - self.limits.recv_window - removed.recv.claimed;
-        Some(removed)
-    }
-
     /// Forgets a stream without a word: the peer ends it by itself, or both did. What its bytes that
     /// still wait need of the growth is [claimed](Self::claim_growth) now, or never.
     #[inline]
     pub fn forget(&mut self, stream: StreamId) {
-        let Some(removed) = self.remove(stream) else { return };
-        let needed = removed.recv.needed(self.limits.recv_window);
-        let unclaimed = std::mem::replace(&mut self.waiting, (stream, needed));
-        self.growth.left -= needed;
-        self.growth.left += unclaimed.1;
+        let Some(Stream { recv, .. }) = self.streams.remove(&stream) else { return };
+        self.regain_unclaimed();
+        let needed = recv.needed(self.limits.recv_window);
+        self.growth.left += recv.window - self.limits.recv_window - recv.claimed - needed;
+        self.waiting = (stream, needed);
+    }
+
+    /// Nobody needs it who could claim it.
+    #[inline]
+    pub(super) const fn regain_unclaimed(&mut self) {
+        self.growth.left += std::mem::replace(&mut self.waiting.1, 0);
     }
 
     /// What the bytes of a stream take of the growth of windows when their direction has ended and they

@@ -170,10 +170,9 @@ impl Session {
 
     fn handle_reset<'m>(&mut self, frame: Frame<'m>) -> Result<Event<'m>, Error> {
         let (code, text) = parse_reset(frame.payload)?;
-        if self.find(frame.stream)?.is_none() {
-            return Ok(Event::Handled);
-        }
-        let owner = self.remove(frame.stream).and_then(|stream| stream.owner);
+        let Some(stream) = self.find(frame.stream)? else { return Ok(Event::Handled) };
+        let owner = stream.owner;
+        self.forget(frame.stream);
         Ok(owner.map_or(Event::Handled, |owner| Event::Reset { owner, code, text }))
     }
 

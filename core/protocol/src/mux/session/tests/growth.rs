@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{BYTES, LIMITS, feed, now, owners, sent};
 use crate::mux::session::{Limits, Session, Side};
-use crate::mux::{Flags, FrameKind, StreamId};
+use crate::mux::{Flags, FrameKind, ResetCode, StreamId};
 
 /// An acceptor whose windows may grow, with one stream for each owner.
 fn growing(streams: usize, growth: u32, round_trip: u64) -> Session {
@@ -135,6 +135,27 @@ fn a_reset_gives_all_growth_back() {
     feed(&mut session, (FrameKind::Data, Flags::NONE, 1, &BYTES[..1800])).unwrap();
     feed(&mut session, (FrameKind::Reset, Flags::NONE, 1, &[0, 1])).unwrap();
     assert_eq!(pass(&mut session, 3, 500, begin), 500 + 1000);
+}
+
+#[test]
+fn growth_is_claimed_for_what_a_stream_brought_that_breaks_off() {
+    for breaks_off in [
+        |session: &mut Session| {
+            feed(session, (FrameKind::Reset, Flags::NONE, 1, &[0, 1])).unwrap();
+        },
+        |session: &mut Session| session.reset(StreamId(1), ResetCode::Cancel, ""),
+    ] {
+        let begin = now();
+        let mut session = growing(2, 1000, 100);
+        assert_eq!(pass(&mut session, 1, 500, begin), 500 + 1000);
+        feed(&mut session, (FrameKind::Data, Flags::NONE, 1, &BYTES[..1800])).unwrap();
+        breaks_off(&mut session);
+        let grown = session.claim_growth(StreamId(1)).unwrap();
+        sent(&mut session);
+        assert_eq!(pass(&mut session, 3, 500, begin), 500 + 200);
+        session.give_back(grown);
+        assert_eq!(pass(&mut session, 3, 600, begin), 600 + 800);
+    }
 }
 
 #[test]
