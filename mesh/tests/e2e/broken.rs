@@ -69,7 +69,7 @@ fn a_response_that_breaks_off_arrives_as_broken_off() {
 fn what_is_no_answer_becomes_a_502() {
     let (mesh, origin) = Mesh::start_by_hand();
     let head_too_large = head_of(32 * 1024 + 1);
-    let cases: [(&str, &str); 21] = [
+    let cases: [(&str, &str); 20] = [
         ("", "upstream_reset"),
         ("HTTP/1.1 200 OK\r\nContent-Le", "upstream_reset"),
         ("HTTP/1.1 103 Early Hints\r\n\r\n", "upstream_reset"),
@@ -78,7 +78,6 @@ fn what_is_no_answer_becomes_a_502() {
         ("<html>HTTP/0.9</html>\r\n\r\n", "upstream_protocol"),
         ("HTTP/2 200\r\n\r\n", "upstream_protocol"),
         ("HTTP/1.1 20 OK\r\n\r\n", "upstream_protocol"),
-        ("HTTP/1.1 600 What\r\n\r\n", "upstream_protocol"),
         ("HTTP/1.1 099 What\r\n\r\n", "upstream_protocol"),
         ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", "upstream_protocol"),
         ("HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\n\r\n", "upstream_protocol"),

@@ -33,7 +33,7 @@ fn a_request_head_arrives_as_it_was_sent_and_the_additions_stand_at_its_end() {
 #[test]
 fn a_response_head_arrives_as_it_was_sent() {
     let (mesh, origin) = Mesh::start_by_hand();
-    let heads: [&[u8]; 4] = [
+    let heads: [&[u8]; 6] = [
         b"HTTP/1.1 200 Quite all right, \xe9t\xe9\r\n\
           Set-Cookie: a=1; Path=/\r\n\
           x-lower: 1\r\n\
@@ -49,6 +49,8 @@ fn a_response_head_arrives_as_it_was_sent() {
         b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 299 ok\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 599 \tx\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 600 What\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 999 Request denied\r\nContent-Length: 0\r\n\r\n",
     ];
     for head in heads {
         let mut caller = mesh.call();
@@ -56,6 +58,8 @@ fn a_response_head_arrives_as_it_was_sent() {
         origin.next().wire.send(head);
         expect(&mut caller, head);
     }
+    // RFC 9110 15: what is in no class is as bad as a server's error.
+    assert_eq!(mesh.server.metric("mesh_requests_total", "class=\"5xx\""), 3);
 }
 
 #[test]

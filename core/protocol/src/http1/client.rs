@@ -147,7 +147,7 @@ impl ClientConn {
             }
             (101, _) => return Err(Error::BadStatus),
             (100..=199, _) => return Ok(Received::Interim),
-            (200..=599, _) => {}
+            (200..=999, _) => {}
             _ => return Err(Error::BadStatus),
         }
         let announced = head.framing.response_body(head.version)?;

@@ -264,9 +264,11 @@ fn check_count(fields: &[httparse::Header<'_>]) -> Result<(), Error> {
     if fields.len() > FIELDS_MAX { Err(Error::TooManyFields) } else { Ok(()) }
 }
 
+/// Three digits, of which the parser has seen to it. Those of no class are for the caller to judge, who takes
+/// them for a server's error (RFC 9110 15).
 fn check_status(status: Option<u16>) -> Result<(), Error> {
     match status {
-        Some(100..=599) | None => Ok(()),
+        Some(100..=999) | None => Ok(()),
         Some(_) => Err(Error::BadStatus),
     }
 }

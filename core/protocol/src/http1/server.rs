@@ -167,7 +167,7 @@ impl ServerConn {
         let State::Asked { request } = self.state else {
             return Err(Error::BadStatus);
         };
-        if !matches!(head.status, 200..=599) {
+        if !matches!(head.status, 200..=999) {
             return Err(Error::BadStatus);
         }
         let announced = head.framing.tunnelled_body()?;

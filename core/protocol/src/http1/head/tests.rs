@@ -85,7 +85,7 @@ fn no_control_character_passes_anywhere() {
 
 const NO_RESPONSES: &[(&[u8], Error)] = &[
     (b"HTTP/1.1 099 No\r\n\r\n", Error::BadStatus),
-    (b"HTTP/1.1 600 No\r\n\r\n", Error::BadStatus),
+    (b"HTTP/1.1 000 No\r\n\r\n", Error::BadStatus),
     (b"HTTP/1.1 20 OK\r\n\r\n", Error::BadStatus),
     (b"HTTP/1.1 2000 OK\r\n\r\n", Error::BadStatus),
     (b"HTTP/1.1  200 OK\r\n\r\n", Error::BadStatus),
@@ -113,6 +113,8 @@ fn responses_that_are_none_are_refused_by_name() {
     for (bytes, status) in [
         (&b"HTTP/1.1 100 Continue\r\n\r\n"[..], 100),
         (b"HTTP/1.0 599 \xff\xfe\r\n\r\n", 599),
+        (b"HTTP/1.1 600 What\r\n\r\n", 600),
+        (b"HTTP/1.1 999 Request denied\r\n\r\n", 999),
         (b"HTTP/1.1 204\r\n\r\n", 204),
         (b"HTTP/1.1 204 \r\n\r\n", 204),
         (b"HTTP/1.1 200  two\tspaces \r\nA:\r\n\r\n", 200),

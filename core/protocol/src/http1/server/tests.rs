@@ -142,6 +142,8 @@ fn responses_are_framed_for_the_caller() {
         (GET, "304 Not Modified", CL, BodyLength::Empty, CL),
         (GET, "204 No Content", CL, BodyLength::Empty, ""),
         (OLD, "204 No Content", "", BodyLength::Empty, "Connection: keep-alive\r\n"),
+        (GET, "600 What", "", BodyLength::Chunked, TE),
+        (GET, "999 Request denied", CL, BodyLength::Sized(5), CL),
     ] {
         let mut conn = asked(request);
         let head = format!("HTTP/1.1 {status}\r\n{fields}\r\n");

@@ -142,7 +142,7 @@ fn check_status_line(head: &[u8]) -> Result<(), &'static str> {
         return Err("an answer that does not begin with HTTP/1.1");
     }
     match status(head) {
-        100..=599 => Ok(()),
+        100..=999 => Ok(()),
         _ => Err("an impossible status"),
     }
 }
