@@ -304,8 +304,7 @@ fn patterns(name: &str) -> impl Iterator<Item = Pattern<'_>> {
 /// The host of a request without its port, in lower case, which it mostly is, without the trailing
 /// dot.
 fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'b str> {
-    let name = without_port(host);
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = without_dot(without_port(host));
     let lower = buffer.get_mut(..name.len())?;
     if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Some(name);
@@ -318,7 +317,7 @@ fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'
 /// Whether the host of a request (`host` or `host:port`) is this very machine's: an address, or the one name
 /// that is nobody else's.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let name = without_port(host);
+    let name = without_dot(without_port(host));
     let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     let address = address.parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost")
@@ -333,13 +332,18 @@ fn without_port(host: &str) -> &str {
     port.and_then(|port| host.get(..port)).unwrap_or(host)
 }
 
+/// A name that ends with a dot is the same name.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// The canonical form of a pattern that an agent wants to register; `None` if it is none.
 #[must_use]
 pub fn normalize(pattern: &str) -> Option<String> {
     if pattern == "*" {
         return Some(pattern.to_owned());
     }
-    let pattern = pattern.strip_suffix('.').unwrap_or(pattern).to_ascii_lowercase();
+    let pattern = without_dot(pattern).to_ascii_lowercase();
     let name = pattern.strip_prefix("*.").unwrap_or(&pattern);
     let is_label = |label: &str| {
         !label.is_empty()

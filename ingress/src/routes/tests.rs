@@ -183,7 +183,15 @@ fn tunnels_of_one_agent_lie_side_by_side() {
 
 #[test]
 fn this_machine_is_an_address_or_localhost() {
-    for host in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:80"] {
+    for host in [
+        "localhost",
+        "LOCALHOST:80",
+        "127.0.0.1",
+        "127.8.9.1:80",
+        "[::1]",
+        "[::1]:80",
+        "Localhost.:80",
+    ] {
         assert!(is_loopback(host), "{host}");
     }
     for host in ["", "localhost.example", "127.0.0.1.example", "10.0.0.1", "[::2]:80", "[::1"] {

@@ -34,6 +34,15 @@ fn health_says_that_this_process_serves_whatever_is_connected() {
     }
     assert_eq!(server.page("/ready").status, 200);
     assert_eq!(server.page("/nothing").status, 404);
+    // As whoever takes us for a proxy asks (RFC 9112 3.2.2).
+    for port in [server.health, server.traffic, server.tunnels] {
+        let target = format!("HTTP://10.0.0.5:8080/health?{port}");
+        let response = ask(port, format!("GET {target} HTTP/1.1\r\nHost: 10.0.0.5:8080\r\n\r\n"));
+        assert_eq!(response.status, 200, "{port}");
+        assert_eq!(json(&response)["status"], "healthy");
+    }
+    assert_eq!(server.page("http://ingress.example:8081/metrics").status, 200);
+    assert_eq!(server.page("http://ingress.example:8081").status, 404);
     let refused = ask(server.health, request("POST", "/health", ""));
     assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")));
 }
@@ -65,7 +74,9 @@ fn what_is_registered_is_shown_to_this_machine_only() {
         server.page("/debug/services"),
         page(&server, "/debug/services", "LocalHost:8080", ""),
         page(&server, "/debug/services", "[::1]:8080", ""),
+        page(&server, "/debug/services", "LOCALHOST.", ""),
         page(&server, "/debug/services?pretty", "127.0.0.1", ""),
+        page(&server, "http://localhost:8080/debug/services", "localhost:8080", ""),
     ] {
         let shown = json(&response);
         let agent = &shown["services"][0];
@@ -95,8 +106,11 @@ fn what_is_registered_is_shown_to_this_machine_only() {
         let response = page(&server, "/debug/services", host, field);
         assert_eq!(response.verdict(), (404, "no_route"), "{host} {field}");
     }
-    let forwarded = page(&server, "/debug/services", HOST, "");
-    assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
+    let absolute = format!("http://{HOST}/debug/services");
+    for (target, host) in [("/debug/services", HOST), (&absolute, "localhost")] {
+        let forwarded = page(&server, target, host, "");
+        assert!(forwarded.text().starts_with("a: GET /debug/services"), "{forwarded:?}");
+    }
     let posted = ask(server.traffic, request("POST", "/debug/services", "1"));
     assert!(posted.text().starts_with("a: POST /debug/services"), "{posted:?}");
     for path in ["/metrics", "/ready", "/debug", "/debug/services/"] {

@@ -218,14 +218,7 @@ impl<'b> Target<'b> {
         if head.target.starts_with('/') || (is_options && head.target == "*") {
             return Some(Self::Origin);
         }
-        let (scheme, uri) = head.target.split_once("://")?;
-        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-            return None;
-        }
-        let (authority, rest) = uri.split_at_checked(uri.find(['/', '?']).unwrap_or(uri.len()))?;
-        if !fields::is_host(authority.as_bytes()) {
-            return None;
-        }
+        let (authority, rest) = split_absolute(head.target)?;
         let prefix = match rest.as_bytes().first() {
             Some(b'/') => "",
             Some(_) => "/",
@@ -246,6 +239,16 @@ impl<'b> Target<'b> {
             }
         }
     }
+}
+
+/// The authority of a target in absolute form, and what follows it (RFC 9112 3.2.2).
+pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    let (scheme, uri) = target.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    let (authority, rest) = uri.split_at_checked(uri.find(['/', '?']).unwrap_or(uri.len()))?;
+    fields::is_host(authority.as_bytes()).then_some((authority, rest))
 }
 
 /// What becomes of a request's field line.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Reply, ServerConn};
+use super::{Reply, ServerConn, forward};
 use crate::Buf;
 
 /// A page, which nobody may keep: it is about this moment.
@@ -59,9 +59,13 @@ impl Page {
     }
 }
 
-/// The path of a request target, without its query.
+/// The path of a request target, without authority and query.
 #[must_use]
 pub fn path_of(target: &str) -> &str {
-    let end = memchr::memchr(b'?', target.as_bytes());
-    end.and_then(|end| target.get(..end)).unwrap_or(target)
+    let absolute = if target.starts_with('/') { None } else { forward::split_absolute(target) };
+    let rest = absolute.map_or(target, |(_, rest)| rest);
+    let end = memchr::memchr(b'?', rest.as_bytes());
+    let path = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
+    // RFC 9110 4.2.3
+    if absolute.is_some() && path.is_empty() { "/" } else { path }
 }

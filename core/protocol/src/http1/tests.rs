@@ -3,6 +3,7 @@
 
 use super::{
     ClientConn, Eof, Error, Received, Reply, RequestHead, ResponseHead, ServerConn, Storage,
+    path_of,
 };
 use crate::Buf;
 
@@ -533,5 +534,23 @@ fn responses_are_framed_anew_on_their_way() {
     ] {
         let expected = expected.unwrap_or_else(|| response.clone());
         assert_eq!(through_the_mesh(request, &response), (reason, expected));
+    }
+}
+
+#[test]
+fn the_path_of_a_target_is_what_stands_between_authority_and_query() {
+    for (target, path) in [
+        ("/a/b?c=/d", "/a/b"),
+        ("?", ""),
+        ("*", "*"),
+        ("http://a.example:80/b?c", "/b"),
+        ("HTTPS://[::1]:443/b/", "/b/"),
+        ("http://a.example", "/"),
+        ("http://a.example?b", "/"),
+        ("/a?http://b/c", "/a"),
+        ("ftp://a/b?c", "ftp://a/b"),
+        ("http://u@a/b", "http://u@a/b"),
+    ] {
+        assert_eq!(path_of(target), path, "{target}");
     }
 }
