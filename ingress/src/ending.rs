@@ -60,7 +60,7 @@ impl Ingress {
     pub(crate) fn abandon(&mut self, conn: ConnId, fault: Option<Fault>, cx: &mut Context<'_>) {
         let Some(exchange) = self.take_exchange(conn) else { return };
         self.cancel_stream(&exchange);
-        if exchange.phase != Phase::Upgraded {
+        if fault.is_some() {
             self.metrics.caller_aborts += 1;
         }
         self.finish(conn, &Ended::of(&exchange, fault, cx.now));

@@ -182,7 +182,7 @@ fn write_requests(out: &mut String, hosts: &[(String, &Requests)]) -> fmt::Resul
     type Read = fn(&Requests) -> u64;
     let bytes: [(&str, &str, Read); 2] = [
         ("mesh_request_bytes_total", "Body bytes from callers.", |one| one.request_bytes),
-        ("mesh_response_bytes_total", "Body bytes to callers.", |one| one.response_bytes),
+        ("mesh_response_bytes_total", "Body bytes from services.", |one| one.response_bytes),
     ];
     for (name, help, read) in bytes {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;

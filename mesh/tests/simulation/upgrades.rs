@@ -7,7 +7,7 @@ use mesh_protocol::Rng;
 use mesh_sim::peers::{RawPeer, RawTurn, Received, Then, pattern};
 use mesh_sim::{Death, FaultRates, Life, NodeId, World, seeds};
 
-use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census};
+use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS, agent_census, census};
 
 /// Where the service with the raw manners listens in place of the usual one.
 const SERVICE: &str = "service0:3000";
@@ -316,4 +316,31 @@ fn a_service_that_ends_in_good_order_and_is_gone_is_no_broken_one() {
         assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
         assert_eq!(stage.metric("mesh_requests_in_flight"), Some(0));
     });
+}
+
+#[test]
+fn a_caller_that_breaks_an_upgraded_connection_has_abandoned_its_exchange() {
+    for (then, aborts) in [(Then::Reset, 1), (Then::Finish, 0)] {
+        seeds(8, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm());
+            let service = stage.world.add_peer("talker", service(Vec::new(), true), &[SERVICE]);
+            stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(60));
+            let caller =
+                RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), move |talker, turn| {
+                    if !std::mem::replace(&mut talker.begun, true) {
+                        turn.tx.extend_from_slice(ASKING);
+                    } else if take_head(turn.rx) {
+                        turn.then = then;
+                    }
+                });
+            stage.world.add_peer("caller", caller, &[]);
+            let ingress = stage.ingress;
+            let over = move |world: &World| {
+                talker(world, service).end.is_some() && census(world, ingress).in_flight == 0
+            };
+            stage.world.expect("it is over for everybody", over, Duration::from_secs(5));
+            assert_eq!(stage.metric("mesh_caller_aborts_total"), Some(aborts));
+        });
+    }
 }
