@@ -8,13 +8,7 @@ use crate::balance::{self, Scope, Tried, Unavailable, View};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
 use crate::routes::{Candidate, Place, RouteId};
-use crate::tunnel::{Serial, TunnelId};
-
-/// Where a request goes.
-pub(crate) struct Choice {
-    pub(crate) route: RouteId,
-    pub(crate) tunnel: TunnelId,
-}
+use crate::tunnel::Serial;
 
 impl Ingress {
     /// The agent that gets a request for this host. One that none gets counts as its host's all the same.

@@ -23,7 +23,7 @@ use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
 use crate::gauge::Homes;
 use crate::ingress::{Conn, Ingress};
-use crate::moving::Moving;
+use crate::moving::Routed;
 use crate::tunnel::TunnelId;
 
 /// What the ingress knows of a caller's connection.
@@ -72,7 +72,7 @@ pub(crate) enum State {
     /// The response is complete and on its way.
     Delivered { since: Instant },
     /// On the way to another worker.
-    Moving(Moving),
+    Moving(Routed),
     /// On the way back from one, between requests. The memory of the request comes back too: the
     /// home of many callers would else allocate for each request what others free.
     Homeward { since: Instant, memory: Buf },
@@ -237,7 +237,7 @@ impl Downstream {
             State::Head { since } => (*since + timeouts.head, Expired::Head),
             State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
             State::Asked { since } => (*since + timeouts.head, Expired::Stalled),
-            State::Moving(moving) => (moving.since + timeouts.request, Expired::Stalled),
+            State::Moving(routed) => (routed.since + timeouts.request, Expired::Stalled),
             State::Busy(exchange) if !io.tx.is_empty() => {
                 (exchange.moved + timeouts.send, Expired::Stalled)
             }

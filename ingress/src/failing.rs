@@ -5,14 +5,12 @@ use mesh_protocol::{Buf, Closing, ConnId, Context};
 
 use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
-use crate::choice::Choice;
 use crate::downstream::State;
 use crate::ending::{Ended, Fault};
 use crate::exchange::{Phase, Reached};
 use crate::ingress::Ingress;
-use crate::moving::Moving;
+use crate::moving::Routed;
 use crate::replies::{self, Format, Reason};
-use crate::routes::Place;
 
 impl Ingress {
     /// The exchange failed. It is tried once more where that is safe, else answered, else cut.
@@ -40,11 +38,7 @@ impl Ingress {
             if let Ok(place) = self.choose_from(conn, route, wanted, cx) {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
-                let moving = Moving::retry(exchange, reason);
-                return match place {
-                    Place::Here(tunnel) => self.resume(conn, Choice { route, tunnel }, moving, cx),
-                    Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, moving),
-                };
+                return self.hand_over(conn, place, Routed::retry(exchange, reason), cx);
             }
         }
         exchange.status = reason.status();

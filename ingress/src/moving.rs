@@ -18,7 +18,6 @@ use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
 use crate::balance::Scope;
-use crate::choice::Choice;
 use crate::downstream::State;
 use crate::ending::{Ended, Fault};
 use crate::exchange::{Exchange, Replay};
@@ -27,10 +26,11 @@ use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
 use crate::routes::{Place, RouteId};
+use crate::tunnel::TunnelId;
 
-/// A request on its way to another worker.
+/// A request that has a route, on its way to a stream, here or at another worker.
 #[derive(Debug)]
-pub(crate) struct Moving {
+pub(crate) struct Routed {
     pub(crate) route: RouteId,
     pub(crate) replay: Replay,
     /// When the request head was complete.
@@ -56,7 +56,7 @@ pub(crate) struct Failed {
 /// chance, and not a third.
 const HOPS_MAX: u8 = 2;
 
-impl Moving {
+impl Routed {
     /// A request that no agent has had.
     pub(crate) const fn fresh(route: RouteId, replay: Replay, since: Instant) -> Self {
         Self { route, replay, since, request_bytes: 0, failed: None, hops: 0, coming: None }
@@ -77,17 +77,17 @@ impl Ingress {
         conn: ConnId,
         to: WorkerId,
         gauge: Arc<Gauge>,
-        mut moving: Moving,
+        mut routed: Routed,
     ) {
-        moving.coming = Some(gauge.expect());
-        moving.hops += 1;
+        routed.coming = Some(gauge.expect());
+        routed.hops += 1;
         let own = self.workers.own;
         let mut leaving = Outgoing::Connection(conn);
         if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
             self.conns.get_mut(conn)
         {
             // With more to come of the request, the kernel had news of it at once.
-            let is_whole = moving.replay.flags.has(Flags::END);
+            let is_whole = routed.replay.flags.has(Flags::END);
             let belongs_there = downstream.note_worker(to);
             let is_guest = downstream.lender.take().is_some();
             if is_whole && !belongs_there && !is_guest {
@@ -96,7 +96,7 @@ impl Ingress {
             } else {
                 downstream.settle(to, &self.workers.homes);
             }
-            downstream.state = State::Moving(moving);
+            downstream.state = State::Moving(routed);
         }
         self.metrics.moves += 1;
         self.outgoing.push_back((to, leaving));
@@ -116,8 +116,8 @@ impl Ingress {
     pub(crate) fn adopt_caller(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some((downstream, _)) = self.downstream(conn) else { return };
         let idle = State::Idle { since: cx.now };
-        let mut moving = match std::mem::replace(&mut downstream.state, idle) {
-            State::Moving(moving) => moving,
+        let mut routed = match std::mem::replace(&mut downstream.state, idle) {
+            State::Moving(routed) => routed,
             State::Homeward { memory, .. } => {
                 self.heads.keep(memory);
                 return self.advance_downstream(conn, cx);
@@ -131,9 +131,9 @@ impl Ingress {
                 return self.advance_downstream(conn, cx);
             }
         };
-        let picked = moving.coming.take().map(|coming| coming.serial());
-        let scope = if moving.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
-        let (route, tried) = (moving.route, moving.replay.tried);
+        let picked = routed.coming.take().map(|coming| coming.serial());
+        let scope = if routed.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
+        let (route, tried) = (routed.route, routed.replay.tried);
         let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked, cx.now)) {
             Some(place) => Ok(place),
             None => self
@@ -141,49 +141,47 @@ impl Ingress {
                 .or_else(|_| self.choose_from(conn, route, (scope, tried), cx)),
         };
         match chosen {
-            Ok(Place::Here(tunnel)) => {
-                self.resume(conn, Choice { route, tunnel }, moving, cx);
-            }
-            Ok(Place::There(worker, gauge)) => self.send_caller(conn, worker, gauge, moving),
-            Err(reason) => self.strand(conn, moving, reason, cx),
+            Ok(place) => self.hand_over(conn, place, routed, cx),
+            Err(reason) => self.strand(conn, routed, reason, cx),
         }
     }
 
-    /// Opens the stream of a request that moved or is tried again.
-    pub(crate) fn resume(
+    /// Sends a request that moved or is tried again on its way to the tunnel that was chosen for it.
+    pub(crate) fn hand_over(
         &mut self,
         conn: ConnId,
-        choice: Choice,
-        moving: Moving,
+        place: Place,
+        routed: Routed,
         cx: &mut Context<'_>,
     ) {
-        let Moving { replay, since, request_bytes, .. } = moving;
-        self.open_stream(conn, choice, replay, cx);
-        if let Some((downstream, _)) = self.downstream(conn)
-            && let State::Busy(exchange) = &mut downstream.state
-        {
-            exchange.since = since;
-            exchange.request_bytes = request_bytes;
+        match place {
+            Place::Here(tunnel) => self.resume(conn, tunnel, routed, cx),
+            Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, routed),
         }
+    }
+
+    /// Opens the stream of such a request, for which all may be there that is to be sent.
+    fn resume(&mut self, conn: ConnId, tunnel: TunnelId, routed: Routed, cx: &mut Context<'_>) {
+        self.open_stream(conn, tunnel, routed, cx);
         self.advance_exchange(conn, cx);
     }
 
     /// Nobody is left for a request that moved.
-    fn strand(&mut self, conn: ConnId, moving: Moving, reason: Reason, cx: &Context<'_>) {
-        let Some(failed) = &moving.failed else {
-            self.count_unserved(moving.route, reason);
-            return self.decline(conn, reason, Head::Rewritten(moving.replay.head()));
+    fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason, cx: &Context<'_>) {
+        let Some(failed) = &routed.failed else {
+            self.count_unserved(routed.route, reason);
+            return self.decline(conn, reason, Head::Rewritten(routed.replay.head()));
         };
-        self.answer(conn, failed.reason, Format::asked_in(moving.replay.head()));
+        self.answer(conn, failed.reason, Format::asked_in(routed.replay.head()));
         let seen = Observation {
-            route: moving.route,
+            route: routed.route,
             service: &failed.service,
             status: failed.reason.status(),
-            duration: cx.now.saturating_duration_since(moving.since),
-            request_bytes: moving.request_bytes,
+            duration: cx.now.saturating_duration_since(routed.since),
+            request_bytes: routed.request_bytes,
             response_bytes: 0,
         };
-        let (error, head) = (Some(Fault::Told(failed.reason)), moving.replay.head());
+        let (error, head) = (Some(Fault::Told(failed.reason)), routed.replay.head());
         self.finish(conn, &Ended { seen, error, tunnel: None, retried: true, head });
     }
 }

@@ -8,12 +8,11 @@ use mesh_protocol::mux::{Flags, Turn};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
-use crate::choice::Choice;
 use crate::downstream::{Downstream, Expired, State, Step};
 use crate::ending::Fault;
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
-use crate::moving::Moving;
+use crate::moving::Routed;
 use crate::replies::Reason;
 use crate::routes::{Place, RouteId};
 use crate::tunnel::TunnelId;
@@ -173,12 +172,11 @@ impl Ingress {
             .with_if(Flags::UPGRADE, upgrades);
         let window = self.config.limits.stream_window;
         let replay = Replay::new(rewritten, flags, request.is_idempotent, window);
+        let routed = Routed::fresh(route, replay, cx.now);
+        // What follows the head has its turn later: `rx` is taken out now.
         match place {
-            Place::Here(tunnel) => self.open_stream(conn, Choice { route, tunnel }, replay, cx),
-            Place::There(worker, gauge) => {
-                let moving = Moving::fresh(route, replay, cx.now);
-                self.send_caller(conn, worker, gauge, moving);
-            }
+            Place::Here(tunnel) => self.open_stream(conn, tunnel, routed, cx),
+            Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, routed),
         }
     }
 
@@ -186,11 +184,12 @@ impl Ingress {
     pub(crate) fn open_stream(
         &mut self,
         conn: ConnId,
-        choice: Choice,
-        replay: Replay,
+        id: TunnelId,
+        routed: Routed,
         cx: &mut Context<'_>,
     ) {
-        let Some(tunnel) = self.tunnels.get_mut(choice.tunnel) else { return };
+        let Routed { route, replay, since, request_bytes, .. } = routed;
+        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
             let head = Head::Rewritten(replay.head());
@@ -201,23 +200,23 @@ impl Ingress {
         let (serial, agent_id) = (tunnel.serial, tunnel.agent);
         let service = Arc::clone(&tunnel.service);
         tunnel.publish();
-        self.conns.touch(choice.tunnel.conn());
+        self.conns.touch(id.conn());
         if is_worn {
-            self.tell_to_move(choice.tunnel);
+            self.tell_to_move(id);
         }
         let exchange = Exchange {
-            route: choice.route,
-            tunnel: choice.tunnel,
+            route,
+            tunnel: id,
             serial,
             agent_id,
             service,
             stream,
-            since: cx.now,
+            since,
             moved: cx.now,
             replay,
             phase: Phase::Waiting,
             status: 0,
-            request_bytes: 0,
+            request_bytes,
             response_bytes: 0,
             unreleased: 0,
             is_starved: false,
@@ -232,7 +231,7 @@ impl Ingress {
             }
         }
         self.in_flight += 1;
-        self.flush_tunnel_if_full(choice.tunnel, cx);
+        self.flush_tunnel_if_full(id, cx);
     }
 
     /// Has what waits for a tunnel leave now if it is much. The tunnel's turn comes after that of all
