@@ -19,7 +19,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) -> Result<(RouteId, Place), Reason> {
         let route = self.routes.lookup(host).ok_or(Reason::NoRoute)?;
-        match self.choose_from(conn, route, (Scope::Everywhere, None), cx) {
+        match self.choose_from(conn, route, Scope::Everywhere, None, cx) {
             Ok(place) => Ok((route, place)),
             Err(reason) => self.choose_less_specific(conn, route, host, cx).ok_or_else(|| {
                 self.count_unserved(route, reason);
@@ -40,7 +40,7 @@ impl Ingress {
         let view = self.view(None, Scope::Everywhere, cx.now);
         while !view.is_held(self.candidates(route)) {
             route = self.routes.lookup_after(route, host)?;
-            if let Ok(place) = self.choose_from(conn, route, (Scope::Everywhere, None), cx) {
+            if let Ok(place) = self.choose_from(conn, route, Scope::Everywhere, None, cx) {
                 return Some((route, place));
             }
         }
@@ -64,7 +64,8 @@ impl Ingress {
         &self,
         conn: ConnId,
         route: RouteId,
-        (scope, tried): (Scope, Option<Tried>),
+        scope: Scope,
+        tried: Option<Tried>,
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
         let view = self.view(self.home_of(conn), scope, cx.now);

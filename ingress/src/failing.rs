@@ -34,8 +34,8 @@ impl Ingress {
         let reason = if is_safe { reason } else { Reason::AgentLost };
         if is_repeatable && !self.drain.is_leaving() {
             let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
-            let wanted = (Scope::Everywhere, Some(tried));
-            if let Ok(place) = self.choose_from(conn, route, wanted, cx) {
+            let chosen = self.choose_from(conn, route, Scope::Everywhere, Some(tried), cx);
+            if let Ok(place) = chosen {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
                 return self.hand_over(conn, place, Routed::retry(exchange, reason), cx);

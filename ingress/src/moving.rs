@@ -137,8 +137,8 @@ impl Ingress {
         let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked, cx.now)) {
             Some(place) => Ok(place),
             None => self
-                .choose_from(conn, route, (Scope::Here, tried), cx)
-                .or_else(|_| self.choose_from(conn, route, (scope, tried), cx)),
+                .choose_from(conn, route, Scope::Here, tried, cx)
+                .or_else(|_| self.choose_from(conn, route, scope, tried, cx)),
         };
         match chosen {
             Ok(place) => self.hand_over(conn, place, routed, cx),

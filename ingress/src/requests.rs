@@ -126,8 +126,8 @@ impl Ingress {
             return Ok(end);
         }
         let reason = match self.choose(conn, request.host, cx) {
-            Ok(chosen) => {
-                self.open(conn, &head, &request, chosen, cx);
+            Ok((route, place)) => {
+                self.open(conn, &head, &request, route, place, cx);
                 return Ok(end);
             }
             Err(reason) => reason,
@@ -147,7 +147,8 @@ impl Ingress {
         conn: ConnId,
         head: &RequestHead<'_, '_>,
         request: &Request<'_>,
-        (route, place): (RouteId, Place),
+        route: RouteId,
+        place: Place,
         cx: &mut Context<'_>,
     ) {
         let own = self.workers.own;
