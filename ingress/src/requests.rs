@@ -17,6 +17,14 @@ use crate::replies::Reason;
 use crate::routes::{Place, RouteId};
 use crate::tunnel::TunnelId;
 
+/// What came of the head that a caller's bytes begin with.
+enum Begun {
+    /// It is on its way, or answered.
+    Whole,
+    /// More of it has to come.
+    Incomplete,
+}
+
 impl Ingress {
     /// Goes on with a caller's connection on which something moved.
     pub(crate) fn advance_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -36,8 +44,8 @@ impl Ingress {
                 }
                 Step::Exchange => return self.advance_exchange(conn, cx),
                 Step::Head => match self.begin(conn, cx) {
-                    Ok(true) => {}
-                    Ok(false) => return,
+                    Ok(Begun::Whole) => {}
+                    Ok(Begun::Incomplete) => return,
                     Err(error) => return self.refuse(conn, error, Head::None),
                 },
                 Step::Close => return io.close(Closing::AfterFlush),
@@ -79,67 +87,73 @@ impl Ingress {
         }
     }
 
-    /// Reads a request head and sends it on its way; false when it is not complete.
-    fn begin(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<bool, http1::Error> {
-        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
+    /// Reads a request head and sends it on its way.
+    fn begin(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<Begun, http1::Error> {
+        let Some((_, io)) = self.downstream(conn) else { return Ok(Begun::Incomplete) };
         let mut rx = std::mem::take(&mut io.rx);
         let outcome = self.route(conn, rx.as_slice(), cx);
-        rx.consume(outcome.unwrap_or_default());
-        let Some((_, io)) = self.downstream(conn) else { return Ok(false) };
+        if let Ok(Some(end)) = outcome {
+            rx.consume(end);
+        }
+        let Some((_, io)) = self.downstream(conn) else { return Ok(Begun::Incomplete) };
         io.rx = rx;
         if io.closing == Some(Closing::Agreed) && !io.rx.is_empty() {
             // It was answered as the last one, and something follows that must not reset the answer.
             io.closing = Some(Closing::AfterFlush);
         }
-        let has_begun = outcome? > 0;
-        if !has_begun && io.rx_eof {
+        if outcome?.is_some() {
+            return Ok(Begun::Whole);
+        }
+        if io.rx_eof {
             io.close(Closing::AfterFlush);
         }
-        Ok(has_begun)
+        Ok(Begun::Incomplete)
     }
 
     /// Finds the agent for a request head and opens a stream to it, or answers. Says where the head
-    /// ends; 0 when it is not complete.
+    /// ends, if it is complete, or what was skipped behind it.
     fn route(
         &mut self,
         conn: ConnId,
         rx: &[u8],
         cx: &mut Context<'_>,
-    ) -> Result<usize, http1::Error> {
+    ) -> Result<Option<usize>, http1::Error> {
         let is_draining = self.drain.is_draining();
         let mut storage = Storage::new();
-        let Some((downstream, io)) = self.downstream(conn) else { return Ok(0) };
+        let Some((downstream, io)) = self.downstream(conn) else { return Ok(None) };
         let is_last = is_draining || io.is_worn;
-        let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else { return Ok(0) };
+        let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else {
+            return Ok(None);
+        };
         let peer = downstream.peer.ip();
         let request = match downstream.http.begin(&head) {
             Ok(request) => request,
             Err(error) => {
                 self.refuse(conn, error, Head::Refused(head.bytes));
-                return Ok(end);
+                return Ok(Some(end));
             }
         };
         if is_last {
             downstream.http.close_after();
         }
         if self.answer_built_in(conn, &head, &request, peer) {
-            return Ok(end);
+            return Ok(Some(end));
         }
         let reason = match self.choose(conn, request.host, cx) {
             Ok((route, place)) => {
                 self.open(conn, &head, &request, route, place, cx);
-                return Ok(end);
+                return Ok(Some(end));
             }
             Err(reason) => reason,
         };
-        let Some((downstream, _)) = self.downstream(conn) else { return Ok(end) };
+        let Some((downstream, _)) = self.downstream(conn) else { return Ok(Some(end)) };
         let body = downstream.skip_body(rx.get(end..).unwrap_or_default());
         if reason == Reason::NoRoute {
             self.decline_host(conn, request.host, head.bytes);
         } else {
             self.decline(conn, reason, Head::Received(head.bytes));
         }
-        Ok(end + body)
+        Ok(Some(end + body))
     }
 
     fn open(
