@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::access_log::Head;
 use crate::config::Timeouts;
-use crate::downstream::State;
+use crate::downstream;
 use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::{Gauge, Metrics};
 use crate::pages::{Moment, Question};
@@ -30,11 +30,20 @@ pub struct Admin {
     peer: SocketAddr,
     /// When it last began to wait, for a request or for its answer to leave.
     since: Instant,
-    /// When the first byte of a request came of which not all is there.
-    begun: Option<Instant>,
-    is_delivered: bool,
-    /// Other workers are asked for their parts of its answer.
-    is_waiting: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Between requests.
+    Idle {
+        /// When the first byte of one came of which not all is there.
+        begun: Option<Instant>,
+    },
+    /// Other workers are asked for their parts of the answer.
+    Asked,
+    /// The answer is complete and on its way.
+    Delivered,
 }
 
 /// Request heads here are small.
@@ -43,15 +52,7 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 impl Admin {
     pub(crate) const fn new(listener: ListenerId, peer: SocketAddr, now: Instant) -> Self {
         let http = ServerConn::new(HEAD_BYTES_MAX);
-        Self {
-            http,
-            listener,
-            peer,
-            since: now,
-            begun: None,
-            is_delivered: false,
-            is_waiting: false,
-        }
+        Self { http, listener, peer, since: now, state: State::Idle { begun: None } }
     }
 
     pub(crate) const fn peer(&self) -> SocketAddr {
@@ -59,11 +60,11 @@ impl Admin {
     }
 
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
-        match self.begun {
+        match self.state {
             _ if self.listener == TUNNEL => self.since + timeouts.registration,
-            Some(begun) => begun + timeouts.head,
-            None if self.is_delivered => self.since + timeouts.head,
-            None => self.since + timeouts.idle,
+            State::Idle { begun: Some(begun) } => begun + timeouts.head,
+            State::Delivered => self.since + timeouts.head,
+            State::Idle { begun: None } | State::Asked => self.since + timeouts.idle,
         }
     }
 }
@@ -80,35 +81,39 @@ impl Ingress {
                 // It was upgraded just now; frames may have followed at once.
                 return self.advance_registration(conn, cx);
             };
-            if admin.is_waiting {
-                return;
-            }
-            if admin.is_delivered {
-                if !io.tx.is_empty() {
-                    return;
+            let begun = match admin.state {
+                State::Idle { begun } => begun,
+                State::Delivered if io.tx.is_empty() => {
+                    admin.http.next();
+                    admin.since = cx.now;
+                    None
                 }
-                admin.http.next();
-                admin.is_delivered = false;
-                admin.since = cx.now;
-            }
+                State::Asked | State::Delivered => return,
+            };
             let mut rx = std::mem::take(&mut io.rx);
             let answered = self.answer_admin(conn, rx.as_slice());
-            rx.consume(answered.unwrap_or_default());
-            let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
-            let has_begun = answered == Ok(0) && !rx.is_empty();
-            io.rx = rx;
-            if let Conn::Admin(admin) = state {
-                admin.begun = has_begun.then(|| admin.begun.unwrap_or(cx.now));
+            if let Ok(Some(end)) = answered {
+                rx.consume(end);
             }
-            match (answered, state) {
-                (Ok(0), _) if io.rx_eof => return io.close(Closing::AfterFlush),
-                (Ok(0), _) => return,
-                (Err(error), Conn::Admin(admin)) => {
+            let Some(Connection { io, state }) = self.conns.get_mut(conn) else { return };
+            io.rx = rx;
+            let Conn::Admin(admin) = state else { continue };
+            match answered {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let is_there = !io.rx.is_empty();
+                    let begun = is_there.then(|| begun.unwrap_or(cx.now));
+                    admin.state = State::Idle { begun };
+                    if io.rx_eof {
+                        io.close(Closing::AfterFlush);
+                    }
+                    return;
+                }
+                Err(error) => {
                     let reason = Reason::of_head(error);
                     replies::write(reason, Format::Text, &mut admin.http, &mut io.tx);
                     return io.close(Closing::AfterFlush);
                 }
-                (Ok(_) | Err(_), _) => {}
             }
         }
     }
@@ -157,36 +162,35 @@ impl Ingress {
                 page.write(&mut downstream.http, &mut io.tx);
                 self.deliver(conn);
             }
-            None => downstream.state = State::Asked { since },
+            None => downstream.state = downstream::State::Asked { since },
         }
         true
     }
 
-    /// Answers the request that `rx` begins with. Says where its head ends; 0 when it is not
-    /// complete.
-    fn answer_admin(&mut self, conn: ConnId, rx: &[u8]) -> Result<usize, http1::Error> {
+    /// Answers the request that `rx` begins with. Says where its head ends, if it is complete.
+    fn answer_admin(&mut self, conn: ConnId, rx: &[u8]) -> Result<Option<usize>, http1::Error> {
         let Some(Connection { state: Conn::Admin(admin), .. }) = self.conns.get_mut(conn) else {
-            return Ok(0);
+            return Ok(None);
         };
         let mut storage = Storage::new();
-        let Some((head, end)) = admin.http.read_head(rx, &mut storage)? else { return Ok(0) };
+        let Some((head, end)) = admin.http.read_head(rx, &mut storage)? else { return Ok(None) };
         admin.http.begin(&head)?;
         let (listener, peer) = (admin.listener, admin.peer);
         if listener == TUNNEL && path_of(head.target) != "/health" {
             self.answer_agent(conn, &head, peer);
-            return Ok(end);
+            return Ok(Some(end));
         }
         match self.page(conn, head.method, path_of(head.target)) {
             Some(page) => self.reply_page(conn, &page),
             None => self.await_page(conn),
         }
-        Ok(end)
+        Ok(Some(end))
     }
 
     fn await_page(&mut self, conn: ConnId) {
         let since = self.now;
         if let Some(Connection { state: Conn::Admin(admin), .. }) = self.conns.get_mut(conn) {
-            (admin.is_waiting, admin.since) = (true, since);
+            (admin.state, admin.since) = (State::Asked, since);
         }
     }
 
@@ -245,8 +249,7 @@ impl Ingress {
             return;
         };
         reply(&mut admin.http, io);
-        (admin.is_delivered, admin.is_waiting) = (true, false);
-        admin.since = now;
+        (admin.state, admin.since) = (State::Delivered, now);
         if admin.http.close_reason().is_some() {
             io.close(Closing::AfterFlush);
         }
