@@ -42,8 +42,24 @@ pub struct Downstream {
     pub(crate) grown: Option<Grown>,
     /// Bytes of its `tx` that had left when it was last looked at.
     taken: u64,
-    /// Where its last requests were served, and how many of them in a row.
-    last: (WorkerId, u8),
+    habit: Habit,
+}
+
+/// Where a caller's last requests were served.
+#[derive(Debug, Clone, Copy)]
+struct Habit {
+    worker: WorkerId,
+    /// How many of them in a row; none at first.
+    in_a_row: u8,
+}
+
+/// For how long a request takes its caller's connection to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// For as long as it is served.
+    Visit,
+    /// For good: the connection belongs there.
+    Settle,
 }
 
 /// What an answer takes of a tunnel's window growth until it has left. A caller that has not got all of
@@ -116,8 +132,9 @@ impl Downstream {
         now: Instant,
     ) -> Self {
         let http = ServerConn::new(head_bytes);
-        let (state, last) = (State::Idle { since: now }, (WorkerId::FIRST, 0));
-        Self { http, peer, via, state, grown: None, home: None, lender: None, taken: 0, last }
+        let state = State::Idle { since: now };
+        let habit = Habit { worker: WorkerId::FIRST, in_a_row: 0 };
+        Self { http, peer, via, state, grown: None, home: None, lender: None, taken: 0, habit }
     }
 
     /// The connection belongs to this worker from now on.
@@ -131,14 +148,14 @@ impl Downstream {
         homes.enter(worker);
     }
 
-    /// A request goes to an agent of this worker; whether the caller's connection belongs there. It
-    /// does with its first one too: if all stayed where they were accepted, one worker would read
-    /// for all, and the others sleep and wake for each request.
-    pub(crate) const fn note_worker(&mut self, worker: WorkerId) -> bool {
-        let (last, count) = self.last;
+    /// A request goes to an agent of this worker. With its first one a caller's connection belongs there
+    /// too: if all stayed where they were accepted, one worker would read for all, and the others sleep
+    /// and wake for each request.
+    pub(crate) const fn note_worker(&mut self, worker: WorkerId) -> Stay {
+        let Habit { worker: last, in_a_row: count } = self.habit;
         let in_a_row = if last.0 == worker.0 { count.saturating_add(1) } else { 1 };
-        self.last = (worker, in_a_row);
-        count == 0 || in_a_row >= SETTLED_AFTER
+        self.habit = Habit { worker, in_a_row };
+        if count == 0 || in_a_row >= SETTLED_AFTER { Stay::Settle } else { Stay::Visit }
     }
 
     /// The worker that lent the connection, if nothing keeps the connection here any more.

@@ -14,7 +14,7 @@ use mesh_protocol::{
 };
 
 use crate::admin::Admin;
-use crate::callers::Callers;
+use crate::callers::{Arrival, Callers};
 use crate::config::Config;
 use crate::downstream::Downstream;
 use crate::drain::Drain;
@@ -135,8 +135,16 @@ impl Ingress {
     }
 
     fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
+        let arrival = self.callers.arrived(peer.ip(), &self.config.limits);
+        match arrival {
+            Arrival::Admitted => self.metrics.connections += 1,
+            Arrival::Turned => self.metrics.connections_refused += 1,
+            Arrival::Dropped => {
+                self.metrics.connections_refused += 1;
+                return None;
+            }
+        }
         let head_bytes = self.config.limits.head_bytes;
-        let admission = self.callers.arrived(peer.ip(), &self.config.limits);
         let io = Duplex::new(DOWNSTREAM_RX_MAX.max(head_bytes));
         let proto = match self.config.traffic_security {
             Security::Plain => Proto::Http,
@@ -144,22 +152,11 @@ impl Ingress {
         };
         let via = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
         let downstream = Downstream::new(peer, via, head_bytes, self.now);
-        match admission {
-            crate::callers::Arrival::Admitted => {
-                self.metrics.connections += 1;
-                Some(self.conns.insert(io, Conn::Downstream(downstream)))
-            }
-            crate::callers::Arrival::Turned => {
-                self.metrics.connections_refused += 1;
-                let conn = self.conns.insert(io, Conn::Downstream(downstream));
-                self.turn_away(conn);
-                Some(conn)
-            }
-            crate::callers::Arrival::Dropped => {
-                self.metrics.connections_refused += 1;
-                None
-            }
+        let conn = self.conns.insert(io, Conn::Downstream(downstream));
+        if arrival == Arrival::Turned {
+            self.turn_away(conn);
         }
+        Some(conn)
     }
 
     fn accept_other(&mut self, listener: ListenerId, peer: SocketAddr) -> Option<ConnId> {
@@ -217,9 +214,7 @@ impl Ingress {
         }
         self.check_drained(Some(conn), cx);
     }
-}
 
-impl Ingress {
     /// A connection came from another worker.
     fn adopted(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         match self.conns.get(conn).map(|connection| &connection.state) {

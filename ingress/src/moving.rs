@@ -18,7 +18,7 @@ use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::access_log::Head;
 use crate::balance::Scope;
-use crate::downstream::State;
+use crate::downstream::{State, Stay};
 use crate::ending::{Ended, Fault};
 use crate::exchange::{Exchange, Replay};
 use crate::gauge::{Coming, Gauge};
@@ -88,9 +88,9 @@ impl Ingress {
         {
             // With more to come of the request, the kernel had news of it at once.
             let is_whole = routed.replay.flags.has(Flags::END);
-            let belongs_there = downstream.note_worker(to);
+            let stay = downstream.note_worker(to);
             let is_guest = downstream.lender.take().is_some();
-            if is_whole && !belongs_there && !is_guest {
+            if is_whole && stay == Stay::Visit && !is_guest {
                 downstream.lender = Some(own);
                 leaving = Outgoing::Loan(conn);
             } else {
