@@ -166,7 +166,6 @@ fn false_heads() -> Vec<(u8, Vec<u8>)> {
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 4, 4\r\n\r\n".to_owned(),
         "HTTP/1.1 099 Low\r\n\r\n".to_owned(),
-        "HTTP/1.1 600 High\r\n\r\n".to_owned(),
         "HTTP/1.1 1000 High\r\n\r\n".to_owned(),
         "HTTP/1.1 20 Short\r\n\r\n".to_owned(),
         "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
