@@ -59,7 +59,7 @@ pub struct Ingress {
     pub(crate) in_flight: usize,
     /// Connections that are neither callers' nor tunnels.
     pub(crate) others: usize,
-    /// Those of them that are to become tunnels.
+    /// Those of them that may become tunnels: not yet decided about.
     pub(crate) registering: usize,
     /// When it was last said that more of them find no room.
     pub(crate) full_told: Option<Instant>,
@@ -204,10 +204,12 @@ impl Ingress {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
             Some(Conn::Admin(_)) => self.others -= 1,
-            Some(Conn::Registration(_)) => {
+            Some(Conn::Registration(registration)) => {
+                let is_over = registration.is_over();
                 self.others -= 1;
-                self.registering -= 1;
-                self.jobs.forget(conn);
+                if !is_over {
+                    self.end_registration(conn);
+                }
             }
             Some(Conn::Moving(tunnel)) => self.moving_tunnel_closed(tunnel.serial),
             None => {}

@@ -96,6 +96,11 @@ impl Refusal {
 }
 
 impl Registration {
+    /// Whether it is decided about, or gone.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
     /// What it asks for.
     pub(crate) fn claim(&self) -> Claim<'_> {
         let hello = &self.applicant.as_ref().expect("nobody is decided about before HELLO").hello;
@@ -121,17 +126,6 @@ impl Registration {
 }
 
 impl Ingress {
-    /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
-    /// about to leave, keeps nobody out, up to as many again: what is to come could not get in otherwise.
-    pub(crate) fn has_room_for_agent(&self) -> bool {
-        let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
-        let remotes = self.workers.remotes.values();
-        let lasting = own + remotes.filter(|remote| remote.gauge.lasts()).count();
-        let limits = &self.config.limits;
-        lasting + self.registering < limits.tunnels
-            && self.all_tunnels() + self.registering < limits.all_tunnels()
-    }
-
     /// Answers an upgrade request: from here on the connection speaks frames.
     ///
     /// # Errors
@@ -226,25 +220,25 @@ impl Ingress {
         else {
             return;
         };
-        if !matches!(registration.phase, Phase::Over) {
-            let peer = registration.peer;
-            // An agent that looks for more ingresses leaves one that it knows like this, for ever.
-            match registration.phase {
-                Phase::Greeting => {
-                    log::debug!("the agent from {peer} left before it introduced itself");
-                }
-                Phase::Challenged { .. } => log::info!(
-                    "the agent from {peer} left before it was registered, asked for a proof of identity"
-                ),
-                Phase::Identifying { .. } | Phase::Inspecting { .. } | Phase::Over => {
-                    log::info!("the agent from {peer} left before it was registered");
-                }
-            }
-            registration.phase = Phase::Over;
-            registration.link.close(close::NORMAL);
-            registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
-        }
         io.close(Closing::AfterFlush);
+        let peer = registration.peer;
+        // An agent that looks for more ingresses leaves one that it knows like this, for ever.
+        match registration.phase {
+            Phase::Greeting => {
+                log::debug!("the agent from {peer} left before it introduced itself");
+            }
+            Phase::Challenged { .. } => log::info!(
+                "the agent from {peer} left before it was registered, asked for a proof of identity"
+            ),
+            Phase::Identifying { .. } | Phase::Inspecting { .. } => {
+                log::info!("the agent from {peer} left before it was registered");
+            }
+            Phase::Over => return,
+        }
+        registration.phase = Phase::Over;
+        registration.link.close(close::NORMAL);
+        registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
+        self.end_registration(conn);
     }
 
     /// Sends what waits in a registration's link.
@@ -286,7 +280,7 @@ impl Ingress {
         let Registration { mut link, peer, .. } = *registration;
         self.registered += 1;
         self.others -= 1;
-        self.registering -= 1;
+        self.end_registration(conn);
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
@@ -335,6 +329,14 @@ impl Ingress {
         registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         io.close(Closing::AfterFlush);
         self.metrics.refused(refusal.code);
+        self.end_registration(conn);
+    }
+
+    /// The agent is decided about, or gone: it takes no place any more among those that are to become
+    /// tunnels, however long its connection still takes to end, and nothing is asked about it.
+    pub(crate) fn end_registration(&mut self, conn: ConnId) {
+        self.registering -= 1;
+        self.jobs.forget(conn);
     }
 }
 

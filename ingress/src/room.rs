@@ -27,6 +27,17 @@ pub struct Forgotten {
 const FULL_PAUSE: Duration = Duration::from_secs(60);
 
 impl Ingress {
+    /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
+    /// about to leave, keeps nobody out, up to as many again: what is to come could not get in otherwise.
+    pub(crate) fn has_room_for_agent(&self) -> bool {
+        let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
+        let remotes = self.workers.remotes.values();
+        let lasting = own + remotes.filter(|remote| remote.gauge.lasts()).count();
+        let limits = &self.config.limits;
+        lasting + self.registering < limits.tunnels
+            && self.all_tunnels() + self.registering < limits.all_tunnels()
+    }
+
     /// An agent was turned away because there are too many.
     pub(crate) fn note_full(&mut self) {
         let is_told = |at| self.now.saturating_duration_since(at) < FULL_PAUSE;

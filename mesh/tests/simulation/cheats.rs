@@ -271,6 +271,34 @@ fn strangers_that_begin_long_messages_cost_a_bounded_amount_of_memory() {
     });
 }
 
+/// Their connections stay for half a minute as long as something comes on them.
+#[test]
+fn strangers_that_were_refused_and_talk_on_keep_nobody_out() {
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm().with_agents(0);
+        plan.ingress.limits.tunnels = 2;
+        let mut stage = Stage::new(seed, plan);
+        for number in 0..2 {
+            let mut said = false;
+            let stranger = RawPeer::dialling(TUNNEL_ADDRESS, (), move |(), turn| {
+                if !std::mem::replace(&mut said, true) {
+                    turn.tx.extend_from_slice(UPGRADE);
+                    turn.tx.extend(message(0x82, b"nonsense"));
+                }
+                turn.tx.extend(message(0x89, b""));
+                turn.wake_in = Some(Duration::from_millis(1500));
+            });
+            stage.world.add_peer(&format!("stranger{number}"), stranger, &[]);
+        }
+        stage.world.run_for(Duration::from_secs(1));
+        assert_eq!(census(&stage.world, stage.ingress).connections, 2, "they are still there");
+        stage.add_agent();
+        stage.expect_ready(Duration::from_secs(1));
+        stage.probe();
+        stage.expect_empty_after_drain();
+    });
+}
+
 /// Whose tunnels do not count beside those that stay, so that they could fill the room twice.
 #[test]
 fn agents_that_say_that_they_leave_and_do_not_keep_nobody_out() {
