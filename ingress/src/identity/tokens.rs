@@ -60,7 +60,8 @@ impl Tokens {
     /// Adds the tokens of one source, which `origin` names in errors.
     ///
     /// # Errors
-    /// A line is no token, or one is there already; a sentence with the line, without the token.
+    /// A line is no token, or one is there already; a sentence with the number of the line, and without
+    /// any of its words: people mix them up.
     pub fn add(&mut self, origin: &str, text: &str, separators: Separators) -> Result<(), String> {
         for (index, line) in text.lines().enumerate() {
             let parts: Vec<&str> = match separators {
@@ -94,13 +95,21 @@ impl Tokens {
                  '_' and '-'"
             ));
         }
-        check_token(token).map_err(|reason| format!("the token of {name} {reason}; {HOW}"))?;
+        // Here as well, so that no word is repeated.
+        check_token(token).map_err(|reason| format!("the second word {reason}; {HOW}"))?;
+        if is_like_host(token) && (is_like_token(name) || is_like_token(hosts)) {
+            return Err(
+                "the second word is like a host, and another one like a token; give name, \
+                        token and hosts in this order"
+                    .into(),
+            );
+        }
         if self.ids.contains_key(name) {
-            return Err(format!("there is a token of the name {name} already"));
+            return Err("there is a token of this name already".into());
         }
         let id: Box<str> = token_id(token).into();
-        if let Some(other) = self.by_id.get(&*id) {
-            return Err(format!("{name} and {} have the same token", other.name));
+        if self.by_id.contains_key(&*id) {
+            return Err("there is this token under another name already".into());
         }
         if self.by_id.len() >= TOKENS_MAX {
             return Err(format!("these are more than {TOKENS_MAX} tokens"));
@@ -184,9 +193,23 @@ fn check_token(token: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether somebody may have made this as we advise, with `openssl rand -hex`. A name may look so too.
+fn is_like_token(word: &str) -> bool {
+    word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether these are hosts, of which nobody makes a token.
+fn is_like_host(word: &str) -> bool {
+    word.contains('.') && token_hosts(word).is_ok()
+}
+
 fn token_hosts(list: &str) -> Result<Vec<HostPattern>, String> {
     let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let hosts = items.map(HostPattern::parse).collect::<Result<Vec<_>, _>>()?;
+    // It may be the token, if somebody mixed the words up.
+    let wrong =
+        |_| "the third word is no list of hosts; give for example a.example.com,*.b.example";
+    let hosts = items.map(|item| HostPattern::parse(item).map_err(wrong));
+    let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
     if hosts.iter().any(HostPattern::needs_service) {
         return Err("{service} cannot stand here: of a token's holder ECS knows nothing".into());
     }

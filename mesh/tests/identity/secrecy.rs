@@ -9,7 +9,7 @@ use crate::fakes::server::Request;
 use crate::peers::place::own_address;
 use crate::peers::process::Process;
 use crate::peers::service::Service;
-use crate::stage::{Scratch, client, get, strict};
+use crate::stage::{REGION, SERVER_ID, Scratch, Variables, agent, client, get, ingress, strict};
 
 const TRACE: [&str; 2] = ["--log-level", "trace"];
 const TOKEN: &str = "5c0d0a3f6d0b4f0e9a7c1f2e8b3d4c5a";
@@ -66,6 +66,45 @@ fn no_log_and_no_page_has_anything_that_proves_an_identity() {
     for (name, text) in &texts {
         let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
         assert_eq!(found, None, "{name}");
+    }
+}
+
+/// Whoever mixes its words up is told so without them: no line is shown while files are read anew.
+#[test]
+fn a_token_in_the_place_of_its_name_is_not_logged() {
+    let good = format!("edge-1 {TOKEN} edge.example.com\n");
+    let folder = Scratch::new();
+    let file = folder.file("tokens", &good);
+    let words = ["--server-id", SERVER_ID, "--token-file", file.to_str().unwrap()];
+    let server = ingress("", &Variables::new(), &[&TRACE[..], &words].concat());
+    for (line, reason) in [
+        (format!("{TOKEN} edge-1\n"), "line 1: the second word is shorter than"),
+        (format!("{TOKEN} edge.example.com\n"), "line 1: the second word is like a host"),
+        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "line 1: the third word is no list"),
+    ] {
+        folder.replace("tokens", &line);
+        server.process.signal("HUP");
+        server.process.wait_log(reason);
+    }
+    assert!(!server.process.log().contains(TOKEN));
+}
+
+#[test]
+fn a_password_in_the_address_of_an_endpoint_is_not_logged() {
+    let rules = "rules:\n- account: '123456789012'\n  hosts: ['*']\n";
+    let server = ingress(rules, &Variables::new(), &["--server-id", SERVER_ID]);
+    let service = Service::start("a");
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"] {
+        let variables = vec![
+            (name, format!("http://user:{AUTHORIZATION}@127.0.0.1:9")),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "0123456789abcdef".to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+        ];
+        let words = [&TRACE[..], &["--server-id", SERVER_ID]].concat();
+        let agent = agent(server.tunnels, &service, &["edge.example.com"], &variables, &words);
+        agent.wait_log(&format!("{name}: a user name or password in a URL is not supported"));
+        assert!(!agent.log().contains(AUTHORIZATION));
     }
 }
 

@@ -62,13 +62,23 @@ fn what_is_wrong_is_named_with_its_line_and_never_shown() {
         (format!("a/b {TOKEN}\n"), "f line 1: the first word is no name"),
         (format!("{} {TOKEN}\n", "n".repeat(65)), "f line 1: the first word is no name"),
         (format!("n\u{e4}me {TOKEN}\n"), "f line 1: the first word is no name"),
-        ("a 0123456789abcde\n".to_owned(), "the token of a is shorter than 16 characters"),
-        ("a 0123456789abcde\u{e9}\n".to_owned(), "the token of a has characters that are not"),
-        (format!("a {TOKEN}\u{7f}\n"), "the token of a has characters that are not"),
-        (format!("a {long}\n"), "the token of a is longer than 1024 characters"),
-        (format!("a {TOKEN}\na {TOKEN}2\n"), "f line 2: there is a token of the name a already"),
-        (format!("a {TOKEN}\nb {TOKEN}\n"), "f line 2: b and a have the same token"),
-        (format!("a {TOKEN} not/a/host\n"), "is not a host name"),
+        ("a 0123456789abcde\n".to_owned(), "the second word is shorter than 16 characters"),
+        ("a 0123456789abcde\u{e9}\n".to_owned(), "the second word has characters that are not"),
+        (format!("a {TOKEN}\u{7f}\n"), "the second word has characters that are not"),
+        (format!("a {long}\n"), "the second word is longer than 1024 characters"),
+        (format!("a {TOKEN}\na {TOKEN}2\n"), "f line 2: there is a token of this name already"),
+        (format!("a {TOKEN}\nb {TOKEN}\n"), "f line 2: there is this token under another name"),
+        (format!("a {TOKEN} not/a/host\n"), "the third word is no list of hosts"),
+        // In another order, or without the name.
+        (format!("{TOKEN} edge-1\n"), "f line 1: the second word is shorter than 16 characters"),
+        (format!("{TOKEN} edge-1 a.x\n"), "f line 1: the second word is shorter than 16"),
+        (format!("{TOKEN} {long}\n"), "f line 1: the second word is longer than 1024"),
+        (format!("{TOKEN} edge.example.com\n"), "the second word is like a host, and another one"),
+        (format!("{TOKEN} *.a.example,b.example\n"), "the second word is like a host"),
+        (format!("edge-1 edge.example.com {TOKEN}\n"), "the second word is like a host"),
+        (format!("edge-1 edge.example.com {TOKEN}{TOKEN}\n"), "the second word is like a host"),
+        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "the third word is no list of hosts"),
+        (format!("{TOKEN} {TOKEN}2\n{TOKEN} {TOKEN}3\n"), "there is a token of this name"),
         (format!("a {TOKEN} {{service}}.x\n"), "{service} cannot stand here"),
         (format!("a #{TOKEN}\n"), "f line 1: a line needs a name and a token"),
     ];
@@ -83,12 +93,24 @@ fn what_is_wrong_is_named_with_its_line_and_never_shown() {
 }
 
 #[test]
+fn unusual_names_and_tokens_are_not_taken_for_each_other() {
+    let machine = "8d9f4b7c2e6a4f1f9a3b5c7d9e1f2a3b";
+    for line in [
+        format!("{machine} {TOKEN} edge.example.com"),
+        format!("{machine} not-the-name-of-a-host"),
+        "edge-in-frankfurt correct.horse.battery edge.example.com".to_owned(),
+    ] {
+        assert_eq!(parse(&line).map(|tokens| tokens.len()), Ok(1), "{line}");
+    }
+}
+
+#[test]
 fn two_sources_may_not_have_the_same_token_either() {
     let mut tokens = parse(&format!("a {TOKEN}")).unwrap();
     let error = tokens.add("MESH_TOKENS", &format!("b {TOKEN}"), Separators::Lines).unwrap_err();
-    assert_eq!(error, "MESH_TOKENS line 1: b and a have the same token");
+    assert_eq!(error, "MESH_TOKENS line 1: there is this token under another name already");
     let error = tokens.add("MESH_TOKENS", &format!("a {TOKEN}2"), Separators::Lines).unwrap_err();
-    assert_eq!(error, "MESH_TOKENS line 1: there is a token of the name a already");
+    assert_eq!(error, "MESH_TOKENS line 1: there is a token of this name already");
 }
 
 #[test]

@@ -215,7 +215,11 @@ fn what_does_not_go_together_is_refused_with_one_sentence() {
             &[],
             "--token-file: cannot read /nowhere: no such file or directory".to_owned(),
         ),
-        (vec![], &[("MESH_TOKENS", "a short")], "MESH_TOKENS line 1: the token of a is".to_owned()),
+        (
+            vec![],
+            &[("MESH_TOKENS", "a short")],
+            "MESH_TOKENS line 1: the second word is".to_owned(),
+        ),
     ];
     for (words, variables, expected) in cases {
         let error = start(&words, variables).unwrap_err().to_string();
@@ -419,7 +423,7 @@ fn the_policy_is_made_again_from_the_files() {
     tokens.write("edge-1 short\n");
     let error = source.load().unwrap_err().to_string();
     assert!(
-        error.starts_with(&format!("{} line 1: the token of edge-1", tokens.path())),
+        error.starts_with(&format!("{} line 1: the second word is shorter", tokens.path())),
         "{error}"
     );
     tokens.write("");
