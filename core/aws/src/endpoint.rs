@@ -92,9 +92,16 @@ impl Endpoint {
     /// It is not; `place` says in the sentence where the URL is from.
     pub fn at(url: &str, region: Region, place: &str) -> Result<Self, EndpointError> {
         let malformed = || {
-            EndpointError::Malformed(format!(
-                "{place}: \"{url}\" is not an address such as https://sts.eu-central-1.amazonaws.com"
-            ))
+            let example = "https://sts.eu-central-1.amazonaws.com";
+            // With an @ in it there may be a password in it, wherever the URL goes wrong.
+            EndpointError::Malformed(if url.contains('@') {
+                format!(
+                    "{place}: a user name or password in a URL is not supported; give an address \
+                     such as {example}"
+                )
+            } else {
+                format!("{place}: \"{url}\" is not an address such as {example}")
+            })
         };
         let uri: Uri = url.parse().map_err(|_| malformed())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {

@@ -100,6 +100,24 @@ fn what_is_no_address_is_named() {
 }
 
 #[test]
+fn a_password_in_an_address_is_not_repeated() {
+    for url in [
+        "https://user:geheim@a.example",
+        "user:geheim@a.example",
+        "https://user:geheim/x@a.example",
+        "https://a.example/?key=geheim@",
+        "https://user:geheim@a b",
+    ] {
+        for name in ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"] {
+            let error = Endpoint::sts(&environment([(name, url)]), None, None).unwrap_err();
+            let sentence = format!("{name}: a user name or password in a URL is not supported; ");
+            assert!(error.to_string().starts_with(&sentence), "{error}");
+            assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn partitions_are_told_by_the_region() {
     let of = |name| Partition::of(&region(name)).map(Partition::name);
     assert_eq!(of("eu-central-1"), Some("aws"));
