@@ -130,9 +130,7 @@ impl Ingress {
         if hello.hosts.is_empty() {
             return Err("no host to register".to_owned());
         }
-        if let Some(name) = too_long(hello) {
-            return Err(format!("a name of the {name} that is too long"));
-        }
+        check_names(hello)?;
         let (count, max) = (hello.hosts.len(), self.config.limits.hosts_per_tunnel);
         if count > max {
             return Err(format!(
@@ -322,8 +320,8 @@ impl Ingress {
     }
 }
 
-/// What an agent says of itself at more length than anything is called.
-fn too_long(hello: &Hello) -> Option<&'static str> {
+/// Whether what an agent says of itself are names, of which pages and logs can make one line.
+fn check_names(hello: &Hello) -> Result<(), String> {
     let names = [
         ("process", &hello.process, PROCESS_BYTES_MAX),
         ("version", &hello.version, NAME_BYTES_MAX),
@@ -333,7 +331,15 @@ fn too_long(hello: &Hello) -> Option<&'static str> {
         ("task", &hello.task, ARN_BYTES_MAX),
         ("container instance", &hello.container_instance, ARN_BYTES_MAX),
     ];
-    names.into_iter().find(|(_, name, max)| name.len() > *max).map(|(what, ..)| what)
+    for (what, name, max) in names {
+        if name.len() > max {
+            return Err(format!("a name of the {what} that is too long"));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(format!("a name of the {what} that has control characters"));
+        }
+    }
+    Ok(())
 }
 
 /// What ECS can be asked about an identity.

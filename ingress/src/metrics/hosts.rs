@@ -165,8 +165,20 @@ fn class_of(status: u16) -> usize {
 }
 
 /// A label's value as the text format wants it. Agents choose the service's name.
+/// A label's value as the format has it. No other control character can be written in it, and a single
+/// one would make the whole page unreadable.
 fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    let mut escaped = String::with_capacity(value.len());
+    for char in value.chars() {
+        match char {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            char if char.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
+            char => escaped.push(char),
+        }
+    }
+    escaped
 }
 
 fn write_requests(out: &mut String, hosts: &[(String, &Requests)]) -> fmt::Result {

@@ -84,6 +84,18 @@ fn what_agents_choose_cannot_break_out_of_a_label() {
 }
 
 #[test]
+fn no_control_character_gets_into_a_label() {
+    let controls: String = (0..=0x9f_u8).map(char::from).filter(|char| char.is_control()).collect();
+    let (metrics, _) = metrics("*.example", &controls);
+    let page = page(&metrics);
+    assert!(page.chars().all(|char| char == '\n' || !char.is_control()), "{page:?}");
+    let bytes = lines(&page, "mesh_request_bytes_total");
+    let service = format!("{}\\n{}", "\u{fffd}".repeat(10), "\u{fffd}".repeat(54));
+    let right = format!("mesh_request_bytes_total{{host=\"*.example\",service=\"{service}\"}} 0");
+    assert_eq!(bytes[0], right);
+}
+
+#[test]
 fn what_has_no_counters_of_its_own_is_counted_with_the_rest() {
     let routes = routes(Hosts::MAX + 1);
     let (service, mut metrics) = (Arc::from("shop"), Metrics::default());

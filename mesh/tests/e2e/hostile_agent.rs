@@ -319,10 +319,10 @@ fn a_flood_of_interim_responses_to_a_caller_that_does_not_read_costs_no_memory()
 fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
     let stage = Stage::start(&["--max-hosts", "3"]);
     let with_hosts = |hosts: &str| hello(HOST).replace(r#""hostile.local""#, hosts);
-    let with = |member: &str, length: usize| {
-        let name = "n".repeat(length);
+    let named = |member: &str, name: &str| {
         hello(HOST).replacen('{', &format!("{{\"{member}\":\"{name}\","), 1)
     };
+    let with = |member: &str, length: usize| named(member, &"n".repeat(length));
     let cases = [
         (with_hosts(""), "no host to register"),
         (
@@ -340,6 +340,12 @@ fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
         (with("instance", 256), "a name of the instance that is too long"),
         (with("cluster", 2049), "a name of the cluster that is too long"),
         (with("task", 2049), "a name of the task that is too long"),
+        (named("process", r"a\n"), "a name of the process that has control characters"),
+        (hello(HOST).replacen('0', r"a\r", 1), "a name of the version that has control characters"),
+        (named("service", r"a\u0000b"), "a name of the service that has control characters"),
+        (named("instance", r"\u001b[2J"), "a name of the instance that has control characters"),
+        (named("cluster", r"a\u007f"), "a name of the cluster that has control characters"),
+        (named("task", r"a\u0085"), "a name of the task that has control characters"),
         (hello(HOST).replace("65536", "0"), "a window or number of streams of 0"),
         (hello(HOST).replace("100", "0"), "a window or number of streams of 0"),
         ("{}".to_owned(), "malformed frame"),

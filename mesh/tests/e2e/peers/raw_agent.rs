@@ -81,9 +81,18 @@ impl RawAgent {
         assert_eq!(self.expect(ECHO_REPLY).payload, NUMBER);
     }
 
-    /// The reason in the REFUSED that has to come.
+    /// The reason in the REFUSED that has to come, and no WELCOME before it.
     pub(crate) fn expect_refusal(&mut self) -> String {
-        String::from_utf8(self.expect(REFUSED).payload).unwrap()
+        let frame = loop {
+            let frame = self.next().expect("the tunnel ended before REFUSED");
+            match frame.kind {
+                REFUSED => break frame,
+                WELCOME => panic!("it is welcome"),
+                ECHO => self.send(ECHO_REPLY, 0, 0, &frame.payload),
+                _ => {}
+            }
+        };
+        String::from_utf8(frame.payload).unwrap()
     }
 
     /// The next request; the number of its stream.
