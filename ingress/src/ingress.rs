@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use mesh_protocol::control::RefusalCode;
 use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::ws::close;
@@ -61,8 +62,10 @@ pub struct Ingress {
     pub(crate) others: usize,
     /// Those of them that may become tunnels: not yet decided about.
     pub(crate) registering: usize,
-    /// When it was last said that more of them find no room.
+    /// When it was last said that there are too many tunnels.
     pub(crate) full_told: Option<Instant>,
+    /// When it was last said that there are too many other connections.
+    pub(crate) crowd_told: Option<Instant>,
     /// For the shell.
     ///
     /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
@@ -121,6 +124,7 @@ impl Ingress {
             others: 0,
             registering: 0,
             full_told: None,
+            crowd_told: None,
             jobs: Queue::default(),
             verifier: Verifier::default(),
             registered: 0,
@@ -162,6 +166,10 @@ impl Ingress {
     fn accept_other(&mut self, listener: ListenerId, peer: SocketAddr) -> Option<ConnId> {
         let reserve = if listener == ADMIN { HEALTH_RESERVE } else { 0 };
         if self.others >= OTHERS_MAX + reserve {
+            if listener == TUNNEL {
+                self.metrics.refused(RefusalCode::Overloaded);
+                self.note_crowd();
+            }
             return None;
         }
         self.others += 1;

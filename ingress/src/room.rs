@@ -6,11 +6,11 @@
 //! by the same names.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_protocol::control::Hello;
 
-use crate::ingress::Ingress;
+use crate::ingress::{Ingress, OTHERS_MAX};
 use crate::routes::{Place, RouteId};
 use crate::workers::Message;
 
@@ -24,7 +24,7 @@ pub struct Forgotten {
 }
 
 /// Between two lines about agents that find no room: each of them tries again and again.
-const FULL_PAUSE: Duration = Duration::from_secs(60);
+const TOLD_PAUSE: Duration = Duration::from_secs(60);
 
 impl Ingress {
     /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
@@ -40,18 +40,27 @@ impl Ingress {
 
     /// An agent was turned away because there are too many.
     pub(crate) fn note_full(&mut self) {
-        let is_told = |at| self.now.saturating_duration_since(at) < FULL_PAUSE;
-        if self.full_told.is_some_and(is_told) {
-            return;
+        if is_due(&mut self.full_told, self.now) {
+            log::warn!(
+                "agents are turned away: {} tunnels, and {} about to register, are as many as \
+                 --max-tunnels ({}) takes",
+                self.all_tunnels(),
+                self.registering,
+                self.config.limits.tunnels,
+            );
         }
-        self.full_told = Some(self.now);
-        log::warn!(
-            "agents are turned away: {} tunnels, and {} about to register, are as many as \
-             --max-tunnels ({}) takes",
-            self.all_tunnels(),
-            self.registering,
-            self.config.limits.tunnels,
-        );
+    }
+
+    /// Somebody was cut off on the agents' port, where there is no word before an upgrade, because there
+    /// are too many connections without a tunnel.
+    pub(crate) fn note_crowd(&mut self) {
+        if is_due(&mut self.crowd_told, self.now) {
+            log::warn!(
+                "agents are turned away: there are {} connections on the WebSocket port and the \
+                 health port that are no tunnels, and no more than {OTHERS_MAX} are taken",
+                self.others,
+            );
+        }
     }
 
     /// Makes room for the hosts of an agent that is about to be welcome. False when too many hosts have
@@ -135,6 +144,15 @@ impl Ingress {
             }
         }
     }
+}
+
+/// Whether something is to be said again that was last said then.
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    if told.is_some_and(|at| now.saturating_duration_since(at) < TOLD_PAUSE) {
+        return false;
+    }
+    *told = Some(now);
+    true
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ fn strangers_on_the_agents_port_do_not_make_the_ingress_look_dead() {
         // One that is beyond the limit is reset.
         !Wire::connect(server.tunnels).is_quiet_for(Duration::from_millis(50))
     });
+    server.process.wait_log("no more than 1024 are taken");
+    server.process.expect_log("agents are turned away: there are ", 1);
+    let refused = server.metric("mesh_registrations_refused_total", "overloaded");
+    assert!((76..200).contains(&refused), "{refused}");
     assert_eq!(server.page("/health").status, 200);
     assert_eq!(server.get("/").status, 200);
     drop(strangers);
