@@ -41,6 +41,8 @@ pub struct Census {
     pub candidates: usize,
     /// The bytes that wait for all callers.
     pub callers_tx: usize,
+    /// The bytes that wait for those who asked for a page.
+    pub pages_tx: usize,
     /// The most bytes that wait for one tunnel, whether as bytes or as frames.
     pub tunnel_tx: usize,
     /// The most unread bytes of an agent that is not registered.
@@ -63,6 +65,7 @@ impl Census {
             streams: self.streams + other.streams,
             candidates: self.candidates + other.candidates,
             callers_tx: self.callers_tx + other.callers_tx,
+            pages_tx: self.pages_tx + other.pages_tx,
             tunnel_tx: self.tunnel_tx.max(other.tunnel_tx),
             registration_rx: self.registration_rx.max(other.registration_rx),
         }
@@ -109,7 +112,8 @@ impl Ingress {
                 Conn::Registration(_) => {
                     census.registration_rx = census.registration_rx.max(connection.io.rx.len());
                 }
-                Conn::Admin(_) | Conn::Moving(_) => {}
+                Conn::Admin(_) => census.pages_tx += waiting,
+                Conn::Moving(_) => {}
             }
         }
         census

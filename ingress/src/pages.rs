@@ -12,6 +12,7 @@ use crate::downstream::State;
 use crate::identity::LaunchType;
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Metrics;
+use crate::replies::Reason;
 use crate::verification::EcsStanding;
 use crate::workers::Message;
 
@@ -43,13 +44,16 @@ pub struct Moment {
     pub(crate) jobs: usize,
 }
 
-/// Pages that wait for other workers.
+/// Pages that are there at once.
 ///
-/// Invariant: at most one for each connection that asks.
+/// Invariant: [`PAGES_MAX`] at the most, and at most one for each connection that asks.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     asked: u64,
+    /// Those that wait for other workers.
     waiting: BTreeMap<u64, Waiting>,
+    /// Whom one was given that may not have left yet, and when.
+    given: Vec<(ConnId, Instant)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,9 @@ struct Waiting {
     due: Instant,
 }
 
+/// Each may have some megabytes, as long as nobody reads it, and is put together in one go, during
+/// which all others wait.
+const PAGES_MAX: usize = 8;
 /// How long other workers have to answer. One that does not is busy for far too long, and a sum
 /// without it would be wrong.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -84,9 +91,14 @@ impl std::ops::AddAssign for Moment {
 impl Ingress {
     /// The page at once, or its parts are asked for and it follows on this connection.
     pub(crate) fn ask_all(&mut self, conn: ConnId, question: Question) -> Option<Page> {
+        if !self.has_room_for_page() {
+            self.metrics.count(Reason::Overloaded);
+            let body = "overloaded: too many pages are asked for at once\n";
+            return Some(Page::text(503, body));
+        }
         let own = self.part(question);
         if self.workers.count == 1 {
-            return Some(self.put_together(question, vec![own]));
+            return Some(self.put_together(conn, question, vec![own]));
         }
         self.pages.asked += 1;
         let page = self.pages.asked;
@@ -97,6 +109,17 @@ impl Ingress {
             self.outgoing.push_back((other, Outgoing::Message(asked)));
         }
         None
+    }
+
+    /// Whether one more page may be put together. One of this very turn of the loop counts although the
+    /// system may have all of it.
+    fn has_room_for_page(&mut self) -> bool {
+        let (conns, now) = (&self.conns, self.now);
+        let is_leaving = |conn| conns.get(conn).is_some_and(|one| !one.io.tx.is_empty());
+        let Pages { waiting, given, .. } = &mut self.pages;
+        waiting.retain(|_, page| conns.get(page.conn).is_some());
+        given.retain(|(conn, since)| *since == now || is_leaving(*conn));
+        waiting.len() + given.len() < PAGES_MAX
     }
 
     /// What this worker has to say.
@@ -124,8 +147,9 @@ impl Ingress {
         waiting.missing -= 1;
         if waiting.missing == 0
             && let Some(Waiting { conn, question, parts, .. }) = self.pages.waiting.remove(&page)
+            && self.conns.get(conn).is_some()
         {
-            let page = self.put_together(question, parts);
+            let page = self.put_together(conn, question, parts);
             self.send_page(conn, &page, cx);
         }
     }
@@ -142,7 +166,8 @@ impl Ingress {
         }
     }
 
-    fn put_together(&self, question: Question, parts: Vec<Part>) -> Page {
+    fn put_together(&mut self, conn: ConnId, question: Question, parts: Vec<Part>) -> Page {
+        self.pages.given.push((conn, self.now));
         match question {
             Question::Metrics => {
                 // The first part is this worker's own.

@@ -29,6 +29,7 @@ mod lives;
 mod manners;
 mod mixed;
 mod narrow;
+mod pages;
 mod puppet;
 mod retries;
 mod rules;

@@ -51,6 +51,8 @@ impl Page {
             // RFC 9110 15.5.6 wants 405 to name what is allowed.
             fields: match self.status {
                 405 => &[("Cache-Control", "no-store"), ("Allow", "GET, HEAD")],
+                // Whatever it is, it may be over soon.
+                503 => &[("Cache-Control", "no-store"), ("Retry-After", "1")],
                 _ => &[("Cache-Control", "no-store")],
             },
             content_type: self.content_type,
