@@ -11,13 +11,11 @@
 //! What the network learns: before an identity is proved, nothing about rules or hosts. After
 //! that, the agent's operator is told exactly what was refused to whom.
 
-use std::time::Instant;
-
 use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::proof::Binding;
 use mesh_protocol::{ConnId, Connection, Context};
 
+use crate::application::{Applicant, Application, Step};
 use crate::config::Admission;
 use crate::identity::{
     AwsPrincipal, Claim, Decision, EcsSubject, Method, Policy, Principal, sts_request,
@@ -27,17 +25,6 @@ use crate::jobs::{Asked, Authority, Caller, Failure, Job};
 use crate::registration::{Phase, Refusal, Registration};
 use crate::routes;
 use crate::verification::EcsStanding;
-
-/// An agent, and what it asks for.
-#[derive(Debug)]
-pub(crate) struct Applicant {
-    /// What it said, its hosts normalised.
-    pub(crate) hello: Hello,
-    /// When it said so.
-    pub(crate) since: Instant,
-    /// The digest of its HELLO as it came.
-    digest: String,
-}
 
 /// Earlier tunnels that an agent may name as kept; ours have two at the most. One that names more counts as
 /// one that keeps them all.
@@ -102,7 +89,8 @@ impl Ingress {
         let hosts = checked.clone().unwrap_or_default();
         let kept = if hello.kept.len() > KEPT_MAX { Vec::new() } else { hello.kept };
         let (hello, since) = (Hello { hosts, kept, ..hello }, cx.now);
-        registration.applicant = Some(Applicant { hello, since, digest });
+        let applicant = Applicant { hello, since, digest };
+        registration.phase = Phase::Applying(Application { applicant, step: Step::Introduced });
         if let Err(reason) = checked {
             let refusal = Refusal::new(RefusalCode::Invalid, reason);
             return self.refuse_agent(conn, None, &refusal, cx);
@@ -157,9 +145,9 @@ impl Ingress {
         let Some(connection) = self.conns.get(conn) else { return };
         let names = connection.io.peer_names.as_deref().filter(|names| !names.is_empty());
         let certificate = names.map(|names| Principal::Certificate { names: names.to_vec() });
-        let Some((policy, registration)) = self.applying(conn) else { return };
+        let Some((policy, application)) = self.applying(conn) else { return };
         let methods = policy.methods();
-        let decision = certificate.as_ref().map(|one| policy.decide(one, &registration.claim()));
+        let decision = certificate.as_ref().map(|one| policy.decide(one, &application.claim()));
         let refusal = match decision {
             Some(Decision::Granted) => {
                 let standing = Standing { principal: certificate, ..Standing::default() };
@@ -191,7 +179,9 @@ impl Ingress {
         let server_id = known.or_else(|| server_ids.first()).cloned().unwrap_or_default();
         let challenge = Challenge { server_id: server_id.clone(), nonce: nonce.clone(), methods };
         registration.link.session.send(FrameKind::Challenge, &control::encode(&challenge));
-        registration.phase = Phase::Challenged { server_id, nonce };
+        if let Phase::Applying(application) = &mut registration.phase {
+            application.step = Step::Challenged { server_id, nonce };
+        }
     }
 
     /// An agent answered its challenge.
@@ -213,8 +203,8 @@ impl Ingress {
         proof: &TokenProof,
         cx: &mut Context<'_>,
     ) -> Result<(), String> {
-        let Some((policy, registration)) = self.applying(conn) else { return Ok(()) };
-        let Some(binding) = binding(registration) else { return Ok(()) };
+        let Some((policy, application)) = self.applying(conn) else { return Ok(()) };
+        let Some(binding) = application.binding() else { return Ok(()) };
         let holder = policy.holder(proof, &binding);
         let principal = holder.ok_or("the ingress does not know this agent's token")?;
         self.decide(conn, principal, Some(proof.id.clone()), cx);
@@ -222,15 +212,15 @@ impl Ingress {
     }
 
     fn examine_iam(&mut self, conn: ConnId, proof: &IamProof) -> Result<(), String> {
-        let Some((policy, registration)) = self.applying(conn) else { return Ok(()) };
-        let Some(binding) = binding(registration) else { return Ok(()) };
+        let Some((policy, application)) = self.applying(conn) else { return Ok(()) };
+        let Some(binding) = application.binding() else { return Ok(()) };
         if !policy.methods().contains(&Method::Iam) {
             return Err("the ingress takes no proof by IAM".to_owned());
         }
         let request = sts_request(proof, &binding, self.config.identity.sts_host.as_deref())?;
         let since = self.now;
-        let Some(registration) = self.registration(conn) else { return Ok(()) };
-        registration.phase = Phase::Identifying { since };
+        let Some(application) = self.application_mut(conn) else { return Ok(()) };
+        application.step = Step::Identifying { since };
         self.jobs.push(Job::Identify { conn, request, date: proof.date.clone() });
         Ok(())
     }
@@ -246,10 +236,8 @@ impl Ingress {
         if let Err(Failure::Unreachable(_)) = outcome {
             self.note_sts_failure(cx.now);
         }
-        let is_awaited = self
-            .registration(conn)
-            .is_some_and(|registration| matches!(registration.phase, Phase::Identifying { .. }));
-        if !is_awaited {
+        let application = self.application_mut(conn);
+        if !application.is_some_and(|one| matches!(one.step, Step::Identifying { .. })) {
             return;
         }
         let principal = match outcome {
@@ -279,9 +267,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let now = self.now;
-        let Some((policy, registration)) = self.applying(conn) else { return };
-        let since = registration.verifying_since().unwrap_or(now);
-        let claim = registration.claim();
+        let Some((policy, application)) = self.applying(conn) else { return };
+        let since = application.verifying_since().unwrap_or(now);
+        let claim = application.claim();
         let outcome = match policy.decide(&principal, &claim) {
             Decision::Granted => Ok(None),
             Decision::Denied(reason) => Err(reason),
@@ -302,19 +290,27 @@ impl Ingress {
         }
     }
 
-    /// An agent that wants to register.
-    pub(crate) fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
+    /// An agent whose connection became a WebSocket.
+    fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
         match &mut self.conns.get_mut(conn)?.state {
             Conn::Registration(registration) => Some(registration),
             Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }
     }
 
+    /// An agent that has introduced itself, to be worked on.
+    pub(crate) fn application_mut(&mut self, conn: ConnId) -> Option<&mut Application> {
+        match &mut self.registration(conn)?.phase {
+            Phase::Applying(application) => Some(application),
+            Phase::Greeting | Phase::Over => None,
+        }
+    }
+
     /// The same with the policy that it is measured by.
-    pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Registration)> {
+    pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Application)> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         match &self.conns.get(conn)?.state {
-            Conn::Registration(registration) => Some((policy, registration)),
+            Conn::Registration(registration) => Some((policy, registration.application()?)),
             Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }
     }
@@ -350,11 +346,4 @@ pub(crate) fn subject(principal: &Principal, claim: &Claim<'_>) -> Result<EcsSub
             Err(format!("ECS knows nothing of {principal}"))
         }
     }
-}
-
-/// What the proof of a challenged agent has to be bound to.
-fn binding(registration: &Registration) -> Option<Binding<'_>> {
-    let Phase::Challenged { server_id, nonce } = &registration.phase else { return None };
-    let hello = &registration.applicant.as_ref()?.digest;
-    Some(Binding { server_id, nonce, hello })
 }

@@ -6,11 +6,12 @@ use mesh_protocol::control::RefusalCode;
 use mesh_protocol::{ConnId, Context};
 
 use crate::admission::Standing;
+use crate::application::Step;
 use crate::identity::{EcsAnswers, EcsRefusal, Principal};
 use crate::ingress::Ingress;
 use crate::jobs::{Asked, Authority, Failure, Job, halves};
 use crate::measure::{Verdict, judge};
-use crate::registration::{Phase, Refusal, Registration, VERIFYING};
+use crate::registration::{Refusal, VERIFYING};
 use crate::verification::EcsStanding;
 
 /// Between two questions about tasks that have not begun. ECS calls them running some seconds after their
@@ -18,19 +19,6 @@ use crate::verification::EcsStanding;
 const PAUSE: Duration = Duration::from_secs(1);
 /// A question that begins later would not be answered in time.
 const LAST: Duration = Duration::from_secs(2);
-
-impl Registration {
-    /// When ECS is asked again, if it is to be.
-    pub(crate) const fn again(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Inspecting { again, .. } => *again,
-            Phase::Greeting
-            | Phase::Challenged { .. }
-            | Phase::Identifying { .. }
-            | Phase::Over => None,
-        }
-    }
-}
 
 impl Ingress {
     /// Has ECS asked about an agent that wants to register.
@@ -41,16 +29,16 @@ impl Ingress {
         asked: Asked,
         since: Instant,
     ) {
-        let Some(registration) = self.registration(conn) else { return };
+        let Some(application) = self.application_mut(conn) else { return };
         let (again, question) = (None, asked.clone());
-        registration.phase = Phase::Inspecting { principal, asked, since, again };
+        application.step = Step::Inspecting { principal, asked, since, again };
         self.jobs.inspect(conn, question);
     }
 
     /// Has ECS asked once more about an agent whose task had not begun.
     pub(crate) fn inspect_again(&mut self, conn: ConnId) {
-        let Some(registration) = self.registration(conn) else { return };
-        let Phase::Inspecting { asked, again, .. } = &mut registration.phase else { return };
+        let Some(application) = self.application_mut(conn) else { return };
+        let Step::Inspecting { asked, again, .. } = &mut application.step else { return };
         *again = None;
         let question = asked.clone();
         self.jobs.inspect(conn, question);
@@ -60,8 +48,8 @@ impl Ingress {
     /// wait do so for the same moment, so that one question is about all of a cluster.
     fn await_task(&mut self, conn: ConnId, now: Instant) -> bool {
         let next = self.verifier.next_beat(now, PAUSE);
-        let Some(registration) = self.registration(conn) else { return false };
-        let Phase::Inspecting { since, again, .. } = &mut registration.phase else { return false };
+        let Some(application) = self.application_mut(conn) else { return false };
+        let Step::Inspecting { since, again, .. } = &mut application.step else { return false };
         *again = (next + LAST < *since + VERIFYING).then_some(next);
         again.is_some()
     }
@@ -105,12 +93,9 @@ impl Ingress {
 
     /// ECS does not take a question about all of these.
     fn inspect_halves(&mut self, conns: &[ConnId]) {
-        let asked = conns.iter().filter_map(|conn| match &self.registration(*conn)?.phase {
-            Phase::Inspecting { asked, .. } => Some((*conn, asked.clone())),
-            Phase::Greeting
-            | Phase::Challenged { .. }
-            | Phase::Identifying { .. }
-            | Phase::Over => None,
+        let asked = conns.iter().filter_map(|conn| match &self.application_mut(*conn)?.step {
+            Step::Inspecting { asked, .. } => Some((*conn, asked.clone())),
+            Step::Introduced | Step::Challenged { .. } | Step::Identifying { .. } => None,
         });
         let asked: Vec<_> = asked.collect();
         for (conns, question) in halves(&asked) {
@@ -124,14 +109,14 @@ impl Ingress {
         outcome: &Result<EcsAnswers, Failure>,
         cx: &mut Context<'_>,
     ) {
-        let Some((policy, registration)) = self.applying(conn) else { return };
-        let Phase::Inspecting { principal, asked, since, .. } = &registration.phase else { return };
+        let Some((policy, application)) = self.applying(conn) else { return };
+        let Step::Inspecting { principal, asked, since, .. } = &application.step else { return };
         let (principal, asked, since) = (principal.clone(), asked.clone(), *since);
         let refusal = match outcome {
             Ok(answers) => match asked.verify(answers) {
                 Ok(facts) => {
                     let ecs = EcsStanding::proved(asked, facts, cx.now);
-                    match judge(policy, &principal, &registration.claim(), Some(&ecs)) {
+                    match judge(policy, &principal, &application.claim(), Some(&ecs)) {
                         Verdict::Fits(requirement) => {
                             // Rules that have changed meanwhile may ask nothing of ECS.
                             let ecs = requirement.map(|_| ecs);

@@ -120,7 +120,9 @@ impl Ingress {
     pub(crate) fn next_job(&mut self) -> Option<Job> {
         let conns = &self.conns;
         let is_wanted = |conn| match conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Registration(one)) => one.verifying_since().is_some(),
+            Some(Conn::Registration(one)) => {
+                one.application().is_some_and(|one| one.verifying_since().is_some())
+            }
             Some(Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_)) | None => {
                 false
             }

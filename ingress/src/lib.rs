@@ -7,6 +7,7 @@
 mod access_log;
 pub mod admin;
 pub mod admission;
+mod application;
 mod audit;
 pub mod balance;
 pub mod callers;

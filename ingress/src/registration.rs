@@ -11,7 +11,7 @@
 //!     |          CHALLENGE         |
 //!     |<---------------------------|   where an identity is asked for
 //!     | PROOF                      |
-//!     |--------------------------->|   Challenged, then Verifying while AWS is asked
+//!     |--------------------------->|   Applying: challenged, then looked at by AWS
 //!     |          WELCOME | REFUSED |
 //!     |<---------------------------|
 //! ```
@@ -29,12 +29,12 @@ use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
 use mesh_protocol::ws::{self, Role, close};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link, proof};
 
-use crate::admission::{Applicant, Standing, claim};
+use crate::admission::Standing;
+use crate::application::{Application, Step};
 use crate::audit;
 use crate::config::Timeouts;
-use crate::identity::{Claim, Principal};
+use crate::identity::Principal;
 use crate::ingress::{Conn, Ingress};
-use crate::jobs::Asked;
 use crate::tunnel::{AgentId, Serial, Tunnel};
 
 /// An agent that has not been welcomed yet.
@@ -46,25 +46,17 @@ pub struct Registration {
     since: Instant,
     /// The host that it dialled, in lower case and without its port, as its upgrade says.
     pub(crate) dialled: String,
-    /// What its HELLO said.
-    ///
-    /// Invariant: there in all phases between Greeting and Over.
-    pub(crate) applicant: Option<Applicant>,
     pub(crate) phase: Phase,
 }
 
 /// How far it is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies in a box with the rest of the registration")]
 pub(crate) enum Phase {
     /// Its HELLO is awaited.
     Greeting,
-    /// Its PROOF is awaited.
-    Challenged { server_id: String, nonce: String },
-    /// STS is asked who made the proof; since when AWS is asked about the agent.
-    Identifying { since: Instant },
-    /// ECS is asked whether what the agent says of itself is so; the same moment.
-    /// Its task may not have begun: then ECS is asked again at some time.
-    Inspecting { principal: Principal, asked: Asked, since: Instant, again: Option<Instant> },
+    /// It has introduced itself.
+    Applying(Application),
     /// Decided; the connection is about to close, or is a tunnel by now.
     Over,
 }
@@ -101,23 +93,19 @@ impl Registration {
         matches!(self.phase, Phase::Over)
     }
 
-    /// What it asks for.
-    pub(crate) fn claim(&self) -> Claim<'_> {
-        let hello = &self.applicant.as_ref().expect("nobody is decided about before HELLO").hello;
-        claim(hello)
-    }
-
-    /// Since when AWS is asked about it, if it is.
-    pub(crate) const fn verifying_since(&self) -> Option<Instant> {
+    /// What it has said of itself, while it is not decided about.
+    pub(crate) const fn application(&self) -> Option<&Application> {
         match &self.phase {
-            Phase::Identifying { since } | Phase::Inspecting { since, .. } => Some(*since),
-            Phase::Greeting | Phase::Challenged { .. } | Phase::Over => None,
+            Phase::Applying(application) => Some(application),
+            Phase::Greeting | Phase::Over => None,
         }
     }
 
     /// When it has taken too long, or ECS is to be asked again.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
-        match (self.again(), self.verifying_since()) {
+        let again = self.application().and_then(Application::again);
+        let verifying = self.application().and_then(Application::verifying_since);
+        match (again, verifying) {
             (Some(again), _) => again,
             (None, Some(since)) => since + VERIFYING,
             (None, None) => self.since + timeouts.registration,
@@ -151,9 +139,8 @@ impl Ingress {
             .field("host")
             .map(|field| host_of(&String::from_utf8_lossy(field)))
             .unwrap_or_default();
-        let since = self.now;
-        let (applicant, phase) = (None, Phase::Greeting);
-        let registration = Registration { link, peer, since, dialled, applicant, phase };
+        let (since, phase) = (self.now, Phase::Greeting);
+        let registration = Registration { link, peer, since, dialled, phase };
         Ok(Conn::Registration(Box::new(registration)))
     }
 
@@ -195,17 +182,15 @@ impl Ingress {
         if registration.deadline(&self.config.timeouts) > cx.now {
             return;
         }
-        if registration.again().is_some() {
-            return self.inspect_again(conn);
-        }
-        let refusal = match &registration.phase {
-            Phase::Greeting | Phase::Over => {
+        let refusal = match registration.application().map(|one| &one.step) {
+            Some(Step::Inspecting { again: Some(_), .. }) => return self.inspect_again(conn),
+            None | Some(Step::Introduced) => {
                 Refusal::new(RefusalCode::Invalid, "no registration in time")
             }
-            Phase::Challenged { .. } => {
+            Some(Step::Challenged { .. }) => {
                 Refusal::new(RefusalCode::Unauthenticated, "no proof of identity in time")
             }
-            Phase::Identifying { .. } | Phase::Inspecting { .. } => Refusal::new(
+            Some(Step::Identifying { .. } | Step::Inspecting { .. }) => Refusal::new(
                 RefusalCode::Unavailable,
                 "AWS did not answer the ingress's questions about this agent in time",
             ),
@@ -223,14 +208,14 @@ impl Ingress {
         io.close(Closing::AfterFlush);
         let peer = registration.peer;
         // An agent that looks for more ingresses leaves one that it knows like this, for ever.
-        match registration.phase {
+        match &registration.phase {
             Phase::Greeting => {
                 log::debug!("the agent from {peer} left before it introduced itself");
             }
-            Phase::Challenged { .. } => log::info!(
+            Phase::Applying(Application { step: Step::Challenged { .. }, .. }) => log::info!(
                 "the agent from {peer} left before it was registered, asked for a proof of identity"
             ),
-            Phase::Identifying { .. } | Phase::Inspecting { .. } => {
+            Phase::Applying(_) => {
                 log::info!("the agent from {peer} left before it was registered");
             }
             Phase::Over => return,
@@ -256,15 +241,13 @@ impl Ingress {
     /// Welcomes an agent: requests may go to it from now on. If there is no room for its hosts, it is told
     /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
-        let applicant = self.registration(conn).and_then(|one| one.applicant.as_ref());
-        let Some(Applicant { hello, since, .. }) = applicant else {
-            unreachable!("nobody is decided about before HELLO")
-        };
-        let (hello, since) = (hello.clone(), *since);
+        let Some(application) = self.application_mut(conn) else { return };
+        let applicant = application.applicant.clone();
+        let hello = &applicant.hello;
         let who = standing.principal.as_ref();
-        let refusal = if self.is_overtaken(&hello, since, who) {
+        let refusal = if self.is_overtaken(hello, applicant.since, who) {
             Some((RefusalCode::Unavailable, "this agent has come again meanwhile"))
-        } else if self.make_room(&hello) {
+        } else if self.make_room(hello) {
             None
         } else {
             Some((RefusalCode::Overloaded, "the ingress has agents for as many hosts as it takes"))
@@ -294,10 +277,10 @@ impl Ingress {
         };
         link.session.agree(hello.streams, hello.window);
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
-        audit::accepted(&name, peer, &hello, &standing);
+        audit::accepted(&name, peer, hello, &standing);
         self.metrics.registered(standing.method());
-        let mut tunnel = Tunnel::new(link, (serial, agent), hello.clone(), peer, standing, cx.now);
-        tunnel.introduced = since;
+        let hello = hello.clone();
+        let mut tunnel = Tunnel::new(link, serial, agent, applicant, peer, standing, cx.now);
         tunnel.spread_renewal(&self.config.identity, cx.rng);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
@@ -320,7 +303,7 @@ impl Ingress {
         if matches!(registration.phase, Phase::Over) {
             return;
         }
-        let hello = registration.applicant.as_ref().map(|applicant| &applicant.hello);
+        let hello = registration.application().map(|one| &one.applicant.hello);
         audit::refused(registration.peer, hello, principal, refusal);
         registration.phase = Phase::Over;
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
@@ -355,7 +338,10 @@ fn read_frame(
                 let digest = proof::digest_hello(payload);
                 return Ok(Some(Received::Hello { hello, digest }));
             }
-            (Event::Connection { kind: FrameKind::Proof, payload }, Phase::Challenged { .. }) => {
+            (
+                Event::Connection { kind: FrameKind::Proof, payload },
+                Phase::Applying(Application { step: Step::Challenged { .. }, .. }),
+            ) => {
                 return Ok(Some(Received::Proof(Box::new(decode(payload, "PROOF")?))));
             }
             (
@@ -364,11 +350,7 @@ fn read_frame(
                 | Event::Response { .. }
                 | Event::Data { .. }
                 | Event::Reset { .. },
-                Phase::Greeting
-                | Phase::Challenged { .. }
-                | Phase::Identifying { .. }
-                | Phase::Inspecting { .. }
-                | Phase::Over,
+                Phase::Greeting | Phase::Applying(_) | Phase::Over,
             ) => return Err(link::Error::Session(mux::Error::OutOfOrder)),
         }
     }

@@ -8,6 +8,7 @@ use mesh_protocol::control::{Health, Hello, shorten};
 use mesh_protocol::{ConnId, Link, Rng};
 
 use crate::admission::Standing;
+use crate::application::Applicant;
 use crate::config::IdentityChecks;
 use crate::gauge::{Gauge, Reading};
 
@@ -119,15 +120,16 @@ const EJECTIONS_MAX: u32 = 60;
 
 impl Tunnel {
     /// A tunnel whose registration is just accepted.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         link: Link,
-        (serial, agent): (Serial, AgentId),
-        hello: Hello,
+        serial: Serial,
+        agent: AgentId,
+        applicant: Applicant,
         peer: SocketAddr,
         standing: Standing,
         now: Instant,
     ) -> Self {
+        let Applicant { hello, since: introduced, .. } = applicant;
         let is_healthy = hello.healthy;
         Self {
             link,
@@ -138,7 +140,7 @@ impl Tunnel {
             hello,
             peer,
             standing,
-            introduced: now,
+            introduced,
             since: now,
             early: Duration::ZERO,
             is_healthy,

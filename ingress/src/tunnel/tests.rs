@@ -6,6 +6,7 @@ use mesh_protocol::ws::Role;
 use mesh_protocol::{Conns, Duplex, Link, Rng};
 
 use crate::admission::Standing;
+use crate::application::Applicant;
 use crate::config::IdentityChecks;
 use crate::identity::Principal;
 
@@ -50,8 +51,9 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         task: String::new(),
         container_instance: String::new(),
     };
-    let names = (Serial(1), AgentId(Serial(1)));
-    Tunnel::new(link, names, hello, "127.0.0.1:1".parse().unwrap(), Standing::default(), now)
+    let applicant = Applicant { hello, since: now, digest: String::new() };
+    let (peer, standing) = ("127.0.0.1:1".parse().unwrap(), Standing::default());
+    Tunnel::new(link, Serial(1), AgentId(Serial(1)), applicant, peer, standing, now)
 }
 
 #[test]
