@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::http1::Page;
-use mesh_protocol::{ConnId, Connection, Context, Outgoing};
+use mesh_protocol::{ConnId, Connection, Context};
 use serde_json::json;
 
 use crate::downstream::State;
@@ -104,10 +104,7 @@ impl Ingress {
         let page = self.pages.asked;
         let (missing, due) = (self.workers.count - 1, self.now + PATIENCE);
         self.pages.waiting.insert(page, Waiting { conn, question, parts: vec![own], missing, due });
-        for other in self.workers.others() {
-            let asked = Message::Asked { page, question };
-            self.outgoing.push_back((other, Outgoing::Message(asked)));
-        }
+        self.tell_others(|| Message::Asked { page, question });
         None
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use mesh_protocol::Context;
 use mesh_protocol::control::Hello;
-use mesh_protocol::{Context, Outgoing};
 
 use crate::identity::Principal;
 use crate::ingress::Ingress;
@@ -91,10 +91,10 @@ impl Ingress {
         let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
         let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
         let remotes = self.workers.remotes.values();
-        for remote in remotes.filter(|one| is_old(one.agent, one.lane, one.serial)) {
-            let former = Former::of(hello, remote.serial);
-            let superseded = Message::Superseded(remote.serial, former);
-            self.outgoing.push_back((remote.worker, Outgoing::Message(superseded)));
+        let remotes = remotes.filter(|one| is_old(one.agent, one.lane, one.serial));
+        let remotes: Vec<_> = remotes.map(|remote| (remote.worker, remote.serial)).collect();
+        for (worker, serial) in remotes {
+            self.tell(worker, Message::Superseded(serial, Former::of(hello, serial)));
         }
         for serial in own {
             self.supersede(serial, Former::of(hello, serial), cx);

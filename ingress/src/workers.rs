@@ -68,7 +68,7 @@ pub enum Message {
         /// What it is about.
         question: Question,
     },
-    /// This.
+    /// The answer to [`Self::Asked`].
     Said {
         /// Names the page.
         page: u64,
@@ -161,17 +161,22 @@ impl Ingress {
         self.tunnels.len() + self.workers.remotes.len()
     }
 
+    /// Says something to another worker.
+    pub(crate) fn tell(&mut self, to: WorkerId, message: Message) {
+        self.outgoing.push_back((to, Outgoing::Message(message)));
+    }
+
     /// Says something to all other workers.
     pub(crate) fn tell_others(&mut self, message: impl Fn() -> Message) {
         for other in self.workers.others() {
-            self.outgoing.push_back((other, Outgoing::Message(message())));
+            self.tell(other, message());
         }
     }
 
     /// Says something to the first worker, unless that is this one.
     pub(crate) fn tell_first(&mut self, message: Message) {
         if !self.workers.is_first() {
-            self.outgoing.push_back((WorkerId::FIRST, Outgoing::Message(message)));
+            self.tell(WorkerId::FIRST, message);
         }
     }
 
@@ -205,8 +210,7 @@ impl Ingress {
             }
             Message::Asked { page, question } => {
                 let part = Box::new(self.part(question));
-                let said = Message::Said { page, part };
-                self.outgoing.push_back((from, Outgoing::Message(said)));
+                self.tell(from, Message::Said { page, part });
             }
             Message::Said { page, part } => self.collect_part(page, *part, cx),
         }
@@ -257,10 +261,7 @@ impl Ingress {
         };
         // To its own worker as well: the tunnel may end before it leaves, and all have to learn all
         // hosts in the same order.
-        for other in self.workers.others() {
-            let added = Message::Added(Box::new(remote.clone()));
-            self.outgoing.push_back((other, Outgoing::Message(added)));
-        }
+        self.tell_others(|| Message::Added(Box::new(remote.clone())));
         if to == self.workers.own {
             return self.take_in(conn, tunnel, cx);
         }
