@@ -161,7 +161,7 @@ fn run(
     let manager = ServiceManager::find(|name| environment.get(name));
     let mut watched: Vec<Watched> = tls.and_then(|tls| tls.watched).into_iter().collect();
     if let (Admission::Policy(_), (source, Some(files))) = (&admission, policy) {
-        watched.push(identity_config::reloading((source, files), identity, reactor.mailbox()));
+        watched.push(identity_config::reloading(source, files, identity, reactor.mailbox()));
     }
     let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
     let _watch = watch

@@ -255,7 +255,7 @@ fn who(record: &Record) -> Result<Who, Error> {
     let mut given = WHO.into_iter().filter(|member| record.has(member));
     let (first, second) = (given.next(), given.next());
     if let (Some(first), Some(second)) = (first, second) {
-        let reason = format!("the rule is about a {first} already; make it two rules");
+        let reason = format!("the rule has {first} already; make it two rules");
         return Err(record.blame(second, &reason));
     }
     let token = |text: &str| Pattern::of_names(text).map(Who::Token);
@@ -355,7 +355,8 @@ pub(crate) fn files(settings: &Settings) -> Vec<NamedFile> {
 /// Makes the policy again when its files change, and tells the ingress. One that could not be
 /// enforced is an error, and the one before it stays.
 pub(crate) fn reloading(
-    (source, watched): (PolicySource, Watched),
+    source: PolicySource,
+    watched: Watched,
     identity: Identity,
     mailbox: Mailbox<Answer>,
 ) -> Watched {

@@ -238,7 +238,11 @@ fn a_wrong_rule_is_named_with_file_line_and_member() {
         ),
         (
             format!("  - {principal}\n    hosts: a\n    token: b\n"),
-            "line 4: token: the rule is about a principal already; make it two rules",
+            "line 4: token: the rule has principal already; make it two rules",
+        ),
+        (
+            "  - account: \"123456789012\"\n    hosts: a\n    token: b\n".to_owned(),
+            "line 4: token: the rule has account already; make it two rules",
         ),
         (
             "  - hosts: a\n    token: b\n    cluster: c\n".to_owned(),
