@@ -33,12 +33,6 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether it has only one text that it matches: itself.
-    #[must_use]
-    pub fn is_literal(&self) -> bool {
-        !self.0.contains('*')
-    }
-
     /// Whether it matches everything.
     #[must_use]
     pub fn is_anything(&self) -> bool {

@@ -281,7 +281,6 @@ impl Sky {
             container_instance_arn: instance_arn(number),
             ec2_instance_id: Some(instance_id(number)),
             status: if is_draining { "DRAINING" } else { "ACTIVE" }.to_owned(),
-            agent_connected: true,
         }
     }
 
@@ -325,7 +324,6 @@ fn is_far(request: &StsRequest) -> bool {
 
 fn service() -> Service {
     Service {
-        service_arn: format!("arn:aws:ecs:eu-central-1:123456789012:service/production/{SERVICE}"),
         service_name: SERVICE.to_owned(),
         cluster_arn: CLUSTER.to_owned(),
         status: "ACTIVE".to_owned(),

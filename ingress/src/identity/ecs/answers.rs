@@ -126,7 +126,8 @@ pub struct Task {
     pub container_instance_arn: Option<String>,
 }
 
-/// A host of tasks.
+/// A host of tasks. Whether ECS hears of it (`agentConnected`) is not looked at: that is false whenever its
+/// ECS agent is updated.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerInstance {
@@ -138,17 +139,12 @@ pub struct ContainerInstance {
     /// `ACTIVE`, `DRAINING` and others.
     #[serde(default)]
     pub status: String,
-    /// Whether ECS hears of it. Not looked at: it is false whenever its ECS agent is updated.
-    #[serde(default)]
-    pub agent_connected: bool,
 }
 
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
-    /// Its ARN.
-    pub service_arn: String,
     /// Its name.
     pub service_name: String,
     /// The ARN of its cluster.
