@@ -15,7 +15,7 @@ use crate::access_log::Head;
 use crate::config::Timeouts;
 use crate::downstream;
 use crate::ingress::{Conn, Ingress, TUNNEL};
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::{Metrics, Sample};
 use crate::pages::{Moment, Question};
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
@@ -324,7 +324,7 @@ impl Ingress {
         let silent = self
             .silent()
             .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
-        let gauge = |name, help, value| Gauge { name, help, value };
+        let gauge = |name, help, value| Sample { name, help, value };
         let gauges = [
             gauge("mesh_uptime_seconds", "Since the process began.", up),
             gauge("mesh_workers", "Event loops of this process.", self.workers.count.into()),

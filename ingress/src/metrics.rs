@@ -137,10 +137,10 @@ impl Metrics {
     pub fn write(
         &self,
         out: &mut String,
-        gauges: &[Gauge],
+        gauges: &[Sample],
         available: impl Fn(RouteId) -> usize,
     ) -> fmt::Result {
-        for Gauge { name, help, value } in gauges {
+        for Sample { name, help, value } in gauges {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
         }
         let counters = [
@@ -222,7 +222,7 @@ impl Metrics {
 
 /// A value of this moment.
 #[derive(Debug)]
-pub struct Gauge {
+pub struct Sample {
     /// The metric's name.
     pub name: &'static str,
     /// What it means.

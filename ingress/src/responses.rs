@@ -75,11 +75,7 @@ impl Ingress {
                 tunnel.note_health(health, self.now);
             }
             FrameKind::Drain if payload == control::REPLACED => tunnel.note_replaced(),
-            FrameKind::Drain => {
-                if !std::mem::replace(&mut tunnel.is_draining, true) {
-                    log::info!("tunnel {}: the agent drains", tunnel.name);
-                }
-            }
+            FrameKind::Drain => tunnel.note_draining(),
             FrameKind::Hello
             | FrameKind::Welcome
             | FrameKind::Refused
@@ -247,7 +243,7 @@ impl Ingress {
         if code == ResetCode::Draining
             && let Some(tunnel) = self.tunnels.get_mut(id)
         {
-            tunnel.is_draining = true;
+            tunnel.note_draining();
         }
         self.fail_upstream(owner, id, reason, reached, cx);
     }

@@ -1,5 +1,7 @@
 //! One registered agent: its link, what it registered, and how it fares.
 
+mod outliers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +13,9 @@ use crate::admission::Standing;
 use crate::application::Applicant;
 use crate::config::IdentityChecks;
 use crate::gauge::{Gauge, Reading};
+
+pub use outliers::Ejected;
+use outliers::Outliers;
 
 /// Names a tunnel: the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,9 +78,8 @@ pub struct Tunnel {
     pub is_replaced: bool,
     /// The agent says so: it may have proved to be somebody else by then.
     pub is_left: bool,
-    /// Since when its agent has said that it leaves and has had nothing under way, and how many requests
-    /// it had had by then.
-    unused: Option<(Instant, u64)>,
+    /// If its agent has said that it leaves, and has nothing under way.
+    unused: Option<Unused>,
     /// Requests it was given so far.
     pub requests: u64,
     /// What other workers know of it; none where there are no others.
@@ -83,14 +87,12 @@ pub struct Tunnel {
     outliers: Outliers,
 }
 
-/// How often an agent failed lately.
-#[derive(Debug, Default)]
-struct Outliers {
-    /// Failures in a row.
-    failures: u32,
-    /// Ejections in a row.
-    ejections: u32,
-    ejected_until: Option<Instant>,
+/// A tunnel without use.
+#[derive(Debug, Clone, Copy)]
+struct Unused {
+    since: Instant,
+    /// How many requests it had had by then.
+    requests: u64,
 }
 
 /// Between two lines in the log about one service. An honest agent looks twice, a second apart,
@@ -111,12 +113,6 @@ const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
 const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
 /// Of that time, what agents are asked in: a thousand of them in three minutes of half an hour.
 const SPREAD_PART: u32 = 10;
-/// Failures in a row that eject an agent.
-const FAILURES_MAX: u32 = 5;
-/// How long the first ejection lasts; the n-th in a row lasts n times as long.
-const EJECTION: Duration = Duration::from_secs(10);
-/// The ejections after which they grow no longer: ten minutes.
-const EJECTIONS_MAX: u32 = 60;
 
 impl Tunnel {
     /// A tunnel whose registration is just accepted.
@@ -198,6 +194,13 @@ impl Tunnel {
         }
     }
 
+    /// The agent says that it is about to leave.
+    pub fn note_draining(&mut self) {
+        if !std::mem::replace(&mut self.is_draining, true) {
+            log::info!("tunnel {}: the agent drains", self.name);
+        }
+    }
+
     /// The agent says that it has another one in the place of this one.
     pub fn note_replaced(&mut self) {
         self.is_left = true;
@@ -236,11 +239,12 @@ impl Tunnel {
     pub fn unused_for(&mut self, now: Instant) -> Duration {
         let is_left = self.is_draining || (self.is_replaced && !self.was_told_to_move);
         let requests = self.requests;
-        if !is_left || self.in_flight() > 0 || self.unused.is_some_and(|(_, had)| had != requests) {
+        let was_used = self.unused.is_some_and(|unused| unused.requests != requests);
+        if !is_left || self.in_flight() > 0 || was_used {
             self.unused = None;
             return Duration::ZERO;
         }
-        let (since, _) = *self.unused.get_or_insert((now, requests));
+        let Unused { since, .. } = *self.unused.get_or_insert(Unused { since: now, requests });
         now.saturating_duration_since(since)
     }
 
@@ -293,7 +297,7 @@ impl Tunnel {
     /// Whether it failed so often that others are better.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {
-        self.outliers.ejected_until.is_some_and(|until| now < until)
+        self.outliers.is_ejected(now)
     }
 
     /// The service answered, whatever it said.
@@ -303,16 +307,7 @@ impl Tunnel {
 
     /// The service could not be reached or broke. Says whether this ejects the agent.
     pub fn failed(&mut self, now: Instant) -> Ejected {
-        let outliers = &mut self.outliers;
-        outliers.failures += 1;
-        if outliers.failures < FAILURES_MAX || outliers.ejected_until.is_some_and(|at| now < at) {
-            return Ejected::No;
-        }
-        outliers.failures = 0;
-        outliers.ejections = (outliers.ejections + 1).min(EJECTIONS_MAX);
-        let duration = EJECTION * outliers.ejections;
-        outliers.ejected_until = Some(now + duration);
-        Ejected::For(duration)
+        self.outliers.failed(now)
     }
 }
 
@@ -323,15 +318,6 @@ fn renewing(checks: &IdentityChecks) -> Duration {
     let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
     let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
     RENEWING_MIN.min(lifetime / 2).max(part)
-}
-
-/// Whether a failure ejected an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ejected {
-    /// It did not, or not anew.
-    No,
-    /// It did, for this long.
-    For(Duration),
 }
 
 /// All tunnels.

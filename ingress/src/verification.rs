@@ -33,8 +33,8 @@ pub(crate) struct Verifier {
     nonces: u64,
     /// When ECS is asked again; `None` while nobody has to be asked about.
     due: Option<Instant>,
-    /// About whom ECS is being asked, what it was asked for, and when.
-    asking: BTreeMap<ConnId, (Requirement, Instant)>,
+    /// About whom ECS is being asked.
+    asking: BTreeMap<ConnId, Asking>,
     /// Whether a question of the present round was not answered well.
     has_failed: bool,
     /// When one was answered well the last time, here or at a worker that told of it.
@@ -47,6 +47,14 @@ pub(crate) struct Verifier {
     pub(crate) sts_failed: Option<Instant>,
     /// When ECS is asked again about newcomers whose tasks have not begun.
     beat: Option<Instant>,
+}
+
+/// A question to ECS about one registered agent.
+#[derive(Debug)]
+struct Asking {
+    /// What it was asked for.
+    requirement: Requirement,
+    since: Instant,
 }
 
 impl Verifier {
@@ -85,7 +93,7 @@ impl Ingress {
         // Whoever ECS was asked about the last time had until now; not who new rules asked about since.
         let (recheck, asking) = (self.config.identity.recheck, &self.verifier.asking);
         let is_late = |since: Instant| cx.now.saturating_duration_since(since) >= recheck / 2;
-        let unanswered = asking.iter().filter(|(_, (_, since))| is_late(*since));
+        let unanswered = asking.iter().filter(|(_, one)| is_late(one.since));
         let unanswered: Vec<ConnId> = unanswered.map(|(conn, _)| *conn).collect();
         self.doubt(&unanswered, cx);
         if !self.tunnels.iter().any(|(_, tunnel)| tunnel.standing.ecs.is_some()) {
@@ -124,7 +132,9 @@ impl Ingress {
         for (conns, question) in batches(about) {
             self.jobs.push(Job::Recheck { conns, question });
         }
-        let asking = about.iter().map(|(conn, asked)| (*conn, (asked.requirement, now)));
+        let asking = about.iter().map(|(conn, Asked { requirement, .. })| {
+            (*conn, Asking { requirement: *requirement, since: now })
+        });
         self.verifier.asking.extend(asking);
     }
 
@@ -142,7 +152,7 @@ impl Ingress {
             return self.recheck_halves(conns, cx.now);
         }
         let asking = &mut self.verifier.asking;
-        let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.0)));
+        let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.requirement)));
         let asked: Vec<_> = asked.collect();
         match outcome {
             Ok(_) => self.note_answer(cx.now),
@@ -169,8 +179,8 @@ impl Ingress {
         for conn in conns {
             let tunnel = self.tunnels.get(TunnelId(*conn));
             if let Some(ecs) = tunnel.and_then(|tunnel| tunnel.standing.ecs.as_ref()) {
-                if let Some((requirement, _)) = self.verifier.asking.get_mut(conn) {
-                    *requirement = ecs.asked.requirement;
+                if let Some(asking) = self.verifier.asking.get_mut(conn) {
+                    asking.requirement = ecs.asked.requirement;
                 }
                 asked.push((*conn, ecs.asked.clone()));
             } else {
