@@ -237,10 +237,6 @@ fn a_wrong_rule_is_named_with_file_line_and_member() {
             "line 2: rules: a rule needs one of principal, account, token and certificate",
         ),
         (
-            format!("  - {principal}\n    hosts: a\n    token: b\n"),
-            "line 4: token: the rule has principal already; make it two rules",
-        ),
-        (
             "  - account: \"123456789012\"\n    hosts: a\n    token: b\n".to_owned(),
             "line 4: token: the rule has account already; make it two rules",
         ),
