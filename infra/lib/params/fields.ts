@@ -81,7 +81,7 @@ export const FIELDS = {
   deregistrationDelaySeconds: or(check.integer(0, 118), 60),
   drainTimeoutSeconds: or(check.integer(1, 119), 100),
   warmUpSeconds: or(check.integer(0, 3600), 60),
-  maxConnections: or(check.integer(1, 1_000_000), 1400),
+  maxConnections: or(check.integer(1, 1_000_000), 1150),
   maxTunnels: or(check.integer(1, 100_000), 100),
   streamWindowKiB: or(check.integer(16, 16_384), 64),
   windowGrowthKiB: or(check.integer(0, 65_536), 2048),

@@ -7,6 +7,10 @@ const HEAD = 64 * KIB;
 const TUNNEL_BUFFER = 512 * KIB;
 /** Of each worker: used memory for queues, and for heads. */
 const POOLS = 6 * MIB;
+/** Connections that are no callers' and no tunnels. */
+const OTHERS = 18 * MIB;
+/** Answers of /metrics and /debug/services with the longest names, as many as there are at once. */
+const PAGES = 8 * 11 * MIB;
 /** What AWS advises to leave to the proxy of Service Connect, which is in the same task. */
 const SERVICE_CONNECT_PROXY = 64 * MIB;
 /** A long queue owns so much more memory than is in it. */
@@ -31,7 +35,7 @@ export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 128 * KIB + 2 * HEAD + window + 32 * KIB;
   const tunnel = 512 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
-  const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + 18 * MIB;
+  const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + OTHERS + PAGES;
   const proxy = limits.serviceConnectNamespace === undefined ? 0 : SERVICE_CONNECT_PROXY;
   const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS + proxy;
   return Math.ceil(bytes / MIB);
