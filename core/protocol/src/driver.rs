@@ -87,7 +87,9 @@ struct Socket<T> {
 /// Rounds over the queue before the shell looks at the sockets again.
 const PASSES_MAX: usize = 8;
 /// A deadline of which we learn so late that the process itself was stopped, or had no processor.
-const ASLEEP_MIN: Duration = Duration::from_millis(250);
+const ASLEEP_MIN: Duration = Duration::from_millis(50);
+/// What may be heard before such deadlines, in budgets of a turn: more than a tunnel's kernel buffer holds.
+const ASLEEP_TURNS_MAX: usize = 32;
 
 impl<A: App, T: Transport> Driver<A, T> {
     /// A driver without connections.
@@ -199,9 +201,15 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// latched before.
     pub fn fire(&mut self, now: Instant) {
         self.now = now;
-        if self.timers.next().is_some_and(|due| due + ASLEEP_MIN <= now) {
+        if let Some(due) = self.timers.next().filter(|due| *due <= now) {
             // What came meanwhile came in time, also where another connection waits for it.
-            self.settle();
+            let is_late = due + ASLEEP_MIN <= now;
+            for _ in 0..if is_late { ASLEEP_TURNS_MAX } else { 1 } {
+                self.settle();
+                if !self.has_work() {
+                    break;
+                }
+            }
         }
         while let Some(conn) = self.timers.poll(now) {
             self.expire(conn);

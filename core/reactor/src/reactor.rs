@@ -76,6 +76,8 @@ const LISTENERS: usize = 3;
 
 /// Events taken from the kernel at once. What is left over comes with the next poll.
 const EVENTS_MAX: usize = 1024;
+/// Times so many that are taken at once: an event for each of more connections than a process has.
+const HEARD_MAX: usize = 64;
 /// The longest sleep. Nothing needs it; it makes a forgotten deadline a delay and not a standstill.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
@@ -196,7 +198,7 @@ impl<A: App> Reactor<A> {
             if self.is_due() {
                 // A process that was stopped looks at the clock long after it heard the kernel:
                 // what came in between came in time.
-                self.hear(&mut events, Some(Duration::ZERO))?;
+                self.hear_rest(&mut events)?;
             }
             self.driver.fire(self.now);
             self.advance_connects();
@@ -215,6 +217,17 @@ impl<A: App> Reactor<A> {
             // Without events, but at another time.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Latches all that it has to say now.
+    fn hear_rest(&mut self, events: &mut Events) -> io::Result<()> {
+        for _ in 0..HEARD_MAX {
+            self.hear(events, Some(Duration::ZERO))?;
+            if events.iter().count() < EVENTS_MAX {
+                break;
+            }
         }
         Ok(())
     }

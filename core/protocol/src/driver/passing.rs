@@ -37,7 +37,9 @@ impl<T: Transport> Socket<T> {
                 self.passed |= count > 0;
             }
             Err(error) => {
+                // They wait like what comes after them, until the connection is served: it has not left.
                 tx.discard();
+                pieces.iter().for_each(|piece| tx.extend(piece));
                 self.fail(error);
                 self.passed = true;
             }

@@ -196,7 +196,7 @@ enum Rule {
     Swallow,
     Echo,
     Forward(ConnId),
-    /// What arrives is what another one waits for: its deadline is over.
+    /// What arrives at last is what another one waits for: its deadline is over.
     Relieve(ConnId),
     /// Answers the first bytes and ends.
     AnswerAndClose,
@@ -212,6 +212,8 @@ struct Recorder {
     got: HashMap<u16, Vec<u8>>,
     ended: Vec<u16>,
     outgoing: VecDeque<(WorkerId, Outgoing<u32>)>,
+    /// What goes when the next deadline passes.
+    outgoing_then: VecDeque<(WorkerId, Outgoing<u32>)>,
     /// What is sent past the queue of whoever is served, piece by piece.
     passing: VecDeque<Vec<u8>>,
     /// Who waits for nothing from its peer.
@@ -247,6 +249,7 @@ impl App for Recorder {
             }
             Event::Deadline { conn } => {
                 self.deadlines.remove(&conn);
+                self.outgoing.append(&mut self.outgoing_then);
                 Heard::Deadline(self.names[&conn])
             }
             Event::Closed { conn, reason } => {
@@ -332,7 +335,9 @@ impl Recorder {
                 }
             }
             Rule::Relieve(whom) => {
-                self.deadlines.remove(&whom);
+                if bytes.ends_with(b"!") {
+                    self.deadlines.remove(&whom);
+                }
             }
             Rule::AnswerAndClose => {
                 connection.io.tx.extend(b"answer");
@@ -372,6 +377,7 @@ impl World {
             got: HashMap::new(),
             ended: Vec::new(),
             outgoing: VecDeque::new(),
+            outgoing_then: VecDeque::new(),
             passing: VecDeque::new(),
             serving: Vec::new(),
             framed: Vec::new(),
@@ -972,19 +978,23 @@ fn what_was_taken_while_the_process_slept_counts_before_the_deadline() {
     assert_eq!(world.heard(), [Heard::Progress(1), Heard::Deadline(1)]);
 }
 
-/// As an answer does, which comes on a tunnel.
+/// As an answer does, which comes on a tunnel, and behind whatever else that brings.
 #[test]
-fn what_came_while_the_process_slept_counts_for_whoever_waits_for_it() {
-    let mut world = World::new();
-    let waiting = world.accept(Rule::Keep);
-    let tunnel = world.accept(Rule::Relieve(waiting));
-    let due = world.now + Duration::from_secs(1);
-    world.driver.app_mut().deadlines.insert(waiting, due);
-    world.connection(waiting);
-    world.driver.settle();
-    world.receive(tunnel, bytes("in time"), READABLE);
-    world.pass(Duration::from_secs(5));
-    assert_eq!(world.heard(), [Heard::Progress(2)]);
+fn what_came_before_a_deadline_is_noticed_counts_for_whoever_waits_for_it() {
+    for (late, ahead) in [(1, 0), (40, 0), (100, 0), (4000, 0), (4000, 10_000_000)] {
+        let mut world = World::new();
+        let waiting = world.accept(Rule::Keep);
+        let tunnel = world.accept(Rule::Relieve(waiting));
+        let due = world.now + Duration::from_secs(1);
+        world.driver.app_mut().deadlines.insert(waiting, due);
+        world.connection(waiting);
+        world.driver.settle();
+        let answer = [vec![b'.'; ahead], b"in time!".to_vec()].concat();
+        world.receive(tunnel, Incoming::Bytes(answer), READABLE);
+        world.pass(Duration::from_millis(1000 + late));
+        let others = world.heard().into_iter().filter(|heard| *heard != Heard::Progress(2));
+        assert_eq!(others.collect::<Vec<_>>(), [], "{late} ms, {ahead} bytes ahead");
+    }
 }
 
 #[test]
@@ -1361,7 +1371,7 @@ fn a_connection_that_moves_in_the_middle_of_its_deadline_is_not_served_any_more(
         here.connection(conn);
     }
     here.driver.settle();
-    here.driver.app_mut().outgoing.extend([
+    here.driver.app_mut().outgoing_then.extend([
         (OTHER, Outgoing::Message(7)),
         (OTHER, Outgoing::Connection(conn)),
         (OTHER, Outgoing::Connection(other)),

@@ -1,7 +1,7 @@
 //! Bytes that go past a connection's queue.
 
 use super::*;
-use crate::outlet::PASSING_BYTES_MIN;
+use crate::outlet::{PASSING_BYTES_MIN, Sockets};
 
 /// Two connections, of which the first one forwards to the second.
 fn pair(world: &mut World) -> (ConnId, ConnId) {
@@ -98,6 +98,18 @@ fn a_connection_that_breaks_by_it_ends_as_ever() {
         "what the peer said is read before the end"
     );
     assert_eq!(world.driver.app().got[&1], b"last words");
+}
+
+/// Nobody may take it for what has left.
+#[test]
+fn what_a_broken_connection_does_not_take_waits_for_its_end() {
+    let mut world = World::new();
+    let (_, to) = pair(&mut world);
+    world.driver.settle();
+    world.peer(to).write_error = Some(ErrorKind::BrokenPipe);
+    let (mut tx, much) = (Buf::new(), pattern(9000));
+    world.driver.sockets.send(to, &mut tx, &[&much]);
+    assert_eq!(tx.as_slice(), much);
 }
 
 #[test]
