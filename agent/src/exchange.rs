@@ -23,8 +23,7 @@ pub(crate) struct Exchange {
     pub(crate) unreleased: usize,
     /// Whether the service has said anything, be it an interim response.
     pub(crate) is_answered: bool,
-    /// On a new connection, until the service has said anything or a kept one gave way to it: when that
-    /// one is to.
+    /// On a new connection, until the service has said anything: when a kept one is to give way to it.
     pub(crate) room_at: Option<Instant>,
     /// The request head, for sending it again: on a kept connection that the service closed just
     /// as the request came, when repeating the request does no harm.

@@ -10,21 +10,20 @@ pub struct Pool {
     /// In the order in which they became idle.
     idle: Vec<(ConnId, Instant)>,
     max: usize,
-    /// How many of those that come next are not kept: new ones wait for their places.
-    owed: usize,
+    /// Whether the next one is not kept: a health check waits for its place.
+    is_owed: bool,
 }
 
 impl Pool {
     /// A pool that keeps `max` connections.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { idle: Vec::new(), max, owed: 0 }
+        Self { idle: Vec::new(), max, is_owed: false }
     }
 
     /// Keeps a connection; false when there are enough, or its place is owed.
     pub fn put(&mut self, conn: ConnId, now: Instant) -> bool {
-        if self.owed > 0 {
-            self.owed -= 1;
+        if std::mem::take(&mut self.is_owed) {
             return false;
         }
         let has_room = self.idle.len() < self.max;
@@ -46,9 +45,18 @@ impl Pool {
         (!self.idle.is_empty()).then(|| self.idle.remove(0).0)
     }
 
-    /// One less of those to come is kept. What is owed has a bound, since a service may have none kept.
-    pub fn owe(&mut self) {
-        self.owed = (self.owed + 1).min(self.max);
+    /// The same, if it has been idle for so long.
+    pub fn take_rested(&mut self, age: Duration, now: Instant) -> Option<ConnId> {
+        let (_, since) = self.idle.first()?;
+        if now.saturating_duration_since(*since) < age {
+            return None;
+        }
+        self.take_oldest()
+    }
+
+    /// Does not keep the next one.
+    pub const fn owe(&mut self) {
+        self.is_owed = true;
     }
 
     /// Forgets a connection that closed.

@@ -119,7 +119,7 @@ impl Agent {
         };
         if probe.room_at.take_if(|at| *at <= cx.now).is_some() {
             self.tell_others(|| Message::MakeRoom);
-            return self.make_room(cx.now);
+            return self.make_room_for_probe(cx.now);
         }
         if probe.due > cx.now {
             return;

@@ -10,7 +10,7 @@ use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Phase, Pumped};
 use crate::faults::SPEAKS_TLS;
 use crate::tunnel::{TLS_ALERT, TunnelId};
-use crate::upstream::{Grown, State, Upstream};
+use crate::upstream::{GIVING_WAY, Grown, State, Upstream};
 
 impl Agent {
     /// Something moved on a connection to the service: credit goes back, and its stream gets a
@@ -49,8 +49,9 @@ impl Agent {
     pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts.clone();
         if let Some((Upstream { state: State::Busy(exchange), .. }, _)) = self.upstream(conn)
-            && exchange.room_at.take_if(|at| *at <= cx.now).is_some()
+            && exchange.room_at.is_some_and(|at| at <= cx.now)
         {
+            exchange.room_at = Some(cx.now + GIVING_WAY);
             self.make_room(cx.now);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };

@@ -60,9 +60,11 @@ pub(crate) const FAST_STREAMS_MAX: usize = 8;
 /// sent is acknowledged, and only the kernel's questions whether the service is there are under way.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// How long a new connection waits for the service's first byte until a kept one gives way to it: the
-/// service may have so few places that the kept ones take them all.
+/// How long a new connection waits for the service's first byte until a kept one gives way to it, and each
+/// time again: the service may have so few places that the kept ones take them all.
 pub(crate) const GIVING_WAY: Duration = Duration::from_secs(1);
+/// How long a kept one has rested that gives way to a request: others would have used it if they could.
+const SURPLUS: Duration = Duration::from_millis(500);
 
 impl Upstream {
     pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
@@ -93,9 +95,17 @@ impl Upstream {
 }
 
 impl Agent {
-    /// A new connection to the service waits for a place there: a kept one gives way to it, now or once
-    /// there is one.
+    /// A request waits on a new connection, perhaps for a place at the service: a kept one that nobody needs
+    /// gives way to it. One that is needed does not, since the service may just be slow.
     pub(crate) fn make_room(&mut self, now: Instant) {
+        if let Some(conn) = self.pool.take_rested(SURPLUS, now) {
+            self.let_go(conn, now);
+        }
+    }
+
+    /// The same for a health check, to which any kept one gives way, now or once there is one: on that
+    /// hangs whether requests come at all.
+    pub(crate) fn make_room_for_probe(&mut self, now: Instant) {
         match self.pool.take_oldest() {
             Some(conn) => self.let_go(conn, now),
             None => self.pool.owe(),

@@ -12,7 +12,6 @@ use crate::downstream::State;
 use crate::identity::LaunchType;
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Metrics;
-use crate::replies::Reason;
 use crate::verification::EcsStanding;
 use crate::workers::Message;
 
@@ -92,7 +91,6 @@ impl Ingress {
     /// The page at once, or its parts are asked for and it follows on this connection.
     pub(crate) fn ask_all(&mut self, conn: ConnId, question: Question) -> Option<Page> {
         if !self.has_room_for_page() {
-            self.metrics.count(Reason::Overloaded);
             let body = "overloaded: too many pages are asked for at once\n";
             return Some(Page::text(503, body));
         }

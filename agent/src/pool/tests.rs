@@ -52,11 +52,23 @@ fn the_one_that_has_rested_longest_gives_way() {
 }
 
 #[test]
-fn no_more_places_are_owed_than_there_are() {
-    let (mut pool, ids, now) = setup(2);
+fn only_one_that_rests_long_enough_is_surplus() {
+    let (mut pool, ids, now) = setup(4);
+    let age = Duration::from_secs(1);
+    assert_eq!(pool.take_rested(age, now), None);
+    pool.put(ids[0], now);
+    pool.put(ids[1], now + age / 2);
+    assert_eq!(pool.take_rested(age, now + age / 2), None);
+    assert_eq!(pool.take_rested(age, now + age), Some(ids[0]));
+    assert_eq!(pool.take_rested(age, now + age), None);
+}
+
+#[test]
+fn one_place_is_owed_however_often_it_is_asked_for() {
+    let (mut pool, ids, now) = setup(4);
     for _ in 0..5 {
         pool.owe();
     }
     let kept: Vec<_> = ids.iter().map(|id| pool.put(*id, now)).collect();
-    assert_eq!(kept, [false, false, true, true]);
+    assert_eq!(kept, [false, true, true, true]);
 }

@@ -31,11 +31,15 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = socket_of(&mut self.sockets, conn) else {
             return;
         };
-        let Some(connection) = self.app.conns().get(conn) else {
+        let Some(connection) = self.app.conns().serve(conn) else {
             return;
         };
-        let io = &connection.io;
+        let io = &mut connection.io;
         let ends = io.closing >= Some(Closing::AfterFlush);
+        if ends {
+            // Nobody reads it any more.
+            io.rx.clear();
+        }
         let Some(transport) = socket.transport.as_mut() else {
             if ends {
                 return self.close(conn, CloseReason::Aborted);

@@ -712,6 +712,18 @@ fn nothing_is_made_of_what_came_with_a_break_of_who_is_heard_out() {
 }
 
 #[test]
+fn what_was_not_read_of_a_peer_goes_with_the_decision_to_close() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Keep);
+    world.receive(conn, Incoming::Bytes(vec![b'x'; 60_000]), READABLE);
+    world.driver.settle();
+    assert_eq!(world.connection(conn).io.rx.len(), 60_000);
+    world.connection(conn).io.close(Closing::AfterFlush);
+    world.driver.settle();
+    assert_eq!(world.connection(conn).io.rx.len(), 0);
+}
+
+#[test]
 fn an_answered_connection_discards_until_the_peer_closes() {
     let mut world = World::new();
     let conn = world.accept(Rule::AnswerAndClose);
