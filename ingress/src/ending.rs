@@ -7,7 +7,7 @@ use mesh_protocol::ws::close;
 use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
 
 use crate::downstream::{Downstream, Grown, State};
-use crate::exchange::{Exchange, Phase, Reached};
+use crate::exchange::{BESIDES_WINDOW, Exchange, Phase, Reached};
 use crate::ingress::Ingress;
 use crate::metrics::Observation;
 use crate::replies::Reason;
@@ -203,12 +203,16 @@ impl Ingress {
 
     /// Ends a caller's connection in a way that cannot be taken for a whole response. What a service sent
     /// before it failed is good, and a reset could destroy it on its way: the caller gets it where the framing
-    /// says that the rest is missing.
+    /// says that the rest is missing. What a window has grown by counts for the tunnel, so nobody gets it
+    /// whose tunnel is gone.
     pub(crate) fn cut(&mut self, conn: ConnId, exchange: &Exchange, reason: Reason) {
         self.keep_grown(conn, exchange.tunnel, exchange.stream);
+        let window = self.config.limits.stream_window as usize;
+        let has_tunnel = self.tunnels.get(exchange.tunnel).is_some();
         let Some((downstream, io)) = self.downstream(conn) else { return };
         let is_told = downstream.http.is_answer_framed();
-        let is_heard_out = is_told && reason.is_of_service();
+        let is_counted = has_tunnel || io.tx.len() <= window + BESIDES_WINDOW;
+        let is_heard_out = is_told && is_counted && reason.is_of_service();
         io.close(if is_heard_out { Closing::AfterFlush } else { Closing::Abort });
     }
 

@@ -85,7 +85,7 @@ enum Kept {
 const REPLAY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that wait for a caller besides a window of its answer. Where windows are small, no more is kept of
 /// a request than may wait of its answer later (docs/operations.md, "Memory").
-const BESIDES_WINDOW: usize = 32 * 1024;
+pub(crate) const BESIDES_WINDOW: usize = 32 * 1024;
 
 impl Replay {
     /// A request with this head, whose answer has a window of so many bytes.

@@ -124,6 +124,24 @@ fn answers_that_broke_off_leave_no_more_waiting_than_windows_may_grow_by() {
     });
 }
 
+/// No tunnel has it in its budget any more.
+#[test]
+fn an_answer_whose_tunnel_is_lost_does_not_wait_with_a_window_that_has_grown() {
+    seeds(2, |seed| {
+        let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
+        let ask = Ask::new(Request::get(HOST, "/bytes/20000000"));
+        stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
+        stage.world.run_for(Duration::from_secs(3));
+        let (ingress, window) = (stage.ingress, stage.plan.ingress.limits.stream_window as usize);
+        let waiting = |stage: &Stage| census(&stage.world, ingress).callers_tx;
+        assert!(waiting(&stage) > GROWTH as usize / 2, "no window has grown");
+        stage.world.strike(stage.agents[0], ingress, Fault::Cut);
+        stage.world.run_for(Duration::from_secs(1));
+        assert!(waiting(&stage) <= window + 32 * 1024, "{}", waiting(&stage));
+        stage.callers.clear();
+    });
+}
+
 /// What windows grew by is there for others when those callers are given up.
 #[test]
 fn a_download_gets_the_window_that_lost_callers_had() {
