@@ -202,14 +202,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     pub fn fire(&mut self, now: Instant) {
         self.now = now;
         if let Some(due) = self.timers.next().filter(|due| *due <= now) {
-            // What came meanwhile came in time, also where another connection waits for it.
-            let is_late = due + ASLEEP_MIN <= now;
-            for _ in 0..if is_late { ASLEEP_TURNS_MAX } else { 1 } {
-                self.settle();
-                if !self.has_work() {
-                    break;
-                }
-            }
+            self.hear_before(due);
         }
         while let Some(conn) = self.timers.poll(now) {
             self.expire(conn);
@@ -219,6 +212,19 @@ impl<A: App, T: Transport> Driver<A, T> {
             self.tell(Event::Tick);
         }
         self.collect();
+    }
+
+    /// What came, or was taken, before a deadline is noticed did so in time, also where another connection
+    /// than that of the deadline waits for it.
+    fn hear_before(&mut self, due: Instant) {
+        let is_late = due + ASLEEP_MIN <= self.now;
+        let turns = if is_late { ASLEEP_TURNS_MAX } else { 1 };
+        for _ in 0..turns {
+            self.settle();
+            if !self.has_work() {
+                break;
+            }
+        }
     }
 
     /// When [`Self::fire`] is to be called at the latest.

@@ -98,12 +98,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             // It would come back unnoticed after this: who has it is to keep it.
             return;
         }
-        let mut due = self.deadline_of(conn);
-        if due.is_some_and(|due| due <= self.now) && self.has_news(conn) {
-            // It came, or was taken, in time if the process itself was asleep.
-            self.service(conn);
-            due = self.deadline_of(conn);
-        }
+        let due = self.deadline_of(conn);
         if due.is_some_and(|due| due <= self.now) {
             if self.is_ending(conn) {
                 return self.give_up(conn);
@@ -113,15 +108,6 @@ impl<A: App, T: Transport> Driver<A, T> {
         } else {
             self.timers.update(conn, due);
         }
-    }
-
-    /// Whether the kernel has told of bytes that were not read yet, or of room for what waits.
-    fn has_news(&mut self, conn: ConnId) -> bool {
-        let connection = self.app.conns().get(conn);
-        let waits = connection.is_some_and(|connection| !connection.io.tx.is_empty());
-        self.socket(conn).is_some_and(|socket| {
-            (socket.ready.readable && !socket.eof) || (socket.ready.writable && waits)
-        })
     }
 
     /// Ends a connection whose peer neither takes what is left nor closes.
