@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use mesh_protocol::tls::TlsFilter;
-use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::TlsIdentity;
+use crate::ciphers;
 use crate::current::Current;
 use crate::pem::IN_PEM;
 
@@ -67,7 +67,7 @@ impl ClientTls {
     }
 
     fn trusting(roots: RootCertStore) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ciphers::provider()))
             .with_safe_default_protocol_versions()
             .expect("ring serves TLS 1.2 and 1.3")
             .with_root_certificates(roots)

@@ -13,6 +13,7 @@
 //! directions and edge-triggered, and never again.
 
 mod alarm;
+mod ciphers;
 mod client_tls;
 mod connect;
 mod current;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use mesh_protocol::tls::TlsFilter;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::{self, Ticketer};
+use rustls::crypto::ring::Ticketer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, ServerConnection};
 
+use crate::ciphers;
 use crate::client_tls::authorities;
 use crate::current::Current;
 use crate::{CaError, TlsIdentity};
@@ -29,7 +30,7 @@ impl ServerTls {
     /// neither a signature nor memory.
     #[must_use]
     pub fn new(identity: &TlsIdentity) -> Self {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(ciphers::provider());
         let verifier = WebPkiClientVerifier::no_client_auth();
         let mut config = config(identity, provider, verifier);
         // Without randomness for its keys there are no tickets, and nothing else is lost.
@@ -47,7 +48,7 @@ impl ServerTls {
     /// # Errors
     /// When the text holds no certificate, or one that cannot be an authority.
     pub fn with_client_ca(identity: &TlsIdentity, pem: &[u8]) -> Result<Self, CaError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(ciphers::provider());
         let roots = Arc::new(authorities(pem)?);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
         // All that a verifier without revocation lists can lack is authorities.
