@@ -56,7 +56,7 @@ pub struct Agent {
     ///
     /// Invariant: at most one for each tunnel.
     pub(crate) jobs: VecDeque<Job>,
-    /// The time of the present call.
+    /// The time of the present call; no method here is told another.
     pub(crate) now: Instant,
     /// Memory for the exchanges that end within one flush of a tunnel; empty between two of them.
     pub(crate) over: Vec<(ConnId, Result<(), http1::Error>)>,
@@ -188,7 +188,7 @@ impl Agent {
                 self.tunnel_ended(serial, &reason.to_string(), cx);
             }
             Some(Conn::Upstream(_)) => self.upstream_closed(conn, reason, cx),
-            Some(Conn::Probe(_)) => self.probe_closed(conn, reason, cx),
+            Some(Conn::Probe(_)) => self.probe_closed(conn, reason),
             Some(Conn::Visitor(_)) | None => {}
         }
     }

@@ -85,13 +85,7 @@ impl Agent {
     }
 
     /// A tunnel that is to be is not there any more, or not yet: says why.
-    pub(crate) fn report_loss(
-        &mut self,
-        why: &str,
-        welcomed: Option<Instant>,
-        wait: Duration,
-        now: Instant,
-    ) {
+    pub(crate) fn report_loss(&mut self, why: &str, welcomed: Option<Instant>, wait: Duration) {
         let ingress = authority(&self.config.ingress);
         let (serving, wanted) = (self.ledger.serving(), self.slots.len());
         let loss = match self.ledger.has_welcome() {
@@ -105,7 +99,7 @@ impl Agent {
                 format!("a tunnel to {ingress} was lost: {why} ({serving} of {wanted} left)")
             }
         };
-        let level = match (self.losses.note(loss, now), welcomed) {
+        let level = match (self.losses.note(loss, self.now), welcomed) {
             (true, _) => Level::Warn,
             (false, Some(_)) => Level::Info,
             (false, None) => Level::Debug,

@@ -107,7 +107,7 @@ impl Agent {
         probe.due = probe.due.min(cx.now + HEARD_FOR);
         probe.room_at = None;
         probe.hear_out(io);
-        self.judge(conn, verdict, cx);
+        self.judge(conn, verdict);
     }
 
     /// The service took long to answer, and may have no place for a probe beside the kept connections; or
@@ -119,7 +119,7 @@ impl Agent {
         };
         if probe.room_at.take_if(|at| *at <= cx.now).is_some() {
             self.tell_others(|| Message::MakeRoom);
-            return self.make_room_for_probe(cx.now);
+            return self.make_room_for_probe();
         }
         if probe.due > cx.now {
             return;
@@ -127,17 +127,12 @@ impl Agent {
         io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });
         let lack = io.awaits.map_or("no answer", Awaited::lack);
         let timeout = self.config.health.timeout;
-        self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")), cx);
+        self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")));
     }
 
     /// The connection ended, with or without an answer.
-    pub(crate) fn probe_closed(
-        &mut self,
-        conn: ConnId,
-        reason: &CloseReason,
-        cx: &mut Context<'_>,
-    ) {
-        self.judge(conn, Verdict::Bad(reason.to_string()), cx);
+    pub(crate) fn probe_closed(&mut self, conn: ConnId, reason: &CloseReason) {
+        self.judge(conn, Verdict::Bad(reason.to_string()));
     }
 
     /// When the next probe is due: the first worker looks for all.
@@ -161,11 +156,11 @@ impl Agent {
     }
 
     /// Takes the first verdict of a probe, and tells every ingress when it changes something.
-    fn judge(&mut self, conn: ConnId, verdict: Verdict, cx: &Context<'_>) {
+    fn judge(&mut self, conn: ConnId, verdict: Verdict) {
         if self.health.probe != Some(conn) {
             return;
         }
-        let change = self.health.record(verdict, &self.config.health, cx.now);
+        let change = self.health.record(verdict, &self.config.health, self.now);
         match change {
             Change::Same => return,
             Change::Up => log::info!("the local service is healthy"),

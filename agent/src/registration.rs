@@ -372,7 +372,7 @@ impl Agent {
         let welcomed = self.ledger.close(serial);
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, welcomed, cx);
-            return self.report_loss(why, welcomed, wait, cx.now);
+            return self.report_loss(why, welcomed, wait);
         }
         log::info!("a tunnel ended: {why}");
         self.losses.note_old();

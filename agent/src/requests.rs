@@ -82,7 +82,7 @@ impl Agent {
         while let Some(conn) = self.pool.take(age, cx.now) {
             if cx.has_unread(conn) {
                 // The service closed it or speaks out of turn, and that has not had its turn yet.
-                self.let_go(conn, cx.now);
+                self.let_go(conn);
                 continue;
             }
             let spare = is_replayable.then(|| self.heads.take());
@@ -100,7 +100,7 @@ impl Agent {
         }
         // They have rested too long; a service with few places may have none for one more.
         if let Some(oldest) = self.pool.take_oldest() {
-            self.let_go(oldest, cx.now);
+            self.let_go(oldest);
         }
         self.connect_upstream(exchange, cx)
     }
@@ -168,7 +168,7 @@ impl Agent {
         };
         if let Err(error) = ended {
             log::debug!("a request body that came through the tunnel: {error}");
-            self.fail(owner, ResetCode::Protocol, "malformed request body", cx.now);
+            self.fail(owner, ResetCode::Protocol, "malformed request body");
         }
     }
 

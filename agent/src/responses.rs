@@ -1,7 +1,6 @@
 //! From the local service to a tunnel.
 
 use std::io::ErrorKind;
-use std::time::Instant;
 
 use mesh_protocol::mux::{ResetCode, Turn};
 use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
@@ -52,7 +51,7 @@ impl Agent {
             && exchange.room_at.is_some_and(|at| at <= cx.now)
         {
             exchange.room_at = Some(cx.now + GIVING_WAY);
-            self.make_room(cx.now);
+            self.make_room();
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         if upstream.deadline(io.patience, &timeouts) > cx.now {
@@ -67,10 +66,10 @@ impl Agent {
                 let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).lack());
                 self.faults.log(&fault, cx.now);
                 self.suspect_service(cx);
-                self.fail(conn, ResetCode::ConnectFailed, &fault, cx.now);
+                self.fail(conn, ResetCode::ConnectFailed, &fault);
             }
             (State::Busy(_), None) => {
-                self.fail(conn, ResetCode::Timeout, "nothing moved for too long", cx.now);
+                self.fail(conn, ResetCode::Timeout, "nothing moved for too long");
             }
             (State::Idle { .. } | State::Spent { .. }, _) => {
                 io.close(Closing::AfterFlush);
@@ -99,11 +98,11 @@ impl Agent {
             CloseReason::ConnectFailed(error) => {
                 self.faults.log(&format_args!("cannot connect: {error}"), cx.now);
                 self.suspect_service(cx);
-                self.fail(conn, ResetCode::ConnectFailed, "cannot connect", cx.now);
+                self.fail(conn, ResetCode::ConnectFailed, "cannot connect");
             }
             CloseReason::Failed(error) if exchange.can_be_repeated() => {
                 if leads_nowhere(error) {
-                    self.empty_pool(cx.now);
+                    self.empty_pool();
                 }
                 self.replay_or_fail(conn, "broke a kept connection", cx);
             }
@@ -111,11 +110,11 @@ impl Agent {
             CloseReason::Finished if exchange.phase == Phase::Upgraded => self.end_upgraded(conn),
             // It ended in good order, and what the caller still said found nobody.
             CloseReason::Failed(_) if has_ended => {
-                self.fail(conn, ResetCode::Cancel, "the service had ended", cx.now);
+                self.fail(conn, ResetCode::Cancel, "the service had ended");
             }
             CloseReason::Finished | CloseReason::Aborted | CloseReason::Failed(_) => {
                 self.faults.log(reason, cx.now);
-                self.fail(conn, ResetCode::UpstreamReset, "connection broke", cx.now);
+                self.fail(conn, ResetCode::UpstreamReset, "connection broke");
             }
         }
     }
@@ -187,7 +186,7 @@ impl Agent {
         for (owner, outcome) in over.drain(..) {
             match outcome {
                 Ok(()) => self.complete(owner, cx),
-                Err(error) => self.refuse_response(owner, error, cx.now),
+                Err(error) => self.refuse_response(owner, error),
             }
         }
         self.over = over;
@@ -215,14 +214,14 @@ impl Agent {
     }
 
     /// The service's answer is none.
-    fn refuse_response(&mut self, conn: ConnId, error: http1::Error, now: Instant) {
+    fn refuse_response(&mut self, conn: ConnId, error: http1::Error) {
         match self.speaks_tls(conn) {
-            true => self.faults.log(&SPEAKS_TLS, now),
-            false => self.faults.log(&error, now),
+            true => self.faults.log(&SPEAKS_TLS, self.now),
+            false => self.faults.log(&error, self.now),
         }
         let is_cut = error == http1::Error::Truncated;
         let code = if is_cut { ResetCode::UpstreamReset } else { ResetCode::Protocol };
-        self.fail(conn, code, &error.to_string(), now);
+        self.fail(conn, code, &error.to_string());
     }
 
     /// Whether what came in place of a head is an alert of TLS.
@@ -244,21 +243,23 @@ impl Agent {
     }
 
     /// Lets go of the connections that are kept: one of them led nowhere.
-    fn empty_pool(&mut self, now: Instant) {
+    fn empty_pool(&mut self) {
+        let since = self.now;
         for conn in self.pool.take_all() {
             if let Some((upstream, io)) = self.upstream(conn) {
-                upstream.state = State::Spent { since: now };
+                upstream.state = State::Spent { since };
                 io.close(Closing::Abort);
             }
         }
     }
 
     /// Ends the exchange of a connection, and the connection.
-    pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str, now: Instant) {
+    pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str) {
+        let since = self.now;
         let Some(exchange) = self.take_exchange(conn) else { return };
         self.reset(exchange.tunnel, exchange.stream, code, text);
         if let Some((upstream, io)) = self.upstream(conn) {
-            upstream.state = State::Spent { since: now };
+            upstream.state = State::Spent { since };
             io.close(Closing::Abort);
         }
         let tunnel = exchange.tunnel;

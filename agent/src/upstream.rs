@@ -97,25 +97,26 @@ impl Upstream {
 impl Agent {
     /// A request waits on a new connection, perhaps for a place at the service: a kept one that nobody needs
     /// gives way to it. One that is needed does not, since the service may just be slow.
-    pub(crate) fn make_room(&mut self, now: Instant) {
-        if let Some(conn) = self.pool.take_rested(SURPLUS, now) {
-            self.let_go(conn, now);
+    pub(crate) fn make_room(&mut self) {
+        if let Some(conn) = self.pool.take_rested(SURPLUS, self.now) {
+            self.let_go(conn);
         }
     }
 
     /// The same for a health check, to which any kept one gives way, now or once there is one: on that
     /// hangs whether requests come at all.
-    pub(crate) fn make_room_for_probe(&mut self, now: Instant) {
+    pub(crate) fn make_room_for_probe(&mut self) {
         match self.pool.take_oldest() {
-            Some(conn) => self.let_go(conn, now),
+            Some(conn) => self.let_go(conn),
             None => self.pool.owe(),
         }
     }
 
     /// Closes a connection to the service that is not in the pool any more.
-    pub(crate) fn let_go(&mut self, conn: ConnId, now: Instant) {
+    pub(crate) fn let_go(&mut self, conn: ConnId) {
+        let since = self.now;
         if let Some((upstream, io)) = self.upstream(conn) {
-            upstream.state = State::Spent { since: now };
+            upstream.state = State::Spent { since };
             io.close(Closing::AfterFlush);
         }
     }

@@ -132,7 +132,7 @@ impl Agent {
             Message::Ended(serial, why) => self.tunnel_ended(serial, &why, cx),
             Message::Suspect => self.health.suspect(cx.now),
             Message::Health(health) => self.report_health(&health),
-            Message::MakeRoom => self.make_room_for_probe(cx.now),
+            Message::MakeRoom => self.make_room_for_probe(),
             Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),

@@ -234,7 +234,7 @@ impl Ingress {
     ) {
         self.metrics.checked(Authority::Sts, outcome.as_ref().err());
         if let Err(Failure::Unreachable(_)) = outcome {
-            self.note_sts_failure(cx.now);
+            self.note_sts_failure();
         }
         let application = self.application_mut(conn);
         if !application.is_some_and(|one| matches!(one.step, Step::Identifying { .. })) {

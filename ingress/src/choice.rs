@@ -1,7 +1,5 @@
 //! Where a request goes: its host has a route, the route has agents, and one of them gets it.
 
-use std::time::Instant;
-
 use mesh_protocol::{ConnId, Context, WorkerId};
 
 use crate::balance::{self, Scope, Tried, Unavailable, View};
@@ -37,7 +35,7 @@ impl Ingress {
         host: &str,
         cx: &mut Context<'_>,
     ) -> Option<(RouteId, Place)> {
-        let view = self.view(None, Scope::Everywhere, cx.now);
+        let view = self.view(None, Scope::Everywhere);
         while !view.is_held(self.candidates(route)) {
             route = self.routes.lookup_after(route, host)?;
             if let Ok(place) = self.choose_from(conn, route, Scope::Everywhere, None, cx) {
@@ -56,7 +54,7 @@ impl Ingress {
 
     /// How many agents of a host take requests.
     pub(crate) fn agents_available(&self, route: RouteId) -> usize {
-        self.view(None, Scope::Everywhere, self.now).available(self.candidates(route))
+        self.view(None, Scope::Everywhere).available(self.candidates(route))
     }
 
     /// The agent of a route that gets a caller's request, not the one that had it already.
@@ -68,7 +66,7 @@ impl Ingress {
         tried: Option<Tried>,
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
-        let view = self.view(self.home_of(conn), scope, cx.now);
+        let view = self.view(self.home_of(conn), scope);
         let picked = balance::pick(self.candidates(route), &view, tried, cx.rng);
         picked.map(|candidate| candidate.place.clone()).map_err(|unavailable| match unavailable {
             Unavailable::NoHealthyAgent => Reason::NoHealthyAgent,
@@ -82,9 +80,8 @@ impl Ingress {
         conn: ConnId,
         route: RouteId,
         chosen: Serial,
-        now: Instant,
     ) -> Option<Place> {
-        let view = self.view(self.home_of(conn), Scope::Here, now);
+        let view = self.view(self.home_of(conn), Scope::Here);
         let confirmed = balance::confirm(self.candidates(route), &view, chosen);
         confirmed.map(|candidate| candidate.place.clone())
     }
@@ -102,7 +99,7 @@ impl Ingress {
         }
     }
 
-    fn view(&self, home: Option<WorkerId>, scope: Scope, now: Instant) -> View<'_> {
+    fn view(&self, home: Option<WorkerId>, scope: Scope) -> View<'_> {
         View {
             tunnels: &self.tunnels,
             own: self.workers.own,
@@ -110,7 +107,7 @@ impl Ingress {
             streams_max: self.config.limits.streams_per_tunnel as usize,
             home,
             scope,
-            now,
+            now: self.now,
         }
     }
 }

@@ -57,25 +57,20 @@ impl Ingress {
     }
 
     /// Nobody wants the rest of an exchange: its caller is gone, or has all that it gets in good order.
-    pub(crate) fn abandon(&mut self, conn: ConnId, fault: Option<Fault>, cx: &mut Context<'_>) {
+    pub(crate) fn abandon(&mut self, conn: ConnId, fault: Option<Fault>) {
         let Some(exchange) = self.take_exchange(conn) else { return };
         self.cancel_stream(&exchange);
         if fault.is_some() {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(conn, &Ended::of(&exchange, fault, cx.now));
+        self.finish(conn, &Ended::of(&exchange, fault, self.now));
         self.heads.keep(exchange.replay.into_memory());
     }
 
     /// A caller's connection is over.
-    pub(crate) fn downstream_closed(
-        &mut self,
-        conn: ConnId,
-        reason: &CloseReason,
-        cx: &mut Context<'_>,
-    ) {
+    pub(crate) fn downstream_closed(&mut self, conn: ConnId, reason: &CloseReason) {
         let has_finished = matches!(reason, CloseReason::Finished) && self.end_upgraded(conn);
-        self.abandon(conn, (!has_finished).then_some(Fault::CallerGone), cx);
+        self.abandon(conn, (!has_finished).then_some(Fault::CallerGone));
         let grown = self.downstream(conn).and_then(|(downstream, _)| downstream.grown.take());
         grown.into_iter().for_each(|grown| self.give_back(grown));
         if let Some((downstream, _)) = self.downstream(conn) {

@@ -52,7 +52,7 @@ pub struct Ingress {
     /// What tells this process from others; empty until an agent asks.
     pub(crate) instance: String,
     pub(crate) started: Instant,
-    /// The time of the present call.
+    /// The time of the present call; no method here is told another.
     pub(crate) now: Instant,
     /// Exchanges in progress.
     ///
@@ -209,7 +209,7 @@ impl Ingress {
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
         self.log_failed_handshake(conn, reason);
         match self.conns.get(conn).map(|connection| &connection.state) {
-            Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason, cx),
+            Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason),
             Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
             Some(Conn::Admin(_)) => self.others -= 1,
             Some(Conn::Registration(registration)) => {

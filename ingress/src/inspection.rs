@@ -46,8 +46,8 @@ impl Ingress {
 
     /// The agent's task has not begun: whether it still can in time, and ECS is asked again then. All who
     /// wait do so for the same moment, so that one question is about all of a cluster.
-    fn await_task(&mut self, conn: ConnId, now: Instant) -> bool {
-        let next = self.verifier.next_beat(now, PAUSE);
+    fn await_task(&mut self, conn: ConnId) -> bool {
+        let next = self.verifier.next_beat(self.now, PAUSE);
         let Some(application) = self.application_mut(conn) else { return false };
         let Step::Inspecting { since, again, .. } = &mut application.step else { return false };
         *again = (next + LAST < *since + VERIFYING).then_some(next);
@@ -68,7 +68,7 @@ impl Ingress {
         {
             return self.inspect_halves(conns);
         }
-        self.note_inspection(outcome.as_ref().err(), cx.now);
+        self.note_inspection(outcome.as_ref().err());
         for conn in conns {
             self.take_inspection(*conn, outcome, cx);
         }
@@ -76,16 +76,16 @@ impl Ingress {
 
     /// An agent that wants to register was asked about. What it names may be of another account
     /// or not be at all: that ECS refuses to talk about it says nothing of the others.
-    fn note_inspection(&mut self, failure: Option<&Failure>, now: Instant) {
+    fn note_inspection(&mut self, failure: Option<&Failure>) {
         match failure {
             Some(failure) => {
                 let why = failure.why();
                 log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
             None => {
-                self.note_answer(now);
+                self.note_answer();
                 if self.verifier.deadline().is_none() {
-                    self.note_answers(now);
+                    self.note_answers();
                 }
             }
         }
@@ -131,7 +131,7 @@ impl Ingress {
                 }
                 Err(refusal) => {
                     let is_early = matches!(refusal, EcsRefusal::NotBegun { .. });
-                    if is_early && self.await_task(conn, cx.now) {
+                    if is_early && self.await_task(conn) {
                         return log::debug!("{refusal}: ECS is asked again");
                     }
                     let code =

@@ -4,8 +4,6 @@
 //! what it has said is asked then, and the agent stays until ECS says no: it may well be what the new
 //! rules want.
 
-use std::time::Instant;
-
 use mesh_protocol::Context;
 use mesh_protocol::control::{self, RefusalCode, Refused};
 use mesh_protocol::mux::FrameKind;
@@ -42,7 +40,7 @@ impl Ingress {
         }
         self.config.admission = Admission::Policy(policy);
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
-        let measured = tunnels.into_iter().map(|id| (id, self.measure(id, cx.now)));
+        let measured = tunnels.into_iter().map(|id| (id, self.measure(id)));
         let unfit: Vec<_> = measured.filter_map(|(id, why)| Some((id, why?))).collect();
         self.withdraw_all(&unfit, cx);
         self.ask_for_more(cx);
@@ -50,7 +48,7 @@ impl Ingress {
 
     /// Why the rules no longer allow a registration, if they do not.
     #[must_use]
-    pub(crate) fn measure(&mut self, id: TunnelId, now: Instant) -> Option<Refusal> {
+    pub(crate) fn measure(&mut self, id: TunnelId) -> Option<Refusal> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         let tunnel = self.tunnels.get(id)?;
         let standing = &tunnel.standing;
@@ -62,7 +60,7 @@ impl Ingress {
         }
         match judge(policy, principal, &claim(&tunnel.hello), standing.ecs.as_ref()) {
             Verdict::Fits(requirement) => self.keep(id, requirement),
-            Verdict::Open(asked) => self.leave_open(id, asked, now),
+            Verdict::Open(asked) => self.leave_open(id, asked),
             Verdict::Unfit(reason) => return Some(Refusal::new(RefusalCode::Forbidden, reason)),
         }
         None
@@ -82,11 +80,11 @@ impl Ingress {
     }
 
     /// The rules ask for more than ECS has said of this agent.
-    fn leave_open(&mut self, id: TunnelId, asked: Asked, now: Instant) {
+    fn leave_open(&mut self, id: TunnelId, asked: Asked) {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         match &mut tunnel.standing.ecs {
             Some(ecs) => (ecs.asked, ecs.is_open) = (asked, true),
-            none => *none = Some(EcsStanding::unproved(asked, now)),
+            none => *none = Some(EcsStanding::unproved(asked, self.now)),
         }
     }
 

@@ -134,7 +134,7 @@ impl Ingress {
         let picked = routed.coming.take().map(|coming| coming.serial());
         let scope = if routed.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (routed.route, routed.replay.tried);
-        let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked, cx.now)) {
+        let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked)) {
             Some(place) => Ok(place),
             None => self
                 .choose_from(conn, route, Scope::Here, tried, cx)
@@ -142,7 +142,7 @@ impl Ingress {
         };
         match chosen {
             Ok(place) => self.hand_over(conn, place, routed, cx),
-            Err(reason) => self.strand(conn, routed, reason, cx),
+            Err(reason) => self.strand(conn, routed, reason),
         }
     }
 
@@ -167,7 +167,7 @@ impl Ingress {
     }
 
     /// Nobody is left for a request that moved.
-    fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason, cx: &Context<'_>) {
+    fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
         let Some(failed) = &routed.failed else {
             self.count_unserved(routed.route, reason);
             return self.decline(conn, reason, Head::Rewritten(routed.replay.head()));
@@ -177,7 +177,7 @@ impl Ingress {
             route: routed.route,
             service: &failed.service,
             status: failed.reason.status(),
-            duration: cx.now.saturating_duration_since(routed.since),
+            duration: self.now.saturating_duration_since(routed.since),
             request_bytes: routed.request_bytes,
             response_bytes: 0,
         };

@@ -61,7 +61,8 @@ impl Ingress {
     }
 
     /// STS was asked in vain who an agent is.
-    pub(crate) fn note_sts_failure(&mut self, now: Instant) {
+    pub(crate) fn note_sts_failure(&mut self) {
+        let now = self.now;
         let known = &mut self.verifier.sts_failed;
         if known.is_some_and(|at| now.saturating_duration_since(at) < TELLING) {
             return;

@@ -82,7 +82,7 @@ impl Ingress {
             }
             Expired::Stalled => {
                 io.close(Closing::Abort);
-                self.abandon(conn, Some(Fault::SendTimeout), cx);
+                self.abandon(conn, Some(Fault::SendTimeout));
             }
         }
     }
@@ -279,7 +279,7 @@ impl Ingress {
             // An answer that has begun must not end as if it were whole.
             let has_begun = exchange.phase == Phase::Responding;
             io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
-            return self.abandon(conn, Some(Fault::CallerGone), cx);
+            return self.abandon(conn, Some(Fault::CallerGone));
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
         let session = &mut tunnel.link.session;

@@ -228,7 +228,7 @@ impl Ingress {
         {
             // The service ended in good order before, and does not hear the caller out.
             io.close(Closing::AfterFlush);
-            return self.abandon(owner, None, cx);
+            return self.abandon(owner, None);
         }
         let (reason, reached) = match code {
             ResetCode::ConnectFailed => (Reason::UpstreamConnect, Reached::CertainlyNot),

@@ -105,7 +105,7 @@ impl Ingress {
         }
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
         let everybody = self.unasked(|_| true);
-        self.ask_ecs(&everybody, cx.now);
+        self.ask_ecs(&everybody);
     }
 
     /// Asks ECS at once about those of whom new rules want to know more. All others wait no longer for
@@ -114,7 +114,7 @@ impl Ingress {
         let open = self.unasked(|ecs| ecs.is_open);
         if !open.is_empty() {
             self.plan_recheck(cx);
-            self.ask_ecs(&open, cx.now);
+            self.ask_ecs(&open);
         }
     }
 
@@ -128,12 +128,12 @@ impl Ingress {
         wanted.collect()
     }
 
-    fn ask_ecs(&mut self, about: &[(ConnId, Asked)], now: Instant) {
+    fn ask_ecs(&mut self, about: &[(ConnId, Asked)]) {
         for (conns, question) in batches(about) {
             self.jobs.push(Job::Recheck { conns, question });
         }
         let asking = about.iter().map(|(conn, Asked { requirement, .. })| {
-            (*conn, Asking { requirement: *requirement, since: now })
+            (*conn, Asking { requirement: *requirement, since: self.now })
         });
         self.verifier.asking.extend(asking);
     }
@@ -149,23 +149,23 @@ impl Ingress {
         if let Err(Failure::Invalid(_)) = outcome
             && conns.len() > 1
         {
-            return self.recheck_halves(conns, cx.now);
+            return self.recheck_halves(conns);
         }
         let asking = &mut self.verifier.asking;
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.requirement)));
         let asked: Vec<_> = asked.collect();
         match outcome {
-            Ok(_) => self.note_answer(cx.now),
+            Ok(_) => self.note_answer(),
             Err(failure) => {
-                self.note_vain_question(conns, failure, cx.now);
+                self.note_vain_question(conns, failure);
                 self.doubt(conns, cx);
             }
         }
-        self.note_end_of_round(cx.now);
+        self.note_end_of_round();
         let Ok(answers) = outcome else { return };
         let asked = asked.into_iter().map(|(conn, requirement)| (TunnelId(conn), requirement));
         let confirmed = asked.map(|(id, requirement)| {
-            let refusal = self.confirm(id, requirement, answers, cx.now);
+            let refusal = self.confirm(id, requirement, answers);
             refusal.map(|refusal| (id, refusal))
         });
         let unfit: Vec<_> = confirmed.flatten().collect();
@@ -174,7 +174,7 @@ impl Ingress {
     }
 
     /// ECS does not take a question about all of these.
-    fn recheck_halves(&mut self, conns: &[ConnId], now: Instant) {
+    fn recheck_halves(&mut self, conns: &[ConnId]) {
         let mut asked = Vec::new();
         for conn in conns {
             let tunnel = self.tunnels.get(TunnelId(*conn));
@@ -191,11 +191,12 @@ impl Ingress {
         for (conns, question) in halves(&asked) {
             self.jobs.push(Job::Recheck { conns, question });
         }
-        self.note_end_of_round(now);
+        self.note_end_of_round();
     }
 
     /// ECS answered, and so it is not silent to other workers either, whatever it says of their agents.
-    pub(crate) fn note_answer(&mut self, now: Instant) {
+    pub(crate) fn note_answer(&mut self) {
+        let now = self.now;
         self.verifier.answered = Some(now);
         let often = self.config.identity.recheck / 2;
         if self.verifier.told.is_none_or(|at| now.saturating_duration_since(at) >= often) {
@@ -205,15 +206,16 @@ impl Ingress {
     }
 
     /// Says that ECS answers, if that is all it was asked and nothing was in vain.
-    fn note_end_of_round(&mut self, now: Instant) {
+    fn note_end_of_round(&mut self) {
         if self.verifier.asking.is_empty() && !self.verifier.has_failed {
-            self.note_answers(now);
+            self.note_answers();
         }
     }
 
     /// A question was not answered: ECS is silent, unless it is this agent about whom it takes none.
-    fn note_vain_question(&mut self, conns: &[ConnId], failure: &Failure, now: Instant) {
-        let is_recent = |at| now.saturating_duration_since(at) < self.config.identity.recheck * 2;
+    fn note_vain_question(&mut self, conns: &[ConnId], failure: &Failure) {
+        let is_recent =
+            |at| self.now.saturating_duration_since(at) < self.config.identity.recheck * 2;
         if let Failure::Invalid(why) = failure
             && self.verifier.answered.is_some_and(is_recent)
         {
@@ -226,7 +228,7 @@ impl Ingress {
         self.verifier.has_failed = true;
         // Nobody may be left here whom that would concern.
         if self.asks_ecs() && (self.verifier.due.is_some() || self.workers.is_first()) {
-            self.note_silence(failure, now);
+            self.note_silence(failure);
         }
     }
 
@@ -248,7 +250,6 @@ impl Ingress {
         id: TunnelId,
         requirement: Requirement,
         answers: &EcsAnswers,
-        now: Instant,
     ) -> Option<Refusal> {
         let tunnel = self.tunnels.get_mut(id)?;
         let ecs = tunnel.standing.ecs.as_mut()?;
@@ -263,7 +264,7 @@ impl Ingress {
             Err(refusal) => Some(refusal),
         };
         if let Some(refusal) = denial
-            && ecs.outlasts(refusal, self.config.identity.grace, now)
+            && ecs.outlasts(refusal, self.config.identity.grace, self.now)
         {
             log::info!("tunnel {}: {refusal}: that may pass, and ECS is asked again", tunnel.name);
             ecs.doubt = Doubt::Denied;
@@ -280,7 +281,7 @@ impl Ingress {
             ecs.facts = Some(facts);
         }
         ecs.is_open = requirement < ecs.asked.requirement;
-        (ecs.confirmed, ecs.doubt) = (now, Doubt::None);
+        (ecs.confirmed, ecs.doubt) = (self.now, Doubt::None);
         let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
         tunnel.publish();
         let name = &tunnel.name;
@@ -290,7 +291,7 @@ impl Ingress {
             None if was_leaving => log::info!("tunnel {name}: it is there to stay again"),
             None => {}
         }
-        self.measure(id, now)
+        self.measure(id)
     }
 
     /// Whether the rules ask for anything that ECS says.
@@ -304,12 +305,12 @@ impl Ingress {
     }
 
     /// Says once that ECS is silent about registered agents.
-    fn note_silence(&mut self, failure: &Failure, now: Instant) {
+    fn note_silence(&mut self, failure: &Failure) {
         if self.verifier.silent.is_some() {
             return;
         }
-        self.verifier.silent = Some(now);
-        self.tell_first(Message::Silent(Some(now)));
+        self.verifier.silent = Some(self.now);
+        self.tell_first(Message::Silent(Some(self.now)));
         let why = failure.why();
         log::error!(
             "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
@@ -319,11 +320,11 @@ impl Ingress {
     }
 
     /// Says that ECS is not silent any more.
-    pub(crate) fn note_answers(&mut self, now: Instant) {
+    pub(crate) fn note_answers(&mut self) {
         // Also where this worker never missed an answer: the first one may be left with a silence.
         self.tell_first(Message::Silent(None));
         if let Some(since) = self.verifier.silent.take() {
-            log::info!("ECS answers again after {:.0?}", now.saturating_duration_since(since));
+            log::info!("ECS answers again after {:.0?}", self.now.saturating_duration_since(since));
         }
     }
 
@@ -335,16 +336,11 @@ impl Ingress {
     }
 
     /// Another worker says since when ECS is silent to it, or that it answers.
-    pub(crate) fn note_silence_elsewhere(
-        &mut self,
-        from: WorkerId,
-        since: Option<Instant>,
-        now: Instant,
-    ) {
+    pub(crate) fn note_silence_elsewhere(&mut self, from: WorkerId, since: Option<Instant>) {
         self.workers.silent.remove(&from);
         match since {
             Some(since) => drop(self.workers.silent.insert(from, since)),
-            None if self.verifier.due.is_none() => self.note_answers(now),
+            None if self.verifier.due.is_none() => self.note_answers(),
             None => {}
         }
     }

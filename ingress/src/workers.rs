@@ -195,7 +195,7 @@ impl Ingress {
                 self.check_drained(None, cx);
             }
             Message::Policy(policy) => self.change_policy(policy, cx),
-            Message::Silent(since) => self.note_silence_elsewhere(from, since, cx.now),
+            Message::Silent(since) => self.note_silence_elsewhere(from, since),
             Message::Answered(at) => {
                 self.verifier.answered = self.verifier.answered.max(Some(at));
             }
