@@ -87,7 +87,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
 
     /// Has a job done, now or as soon as the system gives a thread for it.
     pub(crate) fn start(&mut self, job: J, now: Instant) {
-        if let Err(error) = self.offload.grow() {
+        if let Err(error) = self.offload.grow(self.under_way) {
             log::error!("no thread for what has to wait for others: {error}; trying again");
             self.kept = Some((job, now + RETRY));
         } else {
@@ -100,7 +100,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
         if self.deadline().is_none_or(|due| due > now) {
             return;
         }
-        let is_possible = self.offload.grow().is_ok();
+        let is_possible = self.offload.grow(self.under_way).is_ok();
         match self.kept.take() {
             Some((job, _)) if is_possible => self.hand_over(job),
             kept => self.kept = kept.map(|(job, _)| (job, now + RETRY)),

@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Runs jobs in the order in which they came, a few at a time. Each of the first jobs brings a thread;
-/// all end with this value, each after the job it is at.
+/// Runs jobs in the order in which they came, a few at a time. Threads end with this value, each after the
+/// job it is at.
 pub(crate) struct Offload {
     threads: usize,
     threads_max: usize,
@@ -36,7 +36,8 @@ impl Offload {
         Self { threads: 0, threads_max, stack_bytes: STACK_BYTES, sender, receiver }
     }
 
-    /// Has `work` done on a helper thread and `deliver` take what comes of it, there.
+    /// Has `work` done on a helper thread and `deliver` take what comes of it, there. Each of the first
+    /// jobs brings a thread.
     ///
     /// # Errors
     /// Too many jobs are waiting, or there can be no threads.
@@ -45,7 +46,7 @@ impl Offload {
         work: impl FnOnce() -> R + Send + 'static,
         deliver: impl FnOnce(R) + Send + 'static,
     ) -> io::Result<()> {
-        self.grow()?;
+        self.grow(self.threads)?;
         self.enqueue(work, deliver)
     }
 
@@ -63,19 +64,24 @@ impl Offload {
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs are waiting"))
     }
 
+    #[cfg(test)]
+    pub(crate) const fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Threads of a size that no system has room for.
     #[cfg(test)]
     pub(crate) const fn ask_for_too_much(&mut self, too_much: bool) {
         self.stack_bytes = if too_much { usize::MAX / 4 } else { STACK_BYTES };
     }
 
-    /// Begins one more thread, up to the limit. Where the system gives no more of them, those that are
-    /// there do the work.
+    /// Begins one more thread, up to the limit, if so many are `busy` that none is free. Where the system
+    /// gives no more of them, those that are there do the work.
     ///
     /// # Errors
     /// There is none.
-    pub(crate) fn grow(&mut self) -> io::Result<()> {
-        if self.threads == self.threads_max {
+    pub(crate) fn grow(&mut self, busy: usize) -> io::Result<()> {
+        if busy < self.threads || self.threads == self.threads_max {
             return Ok(());
         }
         let receiver = Arc::clone(&self.receiver);

@@ -34,6 +34,18 @@ fn jobs_are_done_elsewhere_and_their_answers_wake_the_loop() {
 }
 
 #[test]
+fn jobs_one_after_the_other_share_a_thread() {
+    let mut poll = Poll::new().unwrap();
+    let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
+    let mut jobs = Jobs::new(|job: u32| job, &handle);
+    for job in 0..3 {
+        jobs.start(job, Instant::now());
+        assert_eq!(wait_answer(&mut poll, &mut jobs), job);
+    }
+    assert_eq!(jobs.offload.threads(), 1);
+}
+
+#[test]
 fn no_more_jobs_are_taken_than_can_be_done() {
     let mut poll = Poll::new().unwrap();
     let (handle, _letters) = Handle::new(poll.registry(), Token(0)).unwrap();
@@ -52,6 +64,7 @@ fn no_more_jobs_are_taken_than_can_be_done() {
         started += 1;
     }
     assert_eq!(started, AT_ONCE);
+    assert_eq!(jobs.offload.threads(), AT_ONCE);
     // What somebody else tells frees nobody.
     jobs.mailbox().tell(1000);
     assert_eq!(wait_answer(&mut poll, &mut jobs), 1000);
