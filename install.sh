@@ -104,6 +104,7 @@ take() {
 
 do_install() {
     get_new
+    check_systemd
     check_units
     was_there=no
     [ ! -e "$binary" ] || was_there=yes
@@ -318,6 +319,17 @@ put_program() {
     chmod 755 "$binary.part"
     mv -f "$binary.part" "$binary"
     say "installed: $version as $binary"
+}
+
+# Below 239 @system-service is no group of system calls: the unit would let the program make none that it
+# needs, and it would die without a word.
+check_systemd() {
+    has_systemd || return 0
+    number=$(systemd_version)
+    # One that does not say its version may do.
+    if [ "$number" -gt 0 ] && [ "$number" -lt 239 ]; then
+        fail "systemd $number runs here, and the units need 239 or newer: run the ${unit#mesh-} as a container"
+    fi
 }
 
 # Before anything is touched: a program whose unit is missing would be there and not run.
