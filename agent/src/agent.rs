@@ -52,6 +52,8 @@ pub struct Agent {
     pub(crate) losses: Losses,
     /// When the process began.
     pub(crate) started: Instant,
+    /// When the last tunnel that was welcome ended, or the process began; of no meaning while one is there.
+    pub(crate) alone_since: Instant,
     /// For the shell.
     ///
     /// Invariant: at most one for each tunnel.
@@ -123,6 +125,7 @@ impl Agent {
             complaint: String::new(),
             losses: Losses::default(),
             started: now,
+            alone_since: now,
             jobs: VecDeque::new(),
             now,
             over: Vec::new(),
@@ -145,6 +148,9 @@ impl Agent {
             self.begin_probe(cx);
         }
         self.drain_expired(cx);
+        if self.gives_up_at().is_some_and(|due| due <= cx.now) {
+            self.give_up(cx);
+        }
     }
 
     fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -307,7 +313,7 @@ impl App for Agent {
         // The first worker decides when all leave.
         let drain = self.drain.deadline(&self.config.timeouts);
         let drain = drain.filter(|_| self.workers.is_first());
-        dials.chain(self.probe_due()).chain(drain).min()
+        dials.chain(self.probe_due()).chain(drain).chain(self.gives_up_at()).min()
     }
 
     fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {

@@ -131,6 +131,10 @@ pub struct ClientArgs {
     /// seconds that a tunnel has to last for the waits to begin anew [default: 60]
     #[argh(option)]
     pub reconnect_reset: Option<String>,
+    /// seconds without any tunnel after which to exit, for whoever starts this agent anew and so shows
+    /// it name servers that have changed; 0: never [default: 0]
+    #[argh(option)]
+    pub give_up_after: Option<String>,
     /// seconds to finish what is under way after SIGTERM [default: 30]
     #[argh(option)]
     pub drain_timeout: Option<String>,
@@ -214,6 +218,7 @@ impl ClientArgs {
             .one("reconnect-min", self.reconnect_min)
             .one("reconnect-max", self.reconnect_max)
             .one("reconnect-reset", self.reconnect_reset)
+            .one("give-up-after", self.give_up_after)
             .one("drain-timeout", self.drain_timeout)
             .one("tunnels", self.tunnels)
             .one("tunnels-per-ingress", self.tunnels_per_ingress)

@@ -118,6 +118,8 @@ pub struct Timeouts {
     pub stable: Duration,
     /// From the drain signal to the exit, however busy.
     pub drain: Duration,
+    /// How long it may be without any tunnel before it leaves, if it is to leave at all.
+    pub give_up: Option<Duration>,
 }
 
 /// Files besides tunnels and connections to the service: four for each of up to 64 workers, and 64 for
@@ -202,6 +204,7 @@ impl Default for Timeouts {
             backoff_max: Duration::from_secs(30),
             stable: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            give_up: None,
         }
     }
 }

@@ -76,6 +76,21 @@ impl Agent {
         self.start_draining(cx);
     }
 
+    /// When it leaves for want of a tunnel. The first worker knows of all of them.
+    pub(crate) fn gives_up_at(&self) -> Option<Instant> {
+        let waits =
+            self.workers.is_first() && !self.drain.is_draining() && !self.ledger.has_welcome();
+        waits.then_some(self.alone_since + self.config.timeouts.give_up?)
+    }
+
+    /// What keeps it from an ingress may be how this process was begun: in a container or a sandbox, it
+    /// has the name servers of that time.
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
+        let alone = cx.now.saturating_duration_since(self.alone_since);
+        log::error!("no tunnel for {alone:.0?}: leaving, to be started anew");
+        self.begin_drain(cx);
+    }
+
     /// Finishes what this worker is at.
     pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
         self.drain.phase = Phase::Draining { since: cx.now };

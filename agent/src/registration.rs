@@ -370,6 +370,9 @@ impl Agent {
     /// A tunnel, at whatever worker, is over: another one is begun unless one is there.
     pub(crate) fn tunnel_ended(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let welcomed = self.ledger.close(serial);
+        if welcomed.is_some() {
+            self.alone_since = cx.now;
+        }
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, welcomed, cx);
             return self.report_loss(why, welcomed, wait);

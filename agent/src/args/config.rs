@@ -166,7 +166,9 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
         backoff_max,
         stable,
         drain,
+        give_up,
     } = Timeouts::default();
+    let give_up = settings.seconds("give-up-after", give_up.unwrap_or_default(), 0..=86_400_000)?;
     let timeouts = Timeouts {
         connect: settings.seconds("connect-timeout", connect, 100..=300_000)?,
         upstream_connect: settings.seconds(
@@ -181,6 +183,7 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
         backoff_max: settings.seconds("reconnect-max", backoff_max, 50..=3_600_000)?,
         stable: settings.seconds("reconnect-reset", stable, 100..=86_400_000)?,
         drain: settings.seconds("drain-timeout", drain, 100..=3_600_000)?,
+        give_up: Some(give_up).filter(|after| !after.is_zero()),
     };
     if timeouts.backoff_min > timeouts.backoff_max {
         return Err(settings.clash(

@@ -19,7 +19,7 @@ fn read(words: &[&str]) -> Result<Start, Error> {
 
 /// Another value than the default for each setting that ends up in the configuration, and what is
 /// other there.
-const OTHERS: [(&str, &str, &[&str]); 38] = [
+const OTHERS: [(&str, &str, &[&str]); 39] = [
     (
         "ingress-endpoint",
         "wss://mesh.example/agents",
@@ -67,6 +67,7 @@ const OTHERS: [(&str, &str, &[&str]); 38] = [
     ("reconnect-min", "2", &["backoff_min: 2s"]),
     ("reconnect-max", "40", &["backoff_max: 40s"]),
     ("reconnect-reset", "50", &["stable: 50s"]),
+    ("give-up-after", "120", &["give_up: 120s"]),
     ("drain-timeout", "29", &["drain: 29s"]),
     ("max-streams", "100", &["streams: 100"]),
     ("tunnels", "2", &["tunnels: 2"]),

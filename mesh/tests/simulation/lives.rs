@@ -349,6 +349,30 @@ fn an_agent_without_an_ingress_tries_again_and_again_but_ever_more_rarely() {
     });
 }
 
+#[test]
+fn an_agent_that_may_give_up_leaves_when_it_was_without_a_tunnel_for_so_long() {
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let mut plan = Plan::calm().with_agent_workers(workers, 2);
+            plan.agent.timeouts.give_up = Some(Duration::from_secs(120));
+            let mut stage = Stage::new(seed, plan);
+            let agent = stage.agents[0];
+            stage.expect_ready(Duration::from_secs(5));
+            stage.world.run_for(Duration::from_secs(300));
+            // One that comes back in time is not left.
+            stage.world.kill(stage.ingress, Death::Reset);
+            stage.world.run_for(Duration::from_secs(80));
+            stage.restart_ingress();
+            stage.expect_ready(RECONNECTED);
+            stage.world.kill(stage.ingress, Death::Reset);
+            stage.world.run_for(Duration::from_secs(119));
+            assert_eq!(stage.world.life(agent), Life::Running, "too early");
+            stage.world.run_for(Duration::from_secs(3));
+            assert_eq!(stage.world.life(agent), Life::Exited);
+        });
+    }
+}
+
 /// As when something on the way forgets the connection and says so to one end alone.
 #[test]
 fn what_was_under_way_on_a_tunnel_that_its_agent_lost_is_over_as_soon_as_the_agent_is_back() {

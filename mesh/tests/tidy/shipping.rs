@@ -231,6 +231,18 @@ fn units_leave_time_for_the_drain_and_name_programs_that_exist() {
     }
 }
 
+/// A file that is bound by itself is seen as it was at the start, whatever is renamed into its place.
+#[test]
+fn an_agent_that_cannot_see_new_name_servers_gives_up() {
+    let files = files("service").into_iter().chain(files("conf"));
+    let units: Vec<_> = files.filter(|file| file.starts_with(root().join("systemd"))).collect();
+    let texts = units.iter().map(|unit| fs::read_to_string(unit).unwrap());
+    let binding: Vec<_> = texts.filter(|text| text.contains("/etc/resolv.conf")).collect();
+    assert!(units.len() > 4 && binding.len() == 1, "{} of {units:?}", binding.len());
+    let seconds = binding[0].lines().find_map(|line| line.strip_prefix("Environment=MESH_GIVE_UP_AFTER="));
+    assert!(seconds.is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|number| number > 60)));
+}
+
 #[test]
 fn the_ingress_for_ecs_drains_before_it_is_killed_and_has_the_ports_of_the_load_balancer() {
     let name = "docs/ecs/ingress-task-definition.json";
