@@ -37,6 +37,14 @@ fn every_policy_is_on_the_page_about_security() {
     }
 }
 
+/// ECS knows no narrower resource for it than the cluster, and the ECS agent does not call it.
+#[test]
+fn no_host_may_put_others_out() {
+    let policy = std::fs::read_to_string(folder().join("anywhere-host.json")).unwrap();
+    assert!(policy.contains("\"ecs:RegisterContainerInstance\""), "{policy}");
+    assert!(!policy.contains("DeregisterContainerInstance"), "{policy}");
+}
+
 #[test]
 fn the_linter_finds_faults() {
     let statement = |text: &str| {

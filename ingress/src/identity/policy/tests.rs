@@ -182,6 +182,29 @@ fn what_only_ecs_knows_is_asked_and_never_taken_from_the_agent() {
     assert_eq!(decide_with(&policy, &agent(), &["e.x"], &good), denied(&expected));
 }
 
+/// Systems Manager gives all hosts of an activation one role, and each a session of its own.
+#[test]
+fn hosts_that_share_a_role_are_told_apart_by_their_sessions() {
+    let session = |id: &str| format!("arn:aws:sts::123456789012:assumed-role/anywhere-host/{id}");
+    let own_rule = |id: &str, host: &str| Rule {
+        cluster: Some(cluster("production")),
+        launch_type: Some(LaunchType::External),
+        ..rule(Who::Arn(ArnPattern::parse(&session(id)).unwrap()), &[host])
+    };
+    let policy = policy(vec![own_rule("mi-17", "shop-17.x"), own_rule("mi-18", "shop-18.x")]);
+    let facts = facts("production", None, LaunchType::External);
+    for (id, host, is_its_own) in [
+        ("mi-17", "shop-17.x", true),
+        ("mi-17", "shop-18.x", false),
+        ("mi-18", "shop-18.x", true),
+        ("mi-19", "shop-17.x", false),
+    ] {
+        let agent = Principal::Aws(AwsPrincipal::parse(&session(id), "123456789012").unwrap());
+        let decision = decide_with(&policy, &agent, &[host], &facts);
+        assert_eq!(decision == Decision::Granted, is_its_own, "{id}, {host}: {decision:?}");
+    }
+}
+
 #[test]
 fn a_rule_without_conditions_is_enough_where_there_is_one() {
     let strict = Rule { cluster: Some(cluster("production")), ..rule(role("*"), &["*.x"]) };
