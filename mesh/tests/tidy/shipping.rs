@@ -239,7 +239,8 @@ fn an_agent_that_cannot_see_new_name_servers_gives_up() {
     let texts = units.iter().map(|unit| fs::read_to_string(unit).unwrap());
     let binding: Vec<_> = texts.filter(|text| text.contains("/etc/resolv.conf")).collect();
     assert!(units.len() > 4 && binding.len() == 1, "{} of {units:?}", binding.len());
-    let seconds = binding[0].lines().find_map(|line| line.strip_prefix("Environment=MESH_GIVE_UP_AFTER="));
+    let seconds =
+        binding[0].lines().find_map(|line| line.strip_prefix("Environment=MESH_GIVE_UP_AFTER="));
     assert!(seconds.is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|number| number > 60)));
 }
 
