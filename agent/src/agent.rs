@@ -245,6 +245,7 @@ impl App for Agent {
         self.now = cx.now;
         match answer {
             Answer::Proved { conn, outcome } => self.proved(TunnelId(conn), outcome, cx),
+            Answer::NewToken => self.renew_tunnels(cx),
             // The next HELLO says it.
             #[cfg(feature = "aws")]
             Answer::Placed(place) => self.config.move_to(place),

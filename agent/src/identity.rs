@@ -15,7 +15,10 @@ use mesh_protocol::{ConnId, Context};
 
 use crate::agent::Agent;
 use crate::config::Identity;
-use crate::tunnel::{NAME_CHARS_MAX, Phase, TunnelId, sentence};
+use crate::ledger::Serial;
+use crate::losses::NEW_TOKEN;
+use crate::tunnel::{NAME_CHARS_MAX, Phase, Tunnel, TunnelId, sentence};
+use crate::workers::Message;
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
 pub(crate) const PROVING: Duration = Duration::from_secs(30);
@@ -42,6 +45,8 @@ pub enum Answer {
         /// See above.
         outcome: Result<Proof, String>,
     },
+    /// Nobody asked: the token that proves this agent's identity is another one now.
+    NewToken,
     /// Nobody asked: it became known where this agent is.
     #[cfg(feature = "aws")]
     Placed(Place),
@@ -158,6 +163,29 @@ impl Agent {
                 self.conns.touch(id.conn());
             }
             Err(why) => self.fail_proof(id, &why, cx),
+        }
+    }
+
+    /// Replaces each tunnel, before whoever issued the former token takes it back: by another one that is
+    /// proved anew.
+    pub(crate) fn renew_tunnels(&mut self, cx: &mut Context<'_>) {
+        for (serial, worker) in self.ledger.lasting() {
+            self.tell(worker, Message::Renew(serial), cx);
+        }
+        // Whoever waits for a welcome may have shown the former one.
+        let is_proving = |tunnel: &Tunnel| matches!(tunnel.phase, Phase::Proving { .. });
+        let unsure = self.tunnels.iter().filter(|(_, tunnel)| is_proving(tunnel));
+        let unsure: Vec<_> = unsure.map(|(id, _)| *id).collect();
+        for id in unsure {
+            self.close_tunnel(id, close::NORMAL, NEW_TOKEN, cx);
+        }
+    }
+
+    /// Another tunnel is to come in the place of this one.
+    pub(crate) fn renew_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
+        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
+        if let Some(id) = found.map(|(id, _)| *id) {
+            self.move_on(id, NEW_TOKEN, cx);
         }
     }
 

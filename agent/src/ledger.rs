@@ -168,6 +168,13 @@ impl Ledger {
         Some((first.serial, first.worker))
     }
 
+    /// Those that serve and are to stay, and who has them.
+    pub(crate) fn lasting(&self) -> Vec<(Serial, WorkerId)> {
+        let lasting =
+            self.tunnels.iter().filter(|one| one.welcomed.is_some() && one.moving.is_none());
+        lasting.map(|one| (one.serial, one.worker)).collect()
+    }
+
     /// It has ended. When it was welcomed, if it was.
     pub(crate) fn close(&mut self, serial: Serial) -> Option<Instant> {
         let index = self.tunnels.iter().position(|entry| entry.serial == serial)?;

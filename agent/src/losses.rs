@@ -16,6 +16,8 @@ const SAID_MAX: usize = 16;
 /// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
 /// say.
 pub(crate) const ASKED: &str = "the ingress asks to move";
+/// The same: the token that proved the tunnel may be taken back.
+pub(crate) const NEW_TOKEN: &str = "there is another token";
 /// The same: with TLS 1.2 keys are not renewed, and a session ends when they are used up.
 pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is used up";
 

@@ -5,6 +5,7 @@
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
 //!               probes the service --- Health, MakeRoom ----> | upstream connections of its own
 //!               dials anew <--------------- Moves, Ended ------'
+//!               has a new token ---------- Renew ------------> asks for another tunnel
 //!               names old tunnels ------- Replaced ----------> has no more sent through them
 //!                                 ---------- Leave ----------> ends them
 //!               leaves <-------------------- Drained --------- has nothing left
@@ -44,6 +45,8 @@ pub enum Message {
     MakeRoom,
     /// From the first one: another tunnel has come in the place of this one.
     Replaced(Serial),
+    /// From the first one: another tunnel is to take the place of this one.
+    Renew(Serial),
     /// From the first one: this tunnel was moved from and has not been closed.
     Leave(Serial),
     /// From the first one: SIGTERM came.
@@ -134,6 +137,7 @@ impl Agent {
             Message::Health(health) => self.report_health(&health),
             Message::MakeRoom => self.make_room_for_probe(),
             Message::Replaced(serial) => self.tell_replaced(serial),
+            Message::Renew(serial) => self.renew_tunnel(serial, cx),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.start_draining(cx),
             Message::Cut => self.cut_unfinished(cx),

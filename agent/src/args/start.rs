@@ -1,6 +1,7 @@
 //! Runs an agent on the reactor.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(feature = "aws")]
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -13,9 +14,9 @@ use log::info;
 use log::warn;
 use mesh_protocol::proxy::Authority;
 use mesh_protocol::{ListenerId, Traffic};
-#[cfg(feature = "aws")]
-use mesh_reactor::Mailbox;
-use mesh_reactor::{EarlySignals, Listen, Reactor, ServiceManager, Signals, Watch};
+use mesh_reactor::{
+    EarlySignals, Listen, Mailbox, Reactor, ServiceManager, Signals, Watch, Watched,
+};
 use mesh_settings::logging::Rules;
 use mesh_settings::{Environment, Error, Settings, machine, output, reason};
 
@@ -29,8 +30,9 @@ use crate::Agent;
 #[cfg(feature = "aws")]
 use crate::Identity;
 use crate::config::{Config, Limits};
+use crate::identity::Answer;
 #[cfg(feature = "aws")]
-use crate::identity::{Answer, Job};
+use crate::identity::Job;
 
 /// Whose lines in the log these are.
 const LOG: &str = "mesh_agent";
@@ -161,6 +163,7 @@ fn run(
     let agent = workers.remove(0);
     #[cfg(feature = "aws")]
     let (asks, asked) = mpsc::sync_channel(1);
+    let token = prover.token.clone();
     #[cfg(feature = "aws")]
     let work = prove_and_ask(Arc::clone(&prover), asks);
     #[cfg(not(feature = "aws"))]
@@ -171,13 +174,14 @@ fn run(
         .and_then(|reactor| reactor.with_workers(workers))
         .map_err(wrong)?;
     drop(signals);
+    let token = token.and_then(|token| watched(token, reactor.mailbox()));
     #[cfg(feature = "aws")]
     find_places(prover, asked, reactor.mailbox());
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
-    let _watch = tls
-        .watched
-        .map(|watched| Watch::start(vec![watched], Watch::INTERVAL))
+    let watched: Vec<_> = tls.watched.into_iter().chain(token).collect();
+    let _watch = (!watched.is_empty())
+        .then(|| Watch::start(watched, Watch::INTERVAL))
         .transpose()
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
@@ -185,6 +189,22 @@ fn run(
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the agent has left");
     Ok(())
+}
+
+/// Tells the agent when the file of its token holds another one. Each proof reads it by itself.
+fn watched(token: TokenSource, mailbox: Mailbox<Answer>) -> Option<Watched> {
+    let TokenSource::File(file) = &token else { return None };
+    let what = format!("the token in {}", file.path());
+    let watched = Watched::new(what, vec![PathBuf::from(file.path())]);
+    let mut known = token.token().ok();
+    Some(watched.reloading(move || {
+        let present = Some(token.token()?);
+        if present != known {
+            known = present;
+            mailbox.tell(Answer::NewToken);
+        }
+        Ok(())
+    }))
 }
 
 /// Does what the agent asks for. Whoever is asked for a proof will be asked where it is, too: that is for

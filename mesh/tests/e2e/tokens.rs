@@ -282,6 +282,34 @@ fn an_agent_uses_the_new_token_of_its_file_when_it_connects_again() {
 }
 
 #[test]
+fn an_agent_moves_to_another_token_of_its_file_without_a_failed_request() {
+    let both = format!("old {ONE} a.test\nnew {TWO} a.test\n");
+    let gate = Gate::start(&both, &[]);
+    let file = gate.folder.put("token", ONE);
+    let given = ["--token-file", &file, "--tunnels-per-ingress=2", "--workers=2"];
+    let agent = gate.agent_of(MESH, &[], &words(&given, &["a.test"]));
+    gate.server.wait_available(2);
+    let proved_by = |token: &str| {
+        let page = gate.server.page("/debug/services").text();
+        page.matches(&format!(r#""principal":"token {token}""#)).count()
+    };
+    // Nothing is new here.
+    agent.signal("HUP");
+    agent.wait_log("was read anew");
+    assert_eq!(proved_by("old"), 2);
+    gate.folder.put("token", TWO);
+    agent.signal("HUP");
+    wait_until("all tunnels are of the new token", || {
+        assert_eq!(gate.status("a.test"), 200);
+        (proved_by("new"), proved_by("old")) == (2, 0)
+    });
+    gate.replace(&format!("new {TWO} a.test\n"));
+    assert_eq!(gate.status("a.test"), 200);
+    assert_eq!(gate.server.metric("mesh_registrations_total", ""), 4);
+    assert_eq!(gate.server.metric("mesh_registrations_withdrawn_total", ""), 0);
+}
+
+#[test]
 fn a_token_from_a_pipe_is_kept_for_each_proof() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
     let pipe = gate.folder.pipe("token", format!("{ONE}\n"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_agent::Agent;
+use mesh_agent::identity::Answer;
 use mesh_ingress::Ingress;
 use mesh_protocol::App;
 use mesh_sim::peers::{HttpClient, Request};
@@ -47,6 +48,16 @@ fn an_agent_replaces_a_tunnel_that_is_worn_at_its_end() {
         replaced_by_another(seed, |stage| {
             let agent = stage.agents[0];
             wear::<Agent>(&mut stage.world, agent);
+        });
+    });
+}
+
+#[test]
+fn an_agent_replaces_a_tunnel_when_its_token_is_another_one() {
+    seeds(8, |seed| {
+        replaced_by_another(seed, |stage| {
+            let agent = stage.agents[0];
+            stage.world.driver_mut::<Agent>(agent).handle_answer(Answer::NewToken);
         });
     });
 }
