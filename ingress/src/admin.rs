@@ -72,8 +72,8 @@ impl Admin {
 impl Ingress {
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if self.instance.is_empty() {
-            self.instance = format!("{:016x}", cx.rng.bits());
+        if self.process.is_empty() {
+            self.process = format!("{:016x}", cx.rng.bits());
         }
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)

@@ -49,8 +49,9 @@ pub struct Ingress {
     pub(crate) outgoing: Outbox,
     pub(crate) pages: Pages,
     pub(crate) drain: Drain,
-    /// What tells this process from others; empty until an agent asks.
-    pub(crate) instance: String,
+    /// A random word for `X-Mesh-Ingress`, by which agents tell this process from others; empty before the
+    /// first asks.
+    pub(crate) process: String,
     pub(crate) started: Instant,
     /// The time of the present call; no method here is told another.
     pub(crate) now: Instant,
@@ -117,7 +118,7 @@ impl Ingress {
             outgoing: Outbox::new(),
             pages: Pages::default(),
             drain: Drain::default(),
-            instance: String::new(),
+            process: String::new(),
             started: now,
             now,
             in_flight: 0,
