@@ -74,6 +74,7 @@ impl Ingress {
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         if self.process.is_empty() {
             self.process = format!("{:016x}", cx.rng.bits());
+            log::info!("agents know this process as ingress {}", self.process);
         }
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)

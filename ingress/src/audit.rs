@@ -9,29 +9,33 @@ use std::net::SocketAddr;
 
 use mesh_protocol::control::Hello;
 
-use crate::admission::Standing;
 use crate::identity::Principal;
 use crate::registration::Refusal;
+use crate::tunnel::Tunnel;
 
 /// Hosts that are named of those that somebody asked for who proved nothing: anybody may, again and again.
 const HOSTS_OF_STRANGERS: usize = 3;
 
 /// An agent is registered.
-pub(crate) fn accepted(name: &str, peer: SocketAddr, hello: &Hello, standing: &Standing) {
-    let health = if hello.healthy { "healthy" } else { "not yet healthy" };
+pub(crate) fn accepted(tunnel: &Tunnel) {
+    log::info!("{}", acceptance(tunnel));
+}
+
+/// What is said of an agent that is registered. Behind a load balancer its address says nothing, and its
+/// own name for itself is the only word for the machine.
+fn acceptance(tunnel: &Tunnel) -> String {
+    let Tunnel { serial, peer, standing, hello, .. } = tunnel;
+    let Hello { service, cluster, instance, .. } = hello;
     let hosts = hello.hosts.join(", ");
-    let Hello { service, cluster, .. } = hello;
-    match &standing.principal {
-        Some(principal) => log::info!(
-            "tunnel {name}: agent from {peer} registered {hosts} as {principal} (by {}), service \
-             {service:?}, cluster {cluster:?}, {health}",
-            standing.method(),
-        ),
-        None => log::info!(
-            "tunnel {name}: agent from {peer} registered {hosts}, service {service:?}, cluster \
-             {cluster:?}, {health}"
-        ),
-    }
+    let by_what_right = match &standing.principal {
+        Some(principal) => format!(" as {principal} (by {})", standing.method()),
+        None => String::new(),
+    };
+    let health = if hello.healthy { "healthy" } else { "not yet healthy" };
+    format!(
+        "tunnel {serial}: agent from {peer} registered {hosts}{by_what_right}, service {service:?}, \
+         cluster {cluster:?}, instance {instance:?}, {health}"
+    )
 }
 
 /// An agent is not registered.
@@ -59,10 +63,11 @@ fn asked_for(hosts: &[String], principal: Option<&Principal>) -> String {
 }
 
 /// A registered agent is no longer to be.
-pub(crate) fn withdrawn(name: &str, peer: SocketAddr, standing: &Standing, refusal: &Refusal) {
-    let who = standing.principal.as_ref().map(|who| format!(" ({who})")).unwrap_or_default();
+pub(crate) fn withdrawn(tunnel: &Tunnel, refusal: &Refusal) {
+    let who = tunnel.standing.principal.as_ref().map(|who| format!(" ({who})")).unwrap_or_default();
     log::warn!(
-        "tunnel {name}: the registration of the agent from {peer}{who} is withdrawn: {}",
+        "{tunnel}: the registration of the agent from {}{who} is withdrawn: {}",
+        tunnel.peer,
         refusal.reason
     );
 }

@@ -178,8 +178,7 @@ impl Ingress {
             self.tell_others(|| Message::Removed(tunnel.serial));
         }
         log::info!(
-            "tunnel {}: ended after {:.1?}, {} requests: {why}",
-            tunnel.name,
+            "{tunnel}: ended after {:.1?}, {} requests: {why}",
             cx.now.saturating_duration_since(tunnel.since),
             tunnel.requests,
         );

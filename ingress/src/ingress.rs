@@ -220,7 +220,7 @@ impl Ingress {
                     self.end_registration(conn);
                 }
             }
-            Some(Conn::Moving(tunnel)) => self.moving_tunnel_closed(tunnel.serial),
+            Some(Conn::Moving(_)) => self.moving_tunnel_closed(conn),
             None => {}
         }
         self.check_drained(Some(conn), cx);

@@ -105,7 +105,7 @@ impl Ingress {
     /// Ends a registration that is not right any more, and says why.
     pub(crate) fn withdraw(&mut self, id: TunnelId, refusal: &Refusal, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        audit::withdrawn(&tunnel.name, tunnel.peer, &tunnel.standing, refusal);
+        audit::withdrawn(tunnel, refusal);
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         tunnel.link.session.send(FrameKind::Refused, &control::encode(&refused));
         self.metrics.withdrawn(refusal.code);

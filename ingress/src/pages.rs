@@ -220,7 +220,7 @@ impl Ingress {
             .iter()
             .map(|(_, tunnel)| {
                 json!({
-                    "session": tunnel.name,
+                    "session": tunnel.serial.to_string(),
                     "worker": self.workers.own.0,
                     "service": tunnel.hello.service,
                     "cluster": tunnel.hello.cluster,

@@ -267,21 +267,20 @@ impl Ingress {
         let serial = Serial(self.registered);
         let agent = self.agent_of(&hello.process, standing.principal.as_ref());
         let agent = agent.unwrap_or(AgentId(serial));
-        let name = serial.0.to_string();
         let limits = &self.config.limits;
         let welcome = Welcome {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            session: name.clone(),
+            session: serial.to_string(),
             window: link.session.recv_window(),
             streams: limits.streams_per_tunnel,
         };
         link.session.agree(hello.streams, hello.window);
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
-        audit::accepted(&name, peer, hello, &standing);
         self.metrics.registered(standing.method());
         let hello = hello.clone();
         let mut tunnel = Tunnel::new(link, serial, agent, applicant, peer, standing, cx.now);
         tunnel.spread_renewal(&self.config.identity, cx.rng);
+        audit::accepted(&tunnel);
         self.settle_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
         self.replace_tunnels(agent, &hello, serial, cx);

@@ -41,7 +41,7 @@ impl Ingress {
             let refusal = Refusal::new(RefusalCode::Unauthenticated, reason);
             return self.withdraw(id, &refusal, cx);
         }
-        log::info!("tunnel {}: its agent has to prove its identity again", tunnel.name);
+        log::info!("{tunnel}: its agent has to prove its identity again");
         self.tell_to_move(id);
     }
 

@@ -114,10 +114,9 @@ impl Ingress {
                 }
             }
             Err(error) => {
-                log::debug!(
-                    "a response that came through tunnel {}: {error}",
-                    self.tunnel_name(id)
-                );
+                if let Some(tunnel) = self.tunnels.get(id) {
+                    log::debug!("{tunnel}: a response: {error}");
+                }
                 self.fail_upstream(owner, id, Reason::UpstreamProtocol, Reached::Certainly, cx);
             }
         }
@@ -220,7 +219,9 @@ impl Ingress {
         text: &str,
         cx: &mut Context<'_>,
     ) {
-        log::debug!("tunnel {}: stream reset: {code:?} {text:?}", self.tunnel_name(id));
+        if let Some(tunnel) = self.tunnels.get(id) {
+            log::debug!("{tunnel}: stream reset: {code:?} {text:?}");
+        }
         if let Some((downstream, io)) = self.downstream(owner)
             && let State::Busy(exchange) = &downstream.state
             && exchange.phase == Phase::Upgraded
@@ -275,7 +276,7 @@ impl Ingress {
             && let Some(tunnel) = self.tunnels.get_mut(id)
             && let Ejected::For(duration) = tunnel.failed(cx.now)
         {
-            log::warn!("tunnel {}: ejected for {duration:?}: {}", tunnel.name, reason.name());
+            log::warn!("{tunnel}: ejected for {duration:?}: {}", reason.name());
             self.metrics.ejections += 1;
         }
         self.fail(owner, reason, reached, cx);
@@ -287,9 +288,5 @@ impl Ingress {
         let Some(Conn::Downstream(downstream)) = state else { return false };
         let State::Busy(exchange) = &downstream.state else { return false };
         exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
-    }
-
-    fn tunnel_name(&self, id: TunnelId) -> &str {
-        self.tunnels.get(id).map_or("?", |tunnel| &tunnel.name)
     }
 }

@@ -2,6 +2,7 @@
 
 mod outliers;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,12 @@ impl TunnelId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);
 
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Names an agent in all workers, by the first of its tunnels that were there together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentId(pub Serial);
@@ -46,8 +53,6 @@ pub struct Tunnel {
     pub serial: Serial,
     /// Whose it is.
     pub agent: AgentId,
-    /// Its name in logs.
-    pub name: String,
     /// What the agent said of itself; its hosts are normalised patterns.
     pub hello: Hello,
     /// The service that it named there, for whoever outlives it.
@@ -131,7 +136,6 @@ impl Tunnel {
             link,
             serial,
             agent,
-            name: serial.0.to_string(),
             service: hello.service.as_str().into(),
             hello,
             peer,
@@ -182,22 +186,21 @@ impl Tunnel {
         if !has_changed {
             return;
         }
-        let (name, reason) = (&self.name, &self.health_reason);
         if self.health_told.is_some_and(|at| now.saturating_duration_since(at) < HEALTH_PAUSE) {
-            return log::debug!("tunnel {name}: healthy: {}, so soon", self.is_healthy);
+            return log::debug!("{self}: healthy: {}, so soon", self.is_healthy);
         }
         self.health_told = Some(now);
         if self.is_healthy {
-            log::info!("tunnel {name}: the service is healthy");
+            log::info!("{self}: the service is healthy");
         } else {
-            log::warn!("tunnel {name}: the service is unhealthy: {reason:?}");
+            log::warn!("{self}: the service is unhealthy: {:?}", self.health_reason);
         }
     }
 
     /// The agent says that it is about to leave.
     pub fn note_draining(&mut self) {
         if !std::mem::replace(&mut self.is_draining, true) {
-            log::info!("tunnel {}: the agent drains", self.name);
+            log::info!("{self}: the agent drains");
         }
     }
 
@@ -211,7 +214,7 @@ impl Tunnel {
     /// yet.
     pub fn supersede(&mut self) {
         if !std::mem::replace(&mut self.is_replaced, true) {
-            log::info!("tunnel {}: its agent has another one in its place", self.name);
+            log::info!("{self}: its agent has another one in its place");
         }
     }
 
@@ -308,6 +311,18 @@ impl Tunnel {
     /// The service could not be reached or broke. Says whether this ejects the agent.
     pub fn failed(&mut self, now: Instant) -> Ejected {
         self.outliers.failed(now)
+    }
+}
+
+/// For the log, which is to say by itself whose a tunnel is: the line that has all of its hosts may be hours old.
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tunnel {}", self.serial)?;
+        match &*self.hello.hosts {
+            [] => Ok(()),
+            [host] => write!(f, " ({host})"),
+            [host, more @ ..] => write!(f, " ({host} and {} more)", more.len()),
+        }
     }
 }
 

@@ -221,7 +221,7 @@ impl Ingress {
         {
             let about = conns.first().and_then(|conn| self.tunnels.get(TunnelId(*conn)));
             if let Some(tunnel) = about {
-                log::warn!("tunnel {}: ECS takes no question about its agent: {why}", tunnel.name);
+                log::warn!("{tunnel}: ECS takes no question about its agent: {why}");
             }
             return;
         }
@@ -266,8 +266,8 @@ impl Ingress {
         if let Some(refusal) = denial
             && ecs.outlasts(refusal, self.config.identity.grace, self.now)
         {
-            log::info!("tunnel {}: {refusal}: that may pass, and ECS is asked again", tunnel.name);
             ecs.doubt = Doubt::Denied;
+            log::info!("{tunnel}: {refusal}: that may pass, and ECS is asked again");
             return None;
         }
         let (facts, leaving) = match seen {
@@ -284,11 +284,10 @@ impl Ingress {
         (ecs.confirmed, ecs.doubt) = (self.now, Doubt::None);
         let was_leaving = std::mem::replace(&mut ecs.is_leaving, leaving.is_some());
         tunnel.publish();
-        let name = &tunnel.name;
         match leaving {
             Some(_) if was_leaving => {}
-            Some(why) => log::info!("tunnel {name}: {why}: it gets no new requests"),
-            None if was_leaving => log::info!("tunnel {name}: it is there to stay again"),
+            Some(why) => log::info!("{tunnel}: {why}: it gets no new requests"),
+            None if was_leaving => log::info!("{tunnel}: it is there to stay again"),
             None => {}
         }
         self.measure(id)

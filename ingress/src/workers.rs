@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
+use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
 use crate::config::Config;
 use crate::gauge::{Gauge, Homes};
@@ -308,11 +308,15 @@ impl Ingress {
     }
 
     /// A tunnel on its way to its worker ended before it left.
-    pub(crate) fn moving_tunnel_closed(&mut self, serial: Serial) {
+    pub(crate) fn moving_tunnel_closed(&mut self, conn: ConnId) {
+        let Some(Connection { state: Conn::Moving(tunnel), .. }) = self.conns.get(conn) else {
+            return;
+        };
+        log::info!("{tunnel}: ended at once");
+        let serial = tunnel.serial;
         self.metrics.tunnels_lost += 1;
         self.remove_remote(serial);
         self.tell_others(|| Message::Removed(serial));
-        log::info!("tunnel {}: ended at once", serial.0);
     }
 
     /// A tunnel of another worker, unless it is ours, and still to come, or its end was heard of first.

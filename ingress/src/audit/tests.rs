@@ -1,6 +1,20 @@
 use crate::identity::Principal;
+use crate::tunnel::tests::{origin, tunnel};
 
-use super::asked_for;
+use super::{acceptance, asked_for};
+
+/// Behind a load balancer all agents are from its address.
+#[test]
+fn the_log_names_the_machine_of_an_agent() {
+    let mut tunnel = tunnel(1, origin());
+    tunnel.hello.instance = "host\"7\u{202e}-4711".to_owned();
+    let line = acceptance(&tunnel);
+    assert!(line.starts_with("tunnel 1: agent from 127.0.0.1:1 registered demo.local, "), "{line}");
+    assert!(line.ends_with(r#", instance "host\"7\u{202e}-4711", healthy"#), "{line}");
+    tunnel.standing.principal = Some(Principal::Token { name: "edge".to_owned() });
+    let line = acceptance(&tunnel);
+    assert!(line.contains(" registered demo.local as token edge (by token), service "), "{line}");
+}
 
 #[test]
 fn few_hosts_are_named_of_those_that_a_stranger_asked_for() {

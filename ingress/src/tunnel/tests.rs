@@ -56,6 +56,15 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
     Tunnel::new(link, Serial(1), AgentId(Serial(1)), applicant, peer, standing, now)
 }
 
+/// Whoever reads a line about its end has no other one at hand.
+#[test]
+fn the_log_says_whose_a_tunnel_is_in_few_words() {
+    let mut tunnel = tunnel(1, origin());
+    assert_eq!(tunnel.to_string(), "tunnel 1 (demo.local)");
+    tunnel.hello.hosts.extend((0..63).map(|number| format!("shop{number}.example.com")));
+    assert_eq!(tunnel.to_string(), "tunnel 1 (demo.local and 63 more)");
+}
+
 #[test]
 fn an_agent_is_ejected_after_failures_in_a_row_and_longer_each_time() {
     let start = origin();
