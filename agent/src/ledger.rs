@@ -3,6 +3,7 @@
 //! A tunnel is entered when it is dialled, by a number that it keeps wherever it goes, and leaves
 //! when it has ended. What goes through it is the business of the worker that has it.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::WorkerId;
@@ -22,7 +23,7 @@ pub(crate) struct Ledger {
 
 /// What is known of a tunnel.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     serial: Serial,
     worker: WorkerId,
     /// Which ingress process it leads to, once that has answered and if it said so.
@@ -32,7 +33,7 @@ struct Entry {
     /// When it was begun.
     since: Instant,
     /// When it was welcomed.
-    welcomed: Option<Instant>,
+    pub(crate) welcomed: Option<Instant>,
     /// What the ingress calls it since then.
     session: String,
     /// When the ingress asked for another one in its place.
@@ -49,6 +50,22 @@ const AWAITED: Duration = Duration::from_secs(3600);
 
 /// The longest name of a session that is said again: HELLO has room for some of them.
 const SESSION_BYTES_MAX: usize = 64;
+
+/// What the log shows of the word of an ingress, which has 16 letters in ours.
+const INGRESS_BYTES_SHOWN: usize = 64;
+
+/// For the log: what the ingress calls it, and which ingress that is, since each counts from 1.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let session = if self.session.is_empty() { "?" } else { &self.session };
+        write!(f, "session {session}")?;
+        if self.ingress.is_empty() {
+            return Ok(());
+        }
+        let shown = self.ingress.len().min(INGRESS_BYTES_SHOWN);
+        write!(f, " of ingress {}", self.ingress[..shown].escape_ascii())
+    }
+}
 
 impl Ledger {
     /// One more tunnel is dialled.
@@ -90,9 +107,7 @@ impl Ledger {
 
     /// Those in whose place it comes and that are still there, as the ingress calls them.
     pub(crate) fn formers(&self, serial: Serial) -> Vec<String> {
-        let Some(own) = self.tunnels.iter().find(|one| one.serial == serial) else {
-            return Vec::new();
-        };
+        let Some(own) = self.get(serial) else { return Vec::new() };
         let formers = self.tunnels.iter().filter(|one| {
             one.serial != serial && (&one.ingress, one.lane) == (&own.ingress, own.lane)
         });
@@ -112,8 +127,7 @@ impl Ledger {
     /// and of those the one with the fewest of all.
     pub(crate) fn welcome(&mut self, serial: Serial, workers: u8, now: Instant) -> WorkerId {
         let mut tunnels = vec![(0_usize, 0_usize); workers.into()];
-        let own = self.tunnels.iter().find(|entry| entry.serial == serial);
-        let ingress = own.map(|entry| &entry.ingress);
+        let ingress = self.get(serial).map(|entry| &entry.ingress);
         let lasting =
             self.tunnels.iter().filter(|one| one.welcomed.is_some() && one.moving.is_none());
         for entry in lasting {
@@ -170,15 +184,14 @@ impl Ledger {
 
     /// Those that serve and are to stay, and who has them.
     pub(crate) fn lasting(&self) -> Vec<(Serial, WorkerId)> {
-        let lasting =
-            self.tunnels.iter().filter(|one| one.welcomed.is_some() && one.moving.is_none());
+        let lasting = self.tunnels.iter().filter(|one| one.serves());
         lasting.map(|one| (one.serial, one.worker)).collect()
     }
 
-    /// It has ended. When it was welcomed, if it was.
-    pub(crate) fn close(&mut self, serial: Serial) -> Option<Instant> {
+    /// It has ended.
+    pub(crate) fn close(&mut self, serial: Serial) -> Option<Entry> {
         let index = self.tunnels.iter().position(|entry| entry.serial == serial)?;
-        self.tunnels.remove(index).welcomed
+        Some(self.tunnels.remove(index))
     }
 
     /// How many serve. Beside each one that moves there is to be another one.
@@ -208,13 +221,17 @@ impl Ledger {
     }
 
     pub(crate) fn has(&self, serial: Serial) -> bool {
-        self.tunnels.iter().any(|entry| entry.serial == serial)
+        self.get(serial).is_some()
     }
 
     /// Those at one worker.
     pub(crate) fn at(&self, worker: WorkerId) -> Vec<Serial> {
         let there = self.tunnels.iter().filter(|entry| entry.worker == worker);
         there.map(|entry| entry.serial).collect()
+    }
+
+    pub(crate) fn get(&self, serial: Serial) -> Option<&Entry> {
+        self.tunnels.iter().find(|entry| entry.serial == serial)
     }
 
     fn get_mut(&mut self, serial: Serial) -> Option<&mut Entry> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::agent::{Agent, authority};
+use crate::ledger::Entry;
 
 /// Until the same is said once more.
 const PAUSE: Duration = Duration::from_secs(600);
@@ -87,21 +88,23 @@ impl Agent {
     }
 
     /// A tunnel that is to be is not there any more, or not yet: says why.
-    pub(crate) fn report_loss(&mut self, why: &str, welcomed: Option<Instant>, wait: Duration) {
+    pub(crate) fn report_loss(&mut self, why: &str, ended: &Entry, wait: Duration) {
         let ingress = authority(&self.config.ingress);
         let (serving, wanted) = (self.ledger.serving(), self.slots.len());
         let loss = match self.ledger.has_welcome() {
             true => format!("no other tunnel to {ingress}: {why}"),
             false => format!("no tunnel to {ingress}: {why}"),
         };
-        let line = match (self.ledger.has_welcome(), welcomed) {
-            (false, _) => loss.clone(),
+        // Which one it was is not what a loss has in common with others.
+        let line = match (self.ledger.has_welcome(), ended.welcomed) {
+            (false, None) => loss.clone(),
+            (false, Some(_)) => format!("{loss} ({ended} was lost)"),
             (true, None) => format!("{loss} ({serving} of {wanted} there)"),
-            (true, Some(_)) => {
-                format!("a tunnel to {ingress} was lost: {why} ({serving} of {wanted} left)")
-            }
+            (true, Some(_)) => format!(
+                "a tunnel to {ingress}, {ended}, was lost: {why} ({serving} of {wanted} left)"
+            ),
         };
-        let level = match (self.losses.note(loss, self.now), welcomed) {
+        let level = match (self.losses.note(loss, self.now), ended.welcomed) {
             (true, _) => Level::Warn,
             (false, Some(_)) => Level::Info,
             (false, None) => Level::Debug,

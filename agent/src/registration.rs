@@ -258,13 +258,14 @@ impl Agent {
         self.complaint.clear();
         self.losses.clear();
         self.conns.touch(id.conn());
-        log::info!(
-            "registered {} at {} as session {} (ingress version {})",
-            self.config.hosts.join(", "),
-            authority(&self.config.ingress),
-            welcome.session,
-            welcome.version,
-        );
+        if let Some(entry) = self.ledger.get(serial) {
+            log::info!(
+                "registered {} at {} as {entry} (ingress version {})",
+                self.config.hosts.join(", "),
+                authority(&self.config.ingress),
+                welcome.version,
+            );
+        }
         self.settle_tunnel(id, serial, cx);
     }
 
@@ -302,7 +303,9 @@ impl Agent {
             self.tell(worker, Message::Leave(oldest), cx);
         }
         let Some(slot) = self.slot_of(serial) else { return };
-        log::info!("{why}: opening another tunnel");
+        if let Some(entry) = self.ledger.get(serial) {
+            log::info!("{why}: opening another tunnel in the place of {entry}");
+        }
         self.redial_for_move(slot, since, cx);
     }
 
@@ -369,18 +372,18 @@ impl Agent {
 
     /// A tunnel, at whatever worker, is over: another one is begun unless one is there.
     pub(crate) fn tunnel_ended(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
-        let welcomed = self.ledger.close(serial);
-        if welcomed.is_some() {
+        let Some(ended) = self.ledger.close(serial) else { return };
+        if ended.welcomed.is_some() {
             self.alone_since = cx.now;
         }
         if let Some(slot) = self.slot_of(serial) {
-            let wait = self.redial(slot, welcomed, cx);
-            return self.report_loss(why, welcomed, wait);
+            let wait = self.redial(slot, ended.welcomed, cx);
+            return self.report_loss(why, &ended, wait);
         }
-        log::info!("a tunnel ended: {why}");
+        log::info!("a tunnel ended: {why} ({ended})");
         self.losses.note_old();
         if !self.ledger.has_welcome() {
-            self.redial_soon(welcomed, cx);
+            self.redial_soon(ended.welcomed, cx);
         }
     }
 }

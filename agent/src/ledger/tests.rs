@@ -63,8 +63,8 @@ fn a_tunnel_that_ended_is_forgotten() {
     assert_eq!(ledger.serving(), 0);
     assert_eq!(ledger.welcome(serial, 1, later), WorkerId::FIRST);
     assert_eq!(ledger.serving(), 1);
-    assert_eq!(ledger.close(serial), Some(later));
-    assert_eq!(ledger.close(serial), None);
+    assert_eq!(ledger.close(serial).unwrap().welcomed, Some(later));
+    assert!(ledger.close(serial).is_none());
     assert!(ledger.is_empty());
 }
 
@@ -181,4 +181,21 @@ fn those_that_are_left_are_named_and_those_that_were_lost_are_not() {
     assert_eq!(formers, ["1"], "the third one was lost");
     ledger.moves(fourth, now);
     assert_eq!(welcome(&mut ledger, "5").1, ["1", ""], "too long to be said again");
+}
+
+/// Each ingress counts its sessions from 1.
+#[test]
+fn the_log_tells_the_first_session_at_one_ingress_from_that_at_another() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let mut told = |ingress: &[u8], session: &str| {
+        let (serial, _) = arrived(&mut ledger, ingress, now);
+        ledger.name(serial, session);
+        ledger.close(serial).unwrap().to_string()
+    };
+    assert_eq!(told(b"0123456789abcdef", "1"), "session 1 of ingress 0123456789abcdef");
+    assert_eq!(told(b"fedcba9876543210", "1"), "session 1 of ingress fedcba9876543210");
+    assert_eq!(told(b"", "1"), "session 1", "it did not say which it is");
+    assert_eq!(told(b"a", ""), "session ? of ingress a");
+    assert_eq!(told(b"a\x1b[2J\xff", "1"), r"session 1 of ingress a\x1b[2J\xff");
+    assert_eq!(told(&[b'a'; 9000], "1").len(), "session 1 of ingress ".len() + 64);
 }
