@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::peers::balancer::{Balancer, Choice, Target};
 use crate::peers::caller::{HOST, request, try_ask};
 use crate::peers::missing::miss;
 use crate::peers::place::own_address;
@@ -145,13 +146,42 @@ fn a_life_is_one_line_each_and_a_request_is_none() {
     server.wait_metric("mesh_tunnels", 0);
     let _second = agent(server.tunnels, &service, &[]);
     server.wait_available(1);
-    for (text, count) in [("registered", 2), ("the agent drains", 1), ("ended after", 1)] {
+    let texts = [
+        "registered",
+        "tunnel 1 (demo.local): the agent drains",
+        "tunnel 1 (demo.local): ended after",
+    ];
+    for (text, count) in texts.into_iter().zip([2, 1, 1]) {
         server.process.expect_log(text, count);
     }
     let log = server.process.log();
     assert!(log.lines().count() <= 14, "{log}");
     let log = first.log();
     assert!(log.lines().count() <= 9, "{log}");
+}
+
+/// Each ingress counts its tunnels from 1, and behind a load balancer both have the same address.
+#[test]
+fn the_logs_tell_the_tunnels_to_two_ingresses_apart() {
+    let service = Service::start("a");
+    let [mut first, second] = [(); 2].map(|()| Server::start(&[]));
+    let targets =
+        [&first, &second].map(|server| Target { address: server.tunnels, health: server.health });
+    let balancer = Balancer::start_by(Choice::InTurn, "/health", &targets);
+    let agent = agent(balancer.address, &service, &["--tunnels", "2"]);
+    let names = [&first, &second].map(|server| {
+        server.wait_available(1);
+        server.process.wait_log("agents know this process as ");
+        let log = server.process.log();
+        let (_, name) = log.split_once("agents know this process as ").expect(&log);
+        name.lines().next().unwrap().to_owned()
+    });
+    for name in &names {
+        agent.expect_log(&format!(" as session 1 of {name} ("), 1);
+    }
+    first.process.signal("KILL");
+    first.process.wait_exit();
+    agent.wait_log(&format!(", session 1 of {}, was lost: ", names[0]));
 }
 
 #[test]
