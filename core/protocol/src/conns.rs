@@ -150,8 +150,9 @@ impl<C> Conns<C> {
         Some(connection)
     }
 
-    /// The connection that the shell is just serving, from within [`crate::App::transmit`]: the
-    /// shell looks at it anyway, so this is no touch.
+    /// The connection that the shell is just serving, for itself and from within
+    /// [`crate::App::transmit`]: it looks at it anyway, so this is no touch.
+    #[inline]
     pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         slot_of(&mut self.slots, id)?.connection.as_deref_mut()
     }
@@ -200,12 +201,6 @@ impl<C> Conns<C> {
     /// Takes a touch back; whether there was one.
     pub(crate) fn untouch(&mut self, id: ConnId) -> bool {
         slot_of(&mut self.slots, id).is_some_and(|slot| std::mem::take(&mut slot.touched))
-    }
-
-    /// The connection for the shell: no touch.
-    #[inline]
-    pub(crate) fn serve(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        self.get_served(id)
     }
 
     /// The connection for the shell, with memory to read into.

@@ -160,7 +160,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// What a connection that was asked for waits for.
     pub fn handle_awaited(&mut self, conn: ConnId, awaited: Option<Awaited>) {
-        if let Some(connection) = self.app.conns().serve(conn) {
+        if let Some(connection) = self.app.conns().get_served(conn) {
             connection.io.awaits = awaited;
         }
     }
@@ -296,7 +296,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn attach(&mut self, conn: ConnId, transport: T) {
         self.enqueue(conn);
         if transport.is_handshaking()
-            && let Some(connection) = self.app.conns().serve(conn)
+            && let Some(connection) = self.app.conns().get_served(conn)
         {
             connection.io.is_handshaking = true;
         }

@@ -31,7 +31,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = socket_of(&mut self.sockets, conn) else {
             return;
         };
-        let Some(connection) = self.app.conns().serve(conn) else {
+        let Some(connection) = self.app.conns().get_served(conn) else {
             return;
         };
         let io = &mut connection.io;

@@ -65,7 +65,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                     return moved;
                 }
             }
-            let Some(connection) = self.app.conns().serve(conn) else {
+            let Some(connection) = self.app.conns().get_served(conn) else {
                 return moved;
             };
             socket.tell_patience(connection.io.patience);
@@ -124,7 +124,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Drops what can no longer be sent; whether there was something. Room in `tx` is movement:
     /// who waits for it must hear of it.
     fn discard(&mut self, conn: ConnId) -> bool {
-        let Some(connection) = self.app.conns().serve(conn) else {
+        let Some(connection) = self.app.conns().get_served(conn) else {
             return false;
         };
         let had_bytes = !connection.io.tx.is_empty();
@@ -260,7 +260,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn note_wear(&mut self, conn: ConnId) {
         let is_worn = |socket: &mut Socket<T>| socket.transport.as_ref().is_some_and(T::is_worn);
         if self.socket(conn).is_some_and(is_worn)
-            && let Some(connection) = self.app.conns().serve(conn)
+            && let Some(connection) = self.app.conns().get_served(conn)
         {
             connection.io.is_worn = true;
         }
