@@ -67,6 +67,18 @@ impl fmt::Display for Entry {
     }
 }
 
+impl Entry {
+    /// Whether it is there to stay.
+    const fn lasts(&self) -> bool {
+        self.moving.is_none()
+    }
+
+    /// Whether it serves and is there to stay.
+    const fn serves(&self) -> bool {
+        self.welcomed.is_some() && self.lasts()
+    }
+}
+
 impl Ledger {
     /// One more tunnel is dialled.
     pub(crate) fn open(&mut self, now: Instant) -> Serial {
@@ -101,7 +113,7 @@ impl Ledger {
     /// The lanes of the tunnels to this ingress that are there to stay. One that asked us to move
     /// may well be where we are to go: with a fresh tunnel.
     pub(crate) fn lasting_to(&self, ingress: &[u8]) -> impl Iterator<Item = u32> {
-        let lasting = self.tunnels.iter().filter(|entry| entry.moving.is_none());
+        let lasting = self.tunnels.iter().filter(|entry| entry.lasts());
         lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
     }
 
@@ -128,9 +140,7 @@ impl Ledger {
     pub(crate) fn welcome(&mut self, serial: Serial, workers: u8, now: Instant) -> WorkerId {
         let mut tunnels = vec![(0_usize, 0_usize); workers.into()];
         let ingress = self.get(serial).map(|entry| &entry.ingress);
-        let lasting =
-            self.tunnels.iter().filter(|one| one.welcomed.is_some() && one.moving.is_none());
-        for entry in lasting {
+        for entry in self.tunnels.iter().filter(|entry| entry.serves()) {
             if let Some((to_same, all)) = tunnels.get_mut(entry.worker.index()) {
                 *to_same += usize::from(Some(&entry.ingress) == ingress);
                 *all += 1;
@@ -158,7 +168,7 @@ impl Ledger {
         let (ingress, lane) = (ingress.clone(), *lane);
         let is_old = |one: &&mut Entry| {
             one.serial != serial
-                && one.moving.is_some()
+                && !one.lasts()
                 && !one.is_replaced
                 && !ingress.is_empty()
                 && (&one.ingress, one.lane) == (&ingress, lane)
@@ -173,7 +183,7 @@ impl Ledger {
 
     /// Of more than `most` that are moving, the one that began first, and who has it. It is told once.
     pub(crate) fn leave_behind(&mut self, most: usize) -> Option<(Serial, WorkerId)> {
-        let is_moving = |entry: &&mut Entry| entry.moving.is_some() && !entry.is_left;
+        let is_moving = |entry: &&mut Entry| !entry.lasts() && !entry.is_left;
         if self.tunnels.iter_mut().filter(is_moving).count() <= most {
             return None;
         }
@@ -196,8 +206,7 @@ impl Ledger {
 
     /// How many serve. Beside each one that moves there is to be another one.
     pub(crate) fn serving(&self) -> usize {
-        let serving = |entry: &&Entry| entry.welcomed.is_some() && entry.moving.is_none();
-        self.tunnels.iter().filter(serving).count()
+        self.tunnels.iter().filter(|entry| entry.serves()).count()
     }
 
     /// Whether one is there through which requests come, moving or not.
