@@ -97,7 +97,7 @@ pub struct HealthCheck {
 }
 
 /// Bounds on time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// For connecting to the ingress, up to the accepted registration.
     pub connect: Duration,

@@ -46,7 +46,7 @@ impl Agent {
 
     /// A connection to the service took too long.
     pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let timeouts = self.config.timeouts.clone();
+        let timeouts = self.config.timeouts;
         if let Some((Upstream { state: State::Busy(exchange), .. }, _)) = self.upstream(conn)
             && exchange.room_at.is_some_and(|at| at <= cx.now)
         {

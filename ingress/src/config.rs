@@ -95,7 +95,7 @@ pub enum AccessLog {
 
 /// Bounds on time. They nest: the request timeout lies below the load balancer's idle timeout,
 /// and that below our own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// From a caller's first byte to the end of its request head; with TLS also from its
     /// connection to the end of the handshake.

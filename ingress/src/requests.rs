@@ -55,7 +55,7 @@ impl Ingress {
 
     /// The caller's deadline passed.
     pub(crate) fn expire_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let timeouts = self.config.timeouts.clone();
+        let timeouts = self.config.timeouts;
         let Some((downstream, io)) = self.downstream(conn) else { return };
         let (due, expired) = downstream.deadline(io, &timeouts);
         if due > cx.now {
