@@ -156,18 +156,8 @@ impl Ingress {
         }
     }
 
-    /// A tunnel's connection is over.
-    pub(crate) fn tunnel_closed(
-        &mut self,
-        id: TunnelId,
-        reason: &CloseReason,
-        cx: &mut Context<'_>,
-    ) {
-        self.lose_tunnel(id, &reason.to_string(), cx);
-    }
-
     /// Takes a tunnel out of the routes and fails its exchanges at once.
-    fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
+    pub(crate) fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.remove(id) else { return };
         self.metrics.tunnels_lost += 1;
         for host in &tunnel.hello.hosts {

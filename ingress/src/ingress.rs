@@ -211,7 +211,7 @@ impl Ingress {
         self.log_failed_handshake(conn, reason);
         match self.conns.get(conn).map(|connection| &connection.state) {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason),
-            Some(Conn::Tunnel) => self.tunnel_closed(TunnelId(conn), reason, cx),
+            Some(Conn::Tunnel) => self.lose_tunnel(TunnelId(conn), &reason.to_string(), cx),
             Some(Conn::Admin(_)) => self.others -= 1,
             Some(Conn::Registration(registration)) => {
                 let is_over = registration.is_over();

@@ -26,7 +26,6 @@ use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, Reason};
 use crate::routes::{Place, RouteId};
-use crate::tunnel::TunnelId;
 
 /// A request that has a route, on its way to a stream, here or at another worker.
 #[derive(Debug)]
@@ -146,7 +145,8 @@ impl Ingress {
         }
     }
 
-    /// Sends a request that moved or is tried again on its way to the tunnel that was chosen for it.
+    /// Sends a request that moved or is tried again on its way to the tunnel that was chosen for it. All of
+    /// its body may be there already.
     pub(crate) fn hand_over(
         &mut self,
         conn: ConnId,
@@ -155,15 +155,12 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         match place {
-            Place::Here(tunnel) => self.resume(conn, tunnel, routed, cx),
+            Place::Here(tunnel) => {
+                self.open_stream(conn, tunnel, routed, cx);
+                self.advance_exchange(conn, cx);
+            }
             Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, routed),
         }
-    }
-
-    /// Opens the stream of such a request, for which all may be there that is to be sent.
-    fn resume(&mut self, conn: ConnId, tunnel: TunnelId, routed: Routed, cx: &mut Context<'_>) {
-        self.open_stream(conn, tunnel, routed, cx);
-        self.advance_exchange(conn, cx);
     }
 
     /// Nobody is left for a request that moved.

@@ -155,7 +155,7 @@ impl Ingress {
             if io.rx_eof {
                 return self.leave_unregistered(conn, cx);
             }
-            if matches!(registration.phase, Phase::Over) {
+            if registration.is_over() {
                 return;
             }
             match read_frame(registration, &mut io.rx, cx.now) {
@@ -299,7 +299,7 @@ impl Ingress {
         else {
             return;
         };
-        if matches!(registration.phase, Phase::Over) {
+        if registration.is_over() {
             return;
         }
         let hello = registration.application().map(|one| &one.applicant.hello);
