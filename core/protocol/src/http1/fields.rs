@@ -180,6 +180,13 @@ pub fn is_host(bytes: &[u8]) -> bool {
     is_name && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
 }
 
+/// The port that a host names, if it is one.
+pub(super) fn port(host: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(host).ok().filter(|_| is_host(host))?;
+    // What follows the last colon within an address in brackets is no number.
+    text.rsplit_once(':')?.1.parse().ok()
+}
+
 const fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[byte as usize]
 }

@@ -288,9 +288,21 @@ fn fate(
 fn write_forwarded(head: &RequestHead<'_, '_>, target: Target<'_>, via: &Forwarded, out: &mut Buf) {
     const NAMES: [Name; 3] = [Name::XForwardedFor, Name::XForwardedProto, Name::XForwardedPort];
     let framing = &head.framing;
+    let host = match target {
+        Target::Origin => framing.host().unwrap_or_default(),
+        Target::Absolute { authority, .. } => authority.as_bytes(),
+    };
     if NAMES.iter().any(|&name| framing.has(name)) {
         for (index, &name) in NAMES.iter().enumerate() {
-            if !framing.has(name) {
+            if framing.has(name) {
+                continue;
+            }
+            if name == Name::XForwardedPort
+                && let Some(port) = port_before_us(head, host)
+            {
+                // Writing to a queue cannot fail.
+                let _ = write!(out, "X-Forwarded-Port: {port}\r\n");
+            } else {
                 out.extend(via.line(index));
             }
         }
@@ -298,12 +310,25 @@ fn write_forwarded(head: &RequestHead<'_, '_>, target: Target<'_>, via: &Forward
         out.extend(via.lines());
     }
     if !framing.has(Name::XForwardedHost) {
-        let host = match target {
-            Target::Origin => framing.host().unwrap_or_default(),
-            Target::Absolute { authority, .. } => authority.as_bytes(),
-        };
         write_line(out, b"X-Forwarded-Host: ", host);
     }
+}
+
+/// The port that the caller used at a proxy that tells the scheme and not the port. Ours would not fit
+/// that scheme, and services make links of both.
+fn port_before_us(head: &RequestHead<'_, '_>, host: &[u8]) -> Option<u16> {
+    let first = |name| head.framing.values(name).flat_map(fields::elements).next();
+    let proto = first(Name::XForwardedProto)?;
+    let is_one_of =
+        |[a, b]: [&[u8]; 2]| proto.eq_ignore_ascii_case(a) || proto.eq_ignore_ascii_case(b);
+    let usual = if is_one_of([b"https", b"wss"]) {
+        443
+    } else if is_one_of([b"http", b"ws"]) {
+        80
+    } else {
+        return None;
+    };
+    Some(fields::port(first(Name::XForwardedHost).unwrap_or(host)).unwrap_or(usual))
 }
 
 fn is_trailers(element: &[u8]) -> bool {

@@ -193,6 +193,54 @@ fn the_peer_joins_the_last_list() {
     assert!(text(&out).contains("\nX-Forwarded-For: 1.2.3.4\n"));
 }
 
+/// The fields of a request, and the port that the service is told.
+const PORTS: &[(&str, &str)] = &[
+    // Nobody said anything, or only the port, or what is no scheme of ours.
+    ("Host: h\n", "8443"),
+    ("Host: h:1\n", "8443"),
+    ("Host: h:1\nX-Forwarded-For: 9\n", "8443"),
+    ("Host: h:1\nX-Forwarded-Port: 5\n", "5"),
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Port: 5\n", "5"),
+    ("Host: h:1\nX-Forwarded-Proto: ftp\n", "8443"),
+    ("Host: h:1\nX-Forwarded-Proto:\n", "8443"),
+    // By the scheme.
+    ("Host: h\nX-Forwarded-Proto: https\n", "443"),
+    ("Host: h\nx-forwarded-proto: HTTP\n", "80"),
+    ("Host: h\nX-Forwarded-Proto: wss\n", "443"),
+    ("Host: h\nX-Forwarded-Proto: ws\n", "80"),
+    ("Host: h\nX-Forwarded-Proto: , https, http\n", "443"),
+    ("Host: h\nX-Forwarded-Proto: http\nX-Forwarded-Proto: https\n", "80"),
+    ("Host: [::1]\nX-Forwarded-Proto: http\n", "80"),
+    // By the host.
+    ("Host: h:444\nX-Forwarded-Proto: https\n", "444"),
+    ("Host: [::1]:444\nX-Forwarded-Proto: https\n", "444"),
+    ("Host: h:65536\nX-Forwarded-Proto: https\n", "443"),
+    // By the host that a proxy replaced.
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Host: b:444\n", "444"),
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Host: b\n", "443"),
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Host: b:444, c:2\n", "444"),
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Host: b c:2\n", "443"),
+    ("Host: h:1\nX-Forwarded-Proto: https\nX-Forwarded-Host: b:+4\n", "443"),
+];
+
+#[test]
+fn the_port_fits_the_scheme_that_a_proxy_told() {
+    for (sent, expected) in PORTS {
+        let head = crlf(&format!("GET / HTTP/1.1\n{sent}\n"));
+        let out = forward(&head, Empty, Upgrade::No, "10.0.0.7");
+        let mut storage = Storage::new();
+        let head = RequestHead::parse(&out, &mut storage).unwrap();
+        assert_eq!(
+            head.field("x-forwarded-port").map(text).as_deref(),
+            Some(*expected),
+            "{sent:?}"
+        );
+    }
+    let absolute = b"GET http://b:444/ HTTP/1.1\r\nHost: b\r\nX-Forwarded-Proto: https\r\n\r\n";
+    let out = forward(absolute, Empty, Upgrade::No, "10.0.0.7");
+    assert!(text(&out).contains("\nX-Forwarded-Port: 444\n"));
+}
+
 #[test]
 fn obsolete_text_passes_untouched() {
     let sent =
