@@ -232,7 +232,12 @@ impl Ingress {
             }
             Err(error) => self.reply_admin(conn, |http, io| {
                 let body = format!("This port is for agents ({error}).\n");
-                let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+                // RFC 6455 4.2.2 wants the version to be named.
+                let upgrade = [
+                    ("Connection", "Upgrade"),
+                    ("Upgrade", "websocket"),
+                    ("Sec-WebSocket-Version", ws::upgrade::VERSION),
+                ];
                 // No other upgrade of a web page would do either.
                 let is_hopeless = error == ws::Error::FromWebPage;
                 let (status, fields) =

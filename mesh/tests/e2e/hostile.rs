@@ -239,6 +239,8 @@ fn what_is_no_websocket_of_ours_gets_no_tunnel() {
         (without("Sec-WebSocket-Protocol: mesh.v1"), 426),
         (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 426),
         (without("Host: mesh"), 400),
+        (OFFER.replace("HTTP/1.1", "HTTP/1.0"), 426),
+        (OFFER.replace("Host: mesh", "Host: mesh\r\nContent-Length: 5"), 426),
         (OFFER.replace("Version: 13", "Version: 8"), 426),
         (OFFER.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), 426),
         (OFFER.replace("mesh.v1", "mesh.v2"), 426),
@@ -251,6 +253,7 @@ fn what_is_no_websocket_of_ours_gets_no_tunnel() {
         assert_eq!(answer.status, status, "{bytes}");
         let wanted = (status == 426).then_some("websocket");
         assert_eq!(answer.field("upgrade"), wanted, "{bytes}");
+        assert_eq!(answer.field("sec-websocket-version"), wanted.and(Some("13")), "{bytes}");
         let is_said = answer.head.contains("Connection: Upgrade\r\n");
         assert_eq!(is_said, status == 426, "{bytes}");
     }

@@ -6,8 +6,11 @@ use data_encoding::BASE64;
 use tungstenite::handshake::derive_accept_key;
 
 use super::Error;
-use crate::http1::{RequestHead, ResponseHead};
+use crate::http1::{RequestHead, ResponseHead, Version};
 use crate::{Buf, Rng};
+
+/// The only version of the WebSocket protocol that there is.
+pub const VERSION: &str = "13";
 
 /// The sub-protocol that both ends of a tunnel speak.
 pub const PROTOCOL: &str = "mesh.v1";
@@ -30,7 +33,7 @@ impl Offer {
         write!(
             tx,
             "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: {VERSION}\r\nSec-WebSocket-Key: {key}\r\n\
              Sec-WebSocket-Protocol: {PROTOCOL}\r\nUser-Agent: mesh-agent/{}\r\n\r\n",
             env!("CARGO_PKG_VERSION"),
         )
@@ -75,10 +78,13 @@ pub fn accept(head: &RequestHead<'_, '_>, ingress: &str, tx: &mut Buf) -> Result
     let key = head
         .field("sec-websocket-key")
         .filter(|key| BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16));
+    // HTTP/1.0 cannot ask (RFC 9110 7.8), and a body would be taken for frames.
     let is_upgrade = head.method == "GET"
+        && head.version == Version::Http11
+        && !has_body(head)
         && has_token(head.field("connection"), "upgrade")
         && has_token(head.field("upgrade"), "websocket")
-        && head.field("sec-websocket-version") == Some(b"13");
+        && head.field("sec-websocket-version") == Some(VERSION.as_bytes());
     let (true, Some(key)) = (is_upgrade, key) else { return Err(Error::BadUpgrade) };
     if !has_token(head.field("sec-websocket-protocol"), PROTOCOL) {
         return Err(Error::WrongProtocol);
@@ -92,6 +98,12 @@ pub fn accept(head: &RequestHead<'_, '_>, ingress: &str, tx: &mut Buf) -> Result
     )
     .expect("a Buf takes everything");
     Ok(())
+}
+
+/// Whether a request announces a body that is not empty.
+fn has_body(head: &RequestHead<'_, '_>) -> bool {
+    let length = head.field("content-length").unwrap_or_default();
+    head.field("transfer-encoding").is_some() || length.iter().any(|digit| *digit != b'0')
 }
 
 /// Whether a comma-separated list holds the token, whatever its case.

@@ -32,6 +32,12 @@ fn offer_and_acceptance_fit() {
 }
 
 #[test]
+fn an_offer_may_say_that_its_body_is_empty() {
+    let (_, request) = offer();
+    assert!(answer(&request.replace("User-Agent", "Content-Length: 0\r\nUser-Agent")).is_ok());
+}
+
+#[test]
 fn tungstenite_accepts_our_offer_in_the_same_words() {
     let (_, request) = offer();
     let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
@@ -56,6 +62,9 @@ fn a_request_that_is_no_offer_is_refused() {
         ("GET /", "POST /", Error::BadUpgrade),
         ("Connection: Upgrade", "Connection: close", Error::BadUpgrade),
         ("Upgrade: websocket", "Upgrade: h2c", Error::BadUpgrade),
+        ("HTTP/1.1", "HTTP/1.0", Error::BadUpgrade),
+        ("User-Agent", "Content-Length: 5\r\nUser-Agent", Error::BadUpgrade),
+        ("User-Agent", "Transfer-Encoding: chunked\r\nUser-Agent", Error::BadUpgrade),
         ("Version: 13", "Version: 8", Error::BadUpgrade),
         ("Sec-WebSocket-Key: ", "Sec-WebSocket-Key: x", Error::BadUpgrade),
         ("Sec-WebSocket-Key", "X-Key", Error::BadUpgrade),
