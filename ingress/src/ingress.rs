@@ -273,6 +273,8 @@ impl App for Ingress {
         cx: &mut Context<'_>,
     ) -> Option<ConnId> {
         self.now = cx.now;
+        // IPv4 callers on an IPv6 socket are IPv4 callers, wherever they are named.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if listener == TRAFFIC {
             self.accept_caller(peer)
         } else {

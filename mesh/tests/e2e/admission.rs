@@ -1,6 +1,6 @@
 //! Who may register, and what an operator reads when something is not as it should be.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
 
@@ -37,6 +37,18 @@ fn without_authentication_only_agents_of_this_machine_are_accepted() {
     assert_eq!(server.metric("mesh_tunnels", ""), 0);
     let _accepted = agent(server.tunnels, &service, &[]);
     server.wait_available(1);
+}
+
+/// A socket that listens on IPv6 and IPv4 says an address of the latter in the form of the former.
+#[test]
+fn an_agent_over_ipv4_has_an_address_of_ipv4_wherever_the_ingress_listens() {
+    if TcpListener::bind("[::]:0").is_err() {
+        return;
+    }
+    let (server, service) = (Server::start(&["--bind", "::"]), Service::start("a"));
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, server.tunnels.port()));
+    let _agent = agent(at, &service, &[]);
+    server.process.wait_log("agent from 127.0.0.1:");
 }
 
 #[test]
