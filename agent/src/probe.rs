@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::FrameKind;
+use mesh_protocol::ws::upgrade::INGRESS_FIELD;
 use mesh_protocol::{
     Awaited, CloseReason, Closing, ConnId, Connection, Context, Duplex, Traffic, WorkerId, control,
 };
 
 use crate::agent::{Agent, Conn, authority, target};
-use crate::faults::SPEAKS_TLS;
+use crate::faults::{IS_INGRESS, SPEAKS_TLS};
 use crate::health::{Change, Verdict};
 use crate::tunnel::TLS_ALERT;
 use crate::upstream::GIVING_WAY;
@@ -87,16 +88,13 @@ impl Agent {
             };
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage);
-            match head.map(|head| (head.status, body_length(&head))) {
+            match head.map(|head| (head.status, body_length(&head), verdict(&head))) {
                 // An interim response: the answer follows (RFC 9110 15.2).
-                Ok((100 | 102..=199, _)) => io.rx.consume(length),
-                Ok((status, rest)) => {
+                Ok((100 | 102..=199, _, _)) => io.rx.consume(length),
+                Ok((_, rest, verdict)) => {
                     io.rx.consume(length);
                     probe.rest = rest;
-                    break match status {
-                        200..=399 => Verdict::Good,
-                        _ => Verdict::Bad(format!("answered {status}")),
-                    };
+                    break verdict;
                 }
                 Err(error) => {
                     io.close(Closing::Abort);
@@ -194,6 +192,16 @@ impl Probe {
         } else if self.heard >= HEARD_BYTES_MAX {
             io.close(Closing::Abort);
         }
+    }
+}
+
+/// What an answer says of the service. A page of an ingress is about that ingress, and requests that were
+/// sent there would come back here.
+fn verdict(head: &ResponseHead<'_, '_>) -> Verdict {
+    match head.status {
+        _ if head.field(INGRESS_FIELD).is_some() => Verdict::Bad(IS_INGRESS.to_owned()),
+        200..=399 => Verdict::Good,
+        status => Verdict::Bad(format!("answered {status}")),
     }
 }
 

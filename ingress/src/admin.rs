@@ -16,7 +16,7 @@ use crate::config::Timeouts;
 use crate::downstream;
 use crate::ingress::{Conn, Ingress, TUNNEL};
 use crate::metrics::{Metrics, Sample};
-use crate::pages::{Moment, Question};
+use crate::pages::{self, Moment, Question};
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
 use crate::routes;
@@ -72,10 +72,7 @@ impl Admin {
 impl Ingress {
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        if self.process.is_empty() {
-            self.process = format!("{:016x}", cx.rng.bits());
-            log::info!("agents know this process as ingress {}", self.process);
-        }
+        self.name_itself(cx);
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)
             else {
@@ -119,6 +116,15 @@ impl Ingress {
         }
     }
 
+    fn name_itself(&mut self, cx: &mut Context<'_>) {
+        if self.process.is_empty() {
+            self.process = format!("{:016x}", cx.rng.bits());
+            if self.workers.is_first() {
+                log::info!("agents know this process as ingress {}", self.process);
+            }
+        }
+    }
+
     /// Nothing came for too long.
     pub(crate) fn expire_admin(&mut self, conn: ConnId) {
         if let Some(connection) = self.conns.get_mut(conn) {
@@ -143,6 +149,7 @@ impl Ingress {
         head: &RequestHead<'_, '_>,
         request: &Request<'_>,
         peer: IpAddr,
+        cx: &mut Context<'_>,
     ) -> bool {
         let is_ours = match path_of(head.target) {
             _ if !asks_to_see(head.method) => false,
@@ -155,15 +162,15 @@ impl Ingress {
         if !is_ours {
             return false;
         }
+        self.name_itself(cx);
         let since = self.now;
-        let page = self.page(conn, head.method, path_of(head.target));
-        let Some((downstream, io)) = self.downstream(conn) else { return true };
-        match page {
-            Some(page) => {
-                page.write(&mut downstream.http, &mut io.tx);
-                self.deliver(conn);
+        match self.page(conn, head.method, path_of(head.target)) {
+            Some(page) => self.deliver_page(conn, &page),
+            None => {
+                if let Some((downstream, _)) = self.downstream(conn) {
+                    downstream.state = downstream::State::Asked { since };
+                }
             }
-            None => downstream.state = downstream::State::Asked { since },
         }
         true
     }
@@ -197,7 +204,8 @@ impl Ingress {
 
     /// Writes a page to whoever asked for it on the health port or the agents' port.
     pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
-        self.reply_admin(conn, |http, io| page.write(http, &mut io.tx));
+        let name = self.process.clone();
+        self.reply_admin(conn, |http, io| pages::write(page, &name, http, &mut io.tx));
     }
 
     /// Answers a request on the agents' port: it is to become a tunnel.

@@ -50,7 +50,7 @@ pub struct Ingress {
     pub(crate) pages: Pages,
     pub(crate) drain: Drain,
     /// A random word for `X-Mesh-Ingress`, by which agents tell this process from others; empty before the
-    /// first asks.
+    /// first asks. Each worker has one, but only the first has agents that ask.
     pub(crate) process: String,
     pub(crate) started: Instant,
     /// The time of the present call; no method here is told another.

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::http1::Page;
-use mesh_protocol::{ConnId, Connection, Context};
+use mesh_protocol::http1::{Page, Reply, ServerConn};
+use mesh_protocol::ws::upgrade::INGRESS_FIELD;
+use mesh_protocol::{Buf, ConnId, Connection, Context};
 use serde_json::json;
 
 use crate::downstream::State;
@@ -188,20 +189,36 @@ impl Ingress {
         }
     }
 
+    /// Writes a page to a caller.
+    pub(crate) fn deliver_page(&mut self, conn: ConnId, page: &Page) {
+        if let Some(Connection { io, state: Conn::Downstream(downstream) }) =
+            self.conns.get_mut(conn)
+        {
+            write(page, &self.process, &mut downstream.http, &mut io.tx);
+            self.deliver(conn);
+        }
+    }
+
     /// Writes a page that was waited for, if its asker is still there.
     fn send_page(&mut self, conn: ConnId, page: &Page, cx: &mut Context<'_>) {
         match self.conns.get_mut(conn) {
             Some(Connection { state: Conn::Admin(_), .. }) => self.reply_page(conn, page),
-            Some(Connection { io, state: Conn::Downstream(downstream) })
+            Some(Connection { state: Conn::Downstream(downstream), .. })
                 if matches!(downstream.state, State::Asked { .. }) =>
             {
-                page.write(&mut downstream.http, &mut io.tx);
-                self.deliver(conn);
+                self.deliver_page(conn, page);
                 self.advance_downstream(conn, cx);
             }
             Some(_) | None => {}
         }
     }
+}
+
+/// Writes a page of an ingress. It says so, since an agent may be told by mistake that this is its service.
+pub(crate) fn write(page: &Page, ingress: &str, http: &mut ServerConn, tx: &mut Buf) {
+    let reply = page.as_reply();
+    let fields = [reply.fields, &[(INGRESS_FIELD, ingress)]].concat();
+    http.reply(&Reply { fields: &fields, ..reply }, tx);
 }
 
 impl Ingress {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::binaries::mesh_agent;
 use crate::peers::caller::{HOST, Response, ask, get, read_response, request, try_ask};
-use crate::peers::process::{Process, Server, agent, forget_surroundings, mesh};
+use crate::peers::process::{Process, Server, agent, bare_agent, forget_surroundings, mesh};
 use crate::peers::service::Service;
 use crate::peers::wire::{Wire, wait_until};
 
@@ -73,6 +73,25 @@ fn an_agent_says_why_its_service_is_down() {
     let told = || json(&get(address, "/health"));
     wait_until("it knows", || told()["service_reason"] == "answered 503");
     assert_eq!(told()["service"], "unhealthy");
+}
+
+#[test]
+fn an_ingress_is_not_taken_for_the_service() {
+    let (server, service) = (Server::start(&[]), Service::start("a"));
+    let endpoint = format!("ws://{}", server.tunnels);
+    for port in [server.traffic, server.health, server.tunnels] {
+        let agent = bare_agent(&endpoint, &format!("http://{port}"), HOST, &PORT);
+        let address = address(&agent);
+        let told = || json(&get(address, "/health"));
+        wait_until("it knows", || told()["service_reason"] != "not checked yet");
+        let reason = told()["service_reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("it is an ingress of the mesh"), "{reason}");
+        agent.wait_log("the local service is unhealthy: it is an ingress of the mesh");
+    }
+    // What a service answers through the mesh is its own.
+    let _agent = agent(server.tunnels, &service, &[]);
+    server.wait_available(1);
+    assert_eq!(server.get("/").field("x-mesh-ingress"), None);
 }
 
 #[test]
