@@ -1,11 +1,14 @@
 //! A caller's connection: one exchange after the other.
 //!
 //! ```text
-//!            first byte       head complete         response complete
-//!    Idle ------------> Head --------------> Busy --------------------> Delivered
-//!      ^                                      | 101                        | tx is empty
-//!      |                                      `--> Busy, both ways raw     |
-//!      `-------------------------------------------------------------------'
+//!          first byte       head complete         response complete
+//!   Idle ------------> Head --------------> Busy --------------------> Delivered
+//!    ^ ^                |  |                  | 101                        | tx is empty
+//!    | |                |  |                  `--> Busy, both ways raw     |
+//!    | |                |  `--> Moving ..> Busy, at another worker         |
+//!    | |                `-----> Asked: a page of all workers ------------->|
+//!    | `-------------------------------------------------------------------'
+//!    `.. Homeward <-- Delivered, of a connection that is lent
 //! ```
 //!
 //! The next request is looked for only when the answer before it has left: otherwise a caller that
