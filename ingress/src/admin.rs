@@ -312,7 +312,7 @@ impl Ingress {
 
     /// Whether those can be asked who know agents; never why this process should be replaced.
     fn identity_state(&self) -> serde_json::Value {
-        match self.silent() {
+        match self.silent_since() {
             None => json!("ok"),
             Some(since) => {
                 let seconds = self.now.saturating_duration_since(since).as_secs();
@@ -336,7 +336,7 @@ impl Ingress {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let up = self.now.saturating_duration_since(self.started).as_secs();
         let silent = self
-            .silent()
+            .silent_since()
             .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
         let gauge = |name, help, value| Sample { name, help, value };
         let gauges = [

@@ -83,9 +83,9 @@ impl Ingress {
                 log::warn!("ECS cannot be asked about an agent that wants to register: {why}");
             }
             None => {
-                self.note_answer();
+                self.note_answered();
                 if self.verifier.deadline().is_none() {
-                    self.note_answers();
+                    self.end_silence();
                 }
             }
         }

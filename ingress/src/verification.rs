@@ -7,6 +7,7 @@
 //! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change,
 //! `renewal` about proofs that get old.
 
+mod silence;
 mod standing;
 
 pub(crate) use standing::{Doubt, EcsStanding};
@@ -15,10 +16,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::RefusalCode;
-use mesh_protocol::{ConnId, Context, WorkerId};
+use mesh_protocol::{ConnId, Context};
 use ring::hmac;
 
-use crate::config::{Admission, IdentityChecks};
+use crate::config::IdentityChecks;
 use crate::identity::{EcsAnswers, Requirement};
 use crate::ingress::Ingress;
 use crate::jobs::{Asked, Authority, Failure, Job, batches, halves};
@@ -155,7 +156,7 @@ impl Ingress {
         let asked = conns.iter().filter_map(|conn| Some((*conn, asking.remove(conn)?.requirement)));
         let asked: Vec<_> = asked.collect();
         match outcome {
-            Ok(_) => self.note_answer(),
+            Ok(_) => self.note_answered(),
             Err(failure) => {
                 self.note_vain_question(conns, failure);
                 self.doubt(conns, cx);
@@ -195,7 +196,7 @@ impl Ingress {
     }
 
     /// ECS answered, and so it is not silent to other workers either, whatever it says of their agents.
-    pub(crate) fn note_answer(&mut self) {
+    pub(crate) fn note_answered(&mut self) {
         let now = self.now;
         self.verifier.answered = Some(now);
         let often = self.config.identity.recheck / 2;
@@ -208,7 +209,7 @@ impl Ingress {
     /// Says that ECS answers, if that is all it was asked and nothing was in vain.
     fn note_end_of_round(&mut self) {
         if self.verifier.asking.is_empty() && !self.verifier.has_failed {
-            self.note_answers();
+            self.end_silence();
         }
     }
 
@@ -228,7 +229,7 @@ impl Ingress {
         self.verifier.has_failed = true;
         // Nobody may be left here whom that would concern.
         if self.asks_ecs() && (self.verifier.due.is_some() || self.workers.is_first()) {
-            self.note_silence(failure);
+            self.begin_silence(failure);
         }
     }
 
@@ -291,71 +292,6 @@ impl Ingress {
             None => {}
         }
         self.measure(id)
-    }
-
-    /// Whether the rules ask for anything that ECS says.
-    fn asks_ecs(&self) -> bool {
-        matches!(&self.config.admission, Admission::Policy(policy) if policy.asks_ecs())
-    }
-
-    /// Since when ECS gives no answer, to this worker or to any that told it so.
-    pub(crate) fn silent(&self) -> Option<Instant> {
-        self.verifier.silent.into_iter().chain(self.workers.silent()).min()
-    }
-
-    /// Says once that ECS is silent about registered agents.
-    fn note_silence(&mut self, failure: &Failure) {
-        if self.verifier.silent.is_some() {
-            return;
-        }
-        self.verifier.silent = Some(self.now);
-        self.tell_first(Message::Silent(Some(self.now)));
-        let why = failure.why();
-        log::error!(
-            "ECS cannot be asked about registered agents: {why}; they are kept for {:?} after it \
-             last confirmed them",
-            self.config.identity.grace,
-        );
-    }
-
-    /// Says that ECS is not silent any more.
-    pub(crate) fn note_answers(&mut self) {
-        // Also where this worker never missed an answer: the first one may be left with a silence.
-        self.tell_first(Message::Silent(None));
-        if let Some(since) = self.verifier.silent.take() {
-            log::info!("ECS answers again after {:.0?}", self.now.saturating_duration_since(since));
-        }
-    }
-
-    /// No rule asks ECS any more: that it is silent concerns nobody.
-    pub(crate) fn forget_silence(&mut self) {
-        if self.verifier.silent.take().is_some() {
-            self.tell_first(Message::Silent(None));
-        }
-    }
-
-    /// Another worker says since when ECS is silent to it, or that it answers.
-    pub(crate) fn note_silence_elsewhere(&mut self, from: WorkerId, since: Option<Instant>) {
-        self.workers.silent.remove(&from);
-        match since {
-            Some(since) => drop(self.workers.silent.insert(from, since)),
-            None if self.verifier.due.is_none() => self.note_answers(),
-            None => {}
-        }
-    }
-
-    /// Nobody is left here about whom ECS is asked. That it was silent is still worth knowing until it
-    /// answers somebody, and the first worker asks it about all who want to register.
-    fn hand_over_silence(&mut self) {
-        if !self.workers.is_first() && self.verifier.silent.take().is_some() {
-            self.tell_first(Message::Unasked);
-        }
-    }
-
-    /// Another worker has nobody left about whom it asks ECS.
-    pub(crate) fn take_over_silence(&mut self, from: WorkerId) {
-        let theirs = self.workers.silent.remove(&from).filter(|_| self.asks_ecs());
-        self.verifier.silent = self.verifier.silent.into_iter().chain(theirs).min();
     }
 
     /// Withdraws what ECS has not confirmed for too long although it was asked. Where it is asked

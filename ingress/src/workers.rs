@@ -138,7 +138,7 @@ impl Workers {
     }
 
     /// Since when ECS is silent to one of the others.
-    pub(crate) fn silent(&self) -> Option<Instant> {
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
         self.silent.values().min().copied()
     }
 }
@@ -195,7 +195,7 @@ impl Ingress {
                 self.check_drained(None, cx);
             }
             Message::Policy(policy) => self.change_policy(policy, cx),
-            Message::Silent(since) => self.note_silence_elsewhere(from, since),
+            Message::Silent(since) => self.hear_of_silence(from, since),
             Message::Answered(at) => {
                 self.verifier.answered = self.verifier.answered.max(Some(at));
             }
