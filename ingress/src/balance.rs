@@ -11,6 +11,7 @@
 //! first request has no worker yet, since all callers arrive at the first one, and goes to the one with
 //! the fewest callers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_protocol::{Rng, WorkerId};
@@ -39,20 +40,22 @@ pub enum Scope {
     Here,
 }
 
-/// Who had a request before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who had a request before, and failed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
     /// The tunnel.
     pub serial: Serial,
     /// Whose it is.
     pub agent: AgentId,
-    /// What is not to be tried again.
-    pub culprit: Culprit,
+    /// The service that its agent named.
+    pub service: Arc<str>,
+    /// Why it failed.
+    pub reason: Reason,
 }
 
-/// What failed a request.
+/// What failed a request, and is not to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Culprit {
+enum Culprit {
     /// The tunnel. Other agents are better, since its agent may be gone altogether; but another
     /// tunnel to it is better than none.
     Tunnel,
@@ -81,9 +84,9 @@ pub struct View<'t> {
 
 impl Tried {
     /// The agent that had this exchange, which failed for this reason.
-    pub(crate) const fn of(exchange: &Exchange, reason: Reason) -> Self {
-        let culprit = Culprit::of(reason);
-        Self { serial: exchange.serial, agent: exchange.agent_id, culprit }
+    pub(crate) fn of(exchange: &Exchange, reason: Reason) -> Self {
+        let service = Arc::clone(&exchange.service);
+        Self { serial: exchange.serial, agent: exchange.agent_id, service, reason }
     }
 }
 
@@ -114,17 +117,17 @@ impl Culprit {
 pub fn pick<'c>(
     candidates: &'c [Candidate],
     view: &View<'_>,
-    tried: Option<Tried>,
+    tried: Option<&Tried>,
     rng: &mut Rng,
 ) -> Result<&'c Candidate, Unavailable> {
-    let Some(Tried { serial, agent, culprit }) = tried else {
+    let Some(tried) = tried else {
         return pick_where(candidates, view, |_| true, rng);
     };
-    let others = pick_where(candidates, view, |one| one.agent != agent, rng);
-    match culprit {
+    let others = pick_where(candidates, view, |one| one.agent != tried.agent, rng);
+    match Culprit::of(tried.reason) {
         Culprit::Agent => others,
         Culprit::Tunnel => {
-            others.or_else(|_| pick_where(candidates, view, |one| one.serial != serial, rng))
+            others.or_else(|_| pick_where(candidates, view, |one| one.serial != tried.serial, rng))
         }
     }
 }

@@ -63,7 +63,7 @@ impl Ingress {
         conn: ConnId,
         route: RouteId,
         scope: Scope,
-        tried: Option<Tried>,
+        tried: Option<&Tried>,
         cx: &mut Context<'_>,
     ) -> Result<Place, Reason> {
         let view = self.view(self.home_of(conn), scope);

@@ -66,7 +66,7 @@ pub(crate) struct Replay {
     /// The trailers that the body ended with; its decoder tells of them once.
     trailers: Vec<u8>,
     pub(crate) is_idempotent: bool,
-    /// Who was tried before.
+    /// Who was tried before, and failed.
     pub(crate) tried: Option<Tried>,
 }
 
@@ -126,7 +126,7 @@ impl Replay {
     }
 
     /// Another agent gets the request from its beginning.
-    pub(crate) const fn restart(&mut self, tried: Tried) {
+    pub(crate) fn restart(&mut self, tried: Tried) {
         self.tried = Some(tried);
         self.resent = 0;
     }

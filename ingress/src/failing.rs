@@ -34,11 +34,11 @@ impl Ingress {
         let reason = if is_safe { reason } else { Reason::AgentLost };
         if is_repeatable && !self.drain.is_leaving() {
             let (route, tried) = (exchange.route, Tried::of(&exchange, reason));
-            let chosen = self.choose_from(conn, route, Scope::Everywhere, Some(tried), cx);
+            let chosen = self.choose_from(conn, route, Scope::Everywhere, Some(&tried), cx);
             if let Ok(place) = chosen {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
-                return self.hand_over(conn, place, Routed::retry(exchange, reason), cx);
+                return self.hand_over(conn, place, Routed::retry(exchange), cx);
             }
         }
         exchange.status = reason.status();

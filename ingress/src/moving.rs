@@ -35,20 +35,10 @@ pub(crate) struct Routed {
     /// When the request head was complete.
     pub(crate) since: Instant,
     pub(crate) request_bytes: u64,
-    /// How the first agent failed it, if one was tried.
-    failed: Option<Failed>,
     /// How often it moved before.
     hops: u8,
     /// It counts as coming at the tunnel that it is for.
     coming: Option<Coming>,
-}
-
-/// How an agent failed a request.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) reason: Reason,
-    /// The service that it named.
-    pub(crate) service: Arc<str>,
 }
 
 /// How often a request may move. A tunnel may have ended when it arrives; then there is a second
@@ -58,14 +48,13 @@ const HOPS_MAX: u8 = 2;
 impl Routed {
     /// A request that no agent has had.
     pub(crate) const fn fresh(route: RouteId, replay: Replay, since: Instant) -> Self {
-        Self { route, replay, since, request_bytes: 0, failed: None, hops: 0, coming: None }
+        Self { route, replay, since, request_bytes: 0, hops: 0, coming: None }
     }
 
     /// The rest of an exchange whose agent failed it.
-    pub(crate) fn retry(exchange: Exchange, reason: Reason) -> Self {
-        let Exchange { route, replay, since, request_bytes, service, .. } = exchange;
-        let failed = Some(Failed { reason, service });
-        Self { route, replay, since, request_bytes, failed, hops: 0, coming: None }
+    pub(crate) fn retry(exchange: Exchange) -> Self {
+        let Exchange { route, replay, since, request_bytes, .. } = exchange;
+        Self { route, replay, since, request_bytes, hops: 0, coming: None }
     }
 }
 
@@ -132,7 +121,7 @@ impl Ingress {
         };
         let picked = routed.coming.take().map(|coming| coming.serial());
         let scope = if routed.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
-        let (route, tried) = (routed.route, routed.replay.tried);
+        let (route, tried) = (routed.route, routed.replay.tried.as_ref());
         let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked)) {
             Some(place) => Ok(place),
             None => self
@@ -165,20 +154,20 @@ impl Ingress {
 
     /// Nobody is left for a request that moved.
     fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
-        let Some(failed) = &routed.failed else {
+        let Some(tried) = &routed.replay.tried else {
             self.count_unserved(routed.route, reason);
             return self.decline(conn, reason, Head::Rewritten(routed.replay.head()));
         };
-        self.answer(conn, failed.reason, Format::asked_in(routed.replay.head()));
+        self.answer(conn, tried.reason, Format::asked_in(routed.replay.head()));
         let seen = Observation {
             route: routed.route,
-            service: &failed.service,
-            status: failed.reason.status(),
+            service: &tried.service,
+            status: tried.reason.status(),
             duration: self.now.saturating_duration_since(routed.since),
             request_bytes: routed.request_bytes,
             response_bytes: 0,
         };
-        let (error, head) = (Some(Fault::Told(failed.reason)), routed.replay.head());
+        let (error, head) = (Some(Fault::Told(tried.reason)), routed.replay.head());
         self.finish(conn, &Ended { seen, error, tunnel: None, retried: true, head });
     }
 }

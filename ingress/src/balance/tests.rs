@@ -23,7 +23,7 @@ fn view<'t>(tunnels: &'t Tunnels, homes: &'t Homes, scope: Scope, now: Instant) 
 /// An agent with one tunnel, which is not to be asked again.
 fn tried(serial: u64) -> Tried {
     let serial = Serial(serial);
-    Tried { serial, agent: AgentId(serial), culprit: Culprit::Agent }
+    Tried { serial, agent: AgentId(serial), service: "".into(), reason: Reason::UpstreamConnect }
 }
 
 fn candidates(ids: &[TunnelId]) -> Vec<Candidate> {
@@ -48,7 +48,8 @@ fn pick(
     let candidates = candidates(ids);
     let except = except.map(|id| tried(id.conn().index() as u64));
     let homes = Homes::new(2);
-    let picked = super::pick(&candidates, &view(tunnels, &homes, Scope::Here, now), except, rng)?;
+    let picked =
+        super::pick(&candidates, &view(tunnels, &homes, Scope::Here, now), except.as_ref(), rng)?;
     match picked.place {
         Place::Here(id) => Ok(id),
         Place::There(..) => panic!("none is elsewhere"),
@@ -203,7 +204,7 @@ fn an_agent_elsewhere_is_measured_as_one_here_is() {
     let mut rng = Rng::from_seed(7);
     let homes = Homes::new(2);
     let view = view(&tunnels, &homes, Scope::Everywhere, now);
-    let mut pick = || super::pick(&all, &view, Some(tried(0)), &mut rng).map(|one| one.serial);
+    let mut pick = || super::pick(&all, &view, Some(&tried(0)), &mut rng).map(|one| one.serial);
     assert_eq!(pick(), Ok(Serial(99)));
     gauge.publish(&Reading { has_room: false, ..FAIR });
     assert_eq!(pick(), Err(Unavailable::Overloaded));
@@ -285,7 +286,7 @@ impl Neighbours {
     }
 
     /// How often each of the three is picked, in their order.
-    fn picks(&mut self, home: Option<WorkerId>, tried: Option<Tried>) -> [usize; 3] {
+    fn picks(&mut self, home: Option<WorkerId>, tried: Option<&Tried>) -> [usize; 3] {
         let mut counts = [0; 3];
         for _ in 0..1000 {
             let view = view(&self.tunnels, &self.homes, Scope::Everywhere, self.now);
@@ -427,14 +428,14 @@ fn an_agent_that_failed_on_one_tunnel_is_set_aside_on_all() {
 fn a_second_attempt_goes_to_another_agent_or_else_through_another_tunnel() {
     let mut three = Neighbours::new(12);
     let (serial, agent) = (Serial(NEAR), AgentId(Serial(NEAR)));
-    let lost = Tried { serial, agent, culprit: Culprit::Tunnel };
-    let broken = Tried { culprit: Culprit::Agent, ..lost };
-    assert_eq!(three.picks(Some(FIRST), Some(lost)), [0, 0, 1000]);
-    assert_eq!(three.picks(Some(FIRST), Some(broken)), [0, 0, 1000]);
+    let lost = Tried { serial, agent, service: "".into(), reason: Reason::AgentLost };
+    let broken = Tried { reason: Reason::UpstreamConnect, ..lost.clone() };
+    assert_eq!(three.picks(Some(FIRST), Some(&lost)), [0, 0, 1000]);
+    assert_eq!(three.picks(Some(FIRST), Some(&broken)), [0, 0, 1000]);
     assert_eq!(three.all.pop().unwrap().serial, Serial(OTHER));
-    assert_eq!(three.picks(Some(FIRST), Some(lost)), [0, 1000, 0]);
+    assert_eq!(three.picks(Some(FIRST), Some(&lost)), [0, 1000, 0]);
     let view = view(&three.tunnels, &three.homes, Scope::Everywhere, three.now);
-    let picked = super::pick(&three.all, &view, Some(broken), &mut three.rng);
+    let picked = super::pick(&three.all, &view, Some(&broken), &mut three.rng);
     assert_eq!(picked.map(|one| one.serial), Err(Unavailable::NoHealthyAgent));
 }
 

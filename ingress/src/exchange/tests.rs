@@ -2,7 +2,8 @@ use mesh_protocol::Buf;
 use mesh_protocol::mux::Flags;
 
 use super::{Reached, Replay};
-use crate::balance::{Culprit, Tried};
+use crate::balance::Tried;
+use crate::replies::Reason;
 use crate::tunnel::{AgentId, Serial};
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -80,7 +81,8 @@ fn only_what_does_no_harm_is_given_to_a_second_agent() {
         (false, Nothing, CertainlyNot),
         (false, Little, CertainlyNot),
     ];
-    let tried = Tried { serial: Serial(1), agent: AgentId(Serial(1)), culprit: Culprit::Tunnel };
+    let (serial, reason) = (Serial(1), Reason::AgentLost);
+    let tried = Tried { serial, agent: AgentId(serial), service: "".into(), reason };
     for is_idempotent in [false, true] {
         for sent in [Nothing, Little, Much, Answered] {
             for reached in [CertainlyNot, Perhaps, Certainly] {
@@ -93,7 +95,7 @@ fn only_what_does_no_harm_is_given_to_a_second_agent() {
                         Answered => replay.forget(),
                     }
                     if is_second {
-                        replay.restart(tried);
+                        replay.restart(tried.clone());
                     }
                     let case = (is_idempotent, sent, reached);
                     let is_right = !is_second && possible.contains(&case);
