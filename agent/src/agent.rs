@@ -225,7 +225,7 @@ impl App for Agent {
             Event::Closed { conn, reason } => self.closed(conn, &reason, cx),
             Event::Adopted { conn } => self.adopt_tunnel(conn, cx),
             Event::Tick => self.tick(cx),
-            Event::Drain => self.begin_drain(cx),
+            Event::Drain => self.asked_to_leave(cx),
         }
         self.close_drained(ended, cx);
     }

@@ -5,6 +5,14 @@
 //! last exchange is over, and the service has taken all that was sent to it, the tunnel closes. When no
 //! worker has a tunnel or something for the service left, the agent leaves. What is unfinished when it
 //! is to leave at once, or its time is up, is cut first: the exit alone would end it in good order.
+//!
+//! ```text
+//!   Serving -- SIGTERM --> Draining -- its time is up, or SIGTERM again --> Cut
+//!                             | nothing is left              nothing is left |
+//!                             `----------------> Over <----------------------'
+//!                                                 | at all workers
+//!                                                exit; without it after 1 s of Cut, or at SIGTERM
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +72,7 @@ impl Drain {
 
 impl Agent {
     /// The operator asked to leave; when asked again, at once.
-    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn asked_to_leave(&mut self, cx: &mut Context<'_>) {
         if self.drain.is_draining() {
             log::info!("asked to leave again: leaving at once");
             return self.cut_and_leave(cx);
@@ -73,7 +81,7 @@ impl Agent {
             slot.dial = Dial::Never;
         }
         self.tell_others(|| Message::Drain);
-        self.start_draining(cx);
+        self.begin_drain(cx);
     }
 
     /// When it leaves for want of a tunnel. The first worker knows of all of them.
@@ -92,7 +100,7 @@ impl Agent {
     }
 
     /// Finishes what this worker is at.
-    pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
         self.drain.phase = Phase::Draining { since: cx.now };
         let ids: Vec<_> = self.tunnels.keys().copied().collect();
         let under_way = self.under_way();

@@ -139,7 +139,7 @@ impl Agent {
             Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Renew(serial) => self.renew_tunnel(serial, cx),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
-            Message::Drain => self.start_draining(cx),
+            Message::Drain => self.begin_drain(cx),
             Message::Cut => self.cut_unfinished(cx),
             Message::Drained => self.other_drained(),
         }

@@ -6,6 +6,17 @@
 //! no load balancer watches it. One that does sends callers until it has noticed, and nobody can
 //! know when that is. Before it leaves it takes in nobody any more: who finds nobody goes elsewhere,
 //! and who was taken in is served.
+//!
+//! ```text
+//!   Serving -- SIGTERM --> Draining -- time is nearly up, or nobody is left and nobody watches --> Closed
+//!                             | SIGTERM again               time is up, nobody is left, SIGTERM again |
+//!                             `--------------------> Leaving <----------------------------------------'
+//!                                                       | all agents have heard their goodbye
+//!                                                      Over, exit; without it after 1 s, or at SIGTERM
+//! ```
+//!
+//! The first worker decides. The others drain and leave when it says so, and are never `Closed`; one of
+//! them is over when its own agents have heard their goodbye.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +35,6 @@ pub(crate) struct Drain {
     phase: Phase,
     /// When `/health` or `/ready` was last asked for.
     checked_at: Option<Instant>,
-    /// The first worker knows that the agents of this one have heard their goodbye.
-    has_said_goodbye: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +48,8 @@ enum Phase {
     Closed { since: Instant, limit: Instant },
     /// Saying goodbye to the agents.
     Leaving { since: Instant },
+    /// The agents have heard their goodbye, and the first worker knows.
+    Over,
 }
 
 /// Whoever has not asked for one of them for that long does not watch. Load balancers ask every 30 s
@@ -58,9 +69,9 @@ impl Drain {
         !matches!(self.phase, Phase::Serving)
     }
 
-    /// Whether the agents are told goodbye.
+    /// Whether the agents are told goodbye, or have heard it.
     pub(crate) const fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Leaving { .. })
+        matches!(self.phase, Phase::Leaving { .. } | Phase::Over)
     }
 
     /// Somebody asked for `/health` or `/ready`.
@@ -75,7 +86,7 @@ impl Drain {
     fn deadline(&self, timeouts: &Timeouts, is_unused: bool) -> Option<Instant> {
         let drain = timeouts.drain;
         match self.phase {
-            Phase::Serving => None,
+            Phase::Serving | Phase::Over => None,
             Phase::Draining { since } => Some(since + drain.saturating_sub(CLOSED.min(drain / 8))),
             Phase::Closed { since, limit } if is_unused => Some(limit.min(since + TAKEN_IN)),
             Phase::Closed { limit, .. } => Some(limit),
@@ -88,14 +99,14 @@ impl Ingress {
     /// The operator asked to leave; when asked again, without waiting for what is under way. That is
     /// cut as when time is up, so that no caller takes a part for the whole, and takes no longer
     /// than the goodbyes do. Whoever asks once more does not want to wait for those either.
-    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn asked_to_leave(&mut self, cx: &mut Context<'_>) {
         match self.drain.phase {
             Phase::Serving => {}
             Phase::Draining { .. } | Phase::Closed { .. } => {
                 log::info!("asked to leave again: leaving at once");
                 return self.leave(cx);
             }
-            Phase::Leaving { .. } => return cx.exit(),
+            Phase::Leaving { .. } | Phase::Over => return cx.exit(),
         }
         log::info!(
             "draining: {} callers' connections, {} exchanges; leaving in {:?} at the latest",
@@ -104,17 +115,17 @@ impl Ingress {
             self.config.timeouts.drain,
         );
         self.tell_others(|| Message::Drain);
-        self.start_draining(cx);
+        self.begin_drain(cx);
     }
 
     /// Serves who is still there, and has agents look for another ingress.
-    pub(crate) fn start_draining(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn begin_drain(&mut self, cx: &mut Context<'_>) {
         self.drain.phase = Phase::Draining { since: cx.now };
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
         for id in tunnels {
             self.tell_to_move(id);
         }
-        self.leave_if_unused(cx);
+        self.close_door_if_unused(cx);
     }
 
     /// When the present phase ends at the latest: the first worker decides when all leave.
@@ -129,7 +140,7 @@ impl Ingress {
             return;
         }
         match self.drain.phase {
-            Phase::Serving => {}
+            Phase::Serving | Phase::Over => {}
             Phase::Draining { since } => self.close_door(since, cx),
             Phase::Closed { .. } => {
                 match self.in_flight + self.workers.in_flight() {
@@ -156,15 +167,15 @@ impl Ingress {
     /// that mattered.
     pub(crate) fn check_drained(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
         match self.drain.phase {
-            // The end of the latter is a matter of time.
-            Phase::Serving | Phase::Closed { .. } => {}
-            Phase::Draining { .. } => self.leave_if_unused(cx),
-            Phase::Leaving { .. } => self.leave_when_said(closed, cx),
+            // The door stays closed for a time, whoever is left.
+            Phase::Serving | Phase::Closed { .. } | Phase::Over => {}
+            Phase::Draining { .. } => self.close_door_if_unused(cx),
+            Phase::Leaving { .. } => self.end_when_said(closed, cx),
         }
     }
 
     /// Exits when the last agent has heard its goodbye, at any worker.
-    fn leave_when_said(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
+    fn end_when_said(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
         let is_agents =
             |one: &Connection<Conn>| matches!(one.state, Conn::Tunnel | Conn::Moving(_));
         let closed_one = closed.and_then(|conn| self.conns.get(conn));
@@ -175,15 +186,15 @@ impl Ingress {
             return;
         }
         if !self.workers.is_first() {
-            if !std::mem::replace(&mut self.drain.has_said_goodbye, true) {
-                self.tell_first(Message::SaidGoodbye);
-            }
+            self.drain.phase = Phase::Over;
+            self.tell_first(Message::SaidGoodbye);
         } else if self.workers.goodbyes + 1 >= self.workers.count {
+            self.drain.phase = Phase::Over;
             cx.exit();
         }
     }
 
-    fn leave_if_unused(&mut self, cx: &mut Context<'_>) {
+    fn close_door_if_unused(&mut self, cx: &mut Context<'_>) {
         let Phase::Draining { since } = self.drain.phase else { return };
         if self.workers.is_first() && self.is_unused() && !self.drain.is_watched(cx.now) {
             self.close_door(since, cx);
@@ -212,7 +223,7 @@ impl Ingress {
         for id in tunnels {
             self.say_goodbye(id, cx);
         }
-        self.leave_when_said(None, cx);
+        self.end_when_said(None, cx);
     }
 
     pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {

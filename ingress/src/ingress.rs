@@ -293,7 +293,7 @@ impl App for Ingress {
                 self.recheck_if_due(cx);
                 self.expire_pages(cx);
             }
-            Event::Drain => self.begin_drain(cx),
+            Event::Drain => self.asked_to_leave(cx),
             Event::Adopted { conn } => self.adopted(conn, cx),
             Event::Connected { .. } => {}
         }

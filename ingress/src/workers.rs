@@ -202,7 +202,7 @@ impl Ingress {
             Message::Unasked => self.take_over_silence(from),
             Message::StsFailed(at) => self.verifier.sts_failed = Some(at),
             Message::Checked => self.drain.checked(cx.now),
-            Message::Drain => self.start_draining(cx),
+            Message::Drain => self.begin_drain(cx),
             Message::Leave => self.leave(cx),
             Message::SaidGoodbye => {
                 self.workers.goodbyes += 1;
