@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
 use mesh_agent::args::{self, ClientArgs, health};
-use mesh_settings::{command_line, output};
+use mesh_settings::{Error, command_line, output};
 
 /// What to do.
 enum Words {
@@ -26,6 +26,16 @@ impl FromArgs for Words {
     }
 }
 
+impl Words {
+    /// Whether the version is wanted, and nothing else.
+    const fn ask_for_version(&self) -> bool {
+        match self {
+            Self::Serve(args) => args.version,
+            Self::Health(args) => args.version,
+        }
+    }
+}
+
 /// What follows on `health`. It logs nothing, but as with `mesh` the flags of logging may come first.
 fn behind_health<'a, 'w>(words: &'a [&'w str]) -> Option<&'a [&'w str]> {
     match words {
@@ -36,14 +46,18 @@ fn behind_health<'a, 'w>(words: &'a [&'w str]) -> Option<&'a [&'w str]> {
 }
 
 fn main() -> ExitCode {
-    command_line::run("mesh-agent", |words| match words {
+    command_line::run("mesh-agent", dispatch)
+}
+
+fn dispatch(words: Words) -> Result<(), Error> {
+    if words.ask_for_version() {
+        output::say(&format!("mesh-agent {}", mesh_settings::version()));
+        return Ok(());
+    }
+    match words {
         Words::Serve(args) => args::start(*args),
-        Words::Health(args) if args.version => {
-            output::say(&format!("mesh-agent {}", mesh_settings::version()));
-            Ok(())
-        }
         Words::Health(args) => health::start(args),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) struct Mesh {
     verbose: bool,
     /// print the version, and exit
     #[argh(switch)]
-    pub(crate) version: bool,
+    version: bool,
     #[argh(subcommand)]
     command: Option<Command>,
 }
@@ -48,6 +48,18 @@ pub(crate) enum Command {
 }
 
 impl Mesh {
+    /// Whether the version is wanted, and nothing else: before a command or behind it.
+    pub(crate) fn asks_for_version(&self) -> bool {
+        let is_asked_behind = match &self.command {
+            None => false,
+            Some(Command::Server(args)) => args.version,
+            Some(Command::Client(args)) => args.version,
+            Some(Command::Demo(args)) => args.version,
+            Some(Command::Health(args)) => args.version,
+        };
+        self.version || is_asked_behind
+    }
+
     /// The command, with the flags before it as if they were typed behind it. Those behind it win.
     pub(crate) fn with_shared_flags(self) -> Result<Command, Error> {
         let mut command = self.command.ok_or_else(|| {

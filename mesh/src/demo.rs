@@ -40,7 +40,7 @@ pub(crate) struct DemoArgs {
     pub(crate) verbose: bool,
     /// print the version, and exit
     #[argh(switch)]
-    version: bool,
+    pub(crate) version: bool,
 }
 
 /// The host that the sample service is registered for.
@@ -54,10 +54,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Starts the demo and returns when the user has seen enough.
 pub(crate) fn start(args: DemoArgs) -> Result<(), Error> {
-    if args.version {
-        crate::version();
-        return Ok(());
-    }
     let flags = Flags::new().one("log-level", args.log_level).switch("verbose", args.verbose);
     let mut settings = Settings::load(flags, Environment::of_process())?;
     // The story on the screen is told without the log, and at the end without an agent that looks for

@@ -21,26 +21,14 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(mesh: Mesh) -> Result<(), Error> {
-    if mesh.version {
-        version();
+    if mesh.asks_for_version() {
+        output::say(&format!("mesh {}", mesh_settings::version()));
         return Ok(());
     }
     match mesh.with_shared_flags()? {
         Command::Server(args) => server::start(args),
-        Command::Client(args) if args.version => {
-            version();
-            Ok(())
-        }
         Command::Client(args) => mesh_agent::args::start(args),
         Command::Demo(args) => demo::start(args),
-        Command::Health(args) if args.version => {
-            version();
-            Ok(())
-        }
         Command::Health(args) => health::start(args),
     }
-}
-
-fn version() {
-    output::say(&format!("mesh {}", mesh_settings::version()));
 }

@@ -37,10 +37,6 @@ const LOG: &str = "mesh";
 
 /// Starts an ingress and returns when it has drained.
 pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
-    if args.version {
-        crate::version();
-        return Ok(());
-    }
     let check = args.check;
     let (flags, environment) = (args.flags(), Environment::of_process());
     let source = PolicySource::new(flags.clone(), environment.clone());

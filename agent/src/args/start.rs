@@ -42,10 +42,6 @@ const LOG: &str = "mesh_agent";
 /// # Errors
 /// One sentence about what keeps it from starting.
 pub fn start(args: ClientArgs) -> Result<(), Error> {
-    if args.version {
-        output::say(&format!("mesh-agent {}", mesh_settings::version()));
-        return Ok(());
-    }
     // To ask the machine who it is may take seconds, and process 1 has no default action for signals.
     let signals = EarlySignals::heed()
         .map_err(|error| Error::new(format!("cannot handle signals: {}", reason(&error))))?;
