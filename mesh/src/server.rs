@@ -28,7 +28,7 @@ use mesh_reactor::{
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, NamedFile, Settings, output, reason};
 
-use self::config::{ACCESS_LOG_FILE, Start};
+use self::config::{ACCESS_LOG_FILE, Addresses, Start};
 use self::identity_config::{Identity, PolicySource};
 use self::tls::Tls;
 
@@ -120,31 +120,16 @@ fn run(
 ) -> Result<(), Error> {
     let Ready { start, tls, policy, worker, .. } = ready;
     let Start { listen, config, workers, identity, .. } = start;
-    let traffic = Socket::open("traffic", (settings, "alb-port"), listen.traffic)?;
-    let tunnels = Socket::open("tunnels", (settings, "websocket-port"), listen.tunnels)?;
-    let health = Socket::open("health", (settings, "health-port"), listen.health)?;
+    let (listeners, heard) = listeners(&listen, tls.as_ref(), settings)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
     let mut config = Config {
-        traffic_port: traffic.address.port(),
+        traffic_port: heard[0].address.port(),
         identity: IdentityChecks { nonce_key, ..config.identity },
         ..config
     };
     let admission = config.admission.clone();
     let proofs = accepted_proofs(&admission, tls.as_ref());
-    let on_traffic = tls.as_ref().and_then(|tls| tls.traffic.clone());
-    let on_tunnels = tls.as_ref().and_then(|tls| tls.tunnels.clone());
-    let heard = [(&traffic, &on_traffic), (&tunnels, &on_tunnels), (&health, &None)].map(
-        |(socket, tls)| {
-            let with_tls = if tls.is_some() { " with TLS" } else { "" };
-            (socket.name, socket.address, with_tls)
-        },
-    );
-    let listeners = vec![
-        traffic.listen(TRAFFIC, Traffic::Single, on_traffic),
-        tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
-        health.listen(ADMIN, Traffic::Single, None),
-    ];
     fit_into_open_files(&mut config.limits, settings);
     let count = workers.resolve();
     let mut workers = Ingress::workers(&config, Instant::now(), count);
@@ -159,13 +144,11 @@ fn run(
     if let (Admission::Policy(_), (source, Some(files))) = (&admission, policy) {
         watched.push(identity_config::reloading(source, files, identity, reactor.mailbox()));
     }
-    let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
-    let _watch = watch
-        .transpose()
-        .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
+    let _watch = start_watch(watched)?;
     // Whoever reads these lines may send a signal: from here on it drains.
     info!(target: LOG, "ingress {}, workers: {count}", mesh_settings::version());
-    for (name, address, with_tls) in heard {
+    for Heard { name, address, is_tls } in heard {
+        let with_tls = if is_tls { " with TLS" } else { "" };
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
@@ -173,6 +156,37 @@ fn run(
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
+}
+
+/// Opens the three listening sockets, and says how each is told of.
+fn listeners(
+    listen: &Addresses,
+    tls: Option<&Tls>,
+    settings: &Settings,
+) -> Result<(Vec<Listen>, [Heard; 3]), Error> {
+    let traffic = Socket::open("traffic", (settings, "alb-port"), listen.traffic)?;
+    let tunnels = Socket::open("tunnels", (settings, "websocket-port"), listen.tunnels)?;
+    let health = Socket::open("health", (settings, "health-port"), listen.health)?;
+    let on_traffic = tls.and_then(|tls| tls.traffic.clone());
+    let on_tunnels = tls.and_then(|tls| tls.tunnels.clone());
+    let heard = [
+        traffic.heard(on_traffic.as_ref()),
+        tunnels.heard(on_tunnels.as_ref()),
+        health.heard(None),
+    ];
+    let listeners = vec![
+        traffic.listen(TRAFFIC, Traffic::Single, on_traffic),
+        tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
+        health.listen(ADMIN, Traffic::Single, None),
+    ];
+    Ok((listeners, heard))
+}
+
+/// Reads files anew when they change, if there are any.
+fn start_watch(watched: Vec<Watched>) -> Result<Option<Watch>, Error> {
+    let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
+    let wrong = |error| Error::new(format!("cannot watch files: {}", reason(&error)));
+    watch.transpose().map_err(wrong)
 }
 
 /// Callers get no more descriptors than the system leaves us besides those of agents and health checks.
@@ -257,6 +271,13 @@ fn tell_of(admission: &Admission, proofs: &[&str]) {
     }
 }
 
+/// What the log and standard output say of a listening socket.
+struct Heard {
+    name: &'static str,
+    address: SocketAddr,
+    is_tls: bool,
+}
+
 /// An open listening socket.
 struct Socket {
     name: &'static str,
@@ -276,6 +297,10 @@ impl Socket {
             Ok(Self { name, socket, address })
         });
         opened.map_err(|error| settings.cannot_listen(wanted, port, &error))
+    }
+
+    fn heard(&self, tls: Option<&ServerTls>) -> Heard {
+        Heard { name: self.name, address: self.address, is_tls: tls.is_some() }
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {
