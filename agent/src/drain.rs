@@ -96,7 +96,7 @@ impl Agent {
     pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
         let alone = cx.now.saturating_duration_since(self.alone_since);
         log::error!("no tunnel for {alone:.0?}: leaving, to be started anew");
-        self.begin_drain(cx);
+        self.asked_to_leave(cx);
     }
 
     /// Finishes what this worker is at.

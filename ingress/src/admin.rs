@@ -1,26 +1,17 @@
-//! The pages that the ingress answers itself: health, metrics, and what is registered.
-//!
-//! `/health` says that this process serves, never that agents are connected: a load balancer whose
-//! targets all fail sends to all of them anyway.
+//! A connection to the health port or, before its upgrade, to the agents' port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::control::RefusalCode;
-use mesh_protocol::http1::{self, Page, Reply, Request, RequestHead, ServerConn, Storage, path_of};
+use mesh_protocol::http1::{self, Page, Reply, RequestHead, ServerConn, Storage, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws};
-use serde_json::json;
 
-use crate::access_log::Head;
 use crate::config::Timeouts;
-use crate::downstream;
 use crate::ingress::{Conn, Ingress, TUNNEL};
-use crate::metrics::{Metrics, Sample};
-use crate::pages::{self, Moment, Question};
+use crate::pages;
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
-use crate::routes;
-use crate::workers::Message;
 
 /// A connection to the health port or, before its upgrade, to the agents' port.
 #[derive(Debug)]
@@ -116,7 +107,8 @@ impl Ingress {
         }
     }
 
-    fn name_itself(&mut self, cx: &mut Context<'_>) {
+    /// Draws the word by which agents know this process.
+    pub(crate) fn name_itself(&mut self, cx: &mut Context<'_>) {
         if self.process.is_empty() {
             self.process = format!("{:016x}", cx.rng.bits());
             if self.workers.is_first() {
@@ -130,49 +122,6 @@ impl Ingress {
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.io.close(Closing::AfterFlush);
         }
-    }
-
-    /// Tells a caller that a limit is reached.
-    pub(crate) fn turn_away(&mut self, conn: ConnId) {
-        self.decline(conn, Reason::Overloaded, Head::None);
-        if let Some((_, io)) = self.downstream(conn) {
-            io.close(Closing::AfterFlush);
-        }
-    }
-
-    /// Answers a caller's request if it is for the ingress itself: the load balancer's health
-    /// check, when no registration claims its host; and `/debug/services` from and for this very machine.
-    /// Whoever does not want to see the page means a service.
-    pub(crate) fn answer_built_in(
-        &mut self,
-        conn: ConnId,
-        head: &RequestHead<'_, '_>,
-        request: &Request<'_>,
-        peer: IpAddr,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        let is_ours = match path_of(head.target) {
-            _ if !asks_to_see(head.method) => false,
-            "/health" => self.routes.lookup(request.host).is_none(),
-            "/debug/services" => {
-                peer.to_canonical().is_loopback() && is_straight(head, request.host)
-            }
-            _ => false,
-        };
-        if !is_ours {
-            return false;
-        }
-        self.name_itself(cx);
-        let since = self.now;
-        match self.page(conn, head.method, path_of(head.target)) {
-            Some(page) => self.deliver_page(conn, &page),
-            None => {
-                if let Some((downstream, _)) = self.downstream(conn) {
-                    downstream.state = downstream::State::Asked { since };
-                }
-            }
-        }
-        true
     }
 
     /// Answers the request that `rx` begins with. Says where its head ends, if it is complete.
@@ -268,103 +217,4 @@ impl Ingress {
             io.close(Closing::AfterFlush);
         }
     }
-
-    /// The page, unless other workers have to be asked for it.
-    fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
-        if !asks_to_see(method) {
-            return Some(Page::only_for_get());
-        }
-        Some(match path {
-            "/health" => {
-                self.note_check();
-                self.health()
-            }
-            "/ready" => {
-                self.note_check();
-                self.ready()
-            }
-            "/metrics" => return self.ask_all(conn, Question::Metrics),
-            "/debug/services" => return self.ask_all(conn, Question::Services),
-            _ => Page::text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
-        })
-    }
-
-    /// Somebody watches: a drain lasts until that has noticed.
-    fn note_check(&mut self) {
-        self.drain.checked(self.now);
-        self.tell_first(Message::Checked);
-    }
-
-    fn health(&self) -> Page {
-        let is_draining = self.drain.is_draining();
-        Page::json(
-            if is_draining { 503 } else { 200 },
-            &json!({
-                "status": if is_draining { "draining" } else { "healthy" },
-                "version": env!("CARGO_PKG_VERSION"),
-                "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
-                "tunnels": self.all_tunnels(),
-                "hosts": self.routes.served(),
-                "identity": self.identity_state(),
-            }),
-        )
-    }
-
-    /// Whether those can be asked who know agents; never why this process should be replaced.
-    fn identity_state(&self) -> serde_json::Value {
-        match self.silent_since() {
-            None => json!("ok"),
-            Some(since) => {
-                let seconds = self.now.saturating_duration_since(since).as_secs();
-                json!({ "ecs": "unreachable", "seconds": seconds })
-            }
-        }
-    }
-
-    fn ready(&self) -> Page {
-        let age = self.now.saturating_duration_since(self.started);
-        match self.drain.is_draining() {
-            true => Page::text(503, "draining\n"),
-            // The agents have to find this process before callers do.
-            false if age < self.config.timeouts.warm_up => Page::text(503, "warming up\n"),
-            false => Page::text(200, "ready\n"),
-        }
-    }
-
-    /// What all workers counted, and how they are.
-    pub(crate) fn metrics_page(&self, metrics: &Metrics, moment: &Moment) -> Page {
-        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        let up = self.now.saturating_duration_since(self.started).as_secs();
-        let silent = self
-            .silent_since()
-            .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
-        let gauge = |name, help, value| Sample { name, help, value };
-        let gauges = [
-            gauge("mesh_uptime_seconds", "Since the process began.", up),
-            gauge("mesh_workers", "Event loops of this process.", self.workers.count.into()),
-            gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
-            gauge("mesh_connections", "Callers' connections.", count(moment.callers)),
-            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(moment.in_flight)),
-            gauge("mesh_tunnels", "Tunnels of registered agents.", count(moment.tunnels)),
-            gauge("mesh_tunnels_available", "Tunnels that take requests.", count(moment.available)),
-            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
-            gauge("mesh_ecs_silent_seconds", "Since ECS fell silent; 0 if it answers.", silent),
-        ];
-        let mut body = String::new();
-        let written = metrics.write(&mut body, &gauges, |route| self.agents_available(route));
-        debug_assert!(written.is_ok(), "text grows in memory");
-        Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
-    }
-}
-
-/// Whether a request from this machine is for it, and of nobody else's making: a web page may be called by
-/// a name that leads here, and a proxy asks for others. Both say so.
-fn is_straight(head: &RequestHead<'_, '_>, host: &str) -> bool {
-    const OF_OTHERS: [&str; 5] = ["x-forwarded-for", "forwarded", "via", "x-real-ip", "origin"];
-    routes::is_loopback(host) && OF_OTHERS.iter().all(|name| head.field(name).is_none())
-}
-
-/// Whether a method asks for a page as it is.
-fn asks_to_see(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD")
 }

@@ -59,6 +59,14 @@ impl Ingress {
         self.log_declined(conn, reason, head);
     }
 
+    /// Tells a caller that a limit is reached.
+    pub(crate) fn turn_away(&mut self, conn: ConnId) {
+        self.decline(conn, Reason::Overloaded, Head::None);
+        if let Some((_, io)) = self.downstream(conn) {
+            io.close(Closing::AfterFlush);
+        }
+    }
+
     /// Answers a request for a host that nobody serves, and logs it.
     pub(crate) fn decline_host(&mut self, conn: ConnId, host: &str, head: &[u8]) {
         let (reason, format) = (Reason::NoRoute, Format::asked_in(head));

@@ -10,6 +10,7 @@ pub mod admission;
 mod application;
 mod audit;
 pub mod balance;
+mod built_in;
 pub mod callers;
 mod choice;
 pub mod config;

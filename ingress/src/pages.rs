@@ -1,5 +1,8 @@
-//! Pages to which every worker has something to say: they are asked, and the answer goes out when
-//! the last one has spoken.
+//! What the ingress says of itself, and how all workers have a say in it.
+//!
+//! `/health` says that this process serves, never that agents are connected: a load balancer whose
+//! targets all fail sends to all of them anyway. To `/metrics` and `/debug/services` every worker has
+//! something to say: they are asked, and the answer goes out when the last one has spoken.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use serde_json::json;
 use crate::downstream::State;
 use crate::identity::LaunchType;
 use crate::ingress::{Conn, Ingress};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sample};
 use crate::verification::EcsStanding;
 use crate::workers::Message;
 
@@ -89,8 +92,97 @@ impl std::ops::AddAssign for Moment {
 }
 
 impl Ingress {
+    /// The page, unless other workers have to be asked for it.
+    pub(crate) fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
+        if !asks_to_see(method) {
+            return Some(Page::only_for_get());
+        }
+        Some(match path {
+            "/health" => {
+                self.note_check();
+                self.health()
+            }
+            "/ready" => {
+                self.note_check();
+                self.ready()
+            }
+            "/metrics" => return self.ask_all(conn, Question::Metrics),
+            "/debug/services" => return self.ask_all(conn, Question::Services),
+            _ => Page::text(404, "There is /health, /ready, /metrics and /debug/services.\n"),
+        })
+    }
+
+    /// Somebody watches: a drain lasts until that has noticed.
+    fn note_check(&mut self) {
+        self.drain.checked(self.now);
+        self.tell_first(Message::Checked);
+    }
+
+    fn health(&self) -> Page {
+        let is_draining = self.drain.is_draining();
+        Page::json(
+            if is_draining { 503 } else { 200 },
+            &json!({
+                "status": if is_draining { "draining" } else { "healthy" },
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime_seconds": self.now.saturating_duration_since(self.started).as_secs(),
+                "tunnels": self.all_tunnels(),
+                "hosts": self.routes.served(),
+                "identity": self.identity_state(),
+            }),
+        )
+    }
+
+    /// Whether those can be asked who know agents; never why this process should be replaced.
+    fn identity_state(&self) -> serde_json::Value {
+        match self.silent_since() {
+            None => json!("ok"),
+            Some(since) => {
+                let seconds = self.now.saturating_duration_since(since).as_secs();
+                json!({ "ecs": "unreachable", "seconds": seconds })
+            }
+        }
+    }
+
+    fn ready(&self) -> Page {
+        let age = self.now.saturating_duration_since(self.started);
+        match self.drain.is_draining() {
+            true => Page::text(503, "draining\n"),
+            // The agents have to find this process before callers do.
+            false if age < self.config.timeouts.warm_up => Page::text(503, "warming up\n"),
+            false => Page::text(200, "ready\n"),
+        }
+    }
+
+    /// What all workers counted, and how they are.
+    fn metrics_page(&self, metrics: &Metrics, moment: &Moment) -> Page {
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let up = self.now.saturating_duration_since(self.started).as_secs();
+        let silent = self
+            .silent_since()
+            .map_or(0, |since| self.now.saturating_duration_since(since).as_secs().max(1));
+        let gauge = |name, help, value| Sample { name, help, value };
+        let gauges = [
+            gauge("mesh_uptime_seconds", "Since the process began.", up),
+            gauge("mesh_workers", "Event loops of this process.", self.workers.count.into()),
+            gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
+            gauge("mesh_connections", "Callers' connections.", count(moment.callers)),
+            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(moment.in_flight)),
+            gauge("mesh_tunnels", "Tunnels of registered agents.", count(moment.tunnels)),
+            gauge("mesh_tunnels_available", "Tunnels that take requests.", count(moment.available)),
+            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
+            gauge("mesh_ecs_silent_seconds", "Since ECS fell silent; 0 if it answers.", silent),
+        ];
+        let mut body = String::new();
+        let written = metrics.write(&mut body, &gauges, |route| self.agents_available(route));
+        debug_assert!(written.is_ok(), "text grows in memory");
+        Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
+    }
+}
+
+impl Ingress {
     /// The page at once, or its parts are asked for and it follows on this connection.
-    pub(crate) fn ask_all(&mut self, conn: ConnId, question: Question) -> Option<Page> {
+    fn ask_all(&mut self, conn: ConnId, question: Question) -> Option<Page> {
         if !self.has_room_for_page() {
             let body = "overloaded: too many pages are asked for at once\n";
             return Some(Page::text(503, body));
@@ -270,6 +362,11 @@ impl Ingress {
             .collect();
         Page::json(200, &json!({ "services": services, "hosts": hosts }))
     }
+}
+
+/// Whether a method asks for a page as it is.
+pub(crate) fn asks_to_see(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
 }
 
 /// With three decimals: a float of nanoseconds would show digits that mean nothing.
