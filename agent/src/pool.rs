@@ -10,15 +10,23 @@ pub struct Pool {
     /// In the order in which they became idle.
     idle: Vec<(ConnId, Instant)>,
     max: usize,
-    /// Whether the next one is not kept: a health check waits for its place.
+    /// Whether the next one is not kept: somebody waits for its place.
     is_owed: bool,
+    /// When one last gave way to a request.
+    gave_way: Option<Instant>,
 }
+
+/// How long a kept connection has rested that others would have used if they could.
+const SURPLUS: Duration = Duration::from_millis(500);
+/// Between two that give way to requests although they may be needed: a service that is slow and has
+/// places enough loses so few, and one that has few serves the next one.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// A pool that keeps `max` connections.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { idle: Vec::new(), max, is_owed: false }
+        Self { idle: Vec::new(), max, is_owed: false, gave_way: None }
     }
 
     /// Keeps a connection; false when there are enough, or its place is owed.
@@ -45,18 +53,23 @@ impl Pool {
         (!self.idle.is_empty()).then(|| self.idle.remove(0).0)
     }
 
-    /// The same, if it has been idle for so long.
-    pub fn take_rested(&mut self, age: Duration, now: Instant) -> Option<ConnId> {
-        let (_, since) = self.idle.first()?;
-        if now.saturating_duration_since(*since) < age {
+    /// The connection that gives way to a request: one that nobody needs or, once in a while, any. Where
+    /// all are in use, the next one will not be kept.
+    pub fn give_way(&mut self, now: Instant) -> Option<ConnId> {
+        let has_passed = |since: Instant, time| now.saturating_duration_since(since) >= time;
+        let has_surplus = self.idle.first().is_some_and(|(_, since)| has_passed(*since, SURPLUS));
+        if !has_surplus && self.gave_way.is_some_and(|last| !has_passed(last, PAUSE)) {
             return None;
         }
-        self.take_oldest()
+        self.gave_way = Some(now);
+        self.take_oldest_or_owe()
     }
 
-    /// Does not keep the next one.
-    pub const fn owe(&mut self) {
-        self.is_owed = true;
+    /// The connection that has been idle for longest. Where there is none, the next one will not be kept.
+    pub fn take_oldest_or_owe(&mut self) -> Option<ConnId> {
+        let oldest = self.take_oldest();
+        self.is_owed |= oldest.is_none();
+        oldest
     }
 
     /// Forgets a connection that closed.

@@ -24,7 +24,8 @@ pub struct Probe {
     scan: HeadScan,
     /// When it has taken too long to be answered; once it is judged, when it is left.
     due: Instant,
-    /// Until it is judged or kept connections gave way to it: when they are to.
+    /// Until it is judged: when a kept connection is to give way to it. Those that wait at the service
+    /// before it get the first places.
     room_at: Option<Instant>,
     /// Bytes that came behind the head.
     heard: u64,
@@ -115,11 +116,12 @@ impl Agent {
         let Some(Connection { io, state: Conn::Probe(probe) }) = self.conns.get_mut(conn) else {
             return;
         };
-        if probe.room_at.take_if(|at| *at <= cx.now).is_some() {
-            self.tell_others(|| Message::MakeRoom);
-            return self.make_room_for_probe();
-        }
         if probe.due > cx.now {
+            if probe.room_at.is_some_and(|at| at <= cx.now) {
+                probe.room_at = Some(cx.now + GIVING_WAY);
+                self.tell_others(|| Message::MakeRoom);
+                self.make_room_for_probe();
+            }
             return;
         }
         io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });

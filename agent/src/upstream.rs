@@ -63,8 +63,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// How long a new connection waits for the service's first byte until a kept one gives way to it, and each
 /// time again: the service may have so few places that the kept ones take them all.
 pub(crate) const GIVING_WAY: Duration = Duration::from_secs(1);
-/// How long a kept one has rested that gives way to a request: others would have used it if they could.
-const SURPLUS: Duration = Duration::from_millis(500);
 
 impl Upstream {
     pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
@@ -95,10 +93,10 @@ impl Upstream {
 }
 
 impl Agent {
-    /// A request waits on a new connection, perhaps for a place at the service: a kept one that nobody needs
-    /// gives way to it. One that is needed does not, since the service may just be slow.
+    /// A request waits on a new connection, perhaps for a place at the service: a kept one gives way to it.
+    /// Those that are needed do so seldom, since the service may just be slow.
     pub(crate) fn make_room(&mut self) {
-        if let Some(conn) = self.pool.take_rested(SURPLUS, self.now) {
+        if let Some(conn) = self.pool.give_way(self.now) {
             self.let_go(conn);
         }
     }
@@ -106,9 +104,8 @@ impl Agent {
     /// The same for a health check, to which any kept one gives way, now or once there is one: on that
     /// hangs whether requests come at all.
     pub(crate) fn make_room_for_probe(&mut self) {
-        match self.pool.take_oldest() {
-            Some(conn) => self.let_go(conn),
-            None => self.pool.owe(),
+        if let Some(conn) = self.pool.take_oldest_or_owe() {
+            self.let_go(conn);
         }
     }
 

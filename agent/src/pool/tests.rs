@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::{ConnId, Conns, Duplex};
 
-use super::Pool;
+use super::{PAUSE, Pool, SURPLUS};
 
 fn setup(max: usize) -> (Pool, Vec<ConnId>, Instant) {
     let mut conns = Conns::new();
@@ -52,22 +52,43 @@ fn the_one_that_has_rested_longest_gives_way() {
 }
 
 #[test]
-fn only_one_that_rests_long_enough_is_surplus() {
+fn those_that_nobody_needs_give_way_at_once() {
     let (mut pool, ids, now) = setup(4);
-    let age = Duration::from_secs(1);
-    assert_eq!(pool.take_rested(age, now), None);
-    pool.put(ids[0], now);
-    pool.put(ids[1], now + age / 2);
-    assert_eq!(pool.take_rested(age, now + age / 2), None);
-    assert_eq!(pool.take_rested(age, now + age), Some(ids[0]));
-    assert_eq!(pool.take_rested(age, now + age), None);
+    let later = now + SURPLUS;
+    for id in &ids[..3] {
+        pool.put(*id, now);
+    }
+    pool.put(ids[3], later);
+    for id in &ids[..3] {
+        assert_eq!(pool.give_way(later), Some(*id));
+    }
+    assert_eq!(pool.give_way(later), None, "the last one may be needed");
+    assert_eq!(pool.take(Duration::ZERO, later), Some(ids[3]));
+}
+
+#[test]
+fn one_that_may_be_needed_gives_way_once_in_a_while() {
+    let (mut pool, ids, now) = setup(4);
+    for id in &ids[..2] {
+        pool.put(*id, now);
+    }
+    assert_eq!(pool.give_way(now), Some(ids[0]));
+    // It is used and kept again all the time.
+    for millisecond in 1..1_000 {
+        let now = now + Duration::from_millis(millisecond);
+        assert_eq!(pool.take(PAUSE, now), Some(ids[1]));
+        pool.put(ids[1], now);
+        assert_eq!(pool.give_way(now), None);
+    }
+    assert_eq!(pool.give_way(now + PAUSE), Some(ids[1]));
 }
 
 #[test]
 fn one_place_is_owed_however_often_it_is_asked_for() {
     let (mut pool, ids, now) = setup(4);
     for _ in 0..5 {
-        pool.owe();
+        assert_eq!(pool.give_way(now), None);
+        assert_eq!(pool.take_oldest_or_owe(), None);
     }
     let kept: Vec<_> = ids.iter().map(|id| pool.put(*id, now)).collect();
     assert_eq!(kept, [false, true, true, true]);

@@ -1,7 +1,7 @@
 //! Services that serve one connection at a time, and keep it for its next request.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,17 +13,34 @@ use crate::stage::{HOST, Plan, Stage, census};
 
 /// An agent whose service reads nothing of a second connection before the first one is closed.
 fn narrow(seed: u64, plan: Plan) -> Stage {
+    with_places(1, Duration::ZERO, seed, plan)
+}
+
+/// An agent whose service reads of so many connections, the oldest, until they are closed, and takes so
+/// long for each answer to a caller.
+fn with_places(places: usize, thinks: Duration, seed: u64, plan: Plan) -> Stage {
     let mut stage = Stage::new(seed, plan);
-    let service = RawPeer::listening(None, |serving, turn| {
-        let is_asked = turn.rx.ends_with(b"\r\n\r\n");
+    // When each connection is to be answered, where it was asked.
+    let service = RawPeer::listening(BTreeMap::new(), move |open, turn| {
+        open.entry(turn.connection).or_insert(None);
         if turn.end.is_some() {
-            serving.take_if(|serving| *serving == turn.connection);
+            open.remove(&turn.connection);
             turn.then = Then::Close;
-        } else if *serving.get_or_insert(turn.connection) != turn.connection {
-            turn.wake_in = Some(Duration::from_millis(1));
-        } else if is_asked {
-            turn.rx.clear();
-            turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+            return;
+        }
+        if turn.rx.ends_with(b"\r\n\r\n") {
+            let thinks = if turn.rx.starts_with(b"GET / ") { thinks } else { Duration::ZERO };
+            let has_place = open.keys().take(places).any(|served| *served == turn.connection);
+            let due = open.get_mut(&turn.connection).expect("it is there");
+            if !has_place {
+                turn.wake_in = Some(Duration::from_millis(5));
+            } else if *due.get_or_insert(turn.now + thinks) > turn.now {
+                turn.wake_in = due.map(|due| due.saturating_duration_since(turn.now));
+            } else {
+                *due = None;
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+            }
         }
     });
     let service = stage.world.add_peer("narrow", service, &["service0:3000"]);
@@ -100,8 +117,8 @@ fn a_slow_service_keeps_its_connections() {
             stage.add_caller((0..4).map(|_| get()).collect(), |client| client);
         }
         stage.expect_answers(Duration::from_secs(60));
-        // And a few for health checks.
-        assert!(opened.get() < 20 + 6, "{} connections", opened.get());
+        // One a second may give way in these eight, and there are a few for health checks.
+        assert!(opened.get() < 20 + 8 + 6, "{} connections", opened.get());
     });
 }
 
@@ -125,6 +142,39 @@ fn kept_connections_give_way_to_health_checks() {
             stage.expect_answers(Duration::from_secs(60));
             for answer in stage.responses(caller) {
                 assert!(answer.is(200), "{answer:?}");
+            }
+        });
+    }
+}
+
+/// Who comes often enough keeps a place in use: nothing rests, and others wait all the same.
+#[test]
+fn kept_connections_that_are_in_use_give_way_too() {
+    for (places, callers) in [(1, 3), (2, 4)] {
+        seeds(4, |seed| {
+            let thinks = Duration::from_millis(50);
+            let mut stage = with_places(places, thinks, seed, Plan::calm());
+            for caller in 0..callers {
+                let pause = Duration::from_millis(300 + 40 * caller);
+                let gets = (0..120).map(|_| {
+                    let mut ask = get();
+                    ask.request = ask.request.after(pause);
+                    ask
+                });
+                stage.add_caller(gets.collect(), |client| client);
+            }
+            for second in 0..60 {
+                stage.world.run_for(Duration::from_secs(1));
+                let healthy = census(&stage.world, stage.ingress).healthy;
+                assert_eq!(healthy, 1, "tunnels of a healthy service after {second} s");
+            }
+            stage.expect_answers(Duration::from_secs(240));
+            for caller in &stage.callers {
+                for answer in stage.responses(caller.node) {
+                    assert!(answer.is(200), "{answer:?}");
+                    let took = answer.ended_at.expect("it is there") - answer.asked_at;
+                    assert!(took < Duration::from_secs(5), "it took {took:?}");
+                }
             }
         });
     }
