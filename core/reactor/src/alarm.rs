@@ -15,7 +15,7 @@ pub(crate) struct Alarm {
     /// None where the kernel has none for us, as in a sandbox that forbids it: the loop then sleeps for
     /// so long.
     timer: Option<timer::Timer>,
-    /// When it goes off, or went off.
+    /// When it goes off; none where it is not set.
     due: Option<Instant>,
 }
 
@@ -33,6 +33,11 @@ impl Alarm {
             self.timer = self.timer.take().filter(|timer| timer.set(sleep).is_ok());
         }
         if self.timer.is_some() { None } else { Some(sleep) }
+    }
+
+    /// The kernel said so, which it does once, and perhaps before the loop looks at the clock.
+    pub(crate) const fn went_off(&mut self) {
+        self.due = None;
     }
 }
 

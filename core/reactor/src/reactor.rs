@@ -299,8 +299,11 @@ impl<A: App> Reactor<A> {
     /// Records an event.
     fn latch(&mut self, event: &Event) {
         let Token(number) = event.token();
-        if event.token() == MAILBOX || event.token() == ALARM {
+        if event.token() == MAILBOX {
             return;
+        }
+        if event.token() == ALARM {
+            return self.alarm.went_off();
         }
         if event.token() == SIGNALS {
             self.drains_asked += self.signals.as_mut().map_or(0, SignalPipe::take);

@@ -67,6 +67,19 @@ fn a_later_deadline_is_not_told_before_the_timer_went_off() {
     assert!(sleeper.sleep(Instant::now() + SOON), "and is set anew once it went off");
 }
 
+#[cfg(any(target_os = "android", target_os = "linux"))]
+#[test]
+fn an_alarm_that_went_off_before_the_loop_looks_at_the_clock_wakes_it_again() {
+    let mut sleeper = Loop::new();
+    let before = Instant::now();
+    assert!(sleeper.sleep(before + SOON));
+    sleeper.alarm.went_off();
+    let sleep = sleeper.alarm.set(before + SOON, before);
+    let mut events = Events::with_capacity(8);
+    sleeper.poll.poll(&mut events, Some(sleep.unwrap_or(PATIENCE))).unwrap();
+    assert!(!events.is_empty(), "woken");
+}
+
 #[test]
 fn where_there_is_no_timer_the_loop_sleeps_for_so_long() {
     let mut sleeper = Loop::new();
