@@ -187,17 +187,22 @@ impl Ingress {
 
     /// Ends a caller's connection in a way that cannot be taken for a whole response. What a service sent
     /// before it failed is good, and a reset could destroy it on its way: the caller gets it where the framing
-    /// says that the rest is missing. What a window has grown by counts for the tunnel, so nobody gets it
-    /// whose tunnel is gone.
+    /// says that the rest is missing, as it does wherever the bytes stop. What waits besides a window counts
+    /// for the tunnel, so nobody gets that whose tunnel is gone.
     pub(crate) fn cut(&mut self, conn: ConnId, exchange: &Exchange, reason: Reason) {
         self.keep_grown(conn, exchange.tunnel, exchange.stream);
         let window = self.config.limits.stream_window as usize;
         let has_tunnel = self.tunnels.get(exchange.tunnel).is_some();
         let Some((downstream, io)) = self.downstream(conn) else { return };
         let is_told = downstream.http.is_answer_framed();
-        let is_counted = has_tunnel || io.tx.len() <= window + BESIDES_WINDOW;
-        let is_heard_out = is_told && is_counted && reason.is_of_service();
-        io.close(if is_heard_out { Closing::AfterFlush } else { Closing::Abort });
+        if !is_told || !reason.is_of_service() {
+            return io.close(Closing::Abort);
+        }
+        if !has_tunnel {
+            // All of it is of this answer: no other begins before the one before it has left.
+            io.tx.cut_off(window + BESIDES_WINDOW);
+        }
+        io.close(Closing::AfterFlush);
     }
 
     /// Takes the exchange off its connection.

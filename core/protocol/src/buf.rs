@@ -154,6 +154,16 @@ impl Buf {
         }
     }
 
+    /// The same, and gives the memory of the rest back.
+    pub fn cut_off(&mut self, len: usize) {
+        if len < self.len() {
+            self.truncate(len);
+            self.move_to_front();
+            self.memory.truncate(self.end);
+            self.memory.shrink_to_fit();
+        }
+    }
+
     /// Bytes of memory that the queue owns, used or not.
     #[must_use]
     pub const fn capacity(&self) -> usize {

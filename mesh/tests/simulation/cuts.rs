@@ -106,6 +106,52 @@ fn what_came_through_a_tunnel_before_it_was_lost_reaches_a_slow_caller() {
     }
 }
 
+/// Their framing takes more than is granted beside a window.
+#[test]
+fn small_pieces_that_wait_when_their_tunnel_is_lost_reach_their_caller() {
+    const PIECE: usize = 2;
+    const WINDOW: u32 = 64 * 1024;
+    seeds(2, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.limits.stream_window = WINDOW;
+        plan.ingress.limits.window_growth = 0;
+        let window = WINDOW as usize;
+        let mut stage = Stage::new(seed, plan);
+        let service = RawPeer::listening(0, move |sent, turn: &mut RawTurn<'_>| {
+            if turn.rx.starts_with(b"GET /health ") && turn.rx.ends_with(b"\r\n\r\n") {
+                turn.tx.extend_from_slice(b"HTTP/1.1 204 Fine\r\n\r\n");
+                turn.rx.clear();
+            } else if turn.rx.ends_with(b"\r\n\r\n") && *sent < 2 * window {
+                if *sent == 0 {
+                    turn.tx.extend_from_slice(CHUNKED);
+                }
+                turn.tx.extend_from_slice(format!("{PIECE:x}\r\n").as_bytes());
+                turn.tx.extend(pattern(*sent % 251 + PIECE).split_off(*sent % 251));
+                turn.tx.extend_from_slice(b"\r\n");
+                *sent += PIECE;
+                turn.wake_in = Some(Duration::from_millis(1));
+            }
+        });
+        let service = stage.world.add_peer("dripping", service, &["service0:3000"]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(5));
+        let client = HttpClient::new(TRAFFIC_ADDRESS, vec![Request::get(HOST, "/drip")]);
+        let caller = add(&mut stage, client.reading(Reading::Never));
+        stage.world.run_for(Duration::from_secs(40));
+        let ingress = stage.ingress;
+        let waiting = |stage: &Stage| census(&stage.world, ingress).callers_tx;
+        assert!(waiting(&stage) > window + 32 * 1024, "{} bytes", waiting(&stage));
+        stage.world.strike(stage.agents[0], ingress, Fault::Cut);
+        stage.world.run_for(Duration::from_secs(1));
+        let waits = waiting(&stage);
+        assert!((window..=window + 32 * 1024).contains(&waits), "{waits} bytes");
+        stage.world.peer_mut::<HttpClient>(caller).read_on();
+        let part = &responses(&mut stage, caller)[0];
+        assert_eq!(part.outcome, Outcome::Truncated, "{} bytes", part.body.len());
+        assert!(part.body.len() > window / 4 && pattern(2 * window).starts_with(&part.body));
+    });
+}
+
 /// It knows the end of such an answer by the end of the connection.
 #[test]
 fn a_caller_that_cannot_tell_by_the_framing_is_told_by_a_reset() {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_sim::peers::{HttpClient, HttpService, RawPeer, RawTurn, Reading, Request, Then, pattern};
+use mesh_sim::peers::{
+    HttpClient, HttpService, Outcome, RawPeer, RawTurn, Reading, Request, Then, pattern,
+};
 use mesh_sim::{Fault, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
@@ -124,20 +126,30 @@ fn answers_that_broke_off_leave_no_more_waiting_than_windows_may_grow_by() {
     });
 }
 
-/// No tunnel has it in its budget any more.
+/// No tunnel has the rest in its budget any more.
 #[test]
-fn an_answer_whose_tunnel_is_lost_does_not_wait_with_a_window_that_has_grown() {
+fn of_an_answer_whose_tunnel_is_lost_a_window_waits_and_is_delivered() {
+    const READ: usize = 4_500_000;
     seeds(2, |seed| {
         let mut stage = far_stage(seed, ROUND_TRIP, GROWTH);
         let ask = Ask::new(Request::get(HOST, "/bytes/20000000"));
-        stage.add_caller(vec![ask], |client| client.reading(Reading::UpTo(4_500_000)));
+        let reading = Reading::UpTo(READ as u64);
+        let caller = stage.add_caller(vec![ask], |client| client.reading(reading));
         stage.world.run_for(Duration::from_secs(3));
         let (ingress, window) = (stage.ingress, stage.plan.ingress.limits.stream_window as usize);
         let waiting = |stage: &Stage| census(&stage.world, ingress).callers_tx;
         assert!(waiting(&stage) > GROWTH as usize / 2, "no window has grown");
         stage.world.strike(stage.agents[0], ingress, Fault::Cut);
         stage.world.run_for(Duration::from_secs(1));
-        assert!(waiting(&stage) <= window + 32 * 1024, "{}", waiting(&stage));
+        let waits = waiting(&stage);
+        assert!((window..=window + 32 * 1024).contains(&waits), "{waits} bytes");
+        stage.world.peer_mut::<HttpClient>(caller).read_on();
+        let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
+        stage.world.expect("it is over", done, Duration::from_secs(60));
+        let part = &stage.responses(caller)[0];
+        assert_eq!(part.outcome, Outcome::Truncated);
+        assert!(part.body.len() >= READ + window, "{} bytes", part.body.len());
+        assert!(pattern(20_000_000).starts_with(&part.body));
         stage.callers.clear();
     });
 }

@@ -86,3 +86,17 @@ fn consuming_more_than_is_there_is_a_bug_of_the_caller() {
         panic!("consume(1) of an empty queue returned");
     }
 }
+
+#[test]
+fn what_is_cut_off_takes_its_memory_along() {
+    let mut buf = Buf::new();
+    buf.extend(&[1; 100_000]);
+    buf.consume(10);
+    buf.cut_off(1_000);
+    assert_eq!((buf.as_slice(), buf.taken()), (&[1; 1_000][..], 10));
+    assert_eq!(buf.capacity(), 1_000);
+    buf.cut_off(2_000);
+    assert_eq!(buf.len(), 1_000);
+    buf.extend(&[2; 10]);
+    assert!(buf.as_slice().ends_with(&[1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]));
+}

@@ -133,6 +133,11 @@ impl HttpClient {
         self
     }
 
+    /// Reads all from now on.
+    pub const fn read_on(&mut self) {
+        self.reading = Reading::Eager;
+    }
+
     /// Sends all requests at once.
     #[must_use]
     pub const fn pipelined(mut self) -> Self {
