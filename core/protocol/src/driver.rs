@@ -1,7 +1,7 @@
 //! The one loop that both shells run: which connection is served when, and how it ends.
 //!
 //! ```text
-//!   shell:   latch(conn, readiness)   accepted / connected / connect_failed   fire(now)
+//!   shell:   latch(conn, readiness)   accepted / connected / connect_failed   fire()
 //!                     \                      |                                 /
 //!   driver:            `----> queue ----> service(conn): transmit, flush, fill, Progress
 //!                                ^                            |
@@ -197,10 +197,15 @@ impl<A: App, T: Transport> Driver<A, T> {
         !self.queue.is_empty()
     }
 
-    /// The time of the turn that begins, and every deadline that passed. What the kernel has to say is to be
-    /// latched before.
-    pub fn fire(&mut self, now: Instant) {
+    /// The time of the turn that begins.
+    pub const fn begin_turn(&mut self, now: Instant) {
         self.now = now;
+    }
+
+    /// Every deadline that passed. What the kernel has to say is to be latched before, and the connections
+    /// to be told that are made by then.
+    pub fn fire(&mut self) {
+        let now = self.now;
         if let Some(due) = self.timers.next().filter(|due| *due <= now) {
             self.hear_before(due);
         }

@@ -1,13 +1,13 @@
 //! The loop: mostly one poll, one look at the clock and one settling of the driver per turn.
 //!
 //! ```text
-//!   settle -> tell manager -> obey commands -> watch -> poll, latch -> now, again? -> deadlines
-//!     ^                                                                                  |
-//!     '------- accept <- parcels <- letters, signals <- connects <-----------------------'
+//!   settle -> tell manager -> obey commands -> watch -> poll, latch -> now -> letters, signals
+//!     ^                                                                              |
+//!     '------------- accept <- parcels <- deadlines <- connects <- latch again? <----'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
-//! of the batch, so an event never meets another connection than the one it was meant for.
+//! of a batch, so an event never meets another connection than the one it was meant for.
 
 use std::io;
 use std::mem;
@@ -195,16 +195,17 @@ impl<A: App> Reactor<A> {
             let sleep = self.lie_down();
             self.hear(&mut events, sleep)?;
             self.now = Instant::now();
-            if self.is_due() {
-                // A process that was stopped looks at the clock long after it heard the kernel:
-                // what came in between came in time.
-                self.hear_rest(&mut events)?;
-            }
-            self.driver.fire(self.now);
-            self.advance_connects();
+            self.driver.begin_turn(self.now);
             if self.read_letters() == Flow::Exit {
                 return Ok(self.driver.into_app());
             }
+            if self.is_due() {
+                // A process that was stopped looks at the clock long after it heard the kernel:
+                // what came in between came in time, and what it dials only now may be near.
+                self.hear_rest(&mut events)?;
+            }
+            self.advance_connects();
+            self.driver.fire();
             self.take_parcels();
             self.accept();
         }

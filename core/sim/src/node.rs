@@ -158,13 +158,14 @@ impl<A: App + 'static> Node for AppNode<A> {
                 self.driver.latch(conn, readiness);
             }
         }
-        self.driver.fire(now);
+        self.driver.begin_turn(now);
         self.take_answers(now);
         loop {
             let arrival = self.network.borrow_mut().poll_arrival(self.id);
             let Some(arrival) = arrival else { break };
             self.receive(arrival);
         }
+        self.driver.fire();
         if let Some(desk) = &mut self.desk {
             desk.receive(&mut self.driver, now);
         }

@@ -449,7 +449,8 @@ impl World {
     /// Lets time pass, deadlines fire, and everything run.
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.driver.fire(self.now);
+        self.driver.begin_turn(self.now);
+        self.driver.fire();
         self.driver.settle();
     }
 

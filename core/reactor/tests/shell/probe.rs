@@ -26,6 +26,9 @@ const TX_LIMIT: usize = 64 * 1024;
 /// Whoever has heard it is registered with the kernel, or is about to be, and can be lent.
 pub(crate) const GREETING: &[u8] = b"?";
 
+/// How long the process is stopped after it dialled.
+const STOP: Duration = Duration::from_millis(20);
+
 /// What the application does on a connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
@@ -83,6 +86,8 @@ pub(crate) struct Probe {
     /// Deadlines of connections, by slot.
     pub(crate) deadlines: Vec<Option<Instant>>,
     pub(crate) tick_at: Option<Instant>,
+    /// The process is stopped over the deadline of the connections that it dials.
+    pub(crate) stops: bool,
     /// Drains after which the application exits.
     pub(crate) drains_to_exit: usize,
     /// Closed at a drain.
@@ -113,6 +118,7 @@ impl Probe {
             dials: Vec::new(),
             deadlines: Vec::new(),
             tick_at: None,
+            stops: false,
             drains_to_exit: usize::MAX,
             closes_at_drain: None,
             names: Vec::new(),
@@ -217,6 +223,10 @@ impl Probe {
         for (target, rule) in std::mem::take(&mut self.dials) {
             let conn = self.conns.insert(Duplex::new(RX_LIMIT), Self::state(rule));
             cx.connect(conn, target);
+            if self.stops {
+                self.deadlines.resize(conn.index() + 1, None);
+                self.deadlines[conn.index()] = Some(cx.now + STOP);
+            }
         }
     }
 }
@@ -287,6 +297,15 @@ impl App for Probe {
                 }
             }
         }
+    }
+
+    /// Asked after connections were dialled and before the kernel is heard.
+    fn poll_job(&mut self) -> Option<Infallible> {
+        let due = self.deadlines.iter().flatten().max();
+        if let Some(due) = due.filter(|_| self.stops) {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        None
     }
 
     fn poll_outgoing(&mut self) -> Option<(WorkerId, Outgoing<u32>)> {

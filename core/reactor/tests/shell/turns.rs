@@ -68,3 +68,15 @@ fn an_attempt_that_nobody_wants_any_more_ends_quietly() {
     let client = Running::dial(target("192.0.2.1", 80), Rule::Keep);
     client.stop();
 }
+
+#[test]
+fn a_connection_that_was_made_while_the_process_was_stopped_is_in_time() {
+    let server = Running::serve(Rule::Keep);
+    let (mut probe, heard) = Probe::new(Rule::Keep);
+    probe.dials.push((target("127.0.0.1", server.address.port()), Rule::Keep));
+    probe.tick_at = Some(Instant::now());
+    probe.stops = true;
+    let client = Running::start((probe, heard), ClientTls::web_roots(), Signals::Ignore);
+    assert_eq!(client.next(), Heard::Tick);
+    assert_eq!(client.next(), Heard::Connected);
+}
