@@ -16,6 +16,8 @@ pub(crate) struct Exchange {
     /// The one that brought it.
     pub(crate) tunnel: TunnelId,
     pub(crate) stream: StreamId,
+    /// When its request went to the service.
+    pub(crate) since: Instant,
     /// When a byte last moved in either direction.
     pub(crate) moved: Instant,
     pub(crate) phase: Phase,

@@ -4,16 +4,20 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::ConnId;
 
+use crate::upstream::GIVING_WAY;
+
 /// Connections that wait for a request.
 #[derive(Debug)]
 pub struct Pool {
     /// In the order in which they became idle.
     idle: Vec<(ConnId, Instant)>,
     max: usize,
-    /// Whether the next one is not kept: somebody waits for its place.
-    is_owed: bool,
+    /// How many of those that come next are not kept: somebody waits for their places.
+    owed: usize,
     /// When one last gave way to a request.
     gave_way: Option<Instant>,
+    /// When the service was last done quickly with a request.
+    was_quick: Option<Instant>,
 }
 
 /// How long a kept connection has rested that others would have used if they could.
@@ -21,17 +25,23 @@ const SURPLUS: Duration = Duration::from_millis(500);
 /// Between two that give way to requests although they may be needed: a service that is slow and has
 /// places enough loses so few, and one that has few serves the next one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// An exchange that took no longer was quick, compared with how long one waits for a place.
+const QUICK: Duration = Duration::from_millis(500);
 
 impl Pool {
     /// A pool that keeps `max` connections.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { idle: Vec::new(), max, is_owed: false, gave_way: None }
+        Self { idle: Vec::new(), max, owed: 0, gave_way: None, was_quick: None }
     }
 
-    /// Keeps a connection; false when there are enough, or its place is owed.
-    pub fn put(&mut self, conn: ConnId, now: Instant) -> bool {
-        if std::mem::take(&mut self.is_owed) {
+    /// Keeps a connection whose exchange began then; false when there are enough, or its place is owed.
+    pub fn put(&mut self, conn: ConnId, since: Instant, now: Instant) -> bool {
+        if now.saturating_duration_since(since) <= QUICK {
+            self.was_quick = Some(now);
+        }
+        if self.owed > 0 {
+            self.owed -= 1;
             return false;
         }
         let has_room = self.idle.len() < self.max;
@@ -53,22 +63,34 @@ impl Pool {
         (!self.idle.is_empty()).then(|| self.idle.remove(0).0)
     }
 
-    /// The connection that gives way to a request: one that nobody needs or, once in a while, any. Where
-    /// all are in use, the next one will not be kept.
-    pub fn give_way(&mut self, now: Instant) -> Option<ConnId> {
+    /// The connection that gives way to a request that has waited since then for a second or more, and asks
+    /// once in a while: one that nobody needs; any, the first time that it asks, if the service was quick
+    /// with another one meanwhile, and so may have no place for it; else any, but seldom. Where all are in
+    /// use, one of those to come will not be kept.
+    pub fn give_way(&mut self, since: Instant, now: Instant) -> Option<ConnId> {
         let has_passed = |since: Instant, time| now.saturating_duration_since(since) >= time;
         let has_surplus = self.idle.first().is_some_and(|(_, since)| has_passed(*since, SURPLUS));
-        if !has_surplus && self.gave_way.is_some_and(|last| !has_passed(last, PAUSE)) {
+        let asks_first = !has_passed(since, 2 * GIVING_WAY);
+        let has_no_place = asks_first && self.was_quick.is_some_and(|at| at >= since);
+        let is_time = self.gave_way.is_none_or(|last| has_passed(last, PAUSE));
+        if !has_surplus && !has_no_place && !is_time {
             return None;
         }
         self.gave_way = Some(now);
+        if has_no_place && self.idle.is_empty() {
+            // Each of those that wait needs a place of its own. The service may have none kept.
+            self.owed = (self.owed + 1).min(self.max);
+            return None;
+        }
         self.take_oldest_or_owe()
     }
 
     /// The connection that has been idle for longest. Where there is none, the next one will not be kept.
     pub fn take_oldest_or_owe(&mut self) -> Option<ConnId> {
         let oldest = self.take_oldest();
-        self.is_owed |= oldest.is_none();
+        if oldest.is_none() {
+            self.owed = self.owed.max(1);
+        }
         oldest
     }
 

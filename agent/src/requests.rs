@@ -42,6 +42,7 @@ impl Agent {
         let exchange = Exchange {
             tunnel,
             stream,
+            since: cx.now,
             moved: cx.now,
             phase: Phase::Waiting,
             unreleased: 0,
@@ -106,6 +107,7 @@ impl Agent {
     }
 
     fn connect_upstream(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
+        exchange.since = cx.now;
         exchange.room_at = Some(cx.now + GIVING_WAY);
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);

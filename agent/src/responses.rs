@@ -51,7 +51,8 @@ impl Agent {
             && exchange.room_at.is_some_and(|at| at <= cx.now)
         {
             exchange.room_at = Some(cx.now + GIVING_WAY);
-            self.make_room();
+            let since = exchange.since;
+            self.make_room(since);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         if upstream.deadline(io.patience, &timeouts) > cx.now {
@@ -195,7 +196,9 @@ impl Agent {
     /// The response is complete: the connection is kept, or closed.
     fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
         let now = cx.now;
-        if let Some(head) = self.take_exchange(conn).and_then(|exchange| exchange.replay) {
+        let Some(exchange) = self.take_exchange(conn) else { return };
+        let since = exchange.since;
+        if let Some(head) = exchange.replay {
             self.heads.keep(head);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
@@ -203,7 +206,7 @@ impl Agent {
         // What follows on a response would be the answer to somebody else's request.
         let has_rest = has_rest || cx.has_unread(conn);
         let reusable = upstream.http.close_reason().is_none() && !has_rest;
-        if reusable && self.pool.put(conn, now) {
+        if reusable && self.pool.put(conn, since, now) {
             if let Some((upstream, _)) = self.upstream(conn) {
                 upstream.state = State::Idle { since: now };
             }

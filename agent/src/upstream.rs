@@ -93,10 +93,10 @@ impl Upstream {
 }
 
 impl Agent {
-    /// A request waits on a new connection, perhaps for a place at the service: a kept one gives way to it.
-    /// Those that are needed do so seldom, since the service may just be slow.
-    pub(crate) fn make_room(&mut self) {
-        if let Some(conn) = self.pool.give_way(self.now) {
+    /// A request has waited since then on a new connection, perhaps for a place at the service: a kept one
+    /// gives way to it, if the service is not just slow.
+    pub(crate) fn make_room(&mut self, since: Instant) {
+        if let Some(conn) = self.pool.give_way(since, self.now) {
             self.let_go(conn);
         }
     }

@@ -44,6 +44,7 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
     let mut exchange = Exchange {
         tunnel: TunnelId(conn),
         stream: opened[0],
+        since: origin(),
         moved: origin(),
         phase: Phase::Waiting,
         unreleased: 0,
