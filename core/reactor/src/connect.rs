@@ -11,7 +11,7 @@ use mesh_protocol::{Awaited, ConnId, Security, Target, Traffic};
 use mio::{Registry, Token};
 use socket2::SockRef;
 
-use crate::resolve::{Found, Resolution, Resolver};
+use crate::resolve::{Found, LATE, Resolution, Resolved, Resolver};
 use crate::transport::{self, Socket};
 use crate::{ClientTls, Handle};
 
@@ -68,8 +68,13 @@ impl Connector {
             Ok(Found::Asked) => (Vec::new(), Trust::Full),
             Err(error) => return Outcome::Failed(name_target(&target, beyond.as_ref(), &error)),
         };
+        let mut attempt = Attempt::new(target, beyond, token, trust, now);
         let is_asked = addresses.is_empty();
-        self.attempts.insert(conn, Attempt::new(target, beyond, token, trust, now));
+        if is_asked {
+            attempt.due = now + LATE;
+            plan(&mut self.due, attempt.due, conn);
+        }
+        self.attempts.insert(conn, attempt);
         if is_asked { Outcome::Pending } else { self.dial(conn, addresses, registry, now) }
     }
 
@@ -81,7 +86,8 @@ impl Connector {
         registry: &Registry,
         now: Instant,
     ) -> Vec<(ConnId, Outcome)> {
-        let (waiting, addresses) = self.resolver.handle_resolution(resolution, now);
+        let Resolved { waiting, addresses, is_outdated } =
+            self.resolver.handle_resolution(resolution, now);
         let mut outcomes = Vec::new();
         for conn in waiting {
             if !is_wanted(conn) {
@@ -91,7 +97,8 @@ impl Connector {
             if self.attempts.get(&conn).is_some_and(Attempt::has_arrived) {
                 continue;
             }
-            let trust = self.attempts.get_mut(&conn).map(Attempt::believe);
+            let attempt = self.attempts.get_mut(&conn);
+            let trust = attempt.map(|attempt| attempt.believe(is_outdated));
             let outcome = match (&addresses, trust) {
                 (addresses, Some(Trust::Doubted(doubt))) => {
                     let known = addresses.as_deref().unwrap_or_default();
@@ -133,7 +140,7 @@ impl Connector {
         while self.due.front().is_some_and(|(due, _)| *due <= now) {
             let (due, conn) = self.due.pop_front()?;
             let attempt = self.attempts.get(&conn);
-            if attempt.is_some_and(|attempt| attempt.due == due && attempt.stream.is_some()) {
+            if attempt.is_some_and(|attempt| attempt.due == due && attempt.has_a_look()) {
                 return Some(conn);
             }
         }
@@ -141,7 +148,8 @@ impl Connector {
     }
 
     /// Moves on from an address that does not answer. The last address may take as long as the
-    /// application waits, but is looked at again for whether it still does.
+    /// application waits, but is looked at again for whether it still does. Where it is the name servers
+    /// that do not answer, what they said before has to do until they do.
     pub(crate) fn handle_timeout(
         &mut self,
         conn: ConnId,
@@ -151,6 +159,13 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
+        if attempt.stream.is_none() {
+            let Some(addresses) = self.resolver.before(&attempt.target, now) else {
+                return Outcome::Pending;
+            };
+            attempt.trust = Trust::Doubted(io::ErrorKind::TimedOut.into());
+            return self.dial(conn, addresses, registry, now);
+        }
         if attempt.begin_next(registry).is_ok() {
             attempt.due = now + attempt.trust.patience();
             plan(&mut self.due, attempt.due, conn);
@@ -270,10 +285,13 @@ impl Connector {
             // What an address said that was tried tells more.
             Err(Untried::Failed(_) | Untried::NoneLeft) => copy(error),
         };
-        let asked = match attempt.trust {
+        let asked = match &mut attempt.trust {
             Trust::Full => false,
             Trust::Remembered => self.doubt(conn, copy(&error), now).is_ok(),
-            Trust::Doubted(_) => true,
+            Trust::Doubted(doubt) => {
+                *doubt = copy(&error);
+                true
+            }
         };
         if asked { Outcome::Pending } else { self.fail(conn, &error) }
     }
@@ -329,7 +347,7 @@ impl Connector {
     }
 }
 
-/// Enters a look. There are two lengths of waits, so its place is near the end.
+/// Enters a look. There are few lengths of waits, so its place is near the end.
 fn plan(looks: &mut VecDeque<(Instant, ConnId)>, due: Instant, conn: ConnId) {
     let later = looks.iter().rev().take_while(|(other, _)| *other > due).count();
     looks.insert(looks.len() - later, (due, conn));

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use log::{info, warn};
 use mesh_protocol::{ConnId, Target};
 
 use crate::Handle;
@@ -19,12 +21,25 @@ pub(crate) struct Resolver {
 }
 
 enum Name {
-    /// These connections wait for the answer: one question serves them all.
-    Asked(Vec<ConnId>),
+    Asked {
+        /// These connections wait for the answer: one question serves them all.
+        waiting: Vec<ConnId>,
+        since: Instant,
+        /// What the name led to before.
+        before: Option<Answer>,
+    },
     Known {
-        addresses: Vec<SocketAddr>,
+        answer: Answer,
         until: Instant,
     },
+}
+
+/// What the name servers said last.
+struct Answer {
+    addresses: Vec<SocketAddr>,
+    at: Instant,
+    /// They were asked again, and gave no answer.
+    is_outdated: bool,
 }
 
 /// Where the addresses of a name are.
@@ -32,10 +47,20 @@ enum Name {
 pub(crate) enum Found {
     /// Here, and no name server knows better.
     Fixed(Vec<SocketAddr>),
-    /// Here, from a moment ago.
+    /// Here, from a moment ago; or from before, while the name servers give no answer.
     Remembered(Vec<SocketAddr>),
     /// They will come as a letter.
     Asked,
+}
+
+/// What is known once a question is over.
+pub(crate) struct Resolved {
+    /// Who waited for that.
+    pub(crate) waiting: Vec<ConnId>,
+    /// Where the name leads, or why that is unknown.
+    pub(crate) addresses: io::Result<Vec<SocketAddr>>,
+    /// They are from before: there was no answer.
+    pub(crate) is_outdated: bool,
 }
 
 /// What became of a question.
@@ -48,6 +73,20 @@ pub(crate) struct Resolution {
 /// An answer is used this long: enough for a burst of connections to ask once, and no longer than a
 /// container takes to come back at another address.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// An answer that does not come within this time is not waited for, if there is an older one. It still
+/// counts when it comes.
+pub(crate) const LATE: Duration = Duration::from_millis(500);
+/// An answer is used this long when no other one comes (RFC 8767 5 has one to three days): longer than
+/// outages of name servers are, and not as long as it takes until nobody remembers whose address it was.
+const OUTDATED_FOR: Duration = Duration::from_hours(24);
+/// How the system's libraries, musl and glibc, say that there was no answer. Of its errors, the standard
+/// library hands out the words only.
+const NO_ANSWER: [&str; 4] = [
+    "Try again",
+    "Non-recoverable error",
+    "Temporary failure in name resolution",
+    "Non-recoverable failure in name resolution",
+];
 /// Questions at once: a name server that never answers blocks one.
 const THREADS: usize = 4;
 /// Names remembered. Beyond it the outdated ones are forgotten first.
@@ -81,11 +120,17 @@ impl Resolver {
         if let Some(addresses) = known_without_asking(&target.host, target.port) {
             return Ok(Found::Fixed(addresses));
         }
-        match self.names.get(&(target.host.clone(), target.port)) {
-            Some(Name::Known { addresses, until }) if *until > now => {
-                return Ok(Found::Remembered(addresses.clone()));
+        let name = (target.host.clone(), target.port);
+        match self.names.get_mut(&name) {
+            Some(Name::Known { answer, until }) if *until > now => {
+                return Ok(Found::Remembered(answer.addresses.clone()));
             }
-            Some(Name::Known { .. } | Name::Asked(_)) | None => {}
+            Some(Name::Asked { since, before: Some(before), .. })
+                if *since + LATE <= now && before.is_of_use(now) =>
+            {
+                return Ok(Found::Remembered(before.make_do(&name, "they are late")));
+            }
+            Some(Name::Known { .. } | Name::Asked { .. }) | None => {}
         }
         self.ask(target, conn, now)?;
         Ok(Found::Asked)
@@ -97,34 +142,56 @@ impl Resolver {
     /// Too many questions are open.
     pub(crate) fn ask(&mut self, target: &Target, conn: ConnId, now: Instant) -> io::Result<()> {
         let name = (target.host.clone(), target.port);
-        if let Some(Name::Asked(waiting)) = self.names.get_mut(&name) {
+        if let Some(Name::Asked { waiting, .. }) = self.names.get_mut(&name) {
             waiting.push(conn);
             return Ok(());
         }
         self.submit(name.clone())?;
+        let before = match self.names.remove(&name) {
+            Some(Name::Known { answer, .. }) => Some(answer),
+            Some(Name::Asked { .. }) | None => None,
+        };
         self.forget_outdated(now);
-        self.names.insert(name, Name::Asked(vec![conn]));
+        self.names.insert(name, Name::Asked { waiting: vec![conn], since: now, before });
         Ok(())
     }
 
-    /// Takes an answer in: who waited for it, and what it is.
-    ///
-    /// # Errors
-    /// The second value, when the name has no address.
-    pub(crate) fn handle_resolution(
-        &mut self,
-        resolution: Resolution,
-        now: Instant,
-    ) -> (Vec<ConnId>, io::Result<Vec<SocketAddr>>) {
-        let Resolution { name, addresses } = resolution;
-        let Some(Name::Asked(waiting)) = self.names.remove(&name) else {
-            return (Vec::new(), addresses);
-        };
-        if let Ok(addresses) = &addresses {
-            let known = Name::Known { addresses: addresses.clone(), until: now + KNOWN_FOR };
-            self.names.insert(name, known);
+    /// What `target` led to before, for a connection that waits for an answer that is late.
+    pub(crate) fn before(&mut self, target: &Target, now: Instant) -> Option<Vec<SocketAddr>> {
+        let name = (target.host.clone(), target.port);
+        match self.names.get_mut(&name) {
+            Some(Name::Asked { before: Some(before), .. }) if before.is_of_use(now) => {
+                Some(before.make_do(&name, "they are late"))
+            }
+            Some(_) | None => None,
         }
-        (waiting, addresses)
+    }
+
+    /// Takes an answer in. Where there is none, what was known before holds for another moment.
+    pub(crate) fn handle_resolution(&mut self, resolution: Resolution, now: Instant) -> Resolved {
+        let Resolution { name, addresses } = resolution;
+        let (waiting, before) = match self.names.remove(&name) {
+            Some(Name::Asked { waiting, before, .. }) => (waiting, before),
+            Some(Name::Known { .. }) | None => (Vec::new(), None),
+        };
+        let answer = match (addresses, before) {
+            (Ok(addresses), before) => {
+                if before.is_some_and(|before| before.is_outdated) {
+                    info!("the name servers answer for {} again", name.0);
+                }
+                Answer { addresses, at: now, is_outdated: false }
+            }
+            (Err(error), Some(mut before)) if is_no_answer(&error) && before.is_of_use(now) => {
+                before.make_do(&name, &error.to_string());
+                before
+            }
+            (Err(error), _) => {
+                return Resolved { waiting, addresses: Err(error), is_outdated: false };
+            }
+        };
+        let (addresses, is_outdated) = (Ok(answer.addresses.clone()), answer.is_outdated);
+        self.names.insert(name, Name::Known { answer, until: now + KNOWN_FOR });
+        Resolved { waiting, addresses, is_outdated }
     }
 
     fn submit(&mut self, name: (String, u16)) -> io::Result<()> {
@@ -140,9 +207,24 @@ impl Resolver {
             return;
         }
         self.names.retain(|_, name| match name {
-            Name::Asked(_) => true,
+            Name::Asked { .. } => true,
             Name::Known { until, .. } => *until > now,
         });
+    }
+}
+
+impl Answer {
+    fn is_of_use(&self, now: Instant) -> bool {
+        now < self.at + OUTDATED_FOR
+    }
+
+    /// The addresses once more, because the name servers give no others. Says so once.
+    fn make_do(&mut self, name: &(String, u16), why: &str) -> Vec<SocketAddr> {
+        if !mem::replace(&mut self.is_outdated, true) {
+            let host = &name.0;
+            warn!("no answer from the name servers for {host}, which goes on as before: {why}");
+        }
+        self.addresses.clone()
     }
 }
 
@@ -164,6 +246,12 @@ fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+/// Whether nobody said what the name is, rather than that it is none.
+fn is_no_answer(error: &io::Error) -> bool {
+    let words = error.to_string();
+    error.raw_os_error().is_some() || NO_ANSWER.iter().any(|end| words.ends_with(end))
 }
 
 #[cfg(test)]

@@ -100,9 +100,20 @@ impl Attempt {
         self.beyond.as_ref().is_some_and(Beyond::has_begun)
     }
 
-    /// A name server has just spoken; how it was before.
-    pub(super) const fn believe(&mut self) -> Trust {
-        mem::replace(&mut self.trust, Trust::Full)
+    /// Whether it is to be looked at when its time has come: an address is being tried, or the name
+    /// servers were asked for the first.
+    pub(super) const fn has_a_look(&self) -> bool {
+        self.stream.is_some() || matches!(self.trust, Trust::Full)
+    }
+
+    /// The question for the name is over; how it was before. Outdated addresses are doubted once and no
+    /// more: name servers that fail at once would be asked without end.
+    pub(super) const fn believe(&mut self, is_outdated: bool) -> Trust {
+        let trust = match &self.trust {
+            Trust::Full if is_outdated => Trust::Remembered,
+            Trust::Full | Trust::Remembered | Trust::Doubted(_) => Trust::Full,
+        };
+        mem::replace(&mut self.trust, trust)
     }
 }
 

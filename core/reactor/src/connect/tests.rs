@@ -7,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::attempt::{REMEMBERED_TIMEOUT, by_turns};
 use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Outcome, Trust};
-use crate::resolve::Resolution;
+use crate::resolve::{LATE, Resolution};
 use crate::{ClientTls, Handle};
 
 const TOKEN: Token = Token(7);
@@ -39,6 +39,20 @@ impl Bench {
     fn dial(&mut self, addresses: &[SocketAddr]) -> Outcome {
         let registry = self.poll.registry();
         self.connector.dial(self.conn, addresses.to_vec(), registry, self.start)
+    }
+
+    /// One of which the name led to `before`, a while ago: the name servers are asked again.
+    fn knowing(before: SocketAddr) -> Self {
+        let mut bench = Self::new();
+        bench.connector.resolver.ask(&target(), bench.conn, bench.start).unwrap();
+        bench.connector.forget(bench.conn);
+        bench.answer(Ok(vec![before]));
+        bench.start += Duration::from_secs(1);
+        let registry = bench.poll.registry();
+        let outcome = bench.connector.start(bench.conn, target(), TOKEN, registry, bench.start);
+        assert!(matches!(outcome, Outcome::Pending));
+        assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Address));
+        bench
     }
 
     /// Lets the first address have its time.
@@ -108,6 +122,11 @@ fn silent() -> (SocketAddr, Vec<Socket>) {
         sockets.push(socket);
     }
     (address.as_socket().unwrap(), sockets)
+}
+
+/// What the system says where no name server answers.
+fn no_answer() -> std::io::Error {
+    std::io::Error::other("failed to lookup address information: Try again")
 }
 
 fn closed() -> SocketAddr {
@@ -335,4 +354,70 @@ fn an_address_that_is_confirmed_goes_on_and_is_not_tried_twice() {
         panic!("there is no other address");
     };
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[test]
+fn where_the_name_servers_fail_the_addresses_from_before_are_dialled() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut bench = Bench::knowing(listener.local_addr().unwrap());
+    assert!(matches!(bench.answer(Err(no_answer())), Some(Outcome::Pending)));
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+}
+
+#[test]
+fn where_nobody_is_there_any_more_either_the_name_servers_are_asked_once_more() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let moved = listener.local_addr().unwrap();
+    for answer in [Ok(vec![moved]), Err(no_answer())] {
+        let is_found = answer.is_ok();
+        let mut bench = Bench::knowing(closed());
+        bench.answer(Err(no_answer()));
+        bench.exhaust();
+        match bench.answer(answer) {
+            Some(Outcome::Pending) if is_found => {
+                assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+            }
+            Some(Outcome::Failed(error)) if !is_found => {
+                assert_eq!(error.to_string(), "mesh.invalid:80: Connection refused");
+            }
+            _ => panic!("found: {is_found}"),
+        }
+    }
+}
+
+#[test]
+fn where_the_name_servers_are_late_the_addresses_from_before_are_dialled() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut bench = Bench::knowing(listener.local_addr().unwrap());
+    assert_eq!(bench.connector.deadline(), Some(bench.start + LATE));
+    assert!(matches!(bench.wait(LATE), Outcome::Pending));
+    assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Peer));
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+}
+
+#[test]
+fn an_answer_that_comes_late_leads_to_where_the_name_leads_now() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (silent, _sockets) = silent();
+    for (before, refuses) in [(silent, false), (closed(), true)] {
+        let mut bench = Bench::knowing(before);
+        bench.wait(LATE);
+        if refuses {
+            bench.exhaust();
+        }
+        let outcome = bench.answer(Ok(vec![listener.local_addr().unwrap()]));
+        assert!(matches!(outcome, Some(Outcome::Pending)));
+        assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+    }
+}
+
+#[test]
+fn a_first_answer_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.connector.forget(bench.conn);
+    let registry = bench.poll.registry();
+    bench.connector.start(bench.conn, target(), TOKEN, registry, bench.start);
+    assert!(matches!(bench.wait(LATE), Outcome::Pending));
+    assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Address));
+    assert_eq!(bench.connector.deadline(), None);
 }

@@ -1,6 +1,68 @@
+use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use super::known_without_asking;
+use mesh_protocol::{ConnId, Conns, Duplex, Security, Target, Traffic};
+use mio::{Poll, Token};
+
+use super::{Found, KNOWN_FOR, LATE, NO_ANSWER, OUTDATED_FOR};
+use super::{Resolution, Resolved, Resolver, known_without_asking};
+use crate::Handle;
+
+/// A name that is looked up again and again. What its name servers say is up to the test.
+struct Bench {
+    resolver: Resolver,
+    conn: ConnId,
+    now: Instant,
+    /// Of the mailbox.
+    _poll: Poll,
+}
+
+impl Bench {
+    /// The name led to `addresses` and has to be looked up again.
+    fn knowing(addresses: &[SocketAddr]) -> Self {
+        let poll = Poll::new().unwrap();
+        let (mailbox, _) = Handle::new(poll.registry(), Token(0)).unwrap();
+        let conn = Conns::new().insert(Duplex::new(1), ());
+        let (resolver, now) = (Resolver::new(mailbox), Instant::now());
+        let mut bench = Self { resolver, conn, now, _poll: poll };
+        assert_eq!(bench.addresses(), Found::Asked);
+        assert_eq!(bench.answer(Ok(addresses.to_vec())).addresses.unwrap(), addresses);
+        bench.pass(KNOWN_FOR);
+        bench
+    }
+
+    fn addresses(&mut self) -> Found {
+        self.resolver.addresses(&target(), self.conn, self.now).unwrap()
+    }
+
+    fn answer(&mut self, answer: io::Result<Vec<SocketAddr>>) -> Resolved {
+        self.resolver.handle_resolution(Resolution::new(&target(), answer), self.now)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+}
+
+fn target() -> Target {
+    Target {
+        host: "mesh.invalid".to_owned(),
+        port: 80,
+        security: Security::Plain,
+        traffic: Traffic::Single,
+        via: None,
+    }
+}
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 80))
+}
+
+/// What the standard library makes of an error of the resolver.
+fn failure(words: &str) -> io::Error {
+    io::Error::other(format!("failed to lookup address information: {words}"))
+}
 
 fn check(host: &str, expected: &[&str]) {
     let expected: Vec<SocketAddr> =
@@ -22,4 +84,59 @@ fn names_need_one() {
     check("localhost.example.com", &[]);
     check("mesh.test", &[]);
     check("", &[]);
+}
+
+#[test]
+fn name_servers_without_an_answer_leave_a_name_as_it_was() {
+    for words in NO_ANSWER {
+        let mut bench = Bench::knowing(&[address(1)]);
+        for _ in 0..3 {
+            assert_eq!(bench.addresses(), Found::Asked, "they are asked again");
+            let resolved = bench.answer(Err(failure(words)));
+            assert_eq!(resolved.waiting, [bench.conn]);
+            assert_eq!(resolved.addresses.unwrap(), [address(1)], "{words}");
+            assert!(resolved.is_outdated);
+            assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
+            bench.pass(KNOWN_FOR);
+        }
+        assert_eq!(bench.addresses(), Found::Asked);
+        let resolved = bench.answer(Ok(vec![address(2)]));
+        assert_eq!(resolved.addresses.unwrap(), [address(2)]);
+        assert!(!resolved.is_outdated);
+    }
+}
+
+#[test]
+fn a_name_that_is_none_any_more_is_forgotten() {
+    for words in ["Name does not resolve", "Name or service not known"] {
+        let mut bench = Bench::knowing(&[address(1)]);
+        assert_eq!(bench.addresses(), Found::Asked);
+        bench.answer(Err(failure(words))).addresses.unwrap_err();
+        assert_eq!(bench.addresses(), Found::Asked);
+        bench.answer(Err(failure(NO_ANSWER[0]))).addresses.unwrap_err();
+    }
+}
+
+#[test]
+fn an_answer_that_is_late_is_not_waited_for_where_there_is_an_older_one() {
+    let mut bench = Bench::knowing(&[address(1)]);
+    assert_eq!(bench.addresses(), Found::Asked);
+    bench.pass(LATE - Duration::from_millis(1));
+    assert_eq!(bench.addresses(), Found::Asked);
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
+    let resolved = bench.answer(Ok(vec![address(2)]));
+    assert_eq!(resolved.waiting, [bench.conn; 2]);
+    assert_eq!(bench.addresses(), Found::Remembered(vec![address(2)]));
+}
+
+#[test]
+fn nobody_believes_an_old_answer_for_ever() {
+    let mut bench = Bench::knowing(&[address(1)]);
+    bench.pass(OUTDATED_FOR);
+    assert_eq!(bench.addresses(), Found::Asked);
+    bench.pass(LATE);
+    assert_eq!(bench.addresses(), Found::Asked);
+    assert_eq!(bench.resolver.before(&target(), bench.now), None);
+    bench.answer(Err(failure(NO_ANSWER[0]))).addresses.unwrap_err();
 }
