@@ -118,7 +118,7 @@ pub struct ClientArgs {
     /// seconds without a byte either way after which an exchange is given up [default: 3600]
     #[argh(option)]
     pub stream_idle_timeout: Option<String>,
-    /// seconds between two signs of life on the tunnel [default: 15]
+    /// seconds between two signs of life on the tunnel [default: 10]
     #[argh(option)]
     pub echo_interval: Option<String>,
     /// seconds that the first wait before reconnecting may last; it doubles each time

@@ -199,7 +199,7 @@ impl Default for Timeouts {
             upstream_connect: Duration::from_secs(5),
             upstream_idle: Duration::from_secs(4),
             stream_idle: Duration::from_secs(3600),
-            echo: Duration::from_secs(15),
+            echo: Duration::from_secs(10),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(30),
             stable: Duration::from_secs(60),

@@ -190,7 +190,7 @@ impl Default for Timeouts {
             stream_idle: Duration::from_secs(3600),
             send: Duration::from_secs(60),
             registration: Duration::from_secs(10),
-            echo: Duration::from_secs(15),
+            echo: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             drain: Duration::from_secs(25),
         }

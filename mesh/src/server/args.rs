@@ -105,7 +105,7 @@ pub(crate) struct ServerArgs {
     /// seconds for an agent to register after its upgrade [default: 10]
     #[argh(option)]
     pub(crate) registration_timeout: Option<String>,
-    /// seconds between two signs of life on a tunnel [default: 15]
+    /// seconds between two signs of life on a tunnel [default: 10]
     #[argh(option)]
     pub(crate) echo_interval: Option<String>,
     /// seconds from the start until /ready says so, for agents to come first [default: 0]

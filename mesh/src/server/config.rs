@@ -212,6 +212,16 @@ fn strange(timeouts: &Timeouts, settings: &Settings) -> Vec<String> {
             value::show_seconds(&timeouts.request),
         ));
     }
+    if 2 * timeouts.echo >= timeouts.request {
+        let is_echo = settings.is_set("echo-interval");
+        warnings.push(format!(
+            "{}: requests on a tunnel that falls silent end after {} s, before it counts as lost \
+             ({} s, two echo intervals), so that no other agent is tried",
+            settings.culprit(if is_echo { "echo-interval" } else { "request-timeout" }),
+            value::show_seconds(&timeouts.request),
+            value::show_seconds(&(2 * timeouts.echo)),
+        ));
+    }
     if timeouts.stream_idle < timeouts.request {
         warnings.push(format!(
             "{}: {} s is less than the request timeout and ends slow requests before it",

@@ -225,13 +225,23 @@ fn what_cannot_be_is_refused_with_one_sentence() {
 
 #[test]
 fn what_is_strange_behind_a_load_balancer_is_a_warning() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--idle-timeout", "60"], "--idle-timeout: 60 s is not more than the load balancer's"),
         (&["--request-timeout", "60"], "--request-timeout: 60 s takes effect only if"),
         (
             &["--stream-idle-timeout", "29"],
             "--stream-idle-timeout: 29 s is less than the request timeout",
         ),
+        (
+            &["--request-timeout", "20"],
+            "--request-timeout: requests on a tunnel that falls silent end after 20 s, before it",
+        ),
+        (
+            &["--echo-interval", "15"],
+            "--echo-interval: requests on a tunnel that falls silent end after 30 s, before it \
+             counts as lost (30 s, two echo intervals)",
+        ),
+        (&["--echo-interval", "9.9", "--request-timeout", "20"], ""),
         (&["--access-log-file", "a.log"], "--access-log-file: the access log is off"),
         (&["--access-log", "TEXT", "--access-log-file", "a.log"], ""),
         (&["--request-timeout", "59.9", "--idle-timeout", "60.1"], ""),

@@ -16,7 +16,7 @@ const SEEDS: u64 = 8;
 const CHEATED: &str = "cheat.example";
 
 /// Two echo intervals, and the way there and back.
-const NOTICED: Duration = Duration::from_secs(31);
+const NOTICED: Duration = Duration::from_secs(21);
 
 /// Lets callers of an honest agent and callers of a cheat ask at the same time. The honest one's
 /// are answered right and soon, the cheat is thrown out, and its callers see what happened.

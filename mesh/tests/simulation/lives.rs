@@ -15,7 +15,7 @@ use crate::ask::{Ask, Weather};
 use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 /// Two echo intervals, and the way there and back.
-const NOTICED: Duration = Duration::from_secs(31);
+const NOTICED: Duration = Duration::from_secs(21);
 /// The longest wait before an agent connects again, and registering.
 const RECONNECTED: Duration = Duration::from_secs(32);
 

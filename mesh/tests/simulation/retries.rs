@@ -77,6 +77,36 @@ fn with_a_reset(seed: u64, code: u16) -> (Stage, Rc<Cell<usize>>) {
     (stage, asked)
 }
 
+/// With the timeouts that everybody has who changed none.
+#[test]
+fn what_waits_on_a_tunnel_that_falls_silent_is_tried_on_another_agent() {
+    seeds(SEEDS, |seed| {
+        let mut plan = Plan::calm().with_agents(2);
+        plan.ingress.timeouts = mesh_ingress::Config::default().timeouts;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(SOON);
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let script = vec![Request::get(HOST, "/slow/300"); 4];
+                stage.world.add_peer("caller", HttpClient::new(TRAFFIC_ADDRESS, script), &[])
+            })
+            .collect();
+        stage.world.run_for(Duration::from_millis(400));
+        stage.world.strike(stage.agents[0], stage.ingress, Fault::Blackhole);
+        let all = callers.clone();
+        let done = move |world: &World| {
+            all.iter().all(|caller| world.peer::<HttpClient>(*caller).is_done())
+        };
+        stage.world.expect("all are answered", done, Duration::from_secs(40));
+        for caller in callers {
+            for response in stage.responses(caller) {
+                assert!(response.is(200), "{response:?}");
+            }
+        }
+        assert!(stage.metric("mesh_retries_total") > Some(0), "some waited there");
+    });
+}
+
 /// The service may have done what was asked of it, and then broke.
 #[test]
 fn what_a_service_may_have_had_is_repeated_only_where_that_is_harmless() {
