@@ -165,7 +165,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What an application asks of its shell beyond the bytes.
+/// What an application, or its driver, asks of the shell beyond the bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Open this connection.
@@ -174,6 +174,11 @@ pub enum Command {
         conn: ConnId,
         /// Where to.
         target: Target,
+    },
+    /// This connection ended before it was made.
+    Forget {
+        /// The slot, which is free by now.
+        conn: ConnId,
     },
     /// Take in those who wait at this listener already, and nobody after them.
     StopAccepting(ListenerId),

@@ -246,6 +246,7 @@ impl<A: App> Reactor<A> {
                 Command::StopAccepting(listener) => self.stop_accepting(listener),
                 Command::Exit => return Flow::Exit,
                 Command::Connect { conn, target } => self.connect(conn, target),
+                Command::Forget { conn } => self.connector.forget(conn),
             }
         }
         self.send_parcels();

@@ -177,6 +177,8 @@ impl<A: App + 'static> Node for AppNode<A> {
                     let token = Token::Conn(conn);
                     self.network.borrow_mut().connect(self.id, &address, token);
                 }
+                // The driver drops what comes of it.
+                Command::Forget { .. } => {}
                 Command::StopAccepting(listener) => {
                     self.network.borrow_mut().stop_accepting(self.id, listener);
                 }

@@ -312,6 +312,47 @@ fn a_lost_tunnel_ends_its_requests_at_the_service() {
     service.wait_abandoned(3);
 }
 
+/// Requests that are reset as soon as they are made never count towards the limit of streams.
+#[test]
+fn streams_that_are_reset_at_once_are_no_connections_of_the_service() {
+    let (pairs, ingress) = (20_000, RawIngress::start());
+    let service = TcpListener::bind(own_address()).unwrap();
+    let url = format!("http://{}", service.local_addr().unwrap());
+    let _agent = bare_agent(&ingress.url(), &url, HOST, &["--max-streams", "10"]);
+    let counting = std::thread::spawn(move || {
+        for count in 0.. {
+            let mut wire = Wire::new(service.accept().unwrap().0);
+            let asked = wire.wait(|bytes| bytes.ends_with(b"\r\n\r\n").then(|| bytes.to_vec()));
+            let asked = asked.unwrap_or_default();
+            if !asked.is_empty() {
+                // An agent that changed its mind takes no answer.
+                let _ = wire.try_send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+            if asked.starts_with(b"GET /last ") {
+                return count;
+            }
+        }
+        unreachable!("it goes on counting")
+    });
+    let mut tunnel = ingress.welcome(64 * 1024);
+    let mut frames = Vec::new();
+    for pair in 0..pairs {
+        let stream = 2 * pair + 1;
+        frames.extend(frame(REQUEST, END, stream, b"GET / HTTP/1.1\r\nHost: demo.local\r\n\r\n"));
+        frames.extend(frame(RESET, 0, stream, &1_u16.to_be_bytes()));
+        if frames.len() > 60_000 {
+            tunnel.send_message(BINARY, &std::mem::take(&mut frames));
+        }
+    }
+    tunnel.send_message(BINARY, &frames);
+    let last = b"GET /last HTTP/1.1\r\nHost: demo.local\r\n\r\n";
+    tunnel.send(REQUEST, END, 2 * pairs + 1, last);
+    assert!(tunnel.expect(RESPONSE).payload.starts_with(b"HTTP/1.1 200 "));
+    let count: u32 = counting.join().unwrap();
+    // One at most for each time that the agent looked between a request and its reset.
+    assert!(count < pairs / 20, "{count} connections");
+}
+
 #[test]
 fn an_ingress_that_asks_to_move_all_the_time_is_followed_without_haste() {
     let (ingress, agent, service) = start(&[]);

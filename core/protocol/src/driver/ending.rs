@@ -12,7 +12,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::{Driver, Flushed, Transport, socket_of};
-use crate::{App, CloseReason, Closing, ConnId, Event};
+use crate::{App, CloseReason, Closing, Command, ConnId, Event};
 
 /// How long a closing connection may go without taking any of what is left for it. The kernel tells of room
 /// in steps of a third of its buffer, which is a megabyte and more: a peer that reads slowly seems to take
@@ -42,6 +42,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
         let Some(transport) = socket.transport.as_mut() else {
             if ends {
+                self.commands.push_back(Command::Forget { conn });
                 return self.close(conn, CloseReason::Aborted);
             }
             let deadline = self.app.conn_deadline(conn);

@@ -1062,6 +1062,22 @@ fn a_connection_that_is_being_made_waits_for_its_peer_unless_the_shell_knows_bet
 }
 
 #[test]
+fn the_shell_hears_of_a_connection_that_ends_before_it_is_made() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.connection(conn).io.close(Closing::Abort);
+    world.driver.settle();
+    assert_eq!(world.driver.poll_command(), Some(Command::Forget { conn }));
+    assert_eq!(world.driver.poll_command(), None);
+    let conn = world.dial();
+    let transport = world.transport();
+    world.driver.connected(conn, transport);
+    world.connection(conn).io.close(Closing::Abort);
+    world.driver.settle();
+    assert_eq!(world.driver.poll_command(), None, "that one was made");
+}
+
+#[test]
 fn the_end_of_a_handshake_and_the_names_are_there_before_the_first_byte() {
     let mut world = World::new();
     world.driver.app_mut().rule = Some(Rule::Keep);

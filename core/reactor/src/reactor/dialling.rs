@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use mesh_protocol::{App, ConnId, Readiness, Target};
+use mesh_protocol::{App, Closing, ConnId, Conns, Readiness, Target};
 
 use super::Reactor;
 use crate::connect::Outcome;
@@ -27,7 +27,7 @@ impl<A: App> Reactor<A> {
     /// A name was looked up.
     pub(super) fn resolved(&mut self, resolution: Resolution) {
         let (registry, conns) = (self.poll.registry(), self.driver.app_mut().conns());
-        let is_wanted = |conn| conns.get(conn).is_some();
+        let is_wanted = |conn| is_wanted(conns, conn);
         let outcomes = self.connector.handle_resolution(resolution, is_wanted, registry, self.now);
         for (conn, outcome) in outcomes {
             self.conclude(conn, outcome);
@@ -78,8 +78,13 @@ impl<A: App> Reactor<A> {
         }
     }
 
-    /// Whether the application still waits for this connection.
     fn is_wanted(&mut self, conn: ConnId) -> bool {
-        self.driver.app_mut().conns().get(conn).is_some()
+        is_wanted(self.driver.app_mut().conns(), conn)
     }
+}
+
+/// Whether the application still waits for this connection. One that is to end is there until its turn
+/// comes, and many may be that nobody shall see.
+fn is_wanted<S>(conns: &Conns<S>, conn: ConnId) -> bool {
+    conns.get(conn).is_some_and(|connection| connection.io.closing < Some(Closing::AfterFlush))
 }

@@ -1,6 +1,7 @@
 //! Connections that we make.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
@@ -76,4 +77,19 @@ fn a_connection_that_failed_at_once_does_not_keep_the_loop_busy() {
     let reason = client.closed();
     assert!(reason.contains("not a name:80"), "{reason}");
     client.stop();
+}
+
+/// There are more of them than a driver serves before the shell has its turn.
+#[test]
+fn nobody_sees_connections_that_are_not_wanted_any_more() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = target("127.0.0.1", listener.local_addr().unwrap().port());
+    let more = 100;
+    let client = Running::dial(target.clone(), Rule::Regret(target, more));
+    for _ in 0..=more {
+        client.closed();
+    }
+    client.stop();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }

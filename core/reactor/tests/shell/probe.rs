@@ -48,6 +48,9 @@ pub(crate) enum Rule {
     Ask(Vec<u8>),
     /// Resets when something comes.
     Abort,
+    /// Wants its connection no more as soon as it has asked for it, and asks for so many more one after
+    /// the other, as soon as it is rid of the one.
+    Regret(Target, usize),
     /// Goes to another worker when something comes, where another rule is for it.
     Pass(u8, Box<Self>),
     /// Sends [`GREETING`]. Is lent to another worker when something comes, which sends that back and
@@ -161,6 +164,7 @@ impl Probe {
             | Rule::Source
             | Rule::Answer(_)
             | Rule::Pass(..)
+            | Rule::Regret(..)
             | Rule::Abort => {}
         }
     }
@@ -188,7 +192,7 @@ impl Probe {
                 }
                 return;
             }
-            Rule::Abort => return io.close(Closing::Abort),
+            Rule::Abort | Rule::Regret(..) => return io.close(Closing::Abort),
             Rule::Answer(count) => {
                 if !io.rx.is_empty() {
                     io.tx.extend(&vec![b'a'; *count]);
@@ -221,12 +225,20 @@ impl Probe {
     fn tick(&mut self, cx: &mut Context<'_>) {
         self.tick_at = None;
         for (target, rule) in std::mem::take(&mut self.dials) {
-            let conn = self.conns.insert(Duplex::new(RX_LIMIT), Self::state(rule));
-            cx.connect(conn, target);
-            if self.stops {
-                self.deadlines.resize(conn.index() + 1, None);
-                self.deadlines[conn.index()] = Some(cx.now + STOP);
-            }
+            self.dial(target, rule, cx);
+        }
+    }
+
+    fn dial(&mut self, target: Target, rule: Rule, cx: &mut Context<'_>) {
+        let mut io = Duplex::new(RX_LIMIT);
+        if let Rule::Regret(..) = rule {
+            io.close(Closing::Abort);
+        }
+        let conn = self.conns.insert(io, Self::state(rule));
+        cx.connect(conn, target);
+        if self.stops {
+            self.deadlines.resize(conn.index() + 1, None);
+            self.deadlines[conn.index()] = Some(cx.now + STOP);
         }
     }
 }
@@ -271,9 +283,13 @@ impl App for Probe {
                 self.report(Heard::Deadline(conn.index()));
             }
             Event::Closed { conn, reason } => {
-                let io = &self.conns.get(conn).unwrap().io;
-                self.names.push(io.peer_names.as_ref().map(|names| names.to_vec()));
+                let connection = self.conns.get(conn).unwrap();
+                let names = connection.io.peer_names.as_ref();
+                self.names.push(names.map(|names| names.to_vec()));
                 self.report(Heard::Closed(reason.to_string()));
+                if let Rule::Regret(target, more @ 1..) = connection.state.rule.clone() {
+                    self.dial(target.clone(), Rule::Regret(target, more - 1), cx);
+                }
             }
             Event::Adopted { conn } => {
                 self.report(Heard::Adopted(self.worker));
