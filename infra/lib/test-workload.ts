@@ -22,7 +22,7 @@ const AGENT_MEMORY_MIB = 1024;
  * tunnels move, those before are there too, with all that they carry.
  */
 function streamsOfEach(tunnels: number): number {
-  const [programMiB, workersMiB, tunnelMiB, streamMiB] = [6, 6, 9.1, 0.5];
+  const [programMiB, workersMiB, tunnelMiB, streamMiB] = [6, 6, 10.1, 0.5];
   const buffersMiB = (AGENT_MEMORY_MIB - programMiB - workersMiB) / 1.25;
   return Math.floor((buffersMiB / (2 * tunnels) - tunnelMiB) / streamMiB);
 }

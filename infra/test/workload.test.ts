@@ -96,7 +96,7 @@ describe('the test workload', () => {
       MESH_HEALTH_PORT: '8081',
       // Two ingress tasks, and one more while they are replaced.
       MESH_TUNNELS: '3',
-      MESH_MAX_STREAMS: '251',
+      MESH_MAX_STREAMS: '249',
     });
     template.hasOutput('AgentTunnels', { Value: '3' });
   });
@@ -105,7 +105,7 @@ describe('the test workload', () => {
     const many = templateWith({ desiredCount: 15, testWorkload: { image: TEST_APP } });
     const { MESH_TUNNELS, MESH_MAX_STREAMS } = environment(many, 'agent');
     expect(MESH_TUNNELS).toBe('16');
-    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 9.1;
+    const perTunnelMiB = Number(MESH_MAX_STREAMS) * 0.5 + 10.1;
     // While tunnels are replaced, there are twice as many.
     const bothMiB = 1.25 * 2 * 16 * perTunnelMiB + 6;
     // The program itself takes 6 MiB at rest.

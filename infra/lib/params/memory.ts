@@ -5,6 +5,8 @@ const MIB = 1024 * KIB;
 
 const HEAD = 64 * KIB;
 const TUNNEL_BUFFER = 512 * KIB;
+/** Of each tunnel: 128 bytes for each of its streams. */
+const NOTICES = 128 * 1024;
 /** Of each worker: used memory for queues, and for heads. */
 const POOLS = 6 * MIB;
 /** Connections that are no callers' and no tunnels. */
@@ -34,7 +36,7 @@ export function workers(cpu: number): number {
 export function ingressMemoryMiB(limits: IngressLimits): number {
   const window = limits.streamWindowKiB * KIB;
   const connection = 128 * KIB + 2 * HEAD + window + 32 * KIB;
-  const tunnel = 512 * KIB + TUNNEL_BUFFER + limits.windowGrowthKiB * KIB;
+  const tunnel = 512 * KIB + TUNNEL_BUFFER + NOTICES + limits.windowGrowthKiB * KIB;
   const queued = limits.maxConnections * connection + limits.maxTunnels * tunnel + OTHERS + PAGES;
   const proxy = limits.serviceConnectNamespace === undefined ? 0 : SERVICE_CONNECT_PROXY;
   const bytes = OWNED_OF_QUEUED * queued + workers(limits.cpu) * POOLS + proxy;

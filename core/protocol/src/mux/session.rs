@@ -39,6 +39,8 @@ pub struct Session {
     next: u32,
     /// Frames to be sent before any DATA.
     pending: Buf,
+    /// The longest REQUEST that was among them.
+    request_bytes: usize,
     /// The first stream of those we open whose REQUEST is in there, or will be. None from there on has a
     /// turn: its DATA would be ahead of it.
     unwritten: u32,
@@ -88,7 +90,8 @@ pub struct Limits {
     pub send_window: u32,
     /// The same of the peer, to be announced.
     pub recv_window: u32,
-    /// What may wait to be sent besides DATA.
+    /// What may wait to be sent besides DATA: with more, no stream is opened. Notices of those that are open
+    /// come on top.
     pub pending_bytes: usize,
     /// What the receive windows may grow by together: those of streams that a window holds back, on a path
     /// with a long round trip.
@@ -121,6 +124,7 @@ impl Session {
             streams: Streams::default(),
             next: 1,
             pending: Buf::new(),
+            request_bytes: 0,
             unwritten: 1,
             early: Vec::new(),
             queues: Queues::default(),
@@ -169,7 +173,9 @@ impl Session {
         let mut stream = Stream::new(Some(owner), self.limits.send_window, self.limits.recv_window);
         stream.send.ended = flags.has(Flags::END);
         self.streams.insert(id, stream);
+        let before = self.pending.len();
         frame::write(FrameKind::Request, flags, id, &mut self.pending, head);
+        self.request_bytes = self.request_bytes.max(self.pending.len() - before);
         Ok(id)
     }
 

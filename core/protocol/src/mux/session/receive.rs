@@ -62,7 +62,8 @@ pub struct Head<'m> {
     pub flags: Flags,
 }
 
-/// Bytes of the frames about one stream that may wait at once, besides its head.
+/// Bytes of the frames about one stream that may wait at once, besides its head: eight WINDOWs of 13 bytes,
+/// after which a peer that has seen none of them has no credit left, and 24 for a RESET.
 const STREAM_NOTICES_BYTES: usize = 128;
 
 impl Session {
@@ -92,9 +93,11 @@ impl Session {
                 Ok(Event::Connection { kind: frame.kind, payload: frame.payload })
             }
         };
-        // What an honest peer can make us say at once: a RESET and a WINDOW for each stream.
+        // What an honest peer can make wait, even if it reads nothing for a while: no stream is opened any
+        // more where the limit is reached, which the last REQUEST may exceed, and those that are open have
+        // their notices.
         let about_streams = self.limits.streams as usize * STREAM_NOTICES_BYTES;
-        if self.pending.len() > 4 * self.limits.pending_bytes + about_streams {
+        if self.pending.len() > self.limits.pending_bytes + self.request_bytes + about_streams {
             return Err(Error::NotReading);
         }
         event

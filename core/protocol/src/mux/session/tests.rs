@@ -4,7 +4,7 @@ mod pair;
 use std::time::Instant;
 
 use super::{Event, Head, Limits, OpenError, Session, Side, Turns};
-use crate::mux::frame::{DATA_BYTES_FULL, DATA_BYTES_MAX};
+use crate::mux::frame::{DATA_BYTES_FULL, DATA_BYTES_MAX, RUN_BYTES};
 use crate::mux::{Error, Flags, Frame, FrameKind, Outbound, ResetCode, Sender, StreamId};
 use crate::ws::Role;
 use crate::{Buf, ConnId, Conns, Duplex, Rng};
@@ -381,7 +381,55 @@ fn a_peer_that_does_not_read_refusals_ends_its_tunnel() {
     }
     let error = (0..1000).find_map(|_| flood(&mut acceptor).err());
     assert_eq!(error, Some(Error::NotReading));
-    assert!(acceptor.pending.len() < 4 * PENDING_BYTES + 100);
+    assert!(acceptor.pending.len() < PENDING_BYTES + 100);
+}
+
+#[test]
+fn a_peer_that_goes_on_without_reading_its_credit_ends_its_tunnel() {
+    let mut opener = busy(Side::Opener);
+    feed(&mut opener, (FrameKind::Response, Flags::NONE, 1, b"")).unwrap();
+    let mut answer = || {
+        feed(&mut opener, (FrameKind::Data, Flags::NONE, 1, &BYTES[..50]))?;
+        opener.release(StreamId(1), 50, now());
+        Ok(())
+    };
+    let error = (0..1000).find_map(|_| answer().err());
+    assert_eq!(error, Some(Error::NotReading));
+    let notices = 4 * 128;
+    assert!(opener.pending.len() < PENDING_BYTES + notices + 100, "{}", opener.pending.len());
+}
+
+#[test]
+fn a_peer_that_reads_late_is_waited_for() {
+    const STEPS: usize = 8;
+    const HEAD_BYTES: usize = 64 * 1024;
+    let recv_window = u32::try_from(STEPS * RUN_BYTES).unwrap();
+    let limits = Limits { streams: 3, send_window: WINDOW, recv_window, ..LIMITS };
+    let mut opener = Session::new(Side::Opener, limits);
+    let owner = owners(1)[0];
+    opener.open(owner, Flags::NONE, |_| {}).unwrap();
+    opener.open(owner, Flags::NONE, |_| {}).unwrap();
+    // Callers come and go until no more of them are let in.
+    while opener.pending.len() + 40 < PENDING_BYTES {
+        let id = opener.open(owner, Flags::NONE, |_| {}).unwrap();
+        opener.reset(id, ResetCode::Cancel, "");
+    }
+    let last = opener.open(owner, Flags::NONE, |out| out.extend(&[b'x'; HEAD_BYTES])).unwrap();
+    assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Err(OpenError::TooManyStreams));
+    for id in [1, 3, last.number()] {
+        feed(&mut opener, (FrameKind::Response, Flags::NONE, id, b"")).unwrap();
+        for _ in 0..STEPS * RUN_BYTES / DATA_BYTES_FULL {
+            feed(&mut opener, (FrameKind::Data, Flags::NONE, id, &BYTES[..DATA_BYTES_FULL]))
+                .unwrap();
+            opener.release(StreamId(id), DATA_BYTES_FULL, now());
+        }
+        opener.reset(StreamId(id), ResetCode::Timeout, "late");
+    }
+    assert!(opener.pending.len() > PENDING_BYTES + HEAD_BYTES + 3 * STEPS * 13);
+    let event = feed(&mut opener, (FrameKind::Drain, Flags::NONE, 0, b""));
+    assert!(event.is_ok(), "{event:?} with {} bytes", opener.pending.len());
+    let windows = sent(&mut opener).into_iter().filter(|(kind, ..)| *kind == FrameKind::Window);
+    assert_eq!(windows.count(), 3 * STEPS);
 }
 
 #[test]
