@@ -115,12 +115,14 @@ impl Ingress {
     }
 
     /// Whether the agent of a tunnel has another one in its place, at whatever worker. Where the agent
-    /// itself says so, that may be one of somebody else by what was proved.
+    /// itself says so, that may be one of somebody else by what was proved, but not of anybody who names
+    /// no process either.
     pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
         let Some(old) = self.tunnels.get(id) else { return false };
         let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
         let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
-            its_lane == lane && (other == agent || (old.is_left && its_process == process))
+            let is_its = old.is_left && !process.is_empty() && its_process == process;
+            its_lane == lane && (other == agent || is_its)
         };
         let is_here = |tunnel: &Tunnel| {
             let hello = &tunnel.hello;

@@ -101,6 +101,19 @@ fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
 }
 
 #[test]
+fn an_agent_without_a_process_has_nobody_elses_tunnel_in_the_place_of_its_own() {
+    let mut ingress = ingress(None, None);
+    let id = tunnel_id(0);
+    let tunnel = ingress.tunnels.get_mut(id).unwrap();
+    tunnel.hello.process.clear();
+    tunnel.note_replaced();
+    for remote in ingress.workers.remotes.values_mut() {
+        remote.process.clear();
+    }
+    assert!(!ingress.has_successor(id));
+}
+
+#[test]
 fn a_tunnel_that_its_agent_has_left_keeps_nobody_out() {
     let mut ingress = ingress(None, None);
     ingress.config.limits.tunnels = 2;
