@@ -50,8 +50,8 @@ impl Offer {
             return Err(Error::NotSwitching(head.status));
         }
         let accept = derive_accept_key(self.key.as_bytes());
-        let is_upgraded = has_token(head.field("connection"), "upgrade")
-            && has_token(head.field("upgrade"), "websocket")
+        let is_upgraded = has_token(head.fields, "connection", "upgrade")
+            && has_token(head.fields, "upgrade", "websocket")
             && head.field("sec-websocket-accept") == Some(accept.as_bytes())
             && head.field("sec-websocket-extensions").is_none();
         if !is_upgraded {
@@ -82,11 +82,11 @@ pub fn accept(head: &RequestHead<'_, '_>, ingress: &str, tx: &mut Buf) -> Result
     let is_upgrade = head.method == "GET"
         && head.version == Version::Http11
         && !has_body(head)
-        && has_token(head.field("connection"), "upgrade")
-        && has_token(head.field("upgrade"), "websocket")
+        && has_token(head.fields, "connection", "upgrade")
+        && has_token(head.fields, "upgrade", "websocket")
         && head.field("sec-websocket-version") == Some(VERSION.as_bytes());
     let (true, Some(key)) = (is_upgrade, key) else { return Err(Error::BadUpgrade) };
-    if !has_token(head.field("sec-websocket-protocol"), PROTOCOL) {
+    if !has_token(head.fields, "sec-websocket-protocol", PROTOCOL) {
         return Err(Error::WrongProtocol);
     }
     let accept = derive_accept_key(key);
@@ -106,12 +106,12 @@ fn has_body(head: &RequestHead<'_, '_>) -> bool {
     head.field("transfer-encoding").is_some() || length.iter().any(|digit| *digit != b'0')
 }
 
-/// Whether a comma-separated list holds the token, whatever its case.
-fn has_token(list: Option<&[u8]>, token: &str) -> bool {
-    list.is_some_and(|list| {
-        list.split(|byte| *byte == b',')
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    })
+/// Whether a comma-separated list holds the token, whatever its case. It may lie in several lines of that
+/// name (RFC 9110 5.3).
+fn has_token(fields: &[httparse::Header<'_>], name: &str, token: &str) -> bool {
+    let lines = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+    let mut items = lines.flat_map(|field| field.value.split(|byte| *byte == b','));
+    items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]

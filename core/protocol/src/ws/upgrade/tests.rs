@@ -38,6 +38,22 @@ fn an_offer_may_say_that_its_body_is_empty() {
 }
 
 #[test]
+fn lists_may_lie_in_several_lines() {
+    let (offer, request) = offer();
+    let response = answer(&request).unwrap();
+    let connection = ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: x, upgrade");
+    let upgrade = ("Upgrade: websocket", "Upgrade: h2c\r\nUPGRADE: WebSocket");
+    let protocol = "Sec-WebSocket-Protocol: chat\r\nsec-websocket-protocol: mesh.v1, y";
+    for (from, to) in [connection, upgrade, ("Sec-WebSocket-Protocol: mesh.v1", protocol)] {
+        assert_eq!(answer(&request.replace(from, to)).as_ref(), Ok(&response), "{to}");
+    }
+    for (from, to) in [connection, upgrade] {
+        let verified = verify(&offer, &response.replace(from, to));
+        assert_eq!(verified, Ok(Some("i1".to_owned())), "{to}");
+    }
+}
+
+#[test]
 fn tungstenite_accepts_our_offer_in_the_same_words() {
     let (_, request) = offer();
     let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
