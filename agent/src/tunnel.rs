@@ -222,12 +222,25 @@ pub(crate) fn check_answer(
     if rx.as_slice().starts_with(&TLS_ALERT) {
         return Err("the peer speaks TLS; give its endpoint as wss://".to_owned());
     }
-    let malformed = || ws::Error::BadUpgrade.to_string();
-    let length = scan.poll(rx.as_slice()).map_err(|_| malformed())?;
-    let Some(length) = length else { return Ok(None) };
+    loop {
+        let length = scan.poll(rx.as_slice()).map_err(|_| malformed())?;
+        let Some(length) = length else { return Ok(None) };
+        let ingress = read_answer(offer, &rx.as_slice()[..length])?;
+        rx.consume(length);
+        if ingress.is_some() {
+            return Ok(ingress);
+        }
+    }
+}
+
+/// Which ingress gave an answer; `None` where that is still to come, after an interim one of whoever is on
+/// the way (RFC 9110 15.2).
+fn read_answer(offer: &Offer, head: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut storage = Storage::new();
-    let head = ResponseHead::parse(&rx.as_slice()[..length], &mut storage);
-    let head = head.map_err(|_| malformed())?;
+    let head = ResponseHead::parse(head, &mut storage).map_err(|_| malformed())?;
+    if matches!(head.status, 100 | 102..=199) {
+        return Ok(None);
+    }
     let ingress = offer.verify(&head).map_err(|error| match (reason(&head), elsewhere(&head)) {
         (Some(reason @ "no_route"), _) => format!(
             "{error} ({reason}): that port is for requests; agents dial the ingress's --websocket-port"
@@ -238,9 +251,11 @@ pub(crate) fn check_answer(
         }
         (None, None) => error.to_string(),
     })?;
-    let ingress = ingress.unwrap_or_default().to_vec();
-    rx.consume(length);
-    Ok(Some(ingress))
+    Ok(Some(ingress.unwrap_or_default().to_vec()))
+}
+
+fn malformed() -> String {
+    ws::Error::BadUpgrade.to_string()
 }
 
 /// Whom a redirect leads to; followed, it could take a proof of identity to anybody. What is behind

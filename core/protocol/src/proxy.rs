@@ -116,13 +116,18 @@ impl Ask {
     /// It does not let us through.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Way, Refusal> {
         self.answer.extend_from_slice(bytes);
-        let mut storage = Storage::new();
-        let head = ClientConn::new(ANSWER_BYTES_MAX).read_head(&self.answer, &mut storage);
-        match head.map_err(|_| Refusal::NotHttp)? {
-            None => Ok(Way::Pending),
-            Some(head) if !(200..300).contains(&head.status) => Err(Refusal::Status(head.status)),
-            Some(head) if head.bytes.len() < self.answer.len() => Err(Refusal::Early),
-            Some(_) => Ok(Way::Open),
+        loop {
+            let mut storage = Storage::new();
+            let head = ClientConn::new(ANSWER_BYTES_MAX).read_head(&self.answer, &mut storage);
+            let Some(head) = head.map_err(|_| Refusal::NotHttp)? else { return Ok(Way::Pending) };
+            let length = head.bytes.len();
+            match head.status {
+                200..=299 if length < self.answer.len() => return Err(Refusal::Early),
+                200..=299 => return Ok(Way::Open),
+                // Interim: another answer follows (RFC 9110 15.2).
+                100 | 102..=199 => drop(self.answer.drain(..length)),
+                status => return Err(Refusal::Status(status)),
+            }
         }
     }
 }
@@ -186,6 +191,7 @@ mod tests {
             "HTTP/1.1 204 \r\n\r\n",
             // RFC 9110 9.3.6: to be ignored.
             "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Wait\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         ] {
             let mut whole = ask(None);
             assert_eq!(whole.receive(answer.as_bytes()), Ok(Way::Open), "{answer}");
@@ -204,6 +210,7 @@ mod tests {
             ("HTTP/1.1 407 Who are you?\r\nContent-Length: 3\r\n\r\nwho", Refusal::Status(407)),
             ("HTTP/1.1 403 Forbidden\r\n\r\n", Refusal::Status(403)),
             ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Refusal::Status(101)),
+            ("HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", Refusal::Status(403)),
             ("HTTP/1.1 200 OK\r\n\r\nHello", Refusal::Early),
             ("SSH-2.0-OpenSSH_9.2\r\n\r\n", Refusal::NotHttp),
             ("\x15\x03\x01\x00\x02\x02\x16\r\n\r\n", Refusal::NotHttp),
