@@ -7,6 +7,7 @@ use super::frame::{DATA_BYTES_FULL, Flags, FrameKind, RUN_BYTES, StreamId, full_
 use super::growth::Growth;
 use super::{Error, ResetCode};
 use crate::ConnId;
+use crate::control::shorten;
 
 /// What both directions of a stream are at.
 #[derive(Debug)]
@@ -224,9 +225,12 @@ impl Sender<'_> {
     }
 }
 
+/// What is kept of the words of a RESET: they are for the log alone.
+const RESET_CHARS_MAX: usize = 256;
+
 /// The payload of RESET.
 pub(super) fn parse_reset(payload: &[u8]) -> Result<(ResetCode, &str), Error> {
     let (code, text) = payload.split_first_chunk::<2>().ok_or(Error::MalformedFrame)?;
     let text = std::str::from_utf8(text).unwrap_or("(not UTF-8)");
-    Ok((ResetCode::from(u16::from_be_bytes(*code)), text))
+    Ok((ResetCode::from(u16::from_be_bytes(*code)), shorten(text, RESET_CHARS_MAX)))
 }

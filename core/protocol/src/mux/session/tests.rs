@@ -191,6 +191,7 @@ fn frames_say_what_they_mean() {
     const NONE: Flags = Flags::NONE;
     let owner = owners(1)[0];
     let response = |bytes, flags| Event::Response { owner, head: Head { bytes, flags } };
+    let text = std::str::from_utf8(BYTES).unwrap();
     let cases: &[(Side, &[Received], Event<'static>)] = &[
         (
             Acceptor,
@@ -236,6 +237,11 @@ fn frames_say_what_they_mean() {
             Opener,
             &[(Reset, NONE, 1, b"\x01\0\xff")],
             Event::Reset { owner, code: ResetCode::Unknown(256), text: "(not UTF-8)" },
+        ),
+        (
+            Opener,
+            &[(Reset, NONE, 1, &BYTES[..1000])],
+            Event::Reset { owner, code: ResetCode::Unknown(0x0707), text: &text[..256] },
         ),
         (Opener, &[(Drain, NONE, 0, b"")], Event::Connection { kind: Drain, payload: b"" }),
     ];
