@@ -111,35 +111,30 @@ impl Question {
 impl Agent {
     /// The ingress wants to know who this agent is.
     pub(crate) fn challenged(&mut self, id: TunnelId, payload: &[u8], cx: &mut Context<'_>) {
+        let Some(tunnel) = self.tunnels.get(&id) else { return };
+        if !matches!(tunnel.phase, Phase::Greeting(_)) {
+            let why = "CHALLENGE frame out of order";
+            return self.close_tunnel(id, close::PROTOCOL_ERROR, why, cx);
+        }
         let challenge = match control::decode::<Challenge>(payload) {
             Ok(challenge) => challenge,
             Err(error) => {
-                return self.fail_proof(id, &sentence(&format!("bad CHALLENGE: {error}")), cx);
+                let why = sentence(&format!("bad CHALLENGE: {error}"));
+                return self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx);
             }
         };
         if let Err(why) = self.check(&challenge) {
             return self.fail_proof(id, &why, cx);
         }
-        let is_draining = self.drain.is_draining();
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        match std::mem::replace(&mut tunnel.phase, Phase::Over) {
-            Phase::Greeting(link) if is_draining => {
-                // Nobody who is still asked has been welcomed.
-                tunnel.phase = Phase::Greeting(link);
-                return self.say_goodbye(id, cx);
-            }
-            Phase::Greeting(link) => {
-                tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
-            }
-            phase @ (Phase::Connecting
-            | Phase::Upgrading { .. }
-            | Phase::Proving { .. }
-            | Phase::Serving(_)
-            | Phase::Over) => {
-                tunnel.phase = phase;
-                return self.fail_proof(id, "CHALLENGE frame out of order", cx);
-            }
+        if self.drain.is_draining() {
+            // Nobody who is still asked has been welcomed.
+            return self.say_goodbye(id, cx);
         }
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Phase::Greeting(link) = std::mem::replace(&mut tunnel.phase, Phase::Over) else {
+            unreachable!("it was greeting above")
+        };
+        tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
         let Challenge { server_id, nonce, methods } = challenge;
         let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
         self.jobs.push_back(Job::Prove { conn: id.conn(), question });

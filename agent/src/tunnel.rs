@@ -194,6 +194,9 @@ pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
     // What the ingress sent may be quoted in it.
     let welcome = welcome.map_err(|error| sentence(&format!("bad WELCOME: {error}")))?;
     let name = |words: &str| shorten(words, NAME_CHARS_MAX).to_owned();
+    if welcome.window == 0 || welcome.streams == 0 {
+        return Err("bad WELCOME: a window or number of streams of 0".to_owned());
+    }
     Ok(Welcome { version: name(&welcome.version), session: name(&welcome.session), ..welcome })
 }
 

@@ -75,6 +75,13 @@ enum Received {
     Proof(Box<Proof>),
 }
 
+/// Why an agent that is not registered yet is listened to no longer.
+enum Failure {
+    Link(link::Error),
+    /// Half a sentence.
+    Unreadable(String),
+}
+
 /// Unread bytes of an agent that is not known yet: the longest frame that it may send, twice.
 pub(crate) const REGISTRATION_RX_MAX: usize = 2 * control::CONTROL_BYTES_MAX;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
@@ -164,9 +171,15 @@ impl Ingress {
                     self.introduce(conn, *hello, digest, cx);
                 }
                 Ok(Some(Received::Proof(proof))) => self.examine(conn, &proof, cx),
-                Err(link::Error::Closed(_)) => return self.leave_unregistered(conn, cx),
-                Err(error) => {
-                    let refusal = Refusal::new(RefusalCode::Invalid, error.to_string());
+                Err(Failure::Link(link::Error::Closed(_))) => {
+                    return self.leave_unregistered(conn, cx);
+                }
+                Err(failure) => {
+                    let reason = match failure {
+                        Failure::Link(error) => error.to_string(),
+                        Failure::Unreadable(why) => why,
+                    };
+                    let refusal = Refusal::new(RefusalCode::Invalid, reason);
                     return self.refuse_agent(conn, None, &refusal, cx);
                 }
             }
@@ -327,9 +340,9 @@ fn read_frame(
     registration: &mut Registration,
     rx: &mut Buf,
     now: Instant,
-) -> Result<Option<Received>, link::Error> {
+) -> Result<Option<Received>, Failure> {
     let Registration { link, phase, .. } = registration;
-    while let Some(event) = link.poll_event(rx, now)? {
+    while let Some(event) = link.poll_event(rx, now).map_err(Failure::Link)? {
         match (event, &*phase) {
             (Event::Handled, _) => {}
             (Event::Connection { kind: FrameKind::Hello, payload }, Phase::Greeting) => {
@@ -350,20 +363,16 @@ fn read_frame(
                 | Event::Data { .. }
                 | Event::Reset { .. },
                 Phase::Greeting | Phase::Applying(_) | Phase::Over,
-            ) => return Err(link::Error::Session(mux::Error::OutOfOrder)),
+            ) => return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder))),
         }
     }
     Ok(None)
 }
 
-fn decode<'de, T: serde::Deserialize<'de>>(
-    payload: &'de [u8],
-    name: &str,
-) -> Result<T, link::Error> {
+fn decode<'de, T: serde::Deserialize<'de>>(payload: &'de [u8], name: &str) -> Result<T, Failure> {
     control::decode(payload).map_err(|error| {
         // What a stranger sent may be quoted in it.
-        log::info!("unreadable {name}: {:.256}", error.to_string());
-        link::Error::Session(mux::Error::MalformedFrame)
+        Failure::Unreadable(format!("unreadable {name}: {:.256}", error.to_string()))
     })
 }
 

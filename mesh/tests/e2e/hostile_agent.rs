@@ -348,8 +348,8 @@ fn hosts_that_are_none_and_hellos_that_are_none_are_refused_with_the_reason() {
         (named("task", r"a\u0085"), "a name of the task that has control characters"),
         (hello(HOST).replace("65536", "0"), "a window or number of streams of 0"),
         (hello(HOST).replace("100", "0"), "a window or number of streams of 0"),
-        ("{}".to_owned(), "malformed frame"),
-        ("not JSON".to_owned(), "malformed frame"),
+        ("{}".to_owned(), "unreadable HELLO: missing field `version`"),
+        ("not JSON".to_owned(), "unreadable HELLO: expected"),
     ];
     for (hello, reason) in cases {
         let mut agent = RawAgent::connect(stage.server.tunnels);

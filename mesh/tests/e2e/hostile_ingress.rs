@@ -8,8 +8,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::peers::caller::HOST;
 use crate::peers::frames::{
-    BINARY, CHALLENGE, DATA, DRAIN, ECHO, END, HELLO, Masking, PING, REFUSED, REQUEST, RESET,
-    RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message,
+    BINARY, CHALLENGE, CLOSE, DATA, DRAIN, ECHO, END, HELLO, Masking, PING, REFUSED, REQUEST,
+    RESET, RESPONSE, TEXT, UPGRADE, WELCOME, WINDOW, frame, message, read_message,
 };
 use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server, bare_agent};
@@ -77,11 +77,13 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
         wire.finish();
         agent.wait_log(reason);
     }
-    let notices: [(u8, &[u8], &str); 5] = [
+    let no_streams = br#"{"version":"0","session":"1","window":65536,"streams":0}"#;
+    let notices: [(u8, &[u8], &str); 6] = [
         (REFUSED, refusal, r"not with\nthis identity"),
         (REFUSED, b"nonsense", "refused, unreadably"),
         (CHALLENGE, challenge, r#"the ingress calls itself "s", and this agent dialled"#),
         (WELCOME, b"{}", "bad WELCOME"),
+        (WELCOME, no_streams, "bad WELCOME: a window or number of streams of 0"),
         (HELLO, b"{}", "frame out of order"),
     ];
     for (kind, payload, reason) in notices {
@@ -220,6 +222,31 @@ fn what_breaks_the_protocol_ends_the_tunnel() {
     }
     assert_serves(&ingress, &service);
     assert_eq!(agent.log_count("panicked"), 0);
+}
+
+#[test]
+fn a_challenge_out_of_place_is_a_breach_of_the_protocol() {
+    let (ingress, agent, _service) = start(&[]);
+    let challenge = br#"{"server_id":"s","nonce":"n","methods":["iam"]}"#;
+    let mut unreadable = ingress.accept_tunnel();
+    unreadable.send(CHALLENGE, 0, 0, b"{}");
+    assert_eq!(close_code(&mut unreadable), 1002);
+    agent.wait_log("bad CHALLENGE: missing field");
+    let mut late = ingress.welcome(64 * 1024);
+    late.send(CHALLENGE, 0, 0, challenge);
+    assert_eq!(close_code(&mut late), 1002);
+    agent.wait_log("CHALLENGE frame out of order");
+    assert_eq!(agent.log_count("no proof of identity"), 0, "{}", agent.log());
+}
+
+/// The code with which the agent closes the WebSocket.
+fn close_code(tunnel: &mut RawTunnel) -> u16 {
+    loop {
+        let (kind, payload) = read_message(&mut tunnel.wire).expect("a close frame comes");
+        if kind == CLOSE {
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+    }
 }
 
 #[test]
