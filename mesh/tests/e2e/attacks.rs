@@ -202,7 +202,8 @@ fn a_hello_that_is_none_is_refused_before_anything_is_asked() {
     }
     for (name, hello) in [
         ("not JSON", "{".to_owned()),
-        ("hosts that are none", with(r#"["demo.local"]"#, r#""demo.local""#)),
+        // Its own words may be in the answer, so it does not say whom it knows.
+        ("hosts that are none", with(r#"["demo.local"]"#, r#""own.test""#)),
         ("a window that is a string", with("65536", r#""65536""#)),
         ("a window below zero", with("65536", "-1")),
         ("a window of 2^32", with("65536", "4294967296")),
