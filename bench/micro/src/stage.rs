@@ -81,7 +81,8 @@ impl Stage {
             answer: answer(shape),
             shape,
         };
-        stage.agent.fire(now);
+        stage.agent.begin_turn(now);
+        stage.agent.fire();
         while stage.turn() {}
         assert_eq!(stage.ingress.app().census().healthy, 1, "the agent is not registered");
         for _ in 0..callers {
