@@ -70,6 +70,7 @@ impl HttpClient {
         let mute = io.is_mute(line.socket);
         if let Some(last) = self.responses.last()
             && last.status() == 101
+            && last.outcome == Outcome::Pending
             && last.body.len() >= self.requests[self.responses.len() - 1].held.len()
         {
             return io.finish(line.socket);

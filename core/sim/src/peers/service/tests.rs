@@ -152,3 +152,19 @@ fn a_broken_answer_is_told_from_a_whole_one() {
         assert!(responses[3].is(200));
     });
 }
+
+#[test]
+fn a_caller_that_rests_after_an_upgrade_keeps_its_next_connection() {
+    seeds(16, |seed| {
+        let host = "a.example";
+        let pause = Duration::from_secs(1);
+        let requests = vec![
+            Request::upgrade(host, "/upgrade", &pattern(100)),
+            Request::get(host, "/bytes/10").after(pause),
+        ];
+        let (world, client, _) = run(seed, requests);
+        let client = world.peer::<HttpClient>(client);
+        assert!(client.responses()[1].is(200), "{:?}", client.responses()[1]);
+        assert_eq!(client.connections, 2);
+    });
+}
