@@ -35,3 +35,11 @@ pub(crate) fn up_to(rng: &mut Rng, max: Duration) -> Duration {
     let nanos = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX - 1);
     Duration::from_nanos(rng.below(nanos + 1))
 }
+
+/// Any one of them; `None` where there are none.
+pub(crate) fn one_of<'a, T>(rng: &mut Rng, all: &'a [T]) -> Option<&'a T> {
+    if all.is_empty() {
+        return None;
+    }
+    all.get(size(rng, all.len()) - 1)
+}

@@ -73,6 +73,8 @@ pub(crate) struct Network {
     links: Vec<Option<Box<Link>>>,
     ports: Vec<Port>,
     addresses: BTreeMap<String, Listener>,
+    /// Addresses that stand for others, as that of a load balancer does.
+    pools: BTreeMap<String, Vec<String>>,
     rules: BTreeMap<(NodeId, NodeId), LinkRules>,
     default_rules: LinkRules,
     /// Entries on the agenda by which bytes or connections move.
@@ -164,6 +166,7 @@ impl Network {
             links: Vec::new(),
             ports: Vec::new(),
             addresses: BTreeMap::new(),
+            pools: BTreeMap::new(),
             rules: BTreeMap::new(),
             default_rules: LinkRules::drawn(FaultRates::none()),
             under_way: 0,
@@ -232,6 +235,11 @@ impl Network {
     pub(crate) fn answer(&mut self, address: &str, answer: Answer) {
         let listener = self.addresses.get_mut(address);
         listener.expect("the address is in the book").answer = answer;
+    }
+
+    pub(crate) fn set_pool(&mut self, address: &str, members: &[&str]) {
+        let members = members.iter().map(|&member| member.to_owned()).collect();
+        self.pools.insert(address.to_owned(), members);
     }
 
     pub(crate) fn stop_accepting(&mut self, node: NodeId, listener: ListenerId) {

@@ -23,6 +23,7 @@ mod cuts;
 mod deadlines;
 mod fairness;
 mod far;
+mod fleet;
 mod hosts;
 mod identity;
 mod lives;

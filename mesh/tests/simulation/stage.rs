@@ -134,7 +134,7 @@ impl Plan {
     }
 
     /// One in half of all histories, else two or three.
-    fn workers_at(&self, seed: u64) -> u8 {
+    pub(crate) fn workers_at(&self, seed: u64) -> u8 {
         self.workers.unwrap_or([1, 2, 1, 3][(seed % 4) as usize])
     }
 
@@ -157,6 +157,19 @@ impl Plan {
     pub(crate) const fn with_agents(mut self, agents: usize) -> Self {
         self.agents = agents;
         self
+    }
+
+    /// Adds an ingress of that name, at the usual ports.
+    pub(crate) fn add_ingress(&self, world: &mut World, name: &str, workers: u8) -> Vec<NodeId> {
+        let apps = Ingress::workers(&self.ingress, world.now(), workers);
+        let ports = [(8080, TRAFFIC), (8081, ADMIN), (8082, TUNNEL)];
+        let addresses = ports.map(|(port, listener)| (format!("{name}:{port}"), listener));
+        let listeners = addresses.each_ref().map(|(address, id)| (address.as_str(), *id));
+        let workers = world.add_workers(name, apps, &listeners, || self.ingress_jobs());
+        for worker in &workers {
+            watch::ingress(world, *worker, &self.ingress);
+        }
+        workers
     }
 }
 
@@ -187,13 +200,7 @@ impl Stage {
     /// Everybody but the callers. The agents begin to connect at once.
     pub(crate) fn new(seed: u64, plan: Plan) -> Self {
         let mut world = World::new(seed);
-        let apps = Ingress::workers(&plan.ingress, world.now(), plan.workers_at(seed));
-        let listeners =
-            [(TRAFFIC_ADDRESS, TRAFFIC), (ADMIN_ADDRESS, ADMIN), (TUNNEL_ADDRESS, TUNNEL)];
-        let workers = world.add_workers("ingress", apps, &listeners, || plan.ingress_jobs());
-        for worker in &workers {
-            watch::ingress(&mut world, *worker, &plan.ingress);
-        }
+        let workers = plan.add_ingress(&mut world, "ingress", plan.workers_at(seed));
         let mut stage = Self {
             world,
             ingress: workers[0],
@@ -212,10 +219,15 @@ impl Stage {
 
     /// Another process takes the place of the ingress.
     pub(crate) fn restart_ingress(&mut self) {
-        let count = u8::try_from(self.workers.len()).expect("few workers");
+        self.restart_ingress_of(&self.workers.clone());
+    }
+
+    /// Another process takes the place of the ingress that has these workers.
+    pub(crate) fn restart_ingress_of(&mut self, workers: &[NodeId]) {
+        let count = u8::try_from(workers.len()).expect("few workers");
         let apps = Ingress::workers(&self.plan.ingress, self.world.now(), count);
         let plan = &self.plan;
-        self.world.restart_workers(&self.workers, apps, || plan.ingress_jobs());
+        self.world.restart_workers(workers, apps, || plan.ingress_jobs());
     }
 
     /// One more agent with a service of its own.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_protocol::Readiness;
 
 use super::{Answer, Arrival, Happening, Life, Network, NodeId};
+use crate::draw;
 use crate::faults::{FaultPlan, Trigger};
 use crate::link::{End, EndId, Link, LinkConfig, Pipe, Side, Token};
 use crate::trace::Mark;
@@ -14,9 +15,16 @@ use crate::trace::Mark;
 const LOOKUP: Duration = Duration::from_millis(1);
 
 impl Network {
-    /// Opens a connection to an address of the book. The answer comes through the inbox.
+    /// Opens a connection to an address of the book, or to any one of those that it stands for. The
+    /// answer comes through the inbox.
     pub(crate) fn connect(&mut self, from: NodeId, address: &str, token: Token) {
-        let Some(listener) = self.addresses.get(address) else {
+        let listener = match self.pools.get(address) {
+            Some(members) => {
+                draw::one_of(&mut self.rng, members).and_then(|one| self.addresses.get(one))
+            }
+            None => self.addresses.get(address),
+        };
+        let Some(listener) = listener else {
             let why = "no such host";
             self.mark(Mark::Unreachable { from, why });
             let error = ErrorKind::HostUnreachable;

@@ -36,6 +36,12 @@ impl World {
         self.network.borrow_mut().answer(address, answer);
     }
 
+    /// The address stands for these from now on: each connection to it goes to one of them, by lot,
+    /// as behind a load balancer. Without members it is an unknown host.
+    pub fn set_pool(&mut self, address: &str, members: &[&str]) {
+        self.network.borrow_mut().set_pool(address, members);
+    }
+
     /// A fault strikes all present links between two nodes; a truncation ends what `a` writes, and half
     /// a cut is seen by `a`.
     pub fn strike(&mut self, a: NodeId, b: NodeId, fault: Fault) {

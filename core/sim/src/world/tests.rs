@@ -367,3 +367,25 @@ fn only_timers_are_left_when_the_world_is_quiet() {
     assert_eq!(world.app::<Echo>(echo).finished, 1);
     assert!(world.elapsed() < PATIENCE);
 }
+
+#[test]
+fn an_address_that_stands_for_several_leads_to_any_of_them() {
+    let mut world = World::new(1);
+    let echo = |world: &mut World, name: &str, address: &str| {
+        world.add_app(name, Echo::new(PATIENCE), &[(address, ListenerId(0))])
+    };
+    let echoes = [echo(&mut world, "a", "a:7"), echo(&mut world, "b", "b:7")];
+    let visit = |world: &mut World, members: &[&str]| {
+        world.set_pool("echo:7", members);
+        for _ in 0..20 {
+            world.add_peer("peer", shouter(10), &[]);
+        }
+        world.run_for(LIMIT);
+        echoes.map(|id| world.app::<Echo>(id).finished)
+    };
+    let [first, second] = visit(&mut world, &["a:7", "b:7"]);
+    assert_eq!(first + second, 20);
+    assert!(first > 0 && second > 0, "{first} and {second}");
+    assert_eq!(visit(&mut world, &["b:7"]), [first, second + 20]);
+    assert_eq!(visit(&mut world, &[]), [first, second + 20], "nobody is there");
+}
