@@ -3,7 +3,7 @@
 //! The signature is a digest of the agent's key and of everything that a real one covers, so that
 //! a proof that is moved elsewhere fails here as it does there.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -60,10 +60,19 @@ pub(crate) struct Sky {
     pub(crate) renamed: BTreeSet<usize>,
     /// Agents that sign with somebody else's key.
     pub(crate) forgers: BTreeSet<usize>,
-    /// Questions to STS, and to ECS, so far.
-    pub(crate) asked: (usize, usize),
-    /// Those of them that ask for the services of tasks.
+    /// Questions so far.
+    pub(crate) asked: Asked,
+    /// Questions to ECS that ask for the services of tasks.
     pub(crate) of_services: usize,
+}
+
+/// How often somebody was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Asked {
+    /// STS, about the proof of an agent.
+    pub(crate) proofs: usize,
+    /// ECS, about tasks and what belongs to them.
+    pub(crate) descriptions: usize,
 }
 
 /// Questions that are borne.
@@ -76,7 +85,7 @@ pub(crate) struct Bucket {
 
 /// A handle on it.
 #[derive(Debug, Clone)]
-pub(crate) struct Cloud(pub(crate) Rc<RefCell<Sky>>);
+pub(crate) struct Cloud(Rc<RefCell<Sky>>);
 
 pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-central-1:123456789012:cluster/production";
 
@@ -122,10 +131,15 @@ impl Cloud {
             stopping: BTreeSet::new(),
             renamed: BTreeSet::new(),
             forgers: BTreeSet::new(),
-            asked: (0, 0),
+            asked: Asked::default(),
             of_services: 0,
         };
         Self(Rc::new(RefCell::new(sky)))
+    }
+
+    /// What is known and may be changed of it; to be dropped before the world goes on.
+    pub(crate) fn sky(&self) -> RefMut<'_, Sky> {
+        self.0.borrow_mut()
     }
 
     /// Makes the proofs of one agent.
@@ -167,15 +181,15 @@ impl Cloud {
             sky.of_services += usize::from(asks_for_services(&job));
             let answer = match job {
                 Job::Identify { conn, request, .. } => {
-                    sky.asked.0 += 1;
+                    sky.asked.proofs += 1;
                     Answer::Identified { conn, outcome: sky.identify(&request) }
                 }
                 Job::Inspect { conns, question } => {
-                    sky.asked.1 += 1;
+                    sky.asked.descriptions += 1;
                     Answer::Inspected { conns, outcome: sky.describe(&question, now) }
                 }
                 Job::Recheck { conns, question } => {
-                    sky.asked.1 += 1;
+                    sky.asked.descriptions += 1;
                     Answer::Rechecked { conns, outcome: sky.describe(&question, now) }
                 }
             };

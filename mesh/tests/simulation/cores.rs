@@ -9,7 +9,7 @@ use mesh_sim::peers::{Health, HttpService, RawPeer, Request, pattern};
 use mesh_sim::{Answer, Death, Fault, FaultRates, Life, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::identity::{LIFETIME, RENEWING, fast, plan, rule};
+use crate::identity::{LIFETIME, RENEWING, fast, rule, staged};
 use crate::puppet::{ECHO, END, Puppet, REQUEST, RESPONSE, frame, puppet_of};
 use crate::stage::{HOST, Plan, Stage, census};
 
@@ -195,15 +195,15 @@ fn all_tunnels_are_replaced_when_their_proofs_are_old_and_stay_spread() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = two(Plan::calm()).with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(40));
-        assert_eq!(cloud.0.borrow().asked.0, 4, "each tunnel proves who its agent is");
+        assert_eq!(cloud.sky().asked.proofs, 4, "each tunnel proves who its agent is");
         for _ in 0..120 {
             stage.probe();
             stage.world.run_for(Duration::from_secs(1));
         }
-        assert_eq!(cloud.0.borrow().asked.0, 8);
+        assert_eq!(cloud.sky().asked.proofs, 8);
         stage.world.run_for(Duration::from_secs(400));
         stage.expect_ready(Duration::from_secs(1));
         expect_spread(&mut stage);

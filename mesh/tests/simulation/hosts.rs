@@ -12,7 +12,7 @@ use crate::puppet::{
     Act, DATA, DRAIN, ECHO, END, Frame, HEALTH, Puppet, REFUSED, REQUEST, RESPONSE, WELCOME, frame,
     puppet, puppet_of,
 };
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
 
 const SEEDS: u64 = 48;
 const SOON: Duration = Duration::from_secs(5);
@@ -53,12 +53,6 @@ fn add(stage: &mut Stage, host: &'static str) -> NodeId {
     node
 }
 
-fn expect_tunnels(stage: &mut Stage, count: usize) {
-    let ingress = stage.ingress;
-    let there = move |world: &World| census(world, ingress).healthy == count;
-    stage.world.expect("so many are registered", there, SOON);
-}
-
 fn ask(stage: &mut Stage, host: &str) -> Response {
     let client = HttpClient::new(TRAFFIC_ADDRESS, vec![Request::get(host, "/")]);
     let caller = stage.world.add_peer("caller", client, &[]);
@@ -78,11 +72,11 @@ fn few_hosts(seed: u64, hosts: usize) -> Stage {
 fn one_after_the_other(seed: u64, hosts: usize) -> Stage {
     let mut stage = few_hosts(seed, hosts);
     add(&mut stage, "first.example");
-    expect_tunnels(&mut stage, 1);
+    stage.expect_healthy(1, SOON);
     for host in PREVIEWS {
         let node = add(&mut stage, host);
         expect_frame(&mut stage, node, WELCOME);
-        expect_tunnels(&mut stage, 2);
+        stage.expect_healthy(2, SOON);
         assert_eq!(ask(&mut stage, host).body, host.as_bytes());
         assert_eq!(ask(&mut stage, "first.example").body, b"first.example");
         stage.world.strike(node, stage.ingress, Fault::Cut);
@@ -93,7 +87,7 @@ fn one_after_the_other(seed: u64, hosts: usize) -> Stage {
     }
     let last = add(&mut stage, "last.example");
     expect_frame(&mut stage, last, WELCOME);
-    expect_tunnels(&mut stage, 2);
+    stage.expect_healthy(2, SOON);
     assert_eq!(ask(&mut stage, "last.example").body, b"last.example");
     stage
 }
@@ -126,14 +120,14 @@ fn an_agent_for_whose_hosts_there_is_no_room_is_told_so() {
         for host in &PREVIEWS[..3] {
             add(&mut stage, host);
         }
-        expect_tunnels(&mut stage, 3);
+        stage.expect_healthy(3, SOON);
         let refused = stage.world.add_peer("refused", puppet("new.example", |_, _| {}), &[]);
         expect_frame(&mut stage, refused, REFUSED);
         let name = "mesh_registrations_refused_total{reason=\"overloaded\"}";
         assert_eq!(stage.metric(name), Some(1));
         // One more for a host that is known is welcome.
         add(&mut stage, PREVIEWS[0]);
-        expect_tunnels(&mut stage, 4);
+        stage.expect_healthy(4, SOON);
         assert!(ask(&mut stage, "new.example").is(404));
         for host in &PREVIEWS[..3] {
             assert_eq!(ask(&mut stage, host).body, host.as_bytes());
@@ -147,13 +141,13 @@ fn two_services_of_one_host_are_counted_each_for_itself() {
         let mut stage = Stage::new(seed, Plan::calm().with_agents(0));
         let blue = puppet_of(r#","service":"blue""#, HOST, says("blue"));
         stage.world.add_peer("blue", blue, &[]);
-        expect_tunnels(&mut stage, 1);
+        stage.expect_healthy(1, SOON);
         for _ in 0..3 {
             assert_eq!(ask(&mut stage, HOST).body, b"blue");
         }
         let green = puppet_of(r#","service":"green""#, HOST, says("green"));
         stage.world.add_peer("green", green, &[]);
-        expect_tunnels(&mut stage, 2);
+        stage.expect_healthy(2, SOON);
         let answers: Vec<_> = (0..20).map(|_| ask(&mut stage, HOST).body).collect();
         let blues = answers.iter().filter(|body| **body == b"blue").count() as u64;
         assert!((1..20).contains(&blues), "both are asked");
@@ -173,10 +167,10 @@ fn a_host_without_agents_is_seen_in_its_metrics() {
         assert_eq!(stage.metric(&available), None);
         let agent = puppet_of(r#","service":"shop""#, HOST, says("shop"));
         let agent = stage.world.add_peer("agent", agent, &[]);
-        expect_tunnels(&mut stage, 1);
+        stage.expect_healthy(1, SOON);
         assert_eq!(stage.metric(&available), Some(1));
         stage.world.strike(agent, stage.ingress, Fault::Cut);
-        expect_tunnels(&mut stage, 0);
+        stage.expect_healthy(0, SOON);
         stage.world.run_for(Duration::from_secs(1));
         assert_eq!(stage.metric(&available), Some(0));
         for _ in 0..2 {
@@ -224,7 +218,7 @@ fn a_host_is_for_others_before_its_service_is_healthy_and_while_its_agent_leaves
     seeds(8, |seed| {
         let mut stage = few_hosts(seed, 100);
         let any = add(&mut stage, "*.example");
-        expect_tunnels(&mut stage, 1);
+        stage.expect_healthy(1, SOON);
         let says_now = Rc::new(Cell::new(Says::Nothing));
         let now = |stage: &mut Stage, says: Says, wanted: &[u8]| {
             says_now.set(says);

@@ -8,12 +8,12 @@ use mesh_ingress::identity::{
 };
 use mesh_ingress::jobs::Answer;
 use mesh_ingress::{Admission, IdentityChecks, Ingress};
-use mesh_sim::peers::{HttpClient, HttpService, Request};
+use mesh_sim::peers::{HttpService, Request};
 use mesh_sim::{Death, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::ask::{Ask, Weather};
-use crate::cloud::{Bucket, Cloud};
-use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, agent_census, census};
+use crate::cloud::{Asked, Bucket, Cloud};
+use crate::stage::{HOST, Plan, Stage, agent_census, census};
 
 /// Between two questions to ECS, and how long its silence is borne.
 pub(crate) const RECHECK: Duration = Duration::from_secs(60);
@@ -63,14 +63,9 @@ pub(crate) fn fast() -> Cloud {
     Cloud::new(Duration::from_millis(30))
 }
 
-pub(crate) fn tunnels(world: &World, stage: &Stage) -> usize {
-    census(world, stage.ingress).tunnels
-}
-
-pub(crate) fn expect_tunnels(stage: &mut Stage, count: usize, limit: Duration) {
-    let ingress = stage.ingress;
-    let reached = move |world: &World| census(world, ingress).tunnels == count;
-    stage.world.expect("so many agents are registered", reached, limit);
+/// A stage whose ingress measures by these rules.
+pub(crate) fn staged(seed: u64, calm: Plan, rules: Vec<Rule>, cloud: &Cloud) -> Stage {
+    Stage::new(seed, plan(calm, rules, cloud))
 }
 
 #[test]
@@ -79,7 +74,7 @@ fn agents_that_prove_who_they_are_serve_on_any_links() {
         let cloud = fast();
         let rules = vec![rule_of_tasks()];
         let drawn = Plan::drawn(FaultRates::mild()).with_agents(3);
-        let mut stage = Stage::new(seed, plan(drawn, rules, &cloud));
+        let mut stage = staged(seed, drawn, rules, &cloud);
         stage.expect_ready(Duration::from_secs(120));
         let ask = || Ask::new(Request::get(HOST, "/bytes/5000"));
         stage.add_caller((0..10).map(|_| ask()).collect(), |client| client);
@@ -106,7 +101,7 @@ fn an_agent_that_is_about_to_leave_does_not_prove_who_it_is() {
         let gone = move |world: &World| world.life(agent) == Life::Exited;
         stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
         stage.world.run_for(Duration::from_secs(1));
-        assert_eq!(cloud.0.borrow().asked, (0, 0));
+        assert_eq!(cloud.sky().asked, Asked::default());
     });
 }
 
@@ -114,7 +109,7 @@ fn an_agent_that_is_about_to_leave_does_not_prove_who_it_is() {
 fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().signing = Duration::from_secs(20);
+        cloud.sky().signing = Duration::from_secs(20);
         let plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
         let mut stage = Stage::new(seed, plan);
         stage.world.run_for(Duration::from_secs(5));
@@ -122,7 +117,7 @@ fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
         stage.world.drain(agent);
         let gone = move |world: &World| world.life(agent) == Life::Exited;
         stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
-        assert_eq!(cloud.0.borrow().asked, (0, 0));
+        assert_eq!(cloud.sky().asked, Asked::default());
     });
 }
 
@@ -130,12 +125,12 @@ fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
 fn whoever_signs_with_another_key_is_never_registered() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().forgers.insert(1);
+        cloud.sky().forgers.insert(1);
         let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.world.run_for(Duration::from_secs(300));
-        assert_eq!(tunnels(&stage.world, &stage), 1);
-        assert!(cloud.0.borrow().asked.0 > 5, "it tried again, with pauses");
+        assert_eq!(stage.tunnels(), 1);
+        assert!(cloud.sky().asked.proofs > 5, "it tried again, with pauses");
     });
 }
 
@@ -144,10 +139,10 @@ fn what_no_rule_allows_is_refused_before_ecs_is_asked() {
     seeds(8, |seed| {
         let cloud = fast();
         let rules = vec![rule("others", &[HOST]), rule("agents", &["b.example"])];
-        let mut stage = Stage::new(seed, plan(Plan::calm(), rules, &cloud));
+        let mut stage = staged(seed, Plan::calm(), rules, &cloud);
         stage.world.run_for(Duration::from_secs(100));
-        assert_eq!(tunnels(&stage.world, &stage), 0);
-        assert_eq!(cloud.0.borrow().asked.1, 0);
+        assert_eq!(stage.tunnels(), 0);
+        assert_eq!(cloud.sky().asked.descriptions, 0);
     });
 }
 
@@ -155,19 +150,18 @@ fn what_no_rule_allows_is_refused_before_ecs_is_asked() {
 fn a_task_that_stops_loses_its_registration_and_nobody_else_does() {
     seeds(16, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(3);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, Plan::calm().with_agents(3), vec![rule_of_tasks()], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(RECHECK * 5);
-        assert_eq!(tunnels(&stage.world, &stage), 3, "what is confirmed stays");
-        cloud.0.borrow_mut().stopped.insert(1);
-        let before = cloud.0.borrow().asked.1;
-        expect_tunnels(&mut stage, 2, RECHECK + Duration::from_secs(1));
+        assert_eq!(stage.tunnels(), 3, "what is confirmed stays");
+        cloud.sky().stopped.insert(1);
+        let before = cloud.sky().asked.descriptions;
+        stage.expect_tunnels(2, RECHECK + Duration::from_secs(1));
         // One question for all agents of the cluster, by each worker that has some.
-        assert!(cloud.0.borrow().asked.1 <= before + 2 * stage.workers.len());
+        assert!(cloud.sky().asked.descriptions <= before + 2 * stage.workers.len());
         stage.probe();
-        cloud.0.borrow_mut().stopped.clear();
-        expect_tunnels(&mut stage, 3, Duration::from_secs(40));
+        cloud.sky().stopped.clear();
+        stage.expect_tunnels(3, Duration::from_secs(40));
     });
 }
 
@@ -214,7 +208,7 @@ fn see_it_leave(stage: &mut Stage, begin: impl FnOnce()) -> usize {
         stage.probe();
     }
     assert_eq!(served(stage), before, "it gets no new requests");
-    assert_eq!(tunnels(&stage.world, stage), 2, "and is not cut");
+    assert_eq!(stage.tunnels(), 2, "and is not cut");
     before
 }
 
@@ -223,16 +217,15 @@ fn see_it_leave(stage: &mut Stage, begin: impl FnOnce()) -> usize {
 fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
     seeds(16, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         see_it_leave(&mut stage, || {
-            cloud.0.borrow_mut().stopping.insert(1);
+            cloud.sky().stopping.insert(1);
         });
         // Being about to stop is no silence: that is not counted as such.
         stage.world.run_for(GRACE + RECHECK * 2);
-        assert_eq!(tunnels(&stage.world, &stage), 2);
-        cloud.0.borrow_mut().stopped.insert(1);
-        expect_tunnels(&mut stage, 1, RECHECK + Duration::from_secs(1));
+        assert_eq!(stage.tunnels(), 2);
+        cloud.sky().stopped.insert(1);
+        stage.expect_tunnels(1, RECHECK + Duration::from_secs(1));
         stage.probe();
     });
 }
@@ -242,19 +235,18 @@ fn a_task_that_is_about_to_stop_finishes_its_requests_and_gets_no_new_ones() {
 fn a_host_that_drains_finishes_its_requests_and_gets_new_ones_when_it_is_active_again() {
     seeds(16, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().hosts.insert(1);
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        cloud.sky().hosts.insert(1);
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         let before = see_it_leave(&mut stage, || {
-            cloud.0.borrow_mut().draining.insert(1);
+            cloud.sky().draining.insert(1);
         });
-        cloud.0.borrow_mut().draining.clear();
+        cloud.sky().draining.clear();
         stage.world.run_for(RECHECK + Duration::from_secs(1));
         for _ in 0..20 {
             stage.probe();
         }
         assert!(served(&stage) > before, "it is as good as any again");
-        assert_eq!(cloud.0.borrow().asked.0, 2, "and did not have to register again");
+        assert_eq!(cloud.sky().asked.proofs, 2, "and did not have to register again");
     });
 }
 
@@ -262,12 +254,11 @@ fn a_host_that_drains_finishes_its_requests_and_gets_new_ones_when_it_is_active_
 fn a_host_that_drains_is_not_registered() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().hosts.insert(1);
-        cloud.0.borrow_mut().draining.insert(1);
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        cloud.sky().hosts.insert(1);
+        cloud.sky().draining.insert(1);
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         stage.world.run_for(Duration::from_secs(100));
-        assert_eq!(tunnels(&stage.world, &stage), 1);
+        assert_eq!(stage.tunnels(), 1);
     });
 }
 
@@ -275,11 +266,10 @@ fn a_host_that_drains_is_not_registered() {
 fn a_task_that_is_about_to_stop_is_not_registered() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().stopping.insert(1);
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        cloud.sky().stopping.insert(1);
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         stage.world.run_for(Duration::from_secs(100));
-        assert_eq!(tunnels(&stage.world, &stage), 1);
+        assert_eq!(stage.tunnels(), 1);
         stage.probe();
     });
 }
@@ -289,16 +279,15 @@ fn a_task_that_is_about_to_stop_is_not_registered() {
 fn a_task_that_has_not_begun_is_awaited_within_one_registration() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().pending.insert(1);
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        cloud.sky().pending.insert(1);
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         stage.world.run_for(Duration::from_secs(10));
-        assert_eq!(tunnels(&stage.world, &stage), 1);
-        cloud.0.borrow_mut().pending.clear();
-        expect_tunnels(&mut stage, 2, Duration::from_secs(2));
-        let (identified, described) = cloud.0.borrow().asked;
-        assert_eq!(identified, 2, "nobody had to come again");
-        assert!(described <= 14, "ECS was asked {described} times");
+        assert_eq!(stage.tunnels(), 1);
+        cloud.sky().pending.clear();
+        stage.expect_tunnels(2, Duration::from_secs(2));
+        let Asked { proofs, descriptions } = cloud.sky().asked;
+        assert_eq!(proofs, 2, "nobody had to come again");
+        assert!(descriptions <= 14, "ECS was asked {descriptions} times");
     });
 }
 
@@ -306,15 +295,15 @@ fn a_task_that_has_not_begun_is_awaited_within_one_registration() {
 fn a_task_that_does_not_begin_in_time_is_refused_and_comes_again() {
     seeds(4, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().pending.insert(1);
+        cloud.sky().pending.insert(1);
         let calm = Plan::calm().with_workers(1).with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
         stage.world.run_for(Duration::from_secs(60));
-        let (identified, described) = cloud.0.borrow().asked;
-        assert!((3..=4).contains(&identified), "{identified} proofs");
-        assert!(described <= 65, "ECS was asked {described} times");
-        cloud.0.borrow_mut().pending.clear();
-        expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+        let Asked { proofs, descriptions } = cloud.sky().asked;
+        assert!((3..=4).contains(&proofs), "{proofs} proofs");
+        assert!(descriptions <= 65, "ECS was asked {descriptions} times");
+        cloud.sky().pending.clear();
+        stage.expect_tunnels(2, Duration::from_secs(60));
     });
 }
 
@@ -324,22 +313,22 @@ fn one_answer_that_cannot_be_true_costs_nobody_the_registration() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_workers(1).with_agents(3);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
         let second = Duration::from_secs(1);
-        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
-        cloud.0.borrow_mut().missing.insert(0);
-        cloud.0.borrow_mut().pending.insert(1);
-        let (before, sky) = (cloud.0.borrow().asked.1, cloud.clone());
-        let is_asked = move |_: &World| sky.0.borrow().asked.1 > before;
+        stage.expect_tunnels(3, Duration::from_secs(10));
+        cloud.sky().missing.insert(0);
+        cloud.sky().pending.insert(1);
+        let (before, known) = (cloud.sky().asked.descriptions, cloud.clone());
+        let is_asked = move |_: &World| known.sky().asked.descriptions > before;
         stage.world.expect("ECS is asked again", is_asked, RECHECK);
         stage.world.run_for(second);
-        assert_eq!(tunnels(&stage.world, &stage), 3);
-        cloud.0.borrow_mut().missing.clear();
-        cloud.0.borrow_mut().pending.clear();
+        assert_eq!(stage.tunnels(), 3);
+        cloud.sky().missing.clear();
+        cloud.sky().pending.clear();
         stage.world.run_for(RECHECK * 3);
-        assert_eq!(cloud.0.borrow().asked.0, 3, "nobody had to come again");
-        cloud.0.borrow_mut().missing.insert(0);
-        expect_tunnels(&mut stage, 2, RECHECK * 2 + second);
+        assert_eq!(cloud.sky().asked.proofs, 3, "nobody had to come again");
+        cloud.sky().missing.insert(0);
+        stage.expect_tunnels(2, RECHECK * 2 + second);
         stage.probe();
     });
 }
@@ -348,18 +337,17 @@ fn one_answer_that_cannot_be_true_costs_nobody_the_registration() {
 fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
     seeds(16, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
         stage.expect_ready(Duration::from_secs(10));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(GRACE - RECHECK);
-        assert_eq!(tunnels(&stage.world, &stage), 2, "registrations are kept");
+        assert_eq!(stage.tunnels(), 2, "registrations are kept");
         stage.probe();
-        expect_tunnels(&mut stage, 0, RECHECK * 2 + Duration::from_secs(1));
+        stage.expect_tunnels(0, RECHECK * 2 + Duration::from_secs(1));
         stage.world.run_for(Duration::from_secs(60));
-        assert_eq!(tunnels(&stage.world, &stage), 0, "and nobody comes in");
-        cloud.0.borrow_mut().is_down = false;
-        expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+        assert_eq!(stage.tunnels(), 0, "and nobody comes in");
+        cloud.sky().is_down = false;
+        stage.expect_tunnels(2, Duration::from_secs(40));
         stage.probe();
     });
 }
@@ -374,12 +362,12 @@ fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
         let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
         plan.ingress.identity.grace = Duration::ZERO;
         let mut stage = Stage::new(seed, plan);
-        expect_tunnels(&mut stage, BATCH + 1, Duration::from_secs(60));
-        cloud.0.borrow_mut().unanswered.insert(0);
+        stage.expect_tunnels(BATCH + 1, Duration::from_secs(60));
+        cloud.sky().unanswered.insert(0);
         let ingress = stage.ingress;
         let lost = move |world: &World| census(world, ingress).tunnels <= BATCH;
         stage.world.expect("some lose their place", lost, RECHECK + Duration::from_secs(1));
-        let left = tunnels(&stage.world, &stage);
+        let left = stage.tunnels();
         assert!(left == 1 || left == BATCH, "{left} are left: ECS was not done with the others");
     });
 }
@@ -390,21 +378,20 @@ fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
 fn whom_ecs_takes_no_question_about_costs_nobody_else_a_place() {
     seeds(2, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(20);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        expect_tunnels(&mut stage, 20, Duration::from_secs(10));
-        cloud.0.borrow_mut().strange.insert(7);
+        let mut stage = staged(seed, Plan::calm().with_agents(20), vec![rule_of_tasks()], &cloud);
+        stage.expect_tunnels(20, Duration::from_secs(10));
+        cloud.sky().strange.insert(7);
         stage.world.run_for(RECHECK * 2);
-        assert_eq!(tunnels(&stage.world, &stage), 20, "it is kept as if ECS were silent");
-        expect_tunnels(&mut stage, 19, GRACE);
+        assert_eq!(stage.tunnels(), 20, "it is kept as if ECS were silent");
+        stage.expect_tunnels(19, GRACE);
         stage.world.run_for(Duration::from_secs(10));
-        let (proofs, asked) = cloud.0.borrow().asked;
+        let Asked { proofs, descriptions } = cloud.sky().asked;
         assert!(proofs <= 25, "nobody else had to register again: {proofs} proofs");
         stage.world.run_for(GRACE * 2);
-        assert_eq!(tunnels(&stage.world, &stage), 19);
+        assert_eq!(stage.tunnels(), 19);
         // Once in a while it comes and is not let in; the others are asked about in one question each time.
-        assert!(cloud.0.borrow().asked.1 - asked < 60 * stage.workers.len());
-        let health = health(&mut stage, "health");
+        assert!(cloud.sky().asked.descriptions - descriptions < 60 * stage.workers.len());
+        let health = stage.page("/health");
         assert!(health.contains("\"identity\":\"ok\""), "ECS speaks: {health}");
     });
 }
@@ -415,13 +402,13 @@ fn what_ecs_answers_one_worker_is_no_silence_to_another() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_workers(2).with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
+        stage.expect_tunnels(2, Duration::from_secs(10));
         stage.world.run_for(RECHECK * 3);
-        cloud.0.borrow_mut().strange.insert(usize::from(seed % 2 == 0));
-        for page in ["one", "two", "three", "four"] {
+        cloud.sky().strange.insert(usize::from(seed % 2 == 0));
+        for _ in 0..4 {
             stage.world.run_for(RECHECK);
-            let health = health(&mut stage, page);
+            let health = stage.page("/health");
             assert!(health.contains("\"identity\":\"ok\""), "ECS speaks: {health}");
         }
     });
@@ -434,17 +421,16 @@ fn many_agents_at_once_do_not_ask_too_much_of_ecs() {
     seeds(2, |seed| {
         let cloud = fast();
         {
-            let mut sky = cloud.0.borrow_mut();
+            let mut sky = cloud.sky();
             sky.bears = Some(Bucket { left: 5.0, per_second: 12.0, since: None });
             sky.latency = Duration::from_millis(100);
             sky.strange.insert(50);
         }
-        let calm = Plan::calm().with_agents(120);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        expect_tunnels(&mut stage, 119, Duration::from_secs(10));
-        let sky = cloud.0.borrow();
+        let mut stage = staged(seed, Plan::calm().with_agents(120), vec![rule_of_tasks()], &cloud);
+        stage.expect_tunnels(119, Duration::from_secs(10));
+        let sky = cloud.sky();
         assert_eq!(sky.throttled, 0);
-        assert!(sky.asked.1 < 60, "ECS was asked {} times", sky.asked.1);
+        assert!(sky.asked.descriptions < 60, "ECS was asked {} times", sky.asked.descriptions);
     });
 }
 
@@ -458,13 +444,13 @@ fn a_question_that_is_still_open_costs_only_those_whom_it_is_about() {
         let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
         plan.ingress.identity.grace = Duration::ZERO;
         let mut stage = Stage::new(seed, plan);
-        expect_tunnels(&mut stage, BATCH + 1, Duration::from_secs(60));
-        cloud.0.borrow_mut().pondered = (BTreeSet::from([BATCH]), RECHECK * 3 / 2);
+        stage.expect_tunnels(BATCH + 1, Duration::from_secs(60));
+        cloud.sky().pondered = (BTreeSet::from([BATCH]), RECHECK * 3 / 2);
         for _ in 0..300 {
             stage.world.run_for(Duration::from_secs(1));
-            assert!(tunnels(&stage.world, &stage) >= BATCH, "ECS confirmed the others");
+            assert!(stage.tunnels() >= BATCH, "ECS confirmed the others");
         }
-        assert_eq!(tunnels(&stage.world, &stage), BATCH);
+        assert_eq!(stage.tunnels(), BATCH);
     });
 }
 
@@ -480,10 +466,10 @@ fn agents_that_ecs_confirms_stay_however_little_silence_is_borne() {
             let mut stage = Stage::new(seed, plan);
             stage.expect_ready(Duration::from_secs(10));
             stage.world.run_for(RECHECK * 5);
-            assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to register again");
-            assert_eq!(tunnels(&stage.world, &stage), 2);
-            cloud.0.borrow_mut().is_down = true;
-            expect_tunnels(&mut stage, 0, RECHECK + Duration::from_secs(1));
+            assert_eq!(cloud.sky().asked.proofs, 2, "nobody had to register again");
+            assert_eq!(stage.tunnels(), 2);
+            cloud.sky().is_down = true;
+            stage.expect_tunnels(0, RECHECK + Duration::from_secs(1));
         });
     }
 }
@@ -493,22 +479,22 @@ fn a_proof_is_given_again_after_its_lifetime_without_a_gap() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(1);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
-        assert_eq!(cloud.0.borrow().asked.0, 1);
+        assert_eq!(cloud.sky().asked.proofs, 1);
         // It is asked for the next one a little earlier than it has to be.
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(40));
-        assert_eq!(cloud.0.borrow().asked.0, 1, "it is good for that long");
+        assert_eq!(cloud.sky().asked.proofs, 1, "it is good for that long");
         for _ in 0..60 {
             stage.probe();
             stage.world.run_for(Duration::from_secs(1));
         }
-        assert_eq!(cloud.0.borrow().asked.0, 2, "and no longer");
+        assert_eq!(cloud.sky().asked.proofs, 2, "and no longer");
         // Whose credentials were taken away is out when the proof is too old, and not before.
-        cloud.0.borrow_mut().forgers.insert(0);
+        cloud.sky().forgers.insert(0);
         stage.world.run_for(LIFETIME - Duration::from_secs(140));
         stage.probe();
-        expect_tunnels(&mut stage, 0, Duration::from_secs(140));
+        stage.expect_tunnels(0, Duration::from_secs(140));
     });
 }
 
@@ -518,25 +504,25 @@ fn while_sts_is_silent_old_proofs_are_good_for_a_while() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(3);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(RENEWING + GRACE);
-        assert_eq!(tunnels(&stage.world, &stage), 3, "registrations are kept");
+        assert_eq!(stage.tunnels(), 3, "registrations are kept");
         stage.probe();
-        cloud.0.borrow_mut().is_down = false;
+        cloud.sky().is_down = false;
         for _ in 0..180 {
             stage.world.run_for(Duration::from_secs(1));
-            assert!(tunnels(&stage.world, &stage) >= 3, "and have time to be renewed");
+            assert!(stage.tunnels() >= 3, "and have time to be renewed");
         }
-        assert_eq!(tunnels(&stage.world, &stage), 3);
+        assert_eq!(stage.tunnels(), 3);
 
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(300));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(RENEWING);
-        assert_eq!(tunnels(&stage.world, &stage), 3);
-        expect_tunnels(&mut stage, 0, GRACE + Duration::from_secs(300));
+        assert_eq!(stage.tunnels(), 3);
+        stage.expect_tunnels(0, GRACE + Duration::from_secs(300));
     });
 }
 
@@ -547,16 +533,16 @@ fn when_sts_speaks_again_old_proofs_are_good_until_their_agents_could_have_come_
     seeds(4, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(RENEWING + COMING_AGAIN);
-        assert_eq!(tunnels(&stage.world, &stage), 2, "the proofs have ended");
-        cloud.0.borrow_mut().is_down = false;
-        cloud.0.borrow_mut().forgers.insert(1);
+        assert_eq!(stage.tunnels(), 2, "the proofs have ended");
+        cloud.sky().is_down = false;
+        cloud.sky().forgers.insert(1);
         stage.world.run_for(COMING_AGAIN + Duration::from_secs(1));
-        assert_eq!(tunnels(&stage.world, &stage), 1, "long before the end of the grace");
+        assert_eq!(stage.tunnels(), 1, "long before the end of the grace");
         stage.probe();
     });
 }
@@ -570,14 +556,14 @@ fn agents_that_came_together_give_their_next_proofs_one_after_the_other() {
         let mut plan = plan(calm, vec![rule("agents", &[HOST])], &cloud);
         plan.ingress.identity.lifetime = RENEWING * 2;
         let mut stage = Stage::new(seed, plan);
-        expect_tunnels(&mut stage, CROWD, Duration::from_secs(10));
+        stage.expect_tunnels(CROWD, Duration::from_secs(10));
         let expect_proofs = |stage: &mut Stage, count: usize| {
-            let sky = cloud.clone();
-            let is_asked = move |_: &World| sky.0.borrow().asked.0 >= count;
+            let known = cloud.clone();
+            let is_asked = move |_: &World| known.sky().asked.proofs >= count;
             stage.world.expect("STS is asked", is_asked, RENEWING * 2);
             stage.world.elapsed()
         };
-        assert_eq!(cloud.0.borrow().asked.0, CROWD);
+        assert_eq!(cloud.sky().asked.proofs, CROWD);
         let first = expect_proofs(&mut stage, CROWD + 1);
         let last = expect_proofs(&mut stage, 2 * CROWD);
         assert!(last - first > Duration::from_secs(15), "within {:?}", last - first);
@@ -595,16 +581,16 @@ fn what_is_under_way_when_sts_speaks_again_has_time_to_end() {
         let mut stage = Stage::new(seed, plan);
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(RENEWING + Duration::from_secs(120));
         let slow = Ask::new(Request::get(HOST, "/slow/110000"));
         stage.add_caller(vec![slow], |client| client);
         stage.world.run_for(Duration::from_secs(60));
-        cloud.0.borrow_mut().is_down = false;
-        expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+        cloud.sky().is_down = false;
+        stage.expect_tunnels(2, Duration::from_secs(60));
         stage.expect_answers(Duration::from_secs(110));
         stage.judge(Weather::Fair);
-        expect_tunnels(&mut stage, 1, Duration::from_secs(60));
+        stage.expect_tunnels(1, Duration::from_secs(60));
     });
 }
 
@@ -614,22 +600,22 @@ fn an_answer_about_whoever_has_come_again_ends_nothing() {
     for workers in [1, 2] {
         seeds(4, |seed| {
             let cloud = fast();
-            cloud.0.borrow_mut().latency = Duration::from_secs(20);
+            cloud.sky().latency = Duration::from_secs(20);
             let calm = Plan::calm().with_agents(1).with_workers(workers);
-            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
             stage.world.run_for(Duration::from_secs(2));
-            assert_eq!(cloud.0.borrow().asked.0, 1);
-            cloud.0.borrow_mut().latency = Duration::from_millis(30);
+            assert_eq!(cloud.sky().asked.proofs, 1);
+            cloud.sky().latency = Duration::from_millis(30);
             let (ingress, agent) = (stage.ingress, stage.agents[0]);
             stage.world.strike(agent, ingress, Fault::HalfCut);
-            expect_tunnels(&mut stage, 1, Duration::from_secs(10));
+            stage.expect_tunnels(1, Duration::from_secs(10));
             let slow = Ask::new(Request::post(HOST, "/slow/30000", b"once"));
             let caller = stage.add_caller(vec![slow], |client| client);
             stage.expect_answers(Duration::from_secs(31));
             let answer = &stage.responses(caller)[0];
             assert!(answer.is(200), "{answer:?}");
-            assert_eq!(tunnels(&stage.world, &stage), 1);
-            assert_eq!(cloud.0.borrow().asked.0, 2);
+            assert_eq!(stage.tunnels(), 1);
+            assert_eq!(cloud.sky().asked.proofs, 2);
         });
     }
 }
@@ -641,19 +627,19 @@ fn whoever_has_come_again_is_not_overtaken_by_its_own_first_attempt() {
     for workers in [1, 2] {
         seeds(4, |seed| {
             let cloud = fast();
-            cloud.0.borrow_mut().latency = Duration::from_secs(10);
+            cloud.sky().latency = Duration::from_secs(10);
             let calm = Plan::calm().with_agents(1).with_workers(workers);
-            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
             stage.world.run_for(Duration::from_secs(2));
             let (ingress, agent) = (stage.ingress, stage.agents[0]);
             stage.world.strike(agent, ingress, Fault::HalfCut);
             stage.world.run_for(Duration::from_secs(3));
-            assert_eq!(cloud.0.borrow().asked.0, 2, "it has come again");
-            assert_eq!(tunnels(&stage.world, &stage), 0);
-            expect_tunnels(&mut stage, 1, Duration::from_secs(6));
+            assert_eq!(cloud.sky().asked.proofs, 2, "it has come again");
+            assert_eq!(stage.tunnels(), 0);
+            stage.expect_tunnels(1, Duration::from_secs(6));
             stage.world.run_for(Duration::from_secs(10));
-            assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to come a third time");
-            assert_eq!(tunnels(&stage.world, &stage), 1);
+            assert_eq!(cloud.sky().asked.proofs, 2, "nobody had to come a third time");
+            assert_eq!(stage.tunnels(), 1);
             stage.probe();
         });
     }
@@ -664,7 +650,7 @@ fn new_rules_are_in_force_at_once() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         let change = |stage: &mut Stage, rules| {
             let driver = stage.world.driver_mut::<Ingress>(stage.ingress);
@@ -673,13 +659,13 @@ fn new_rules_are_in_force_at_once() {
             stage.world.run_for(Duration::from_millis(50));
         };
         change(&mut stage, vec![rule("agents", &["*.example"])]);
-        assert_eq!(tunnels(&stage.world, &stage), 2, "what is still allowed stays");
+        assert_eq!(stage.tunnels(), 2, "what is still allowed stays");
         change(&mut stage, vec![rule("agents", &["b.example"])]);
-        assert_eq!(tunnels(&stage.world, &stage), 0);
+        assert_eq!(stage.tunnels(), 0);
         stage.world.run_for(Duration::from_secs(60));
-        assert_eq!(tunnels(&stage.world, &stage), 0);
+        assert_eq!(stage.tunnels(), 0);
         change(&mut stage, vec![rule("agents", &[HOST])]);
-        expect_tunnels(&mut stage, 2, Duration::from_secs(40));
+        stage.expect_tunnels(2, Duration::from_secs(40));
     });
 }
 
@@ -697,7 +683,7 @@ fn a_proof_is_given_again_where_there_is_room_for_no_agent_more() {
         stage.expect_ready(Duration::from_secs(10));
         stage.add_agent();
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
-        assert_eq!(tunnels(&stage.world, &stage), 2, "there is no room for a third one");
+        assert_eq!(stage.tunnels(), 2, "there is no room for a third one");
         stage.world.kill(stage.agents[2], Death::Reset);
         for _ in 0..6 {
             let ask = Ask::new(Request::get(HOST, "/slow/200000"));
@@ -709,8 +695,8 @@ fn a_proof_is_given_again_where_there_is_room_for_no_agent_more() {
             stage.probe();
             stage.world.run_for(Duration::from_secs(10));
         }
-        assert_eq!(cloud.0.borrow().asked.0, 4, "each gave its proof once more");
-        assert_eq!(tunnels(&stage.world, &stage), 2);
+        assert_eq!(cloud.sky().asked.proofs, 4, "each gave its proof once more");
+        assert_eq!(stage.tunnels(), 2);
     });
 }
 
@@ -720,11 +706,10 @@ fn a_crowd_of_agents_stalls_nobody() {
     const CROWD: usize = 150;
     seeds(2, |seed| {
         let cloud = fast();
-        let calm = Plan::calm();
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        let mut stage = staged(seed, Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         // A worker of the simulation does four at a time: some 20 s for all of them.
-        cloud.0.borrow_mut().latency = Duration::from_millis(500);
+        cloud.sky().latency = Duration::from_millis(500);
         stage.plan.caller_links = LinkRules::fixed(LinkConfig::fast());
         for _ in 0..CROWD {
             stage.add_agent();
@@ -736,7 +721,7 @@ fn a_crowd_of_agents_stalls_nobody() {
             assert!(took < Duration::from_millis(200), "{took:?} for a small request");
             stage.world.run_for(Duration::from_millis(500));
         }
-        expect_tunnels(&mut stage, CROWD + 1, Duration::from_secs(120));
+        stage.expect_tunnels(CROWD + 1, Duration::from_secs(120));
     });
 }
 
@@ -745,13 +730,13 @@ fn a_crowd_of_agents_stalls_nobody() {
 fn what_aws_is_asked_about_an_agent_has_one_time_in_all() {
     seeds(4, |seed| {
         let cloud = Cloud::new(Duration::from_secs(12));
-        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
-        expect_tunnels(&mut stage, 1, Duration::from_secs(25));
+        let mut stage = staged(seed, Plan::calm(), vec![rule_of_tasks()], &cloud);
+        stage.expect_tunnels(1, Duration::from_secs(25));
         let cloud = Cloud::new(Duration::from_secs(14));
-        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, Plan::calm(), vec![rule_of_tasks()], &cloud);
         for _ in 0..50 {
             stage.world.run_for(Duration::from_secs(2));
-            assert_eq!(tunnels(&stage.world, &stage), 0);
+            assert_eq!(stage.tunnels(), 0);
         }
     });
 }
@@ -763,9 +748,8 @@ fn a_host_of_sts_that_does_not_answer_holds_back_nobody_of_another() {
     seeds(4, |seed| {
         let cloud = fast();
         let far = (1..=STRANGERS).collect();
-        cloud.0.borrow_mut().unreachable = (far, Duration::from_secs(5));
-        let calm = Plan::calm();
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+        cloud.sky().unreachable = (far, Duration::from_secs(5));
+        let mut stage = staged(seed, Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
         stage.expect_ready(Duration::from_secs(10));
         for _ in 0..STRANGERS {
             stage.add_agent();
@@ -773,7 +757,7 @@ fn a_host_of_sts_that_does_not_answer_holds_back_nobody_of_another() {
         stage.world.run_for(Duration::from_secs(20));
         // One that is like the first.
         stage.add_agent();
-        expect_tunnels(&mut stage, 2, Duration::from_secs(5));
+        stage.expect_tunnels(2, Duration::from_secs(5));
     });
 }
 
@@ -802,7 +786,7 @@ fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one(
         seeds(4, |seed| {
             let cloud = fast();
             let calm = Plan::calm().with_workers(workers);
-            let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
+            let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
             stage.expect_ready(Duration::from_secs(10));
             stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(41));
             // Some at each moment, at whatever worker they are.
@@ -815,7 +799,7 @@ fn what_begins_after_a_proof_was_given_again_outlasts_the_tunnel_of_the_old_one(
                 stage.add_caller((0..120).map(|_| ask()).collect(), |client| client);
             }
             stage.world.run_for(Duration::from_secs(60));
-            assert_eq!(tunnels(&stage.world, &stage), 1, "it went with its last request");
+            assert_eq!(stage.tunnels(), 1, "it went with its last request");
             stage.expect_answers(Duration::from_secs(400));
             stage.judge(Weather::Fair);
         });
@@ -836,7 +820,7 @@ fn whoever_proves_to_be_another_one_by_then_leaves_its_old_tunnel_in_peace() {
             plan.agent.timeouts.stream_idle = RENEWING * 2;
             let mut stage = Stage::new(seed, plan);
             stage.expect_ready(Duration::from_secs(10));
-            cloud.0.borrow_mut().renamed.insert(0);
+            cloud.sky().renamed.insert(0);
             stage.world.run_for(RENEWING - Duration::from_secs(41));
             let slow = Ask::new(Request::get(HOST, "/slow/200000"));
             stage.add_caller(vec![slow], |client| client);
@@ -845,10 +829,10 @@ fn whoever_proves_to_be_another_one_by_then_leaves_its_old_tunnel_in_peace() {
                 let ask = || Ask::new(Request::get(HOST, &format!("/slow/{pause}")));
                 stage.add_caller((0..300).map(|_| ask()).collect(), |client| client);
             }
-            expect_tunnels(&mut stage, 2, Duration::from_secs(60));
+            stage.expect_tunnels(2, Duration::from_secs(60));
             stage.world.run_for(Duration::from_secs(100));
-            assert_eq!(tunnels(&stage.world, &stage), 2, "what is under way goes on");
-            expect_tunnels(&mut stage, 1, Duration::from_secs(120));
+            assert_eq!(stage.tunnels(), 2, "what is under way goes on");
+            stage.expect_tunnels(1, Duration::from_secs(120));
             stage.expect_answers(Duration::from_secs(200));
             stage.judge(Weather::Fair);
         });
@@ -860,28 +844,19 @@ fn ecs_is_silent_no_longer_than_until_it_answers_somebody() {
     seeds(16, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2).with_workers(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
         stage.expect_ready(Duration::from_secs(10));
-        cloud.0.borrow_mut().is_down = true;
+        cloud.sky().is_down = true;
         stage.world.run_for(2 * RECHECK);
-        assert!(health(&mut stage, "first").contains("unreachable"));
+        assert!(stage.page("/health").contains("unreachable"));
         let leaver = stage.agents[usize::from(seed % 2 == 0)];
         stage.world.drain(leaver);
-        expect_tunnels(&mut stage, 1, Duration::from_secs(5));
+        stage.expect_tunnels(1, Duration::from_secs(5));
         stage.world.run_for(RECHECK);
-        assert!(health(&mut stage, "second").contains("unreachable"));
-        cloud.0.borrow_mut().is_down = false;
+        assert!(stage.page("/health").contains("unreachable"));
+        cloud.sky().is_down = false;
         stage.world.run_for(2 * RECHECK);
-        let health = health(&mut stage, "third");
+        let health = stage.page("/health");
         assert!(health.contains("\"identity\":\"ok\""), "{health}");
     });
-}
-
-/// What `/health` says.
-pub(crate) fn health(stage: &mut Stage, name: &str) -> String {
-    let script = vec![Request::get("ingress", "/health")];
-    let caller = stage.world.add_peer(name, HttpClient::new(ADMIN_ADDRESS, script), &[]);
-    let is_done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
-    stage.world.expect("a page", is_done, Duration::from_secs(5));
-    String::from_utf8(stage.responses(caller)[0].body.clone()).unwrap()
 }

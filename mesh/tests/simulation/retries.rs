@@ -33,12 +33,6 @@ fn ask(stage: &mut Stage, request: Request) -> Response {
     stage.responses(caller)[0].clone()
 }
 
-fn expect_tunnels(stage: &mut Stage, count: usize) {
-    let ingress = stage.ingress;
-    let there = move |world: &World| census(world, ingress).healthy == count;
-    stage.world.expect("they are registered", there, SOON);
-}
-
 fn reset(stream: u32, code: u16) -> Vec<u8> {
     frame(RESET, 0, stream, &[&code.to_be_bytes()[..], b"as told"].concat())
 }
@@ -73,7 +67,7 @@ fn with_a_reset(seed: u64, code: u16) -> (Stage, Rc<Cell<usize>>) {
         };
         stage.world.add_peer(name, puppet(HOST, act), &[]);
     }
-    expect_tunnels(&mut stage, 2);
+    stage.expect_healthy(2, SOON);
     (stage, asked)
 }
 
@@ -174,7 +168,7 @@ fn what_counts_against_an_agent() {
         seeds(2, |seed| {
             let mut stage = Stage::new(seed, Plan::calm().with_agents(0));
             stage.world.add_peer("flaky", puppet(HOST, reset_each(code)), &[]);
-            expect_tunnels(&mut stage, 1);
+            stage.expect_healthy(1, SOON);
             for turn in 0..5 {
                 assert_eq!(stage.metric("mesh_ejections_total"), Some(0), "{code}: {turn}");
                 let response = ask(&mut stage, Request::get(HOST, "/"));
@@ -290,7 +284,7 @@ fn what_a_lost_tunnel_had_goes_through_another_one_of_the_same_agent() {
         let asked = Rc::new(Cell::new(0));
         let tunnels = [r#","process":"one","lane":0"#, r#","process":"one","lane":1"#]
             .map(|lane| stage.world.add_peer("tunnel", holding(lane, &asked), &[]));
-        expect_tunnels(&mut stage, 2);
+        stage.expect_healthy(2, SOON);
         let callers: Vec<NodeId> = (0..HELD)
             .map(|_| {
                 let script = vec![Request::get(HOST, "/")];
@@ -331,7 +325,7 @@ fn what_was_under_way_on_a_lost_tunnel_is_over_although_an_older_one_is_kept() {
         let keeps = r#","process":"one","keeps_former":true,"kept":["1"]"#;
         for members in [r#","process":"one""#, keeps] {
             stage.world.add_peer("tunnel", holding(members, &asked), &[]);
-            expect_tunnels(&mut stage, callers.len() + 1);
+            stage.expect_healthy(callers.len() + 1, SOON);
             let script = vec![Request::post(HOST, "/", b"once")];
             let caller = HttpClient::new(TRAFFIC_ADDRESS, script);
             callers.push(stage.world.add_peer("caller", caller, &[]));
@@ -344,7 +338,7 @@ fn what_was_under_way_on_a_lost_tunnel_is_over_although_an_older_one_is_kept() {
         stage.world.expect("what was on the lost one is over", done, SOON);
         let reason = stage.responses(lost)[0].header("x-mesh-error");
         assert_eq!(reason.as_deref(), Some("agent_lost"));
-        expect_tunnels(&mut stage, 2);
+        stage.expect_healthy(2, SOON);
         assert_eq!(census(&stage.world, ingress).in_flight, 1, "the oldest one goes on");
     });
 }

@@ -10,9 +10,7 @@ use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
-use crate::identity::{
-    GRACE, RECHECK, expect_tunnels, fast, health, plan, policy, rule, rule_of_tasks, tunnels,
-};
+use crate::identity::{GRACE, RECHECK, fast, policy, rule, rule_of_tasks, staged};
 use crate::stage::{HOST, Plan, Stage};
 
 /// Only tasks of some service.
@@ -27,8 +25,7 @@ fn change(stage: &mut Stage, rules: Vec<Rule>) {
 
 /// Two agents that are registered by this rule, with requests under way.
 fn busy_stage(seed: u64, rule: Rule, cloud: &Cloud) -> Stage {
-    let calm = Plan::calm().with_agents(2);
-    let mut stage = Stage::new(seed, plan(calm, vec![rule], cloud));
+    let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule], cloud);
     stage.expect_ready(Duration::from_secs(10));
     for _ in 0..4 {
         let ask = || Ask::new(Request::get(HOST, "/slow/5000"));
@@ -44,14 +41,14 @@ fn rules_that_ask_for_more_cut_off_nobody_whom_they_allow() {
         seeds(16, |seed| {
             let cloud = fast();
             let mut stage = busy_stage(seed, before.clone(), &cloud);
-            let asked = cloud.0.borrow().asked;
+            let asked = cloud.sky().asked;
             change(&mut stage, vec![rule_of_services()]);
             stage.expect_answers(Duration::from_secs(30));
             stage.judge(Weather::Fair);
-            assert!(cloud.0.borrow().asked.1 > asked.1, "ECS was asked at once");
+            assert!(cloud.sky().asked.descriptions > asked.descriptions, "ECS was asked at once");
             stage.world.run_for(RECHECK * 3);
-            assert_eq!(tunnels(&stage.world, &stage), 2);
-            assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+            assert_eq!(stage.tunnels(), 2);
+            assert_eq!(cloud.sky().asked.proofs, asked.proofs, "nobody had to register again");
         });
     }
 }
@@ -61,14 +58,13 @@ fn rules_that_ask_for_more_end_what_ecs_does_not_confirm() {
     for before in [rule_of_tasks(), rule("agents", &[HOST])] {
         seeds(8, |seed| {
             let cloud = fast();
-            cloud.0.borrow_mut().loose.insert(1);
-            let calm = Plan::calm().with_agents(2);
-            let mut stage = Stage::new(seed, plan(calm, vec![before.clone()], &cloud));
+            cloud.sky().loose.insert(1);
+            let mut stage = staged(seed, Plan::calm().with_agents(2), vec![before.clone()], &cloud);
             stage.expect_ready(Duration::from_secs(10));
             change(&mut stage, vec![rule_of_services()]);
-            expect_tunnels(&mut stage, 1, Duration::from_secs(1));
+            stage.expect_tunnels(1, Duration::from_secs(1));
             stage.world.run_for(RECHECK * 3);
-            assert_eq!(tunnels(&stage.world, &stage), 1);
+            assert_eq!(stage.tunnels(), 1);
             stage.probe();
         });
     }
@@ -78,15 +74,15 @@ fn rules_that_ask_for_more_end_what_ecs_does_not_confirm() {
 fn who_is_not_of_its_service_has_what_rules_allow_by_its_place() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().pretenders.insert(1);
+        cloud.sky().pretenders.insert(1);
         let calm = Plan::calm().with_agents(2);
         let rules = vec![rule_of_services(), rule_of_tasks()];
-        let mut stage = Stage::new(seed, plan(calm, rules, &cloud));
-        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        let mut stage = staged(seed, calm, rules, &cloud);
+        stage.expect_tunnels(2, Duration::from_secs(10));
         stage.world.run_for(RECHECK * 3);
-        assert_eq!(cloud.0.borrow().asked.0, 2, "nobody had to come again");
+        assert_eq!(cloud.sky().asked.proofs, 2, "nobody had to come again");
         change(&mut stage, vec![rule_of_services()]);
-        expect_tunnels(&mut stage, 1, Duration::from_secs(1));
+        stage.expect_tunnels(1, Duration::from_secs(1));
     });
 }
 
@@ -95,15 +91,15 @@ fn a_service_that_ecs_does_not_know_once_is_asked_about_again() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_workers(1).with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_services()], &cloud));
-        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
-        cloud.0.borrow_mut().is_without_service = true;
-        let (before, sky) = (cloud.0.borrow().asked.1, cloud.clone());
-        let is_asked = move |_: &World| sky.0.borrow().asked.1 > before;
+        let mut stage = staged(seed, calm, vec![rule_of_services()], &cloud);
+        stage.expect_tunnels(2, Duration::from_secs(10));
+        cloud.sky().is_without_service = true;
+        let (before, known) = (cloud.sky().asked.descriptions, cloud.clone());
+        let is_asked = move |_: &World| known.sky().asked.descriptions > before;
         stage.world.expect("ECS is asked again", is_asked, RECHECK);
         stage.world.run_for(Duration::from_secs(1));
-        assert_eq!(tunnels(&stage.world, &stage), 2);
-        expect_tunnels(&mut stage, 0, RECHECK);
+        assert_eq!(stage.tunnels(), 2);
+        stage.expect_tunnels(0, RECHECK);
     });
 }
 
@@ -113,18 +109,18 @@ fn rules_may_ask_for_more_while_ecs_is_asked() {
     seeds(8, |seed| {
         let cloud = fast();
         let mut stage = busy_stage(seed, rule_of_tasks(), &cloud);
-        let asked = cloud.0.borrow().asked;
-        cloud.0.borrow_mut().latency = Duration::from_secs(5);
-        while cloud.0.borrow().asked.1 == asked.1 {
+        let asked = cloud.sky().asked;
+        cloud.sky().latency = Duration::from_secs(5);
+        while cloud.sky().asked.descriptions == asked.descriptions {
             stage.world.run_for(Duration::from_secs(1));
         }
         change(&mut stage, vec![rule_of_services()]);
         for _ in 0..60 {
             stage.world.run_for(Duration::from_secs(1));
-            assert_eq!(tunnels(&stage.world, &stage), 2);
+            assert_eq!(stage.tunnels(), 2);
         }
         stage.judge(Weather::Fair);
-        assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+        assert_eq!(cloud.sky().asked.proofs, asked.proofs, "nobody had to register again");
     });
 }
 
@@ -133,22 +129,21 @@ fn rules_may_ask_for_more_while_ecs_is_asked() {
 fn whom_no_rule_asked_about_for_a_while_is_asked_about_again() {
     seeds(4, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(3);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
-        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
-        let asked = cloud.0.borrow().asked;
-        cloud.0.borrow_mut().strange.extend([0, 1, 2]);
-        cloud.0.borrow_mut().latency = Duration::from_secs(5);
-        while cloud.0.borrow().asked.1 == asked.1 {
+        let mut stage = staged(seed, Plan::calm().with_agents(3), vec![rule_of_tasks()], &cloud);
+        stage.expect_tunnels(3, Duration::from_secs(10));
+        let asked = cloud.sky().asked;
+        cloud.sky().strange.extend([0, 1, 2]);
+        cloud.sky().latency = Duration::from_secs(5);
+        while cloud.sky().asked.descriptions == asked.descriptions {
             stage.world.run_for(Duration::from_millis(100));
         }
         change(&mut stage, vec![rule("agents", &[HOST])]);
         stage.world.run_for(Duration::from_secs(15));
-        cloud.0.borrow_mut().strange.clear();
+        cloud.sky().strange.clear();
         change(&mut stage, vec![rule_of_tasks()]);
         stage.world.run_for(GRACE + RECHECK * 2);
-        assert_eq!(tunnels(&stage.world, &stage), 3);
-        assert_eq!(cloud.0.borrow().asked.0, asked.0, "nobody had to register again");
+        assert_eq!(stage.tunnels(), 3);
+        assert_eq!(cloud.sky().asked.proofs, asked.proofs, "nobody had to register again");
     });
 }
 
@@ -156,13 +151,13 @@ fn whom_no_rule_asked_about_for_a_while_is_asked_about_again() {
 fn rules_may_ask_for_more_while_an_agent_waits_for_its_welcome() {
     seeds(8, |seed| {
         let cloud = Cloud::new(Duration::from_secs(5));
-        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule_of_tasks()], &cloud));
-        while cloud.0.borrow().asked.1 == 0 {
+        let mut stage = staged(seed, Plan::calm(), vec![rule_of_tasks()], &cloud);
+        while cloud.sky().asked.descriptions == 0 {
             stage.world.run_for(Duration::from_secs(1));
         }
         change(&mut stage, vec![rule_of_services()]);
-        expect_tunnels(&mut stage, 1, Duration::from_secs(11));
-        assert_eq!(cloud.0.borrow().asked.0, 1, "it was not refused");
+        stage.expect_tunnels(1, Duration::from_secs(11));
+        assert_eq!(cloud.sky().asked.proofs, 1, "it was not refused");
     });
 }
 
@@ -171,18 +166,18 @@ fn rules_may_ask_for_more_while_an_agent_waits_for_its_welcome() {
 fn rules_that_ask_for_more_of_an_agent_that_leaves_ask_once() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().hosts.insert(1);
+        cloud.sky().hosts.insert(1);
         let calm = Plan::calm().with_workers(1).with_agents(3);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
-        expect_tunnels(&mut stage, 3, Duration::from_secs(10));
-        cloud.0.borrow_mut().draining.insert(1);
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
+        stage.expect_tunnels(3, Duration::from_secs(10));
+        cloud.sky().draining.insert(1);
         change(&mut stage, vec![rule_of_tasks()]);
         stage.world.run_for(RECHECK * 3);
-        assert_eq!(tunnels(&stage.world, &stage), 3, "it may finish what it has");
-        let asked = cloud.0.borrow().asked.1;
+        assert_eq!(stage.tunnels(), 3, "it may finish what it has");
+        let asked = cloud.sky().asked.descriptions;
         assert!(asked <= 6, "ECS was asked {asked} times");
-        cloud.0.borrow_mut().stopped.insert(2);
-        expect_tunnels(&mut stage, 2, RECHECK + Duration::from_secs(1));
+        cloud.sky().stopped.insert(2);
+        stage.expect_tunnels(2, RECHECK + Duration::from_secs(1));
     });
 }
 
@@ -190,13 +185,13 @@ fn rules_that_ask_for_more_of_an_agent_that_leaves_ask_once() {
 fn rules_end_what_they_do_not_allow_although_it_leaves() {
     seeds(8, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().hosts.insert(0);
-        let mut stage = Stage::new(seed, plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud));
-        expect_tunnels(&mut stage, 1, Duration::from_secs(10));
-        cloud.0.borrow_mut().draining.insert(0);
+        cloud.sky().hosts.insert(0);
+        let mut stage = staged(seed, Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        stage.expect_tunnels(1, Duration::from_secs(10));
+        cloud.sky().draining.insert(0);
         let cluster = Some(ClusterPattern::parse("elsewhere").unwrap());
         change(&mut stage, vec![Rule { cluster, ..rule_of_tasks() }]);
-        expect_tunnels(&mut stage, 0, Duration::from_secs(1));
+        stage.expect_tunnels(0, Duration::from_secs(1));
     });
 }
 
@@ -205,19 +200,19 @@ fn rules_that_are_taken_back_take_back_what_they_ask_of_ecs() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule("agents", &[HOST])], &cloud));
-        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
-        cloud.0.borrow_mut().is_down = true;
+        let mut stage = staged(seed, calm, vec![rule("agents", &[HOST])], &cloud);
+        stage.expect_tunnels(2, Duration::from_secs(10));
+        cloud.sky().is_down = true;
         change(&mut stage, vec![rule_of_tasks()]);
         stage.world.run_for(Duration::from_secs(1));
-        assert!(health(&mut stage, "first").contains("unreachable"));
+        assert!(stage.page("/health").contains("unreachable"));
         change(&mut stage, vec![rule("agents", &[HOST])]);
         stage.world.run_for(Duration::from_secs(1));
-        let asked = cloud.0.borrow().asked.1;
+        let asked = cloud.sky().asked.descriptions;
         stage.world.run_for(GRACE + RECHECK * 2);
-        assert_eq!(tunnels(&stage.world, &stage), 2);
-        assert_eq!(cloud.0.borrow().asked.1, asked, "no rule asks ECS");
-        let health = health(&mut stage, "second");
+        assert_eq!(stage.tunnels(), 2);
+        assert_eq!(cloud.sky().asked.descriptions, asked, "no rule asks ECS");
+        let health = stage.page("/health");
         assert!(health.contains("\"identity\":\"ok\""), "{health}");
     });
 }
@@ -226,15 +221,14 @@ fn rules_that_are_taken_back_take_back_what_they_ask_of_ecs() {
 fn rules_that_ask_for_less_have_ecs_asked_for_less() {
     seeds(8, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_agents(2);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_services()], &cloud));
-        expect_tunnels(&mut stage, 2, Duration::from_secs(10));
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_services()], &cloud);
+        stage.expect_tunnels(2, Duration::from_secs(10));
         change(&mut stage, vec![rule_of_tasks()]);
         stage.world.run_for(Duration::from_secs(1));
-        let before = cloud.0.borrow().of_services;
+        let before = cloud.sky().of_services;
         stage.world.run_for(RECHECK * 3);
-        assert_eq!(tunnels(&stage.world, &stage), 2);
-        assert_eq!(cloud.0.borrow().of_services, before, "no rule asks for services");
+        assert_eq!(stage.tunnels(), 2);
+        assert_eq!(cloud.sky().of_services, before, "no rule asks for services");
     });
 }
 
@@ -243,11 +237,11 @@ fn rules_that_ask_for_less_have_ecs_asked_for_less() {
 fn rules_that_end_many_at_once_cost_no_request_that_others_can_serve() {
     seeds(16, |seed| {
         let cloud = fast();
-        cloud.0.borrow_mut().renamed.extend(0..4);
+        cloud.sky().renamed.extend(0..4);
         let workers = if seed % 2 == 0 { 1 } else { 2 };
         let calm = Plan::calm().with_workers(workers).with_agents(5);
         let rules = vec![rule("agents", &[HOST]), rule("others", &[HOST])];
-        let mut stage = Stage::new(seed, plan(calm, rules, &cloud));
+        let mut stage = staged(seed, calm, rules, &cloud);
         stage.expect_ready(Duration::from_secs(10));
         for _ in 0..40 {
             let ask = Ask::new(Request::get(HOST, "/slow/2000"));
@@ -257,7 +251,7 @@ fn rules_that_end_many_at_once_cost_no_request_that_others_can_serve() {
         change(&mut stage, vec![rule("agents", &[HOST])]);
         stage.expect_answers(Duration::from_secs(5));
         stage.judge(Weather::Fair);
-        assert_eq!(tunnels(&stage.world, &stage), 1);
+        assert_eq!(stage.tunnels(), 1);
     });
 }
 
@@ -267,15 +261,15 @@ fn tasks_that_stop_together_cost_no_request_that_others_can_serve() {
     seeds(8, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_workers(1).with_agents(5);
-        let mut stage = Stage::new(seed, plan(calm, vec![rule_of_tasks()], &cloud));
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
         stage.expect_ready(Duration::from_secs(10));
-        cloud.0.borrow_mut().stopped.extend(0..4);
+        cloud.sky().stopped.extend(0..4);
         for _ in 0..20 {
             // Under way when ECS is asked, whenever that is.
             let ask = Ask::new(Request::get(HOST, "/slow/61000"));
             stage.add_caller(vec![ask], |client| client);
         }
-        expect_tunnels(&mut stage, 1, RECHECK + Duration::from_secs(1));
+        stage.expect_tunnels(1, RECHECK + Duration::from_secs(1));
         stage.expect_answers(Duration::from_secs(62));
         stage.judge(Weather::Fair);
     });

@@ -292,6 +292,25 @@ impl Stage {
         self.world.expect("an agent gets through", known, limit);
     }
 
+    /// Tunnels of registered agents.
+    pub(crate) fn tunnels(&self) -> usize {
+        census(&self.world, self.ingress).tunnels
+    }
+
+    /// Runs until so many tunnels are those of registered agents.
+    pub(crate) fn expect_tunnels(&mut self, count: usize, limit: Duration) {
+        let ingress = self.ingress;
+        let reached = move |world: &World| census(world, ingress).tunnels == count;
+        self.world.expect("so many tunnels are registered", reached, limit);
+    }
+
+    /// Runs until the services behind so many tunnels are known to be healthy.
+    pub(crate) fn expect_healthy(&mut self, count: usize, limit: Duration) {
+        let ingress = self.ingress;
+        let reached = move |world: &World| census(world, ingress).healthy == count;
+        self.world.expect("so many services are healthy", reached, limit);
+    }
+
     /// Adds a caller that asks in order and expects the right answers.
     pub(crate) fn add_caller(
         &mut self,

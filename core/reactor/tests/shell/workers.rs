@@ -27,6 +27,20 @@ fn greeted(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Sends the bytes while all that comes back is read, until the connection ends.
+fn send_and_expect_back(mut stream: TcpStream, bytes: &Arc<Vec<u8>>) {
+    let mut reader = stream.try_clone().unwrap();
+    let expected = Arc::clone(bytes);
+    let reader = thread::spawn(move || {
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back).unwrap();
+        assert!(back == *expected, "what was sent comes back");
+    });
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    reader.join().unwrap();
+}
+
 #[test]
 fn a_connection_that_moves_loses_no_byte() {
     let server = Running::three(Probe::new(round_trip(Rule::Echo)), None, None);
@@ -35,17 +49,7 @@ fn a_connection_that_moves_loses_no_byte() {
         .map(|_| {
             let (address, bytes) = (server.address, Arc::clone(&bytes));
             thread::spawn(move || {
-                let mut stream = connect(address);
-                let mut reader = stream.try_clone().unwrap();
-                let expected = Arc::clone(&bytes);
-                let reader = thread::spawn(move || {
-                    let mut back = Vec::new();
-                    reader.read_to_end(&mut back).unwrap();
-                    assert!(back == *expected, "what was sent comes back");
-                });
-                stream.write_all(&bytes).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-                reader.join().unwrap();
+                send_and_expect_back(connect(address), &bytes);
             })
         })
         .collect();
@@ -118,17 +122,7 @@ fn a_connection_that_is_lent_answers_at_once_and_loses_no_wake_up() {
 fn a_connection_that_is_lent_is_kept_when_more_is_to_come_than_was_there() {
     let server = Running::three(Probe::new(Rule::Visit(2)), None, None);
     let bytes = Arc::new(pattern(3_000_000));
-    let mut stream = greeted(server.address);
-    let mut reader = stream.try_clone().unwrap();
-    let expected = Arc::clone(&bytes);
-    let reader = thread::spawn(move || {
-        let mut back = Vec::new();
-        reader.read_to_end(&mut back).unwrap();
-        assert!(back == *expected, "what was sent comes back");
-    });
-    stream.write_all(&bytes).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    reader.join().unwrap();
+    send_and_expect_back(greeted(server.address), &bytes);
 }
 
 #[test]
