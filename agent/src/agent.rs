@@ -32,7 +32,8 @@ pub struct Agent {
     pub(crate) config: Config,
     /// What tells this process from others, for people.
     pub(crate) instance: String,
-    /// The same for the ingress, at random: tunnels that say it are of one agent. Empty until then.
+    /// A random word in HELLO: the ingress takes tunnels that say it for those of one agent. Empty
+    /// before the first HELLO.
     pub(crate) process: String,
     pub(crate) conns: Conns<Conn>,
     /// By connection, in order, so that a history replays.

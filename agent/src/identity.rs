@@ -38,11 +38,11 @@ pub enum Job {
 /// What came of a job.
 #[derive(Debug)]
 pub enum Answer {
-    /// The proof, or a sentence about why there is none.
+    /// What came of [`Job::Prove`].
     Proved {
         /// For which tunnel.
         conn: ConnId,
-        /// See above.
+        /// The proof, or a sentence about why there is none.
         outcome: Result<Proof, String>,
     },
     /// Nobody asked: the token that proves this agent's identity is another one now.

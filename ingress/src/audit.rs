@@ -62,7 +62,7 @@ fn asked_for(hosts: &[String], principal: Option<&Principal>) -> String {
     }
 }
 
-/// A registered agent is no longer to be.
+/// A registration is withdrawn.
 pub(crate) fn withdrawn(tunnel: &Tunnel, refusal: &Refusal) {
     let who = tunnel.standing.principal.as_ref().map(|who| format!(" ({who})")).unwrap_or_default();
     log::warn!(

@@ -43,7 +43,7 @@ pub struct Ingress {
     pub(crate) tunnels: Tunnels,
     pub(crate) routes: Routes,
     pub(crate) metrics: Metrics,
-    /// Those of all workers, at the first one.
+    /// Callers' connections of all workers, counted at the first one.
     pub(crate) callers: Callers,
     pub(crate) workers: Workers,
     pub(crate) outgoing: Outbox,
@@ -345,7 +345,7 @@ impl App for Ingress {
     }
 
     fn is_heard_out(&self, conn: ConnId) -> bool {
-        // Callers ask.
+        // What a caller sends is a question, of no use once it cannot be answered.
         let connection = self.conns.get(conn);
         connection.is_some_and(|one| matches!(one.state, Conn::Downstream(_)))
     }

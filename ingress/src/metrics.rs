@@ -19,9 +19,9 @@ pub struct Metrics {
     /// Requests by host and service.
     pub(crate) hosts: Hosts,
     reasons: [u64; Reason::ALL.len()],
-    /// Callers' connections accepted, and refused for a limit.
+    /// Callers' connections accepted.
     pub connections: u64,
-    /// See above.
+    /// Callers' connections refused for a limit.
     pub connections_refused: u64,
     /// Exchanges whose caller left before their end.
     pub caller_aborts: u64,

@@ -240,7 +240,7 @@ impl Ingress {
             self.conns.get_mut(conn)
         {
             downstream.state = State::Busy(exchange);
-            // A guest goes home again.
+            // Whoever is only lent keeps its home.
             if downstream.lender.is_none() || downstream.home.is_none() {
                 downstream.settle(self.workers.own, &self.workers.homes);
             }

@@ -108,15 +108,16 @@ const REASON_CHARS_MAX: usize = 256;
 /// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
 /// more than half of what a proof is good for.
 const RENEWING_MIN: Duration = Duration::from_secs(300);
-/// The same part of what a proof is good for, where that is more. To the ingress that asks, one of many
-/// behind a load balancer, an agent gets by chance alone, and needs the more tries the more there are.
+/// This part of what a proof is good for instead, where that is more. Behind a load balancer an agent
+/// reaches the ingress that asked only by chance: the more ingresses, the more tries it needs.
 const RENEWING_PART: u32 = 24;
 /// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
 /// after the end of the proof has to fit in as well.
 const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
-/// For whoever bears more, it is not less than this.
+/// What is left of that counts as no less than this, however long `--ecs-grace` is.
 const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
-/// Of that time, what agents are asked in: a thousand of them in three minutes of half an hour.
+/// Agents are asked one after another within this part of the time that they have: a thousand of
+/// them in three minutes of half an hour.
 const SPREAD_PART: u32 = 10;
 
 impl Tunnel {

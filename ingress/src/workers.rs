@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All listeners are the first worker's. It admits agents, names them, and gives each tunnel to the
-//! worker that has the fewest of its agent, or else in all, before the first stream opens. It alone makes routes known, so that a
+//! worker that has the fewest tunnels of its agent and, where several have as few, the fewest in
+//! all, before the first stream opens. It alone makes routes known, so that a
 //! [`RouteId`](crate::routes::RouteId) means the same everywhere; each worker has a copy of all
 //! routes and asks nobody on the way of a request. What is sent is bounded: some messages for each
 //! tunnel, one for each caller, and one for each page that somebody waits for.

@@ -55,7 +55,8 @@ pub enum Awaited {
 /// How a connection is to end, in the order in which one may follow another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Closing {
-    /// Send FIN once `tx` has left; reading goes on. The other half of a half-closed tunnel.
+    /// Send FIN once `tx` has left; reading goes on. One direction of an upgraded connection has
+    /// ended, and the other goes on.
     Write,
     /// Send FIN once `tx` has left, then discard what still arrives until the peer closes or a
     /// short time is over. Closing with unread bytes would reset the connection and could destroy

@@ -280,8 +280,9 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Lends a connection; one that is registered nowhere has no home to be lent from, and is sold.
-    /// Its deadline is the borrower's business, but its entry in the timers stays: who comes back without
-    /// a bell is found at the latest when that is due.
+    /// Its deadline is the borrower's business, but its entry in the timers stays: a connection that
+    /// comes back without waking us ([`Parcel::is_urgent`]) is noticed when that entry is due, at the
+    /// latest.
     fn lend(&mut self, conn: ConnId, to: WorkerId) {
         match self.leaving(conn) {
             Some(Tenure::Own) if self.is_watched(conn) => {}

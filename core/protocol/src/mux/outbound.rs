@@ -73,7 +73,8 @@ impl<'t> Outbound<'t> {
         self.much_data(flags, stream, bytes);
     }
 
-    /// The same for bytes that nobody needs any more: those that are to be masked need no copy for it.
+    /// Appends DATA as [`Self::data`] does, of bytes that nobody needs any more: where many are to be
+    /// masked, they are masked where they lie, without a copy.
     #[inline]
     pub(super) fn spend(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
         if self.role == Role::Client && self.outlet.is_some() && bytes.len() >= MASKED_BYTES_MIN {
@@ -82,6 +83,7 @@ impl<'t> Outbound<'t> {
         self.data(flags, stream, bytes);
     }
 
+    /// DATA that is worth a way of its own: past `tx`, or frame by frame.
     fn much_data(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
         if self.role == Role::Server && self.outlet.is_some() {
             return self.pass(flags, stream, bytes);
@@ -91,7 +93,7 @@ impl<'t> Outbound<'t> {
         }
     }
 
-    /// The same past `tx`.
+    /// Sends DATA past `tx`, unmasked.
     fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
         let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
         let mut pieces = [&[][..]; PIECES_MAX];
@@ -105,7 +107,7 @@ impl<'t> Outbound<'t> {
         self.hand_over(&pieces[..used]);
     }
 
-    /// The same for a role that masks: the bytes are masked where they lie.
+    /// Sends DATA past `tx`, masked where it lies.
     fn pass_masked(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
         let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
         let mut pieces = [&[][..]; PIECES_MAX];

@@ -88,7 +88,8 @@ pub struct Limits {
     /// DATA bytes that may go on a stream before its credit returns; 0 until the peer has announced it: see
     /// [`Session::agree`].
     pub send_window: u32,
-    /// The same of the peer, to be announced.
+    /// DATA bytes that the peer may send on a stream before its credit returns; HELLO or WELCOME
+    /// announces it.
     pub recv_window: u32,
     /// What may wait to be sent besides DATA: with more, no stream is opened. Notices of those that are open
     /// come on top.
