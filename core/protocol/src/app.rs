@@ -249,12 +249,13 @@ pub enum Outgoing<M> {
     /// as soon as the present call returns: it hears [`Event::Adopted`]. One that is closing, or
     /// not yet made, stays and ends here.
     Connection(ConnId),
-    /// The same for a while: its name stays reserved here, and the kernel goes on telling this
-    /// worker of it, which costs less than to tell another one. Whoever has it now can write to it
-    /// at once; when something comes from the peer or room is made for more, this worker says so,
-    /// and the connection becomes the other one's for good. One that was lent itself moves for good.
+    /// A connection that goes there for a while: its name stays reserved here, and the kernel goes
+    /// on telling this worker of it, which costs less than to tell another one. Whoever has it now
+    /// can write to it at once; when something comes from the peer or room is made for more, this
+    /// worker says so, and the connection becomes the other one's for good. One that was lent
+    /// itself moves for good.
     Loan(ConnId),
-    /// A connection that another worker lent, back to that one, where it has its old name. One that
+    /// Sends a connection back to the worker that lent it, where it has its old name. One that
     /// became this worker's for good stays.
     Return(ConnId),
 }

@@ -14,18 +14,18 @@ pub(crate) struct Batch {
     least: usize,
     most: usize,
     size: usize,
-    /// Full ones that were taken whole, one after the other.
+    /// Full batches that were taken whole, one after the other.
     taken: u8,
-    /// Whether the last one was full, and nobody knows yet what becomes of it.
+    /// Whether the last batch was full, and nobody knows yet what becomes of it.
     is_full: bool,
 }
 
-/// Full ones taken before there may be more in one. A slow path takes one or two and then none for a
-/// while.
+/// Full batches that are taken before the next ones may be larger. A slow path takes one or two and
+/// then none for a while.
 pub(crate) const TAKEN_MIN: u8 = 4;
 
 impl Batch {
-    /// The least at first; the most is a power of two of it, or between two of them.
+    /// Batches of `least` bytes at first, which double until they are of `most`.
     pub(crate) const fn new(least: usize, most: usize) -> Self {
         Self { least, most, size: least, taken: 0, is_full: false }
     }
@@ -35,12 +35,12 @@ impl Batch {
         self.size
     }
 
-    /// So many go.
+    /// So many bytes go at once.
     pub(crate) const fn note_sent(&mut self, bytes: usize) {
         self.is_full = bytes >= self.size;
     }
 
-    /// They were taken whole.
+    /// What went last was taken whole.
     pub(crate) fn note_taken(&mut self) {
         if !std::mem::take(&mut self.is_full) {
             return;
@@ -52,7 +52,7 @@ impl Batch {
         }
     }
 
-    /// Something is left of them.
+    /// Something is left of what went last.
     pub(crate) const fn note_left(&mut self) {
         *self = Self::new(self.least, self.most);
     }

@@ -26,8 +26,8 @@ pub struct Buf {
     peak: usize,
 }
 
-/// A queue forgets this part of its peak each time it is lent memory: one that needs now much and now
-/// little gets the memory for much, and one that needs little from now on soon gets that.
+/// A queue forgets this part of its peak each time it is lent memory: one whose needs change gets
+/// the memory for the largest of them, and one that needs little from now on soon gets little.
 const PEAK_FORGOTTEN: usize = 32;
 
 /// The first memory of a queue that was lent none.

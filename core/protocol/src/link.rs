@@ -172,7 +172,8 @@ impl Link {
         self.write(tx, rng, None, turn);
     }
 
-    /// The same, with the way past `tx` that leads to the tunnel's own connection.
+    /// As [`Self::transmit`]; much DATA goes past `tx`, straight to the socket of the tunnel's
+    /// connection.
     pub fn transmit_to(
         &mut self,
         conn: ConnId,
@@ -266,8 +267,9 @@ impl Link {
         self.close = Some(code);
     }
 
-    /// The same where all streams are given up. Requests that never left this process may now go
-    /// elsewhere, so what `tx` holds of them must not leave after all, nor what is behind it.
+    /// Says goodbye as [`Self::close`] does, and gives all streams up. Requests that never left
+    /// this process may now go elsewhere, so what `tx` holds of them must not leave after all, nor
+    /// what is behind it.
     pub fn give_up(&mut self, code: u16, tx: &mut Buf) {
         if let Some(Written { position, .. }) = self.first_unsent(tx) {
             tx.truncate(usize::try_from(position - tx.taken()).unwrap_or(usize::MAX));

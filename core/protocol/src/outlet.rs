@@ -42,7 +42,7 @@ impl<'a> Outlet<'a> {
         Self { conn, sockets }
     }
 
-    /// The same for a shorter time.
+    /// The same way, lent for a shorter time.
     pub(crate) fn reborrow(&mut self) -> Outlet<'_> {
         Outlet { conn: self.conn, sockets: self.sockets }
     }

@@ -31,7 +31,7 @@ pub struct TlsFilter {
 /// Plaintext bytes sealed at once at the most: a run of DATA with its headers, in full records and one
 /// write.
 const SEAL_BYTES_MAX: usize = RUN_FRAMES * DATA_BYTES_MAX;
-/// The same at first, and after the peer left something: one record.
+/// Plaintext bytes sealed at once at first, and after the peer left something: one record.
 const SEAL_BYTES_MIN: usize = RECORD_BYTES_MAX;
 /// The most that one record holds (RFC 5246 6.2.1).
 const RECORD_BYTES_MAX: usize = 16 * 1024;

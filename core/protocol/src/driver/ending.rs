@@ -22,7 +22,7 @@ pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 /// would reset the connection and could destroy the answer, which many look for only when they have sent
 /// everything (RFC 9112 9.6).
 pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// The same for a peer that goes on sending.
+/// How long to wait in all for a peer that goes on sending.
 pub(super) const LINGER_MAX: Duration = Duration::from_secs(30);
 
 impl<A: App, T: Transport> Driver<A, T> {

@@ -59,7 +59,7 @@ pub struct Moved<C, T> {
 pub enum Terms {
     /// For good. If it is registered where it comes from, that is to end.
     Sold,
-    /// The same, but it is registered at this worker, which had lent it.
+    /// For good, too; but it is registered at this worker, which had lent it.
     SoldOn(WorkerId),
     /// For a while. It stays registered where it comes from, under this name.
     Lent(ConnId),

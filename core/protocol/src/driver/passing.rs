@@ -37,7 +37,8 @@ impl<T: Transport> Socket<T> {
                 self.passed |= count > 0;
             }
             Err(error) => {
-                // They wait like what comes after them, until the connection is served: it has not left.
+                // The pieces wait in `tx` like what comes after them, until the connection is
+                // served: nothing of them has left.
                 tx.discard();
                 pieces.iter().for_each(|piece| tx.extend(piece));
                 self.fail(error);

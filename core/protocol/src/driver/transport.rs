@@ -18,8 +18,8 @@ pub trait Transport {
     /// Anything but "would block" ends the sending direction.
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed>;
 
-    /// The same for what is followed by [`Self::finish`] or [`Self::part`] at once, if all of it
-    /// goes: bytes and end may then leave together.
+    /// As [`Self::flush`], for bytes that [`Self::finish`] or [`Self::part`] follows at once, if
+    /// all of them go: bytes and end may then leave together.
     ///
     /// # Errors
     /// As [`Self::flush`].
@@ -94,8 +94,9 @@ pub enum Filled {
     Eof,
 }
 
-/// What a write achieved. Bytes of a TLS handshake do not count; else those count that leave, as
-/// ciphertext with TLS, and not what is only sealed: the peer has taken nothing of that.
+/// What a write achieved, in bytes that left. With TLS these are bytes of ciphertext, but not of
+/// the handshake; what is sealed and still here does not count, since the peer has taken nothing of
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
     /// Everything left that can; the kernel took this many bytes. What is still in `tx` waits for

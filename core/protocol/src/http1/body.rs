@@ -188,8 +188,8 @@ impl Encoder {
         self.pass(&[data], |pieces| pieces.iter().for_each(|piece| tx.extend(piece)))
     }
 
-    /// The same for bytes in several pieces that `send` sends, with what frames them around them.
-    /// It is called at most once.
+    /// As [`Self::write`], for bytes in several pieces: `send` sends them, with what frames them
+    /// around them. It is called at most once.
     ///
     /// # Errors
     /// As [`Self::write`].

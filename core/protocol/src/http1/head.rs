@@ -288,7 +288,8 @@ fn check_ends(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
     if head.ends_with(b"\r\n\r\n") { Ok(head) } else { Err(Error::BareLineFeed) }
 }
 
-/// The one pass over the fields: the same about the line above each of them, and what they are.
+/// The one pass over the fields: whether the line above each of them ends as it should, and what
+/// they are.
 fn read_fields<'s, 'b>(
     bytes: &'b [u8],
     fields: &'s [httparse::Header<'b>],

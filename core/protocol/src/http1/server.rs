@@ -247,7 +247,8 @@ impl ServerConn {
         self.encoder().ok_or(Error::BodyOverflow)?.write(data, tx)
     }
 
-    /// The same for bytes in several pieces that `send` sends, with what frames them around them.
+    /// As [`Self::write`], for bytes in several pieces: `send` sends them, with what frames them
+    /// around them.
     ///
     /// # Errors
     /// As [`Self::write`].

@@ -24,7 +24,7 @@ impl Burst {
         Self(Batch::new(BYTES_MIN, most))
     }
 
-    /// Another one begins, behind so many bytes of those before.
+    /// Another burst begins, while so many bytes of those before it still wait.
     pub(super) fn begin(&mut self, queued: usize) {
         match queued {
             0 => self.0.note_taken(),
@@ -32,7 +32,7 @@ impl Burst {
         }
     }
 
-    /// What waits now, at the end of this one.
+    /// The burst has ended, and so many bytes wait now.
     pub(super) const fn end(&mut self, queued: usize) {
         self.0.note_sent(queued);
     }

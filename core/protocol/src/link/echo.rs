@@ -14,7 +14,7 @@ pub(super) struct Echo {
     asked: Option<Asked>,
     pub(super) count: u64,
     pub(super) round_trip: Option<Duration>,
-    /// The same without what queues on the way add to it.
+    /// The round trip without what queues on the way add to it.
     pub(super) path: Option<Duration>,
 }
 
@@ -63,8 +63,9 @@ impl Echo {
         number
     }
 
-    /// The same for one that was due. Where an earlier one is not yet answered that still is to be, on a path
-    /// longer than the interval.
+    /// Takes note of an echo that was due, and is sent now; its number. Where an earlier echo is
+    /// not answered yet, as on a path that takes longer than the interval, the answer to that one
+    /// still counts.
     pub(super) fn remind(&mut self, now: Instant) -> u64 {
         self.count += 1;
         self.unheard_since.get_or_insert(now);

@@ -18,13 +18,13 @@ pub const DATA_BYTES_FULL: usize = DATA_BYTES_MAX - 64;
 /// packets of the largest kind; a write that is a little longer costs one more packet, and often a
 /// wake-up, for the rest.
 pub(crate) const RUN_FRAMES: usize = 8;
-/// The same at the most: from an agent, which has few tunnels. An ingress has many, and what it may hold
-/// for each of them counts.
+/// DATA frames in one run, at the most: from an agent, which has few tunnels. An ingress has many,
+/// and what it may hold for each of them counts.
 pub(crate) const RUN_FRAMES_MAX: usize = 16;
 
 /// Bytes of a run: what one read brings of what is to be sent on.
 pub const RUN_BYTES: usize = RUN_FRAMES * DATA_BYTES_FULL;
-/// The same at the most.
+/// Bytes of the longest run.
 pub(crate) const RUN_BYTES_MAX: usize = RUN_FRAMES_MAX * DATA_BYTES_FULL;
 
 /// As many of these bytes as fill frames; all of them where they fill none.

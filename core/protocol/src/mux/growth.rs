@@ -20,14 +20,14 @@ const SHORT_WINDOW_MAX: u32 = 1024 * 1024;
 const TIMES_MAX: u32 = 32;
 
 impl Growth {
-    /// By how much a window grows of which half was used up in that time.
+    /// By how much a window grows; `took` is the time in which half of it was used up.
     ///
-    /// Round trips that are too short to be measured by that count as the least that can be: both ends
-    /// wait for their turn at a processor then, and not for the path.
+    /// Round trips that are too short to be measured count as [`MEASURABLE`]: both ends wait for
+    /// their turn at a processor then, and not for the path.
     ///
-    /// It becomes as many times as large as such halves fit into a round trip, and twice at least: what
-    /// came so fast is what the path can carry, and each step takes a round trip. More than to double
-    /// it leaves half of the budget to others.
+    /// The window becomes as many times as large as such halves fit into a round trip, and twice as
+    /// large at least: what came so fast is what the path can carry, and each step takes a round
+    /// trip. What is more than doubling leaves half of the budget to others.
     pub(super) fn take(&mut self, window: u32, took: Duration) -> u32 {
         let Some(round_trip) = self.round_trip else { return 0 };
         let round_trip = round_trip.max(MEASURABLE);

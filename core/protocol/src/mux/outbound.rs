@@ -21,7 +21,7 @@ pub struct Outbound<'t> {
     outlet: Option<Outlet<'t>>,
     /// DATA frames that one turn may bring when hardly anything is queued.
     turn_frames: usize,
-    /// Bytes that went that way.
+    /// Bytes that went past `tx`.
     passed: usize,
 }
 
@@ -40,13 +40,13 @@ impl<'t> Outbound<'t> {
         Self { role, tx, rng, message: None, outlet: None, turn_frames: 1, passed: 0 }
     }
 
-    /// The same with a way past `tx` for much DATA.
+    /// Has much DATA go this way, past `tx`.
     pub(crate) fn by_way_of(mut self, outlet: Option<Outlet<'t>>) -> Self {
         self.outlet = outlet;
         self
     }
 
-    /// The same with turns of so many DATA frames.
+    /// Lets one turn bring so many DATA frames.
     pub(crate) const fn with_turns_of(mut self, frames: usize) -> Self {
         self.turn_frames = frames;
         self

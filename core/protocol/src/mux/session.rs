@@ -41,10 +41,10 @@ pub struct Session {
     pending: Buf,
     /// The longest REQUEST that was among them.
     request_bytes: usize,
-    /// The first stream of those we open whose REQUEST is in there, or will be. None from there on has a
-    /// turn: its DATA would be ahead of it.
+    /// The first stream of those we open whose REQUEST is in `pending`, or will be. Neither it nor
+    /// a later one has a turn: their DATA would be ahead of their REQUEST.
     unwritten: u32,
-    /// Such streams whose turn came, until the end of this flush.
+    /// Streams whose turn came before their REQUEST was written, until the end of this flush.
     early: Vec<StreamId>,
     /// Streams with something to send.
     queues: Queues,

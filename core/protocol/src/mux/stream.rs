@@ -135,7 +135,8 @@ impl Recv {
         self.window - self.allowed - self.unreturned
     }
 
-    /// What of them is beyond the window that both ends announced, unless it was claimed already.
+    /// What of the [unreleased](Self::unreleased) bytes is beyond the window that both ends
+    /// announced, unless it was claimed already.
     pub(super) const fn needed(&self, announced: u32) -> u32 {
         let beyond = self.unreleased().saturating_sub(announced);
         if self.claimed == 0 { beyond } else { 0 }
@@ -200,7 +201,8 @@ impl Sender<'_> {
         out.data(flags, self.id, bytes);
     }
 
-    /// The same for bytes that nobody needs any more: what they are afterwards is undefined.
+    /// As [`Self::data`], for bytes that nobody needs any more: what they are afterwards is
+    /// undefined.
     pub fn spend(&mut self, bytes: &mut [u8], flags: Flags, out: &mut Outbound<'_>) {
         self.note(bytes.len(), flags, out);
         out.spend(flags, self.id, bytes);

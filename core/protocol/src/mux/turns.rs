@@ -135,7 +135,7 @@ impl Queue {
         self.ahead >= AHEAD_BYTES_MAX
     }
 
-    /// It had a turn.
+    /// The queue had a turn.
     const fn pay(&mut self) {
         self.ahead = self.ahead.saturating_sub(AHEAD_BYTES_MAX);
     }
