@@ -282,7 +282,7 @@ impl Connector {
                 return Outcome::Pending;
             }
             Err(Untried::Failed(later)) if !is_no_way(&later) || is_nothing(error) => later,
-            // What an address said that was tried tells more.
+            // The error of an address that was tried tells more.
             Err(Untried::Failed(_) | Untried::NoneLeft) => copy(error),
         };
         let asked = match &mut attempt.trust {
@@ -358,7 +358,7 @@ fn is_nothing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-/// The same error once more.
+/// A copy of the error.
 fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

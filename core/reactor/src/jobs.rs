@@ -23,7 +23,7 @@ pub(crate) type Worker<J, A> = dyn Fn(J) -> A + Send + Sync;
 
 /// Jobs at once. Each mostly waits for an answer from the network.
 const AT_ONCE: usize = 16;
-/// The same for each worker but the first: their jobs are few, and their threads add up.
+/// Jobs at once of each worker but the first: they have few, and their threads add up.
 const AT_ONCE_BESIDE: usize = 2;
 
 /// Until a thread is asked for again.
@@ -62,7 +62,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
         Self::with(Arc::new(worker), handle, AT_ONCE)
     }
 
-    /// The same for another worker's application, on fewer threads.
+    /// Does the jobs of another worker's application, on fewer threads.
     pub(crate) fn beside(&self, handle: &Handle) -> Self {
         Self::with(Arc::clone(&self.worker), handle, AT_ONCE_BESIDE)
     }

@@ -26,9 +26,9 @@ pub struct ServiceManager {
     socket: UnixDatagram,
     address: SocketAddr,
     known: Option<Phase>,
-    /// The application's words that it has.
+    /// The application's words that the manager has.
     status: String,
-    /// Those that it should have.
+    /// The application's words that the manager should have.
     wanted: String,
     status_due: Option<Instant>,
     watchdog: Option<Watchdog>,

@@ -14,7 +14,7 @@ use std::thread;
 pub(crate) struct Offload {
     threads: usize,
     threads_max: usize,
-    /// Of each.
+    /// Of each thread.
     stack_bytes: usize,
     sender: SyncSender<Job>,
     receiver: Arc<Mutex<Receiver<Job>>>,
@@ -50,7 +50,7 @@ impl Offload {
         self.enqueue(work, deliver)
     }
 
-    /// The same, with the threads that are there.
+    /// As [`Self::submit`], with the threads that are there.
     ///
     /// # Errors
     /// Too many jobs are waiting.

@@ -151,7 +151,7 @@ impl<A: App> Reactor<A> {
         })
     }
 
-    /// The same, with somebody who is told how the process is.
+    /// Tells this service manager how the process is.
     #[must_use]
     pub fn managed_by(self, manager: Option<ServiceManager>) -> Self {
         Self { manager, ..self }

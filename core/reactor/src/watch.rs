@@ -40,7 +40,7 @@ pub struct Watched {
     files: Vec<PathBuf>,
     /// What the files looked like when they were last read.
     known: Vec<Stamp>,
-    /// What they looked like at the last look, while that is something else.
+    /// What the files looked like at the last look, if that is something else.
     changing: Option<Vec<Stamp>>,
     /// What was said last of a reload that failed.
     complaint: Option<String>,

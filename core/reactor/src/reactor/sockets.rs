@@ -9,7 +9,8 @@ use super::{LISTENERS, Reactor};
 
 /// Connections accepted from one listener per turn, so that those already there are served too.
 const ACCEPTS_MAX: usize = 64;
-/// The same before a listener is closed. More do not wait: it is the backlog of a listener.
+/// Connections accepted from a listener before it is closed. More do not wait: it is the backlog of
+/// a listener.
 const LAST_ACCEPTS_MAX: usize = 4096;
 
 impl<A: App> Reactor<A> {

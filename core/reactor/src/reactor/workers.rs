@@ -78,9 +78,9 @@ struct Farewell(Handle);
 const PARCELS_MAX: usize = 1024;
 
 impl<A: App> Reactor<A> {
-    /// The same with more workers, each of which runs one of these on a thread of its own from
-    /// [`Self::run`] on. Only the first one has listeners, signals and a service manager. When one
-    /// of them exits, all end.
+    /// Adds workers, each of which runs one of `apps` on a thread of its own from [`Self::run`] on.
+    /// Only the first one has listeners, signals and a service manager. When one of them exits, all
+    /// end.
     ///
     /// # Errors
     /// The kernel refuses a poll, or has no randomness.

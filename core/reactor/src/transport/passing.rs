@@ -25,7 +25,8 @@ impl Plain {
 }
 
 impl Tls {
-    /// Sealed from where they lie, as far as they can be at once.
+    /// Seals the queue and the pieces from where they lie, as far as that can be done at once, and
+    /// writes what is sealed.
     pub(super) fn flush_with(&mut self, tx: &mut Buf, pieces: &[&[u8]]) -> io::Result<Flushed> {
         let (count, sealed) = match self.write(Then::More)? {
             Flushed::All(count) => (count, self.filter.seal(&slices(tx, pieces)[..=pieces.len()])),
@@ -39,7 +40,7 @@ impl Tls {
     }
 }
 
-/// The queue and the pieces, as the first of so many.
+/// The queue and then the pieces; what is left of the slices is empty.
 fn slices<'a>(tx: &'a Buf, pieces: &[&'a [u8]]) -> [IoSlice<'a>; PIECES_MAX + 1] {
     let mut slices = [IoSlice::new(&[]); PIECES_MAX + 1];
     slices[0] = IoSlice::new(tx.as_slice());
@@ -49,8 +50,7 @@ fn slices<'a>(tx: &'a Buf, pieces: &[&'a [u8]]) -> [IoSlice<'a>; PIECES_MAX + 1]
     slices
 }
 
-/// Takes account of so many bytes that were written of `tx` and then the pieces: the rest is in `tx`
-/// after that.
+/// So many bytes of `tx`, and then of the pieces, were written: leaves the rest in `tx`.
 fn settle(written: usize, tx: &mut Buf, pieces: &[&[u8]]) {
     let queued = written.min(tx.len());
     tx.consume(queued);
