@@ -90,7 +90,7 @@ pub(crate) enum Dial {
 pub enum Conn {
     /// To an ingress; the tunnel's state is kept beside the connections.
     Tunnel,
-    /// The same, on its way to the worker that it is to be at.
+    /// To an ingress, on the way to the worker that the tunnel is to be at.
     Moving(Box<Tunnel>),
     /// To the local service, for requests.
     Upstream(Upstream),

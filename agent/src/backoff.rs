@@ -47,8 +47,8 @@ impl Backoff {
         self.draw(self.max, rng)
     }
 
-    /// Attempts that failed since the move began count no more. Those before it do: an ingress that comes
-    /// and goes is to see less and less of us.
+    /// Attempts that failed since the move began count no more. Those that failed before it do: an
+    /// ingress that comes and goes is to see less and less of us.
     pub fn forgive_move(&mut self) {
         if let Some(before) = self.before_move.take() {
             self.attempts = self.attempts.min(before);

@@ -34,7 +34,7 @@ impl Faults {
         Some(std::mem::take(&mut self.unsaid))
     }
 
-    /// Logs one.
+    /// Logs a fault: with a warning, unless there was one a moment ago.
     pub(crate) fn log(&mut self, fault: &dyn fmt::Display, now: Instant) {
         match self.note(now) {
             Some(0) => log::warn!("the local service failed a request: {fault}"),

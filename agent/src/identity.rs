@@ -68,7 +68,7 @@ pub struct Place {
 
 #[cfg(feature = "aws")]
 impl Place {
-    /// The same where nobody said otherwise.
+    /// This place, but for what the operator said of it.
     #[must_use]
     pub fn unless(self, given: &Self) -> Self {
         let either = |given: &String, found| if given.is_empty() { found } else { given.clone() };

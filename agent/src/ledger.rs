@@ -38,9 +38,9 @@ pub(crate) struct Entry {
     session: String,
     /// When the ingress asked for another one in its place.
     moving: Option<Instant>,
-    /// That one is there, and this one is to get nothing new.
+    /// The tunnel in its place is there, and this one is to get nothing new.
     is_replaced: bool,
-    /// It is about to end, since it was moving for longest.
+    /// It is about to end, since of those that are moving it began first.
     is_left: bool,
 }
 
@@ -99,8 +99,8 @@ impl Ledger {
         serial
     }
 
-    /// It has reached this ingress: which of the tunnels to it it is. One that was lost, or is
-    /// moving, leaves its place to the next.
+    /// The tunnel has reached this ingress: its lane among the tunnels to that. One that was lost,
+    /// or is moving, leaves its place to the next.
     pub(crate) fn arrived(&mut self, serial: Serial, ingress: Vec<u8>) -> u32 {
         let is_free = |lane: &u32| self.lasting_to(&ingress).all(|taken| taken != *lane);
         let lane = (0..).find(is_free).unwrap_or_default();
@@ -117,7 +117,8 @@ impl Ledger {
         lasting.filter(move |entry| entry.ingress == ingress).filter_map(|entry| entry.lane)
     }
 
-    /// Those in whose place it comes and that are still there, as the ingress calls them.
+    /// The tunnels in whose place this one comes and that are still there, by the names that the
+    /// ingress gave them.
     pub(crate) fn formers(&self, serial: Serial) -> Vec<String> {
         let Some(own) = self.get(serial) else { return Vec::new() };
         let formers = self.tunnels.iter().filter(|one| {
@@ -126,7 +127,7 @@ impl Ledger {
         formers.map(|one| one.session.clone()).collect()
     }
 
-    /// What the ingress calls it.
+    /// Takes down what the ingress calls the tunnel.
     pub(crate) fn name(&mut self, serial: Serial, session: &str) {
         if let Some(entry) = self.get_mut(serial)
             && session.len() <= SESSION_BYTES_MAX
@@ -135,8 +136,8 @@ impl Ledger {
         }
     }
 
-    /// It is welcome, and goes to this worker: the one with the fewest tunnels to the same ingress,
-    /// and of those the one with the fewest of all.
+    /// The tunnel is welcome, and goes to this worker: the one with the fewest tunnels to the same
+    /// ingress, and of those the one with the fewest of all.
     pub(crate) fn welcome(&mut self, serial: Serial, workers: u8, now: Instant) -> WorkerId {
         let mut tunnels = vec![(0_usize, 0_usize); workers.into()];
         let ingress = self.get(serial).map(|entry| &entry.ingress);
@@ -154,15 +155,15 @@ impl Ledger {
         worker
     }
 
-    /// There is to be another one in its place. Since when it has been there.
+    /// Another tunnel is to come in the place of this one; when this one was begun.
     pub(crate) fn moves(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
         entry.moving = Some(now);
         Some(entry.since)
     }
 
-    /// Those at the same ingress in whose place this one has come, and who has them. Each is told once.
-    /// An ingress that does not say which it is may be another one.
+    /// The tunnels at the same ingress in whose place this one has come, and the workers that have
+    /// them. Each is named once. An ingress that does not say which it is may be another one.
     pub(crate) fn replaced_by(&mut self, serial: Serial) -> Vec<(Serial, WorkerId)> {
         let Some(Entry { ingress, lane, .. }) = self.get_mut(serial) else { return Vec::new() };
         let (ingress, lane) = (ingress.clone(), *lane);
@@ -181,7 +182,8 @@ impl Ledger {
         told.collect()
     }
 
-    /// Of more than `most` that are moving, the one that began first, and who has it. It is told once.
+    /// Where more than `most` tunnels are moving, the one that began first, and the worker that has
+    /// it. It is named once.
     pub(crate) fn leave_behind(&mut self, most: usize) -> Option<(Serial, WorkerId)> {
         let is_moving = |entry: &&mut Entry| !entry.lasts() && !entry.is_left;
         if self.tunnels.iter_mut().filter(is_moving).count() <= most {
@@ -192,30 +194,31 @@ impl Ledger {
         Some((first.serial, first.worker))
     }
 
-    /// Those that serve and are to stay, and who has them.
+    /// The tunnels that serve and are to stay, and the workers that have them.
     pub(crate) fn lasting(&self) -> Vec<(Serial, WorkerId)> {
         let lasting = self.tunnels.iter().filter(|one| one.serves());
         lasting.map(|one| (one.serial, one.worker)).collect()
     }
 
-    /// It has ended.
+    /// The tunnel has ended: what was known of it.
     pub(crate) fn close(&mut self, serial: Serial) -> Option<Entry> {
         let index = self.tunnels.iter().position(|entry| entry.serial == serial)?;
         Some(self.tunnels.remove(index))
     }
 
-    /// How many serve. Beside each one that moves there is to be another one.
+    /// How many tunnels serve. Those that move do not count: another one is to come for each.
     pub(crate) fn serving(&self) -> usize {
         self.tunnels.iter().filter(|entry| entry.serves()).count()
     }
 
-    /// Whether one is there through which requests come, moving or not.
+    /// Whether requests come through any tunnel, moving or not.
     pub(crate) fn has_welcome(&self) -> bool {
         self.tunnels.iter().any(|entry| entry.welcomed.is_some())
     }
 
-    /// Whether an ingress waits for another tunnel in the place of one: fewer were welcomed since the
-    /// first was asked for than were asked for. Those that have one at the same ingress count no more.
+    /// Whether an ingress that asked for another tunnel still waits for one: fewer were welcomed
+    /// since the first request than were asked for. Tunnels that were replaced at the same ingress
+    /// count no more.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
         let waited_for = self.tunnels.iter().filter(|entry| !entry.is_replaced);
         let asked = waited_for.filter_map(|entry| entry.moving);
@@ -233,7 +236,7 @@ impl Ledger {
         self.get(serial).is_some()
     }
 
-    /// Those at one worker.
+    /// The tunnels at one worker.
     pub(crate) fn at(&self, worker: WorkerId) -> Vec<Serial> {
         let there = self.tunnels.iter().filter(|entry| entry.worker == worker);
         there.map(|entry| entry.serial).collect()

@@ -17,9 +17,10 @@ const SAID_MAX: usize = 16;
 /// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
 /// say.
 pub(crate) const ASKED: &str = "the ingress asks to move";
-/// The same: the token that proved the tunnel may be taken back.
+/// Why a tunnel is to be replaced: the token that proved it may be taken back.
 pub(crate) const NEW_TOKEN: &str = "there is another token";
-/// The same: with TLS 1.2 keys are not renewed, and a session ends when they are used up.
+/// Why a tunnel is to be replaced: with TLS 1.2 keys are not renewed, and a session ends when they
+/// are used up.
 pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is used up";
 
 /// What was lost since a tunnel was last welcomed, and what of it was said.
@@ -28,12 +29,12 @@ pub(crate) struct Losses {
     /// Each as [`without_numbers`] has it. Invariant: at most [`SAID_MAX`].
     said: Vec<(String, Instant)>,
     last: String,
-    /// More about the one that comes next, if there is more to say.
+    /// More about the loss that comes next, if there is more to say.
     explanation: Option<String>,
 }
 
 impl Losses {
-    /// The last one, or why another tunnel is to come; empty since one was welcomed.
+    /// The last loss, or why another tunnel is to come; empty since a tunnel was welcomed.
     pub(crate) fn last(&self) -> &str {
         &self.last
     }
@@ -48,14 +49,15 @@ impl Losses {
         self.explanation = Some(explanation.to_owned());
     }
 
-    /// One has ended that was to be replaced: that is no loss, but for what there is to explain.
+    /// A tunnel has ended that was to be replaced: that is no loss, but for what there is to
+    /// explain.
     pub(crate) fn note_old(&mut self) {
         if let Some(explanation) = self.explanation.take() {
             self.last = explanation;
         }
     }
 
-    /// Takes one in; whether it deserves a warning.
+    /// Takes down a loss; whether it deserves a warning.
     fn note(&mut self, loss: String, now: Instant) -> bool {
         self.said.retain(|(_, at)| now < *at + PAUSE);
         let kind = without_numbers(&loss);

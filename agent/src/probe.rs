@@ -178,7 +178,7 @@ impl Agent {
 }
 
 impl Probe {
-    /// When something is to be done about it.
+    /// When something is to be done about the probe.
     pub(crate) fn deadline(&self) -> Instant {
         self.room_at.map_or(self.due, |at| at.min(self.due))
     }

@@ -130,9 +130,9 @@ impl Agent {
         phase == Phase::Upgraded && tunnel.is_some_and(|tunnel| tunnel.has_ended(stream))
     }
 
-    /// Sends what the service said before its connection broke, its end too, as far as the tunnel takes it
-    /// now. A service that has enough of an upload answers and closes, and what was still on its way
-    /// there makes a reset of that.
+    /// Sends what the service said before its connection broke, its end too, as far as the tunnel
+    /// takes it now. A service that has enough of an upload answers and closes; what was still on
+    /// its way to it turns that end into a reset.
     fn send_last_words(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some((Upstream { state: State::Busy(exchange), .. }, io)) = self.upstream(conn) else {
             return;

@@ -93,7 +93,7 @@ impl Tunnel {
         }
     }
 
-    /// The same, to change it.
+    /// The link, once there is one, to be worked on.
     pub(crate) fn link_mut(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Greeting(link) | Phase::Proving { link, .. } | Phase::Serving(link) => {
@@ -185,7 +185,7 @@ pub(crate) const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// What is shown of a sentence of the ingress, in which there may be the name of a role and of hosts.
 const SENTENCE_CHARS_MAX: usize = 1000;
-/// The same of a name.
+/// What is shown of a name that the ingress sent.
 pub(crate) const NAME_CHARS_MAX: usize = 64;
 
 /// Reads a WELCOME, with no more of its words than fits into a log.

@@ -51,9 +51,10 @@ pub(crate) enum State {
 
 /// Unread bytes of a connection to the local service: what one read brings.
 pub(crate) const RX_MAX: usize = RUN_BYTES;
-/// The same of a service that filled those, while so few streams share its tunnel: what one write takes.
+/// Unread bytes of a connection whose service filled those, while no more than [`FAST_STREAMS_MAX`]
+/// streams share its tunnel: what one write takes.
 pub(crate) const FAST_RX_MAX: usize = 2 * RUN_BYTES;
-/// Streams of one tunnel for which that much may be read.
+/// Streams of one tunnel, at the most, for which [`FAST_RX_MAX`] may be read.
 pub(crate) const FAST_STREAMS_MAX: usize = 8;
 
 /// How long an exchange may rest until a lost packet no longer makes an end of it. By then what was
@@ -101,8 +102,8 @@ impl Agent {
         }
     }
 
-    /// The same for a health check, to which any kept one gives way, now or once there is one: on that
-    /// hangs whether requests come at all.
+    /// A health check waits on a new connection: any kept one gives way to it, now or once there is
+    /// one, since whether requests come at all hangs on the check.
     pub(crate) fn make_room_for_probe(&mut self) {
         if let Some(conn) = self.pool.take_oldest_or_owe() {
             self.let_go(conn);

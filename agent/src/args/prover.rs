@@ -14,7 +14,7 @@ use crate::identity::{Answer, Job, Question};
 #[derive(Debug)]
 pub(super) struct Prover {
     pub(super) token: Option<TokenSource>,
-    /// Or what is wrong with the settings of AWS.
+    /// AWS, or what is wrong with its settings.
     #[cfg(feature = "aws")]
     pub(super) aws: Result<Aws, String>,
     /// What the operator says of where this agent is.
