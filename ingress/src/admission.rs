@@ -306,7 +306,7 @@ impl Ingress {
         }
     }
 
-    /// The same with the policy that it is measured by.
+    /// An agent that has introduced itself, and the policy that it is measured by.
     pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Application)> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         match &self.conns.get(conn)?.state {

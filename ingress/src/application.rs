@@ -36,8 +36,8 @@ pub(crate) enum Step {
     Challenged { server_id: String, nonce: String },
     /// STS is asked who made the proof; since when AWS is asked about the agent.
     Identifying { since: Instant },
-    /// ECS is asked whether what the agent says of itself is so; the same moment.
-    /// Its task may not have begun: then ECS is asked again at some time.
+    /// ECS is asked whether what the agent says of itself is so; since when AWS is asked. Its task
+    /// may not have begun: then ECS is asked again at some time.
     Inspecting { principal: Principal, asked: Asked, since: Instant, again: Option<Instant> },
 }
 

@@ -93,7 +93,8 @@ impl Ingress {
         self.answer_by(conn, reason, |http, tx| replies::write(reason, format, http, tx));
     }
 
-    /// The same in other words.
+    /// Writes an answer of our own, by way of `write`. The connection goes on if its request was
+    /// read to the end.
     pub(crate) fn answer_by(
         &mut self,
         conn: ConnId,

@@ -41,8 +41,8 @@ pub struct Reading {
     pub takes_requests: bool,
     /// Whether it may carry one more.
     pub has_room: bool,
-    /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
-    /// leave.
+    /// Whether it is there to stay: its agent is not to open another one, has none in its place,
+    /// and is not about to leave.
     pub lasts: bool,
     /// Whether its hosts are not for others: it was healthy once, and its agent is not about to leave.
     pub holds_hosts: bool,

@@ -61,7 +61,7 @@ pub struct Ingress {
     pub(crate) in_flight: usize,
     /// Connections that are neither callers' nor tunnels.
     pub(crate) others: usize,
-    /// Those of them that may become tunnels: not yet decided about.
+    /// Those of `others` that may become tunnels: not yet decided about.
     pub(crate) registering: usize,
     /// When it was last said that there are too many tunnels.
     pub(crate) full_told: Option<Instant>,
@@ -90,7 +90,7 @@ pub enum Conn {
     Registration(Box<Registration>),
     /// A registered agent's; [`Tunnels`] knows the rest.
     Tunnel,
-    /// The same, on its way to the worker that it is to be at.
+    /// A registered agent's, on its way to the worker that it is to be at.
     Moving(Box<Tunnel>),
 }
 
@@ -100,7 +100,7 @@ const DOWNSTREAM_RX_MAX: usize = RUN_BYTES;
 const OTHER_RX_MAX: usize = 16 * 1024;
 /// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
 pub(crate) const OTHERS_MAX: usize = 1024;
-/// Those more for the health port: whoever floods the agents' port must not make us look dead.
+/// So many more for the health port: whoever floods the agents' port must not make us look dead.
 pub(crate) const HEALTH_RESERVE: usize = 128;
 
 impl Ingress {

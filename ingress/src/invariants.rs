@@ -23,7 +23,7 @@ pub struct Census {
     pub connections: usize,
     /// Callers' connections, as the first worker counts those of all.
     pub callers: usize,
-    /// Those that are at this worker.
+    /// Callers' connections that are at this worker.
     pub downstreams: usize,
     /// Callers' connections that count as this worker's, those on their way to it included.
     pub residents: usize,

@@ -27,8 +27,9 @@ pub struct Forgotten {
 const TOLD_PAUSE: Duration = Duration::from_secs(60);
 
 impl Ingress {
-    /// Whether one more agent may try to register. Whose agent is to open another one in its place, or
-    /// about to leave, keeps nobody out, up to as many again: what is to come could not get in otherwise.
+    /// Whether one more agent may try to register. Tunnels whose agent is to open another one, or
+    /// is about to leave, keep nobody out, up to as many again: the tunnels in their place could
+    /// not get in otherwise.
     pub(crate) fn has_room_for_agent(&self) -> bool {
         let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
         let remotes = self.workers.remotes.values();

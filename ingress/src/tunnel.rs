@@ -61,7 +61,7 @@ pub struct Tunnel {
     pub peer: SocketAddr,
     /// By what right it is registered.
     pub standing: Standing,
-    /// When its agent introduced itself: who may be registered is not found out in that order.
+    /// When its agent introduced itself. Decisions need not come in the order of introductions.
     pub introduced: Instant,
     /// When it was registered.
     pub since: Instant,
@@ -71,7 +71,7 @@ pub struct Tunnel {
     pub is_healthy: bool,
     /// Whether it was healthy at any time, here or on another tunnel of the same agent.
     pub was_healthy: bool,
-    /// Why, in the agent's words.
+    /// Why the service is in that state, in the agent's words.
     pub health_reason: String,
     /// When the log was last told that it changed.
     health_told: Option<Instant>,
@@ -231,8 +231,8 @@ impl Tunnel {
         self.is_draining || matches!(&self.standing.ecs, Some(ecs) if ecs.is_leaving)
     }
 
-    /// Whether it is there to stay: neither is its agent to open another one, or has one, nor about to
-    /// leave.
+    /// Whether it is there to stay: its agent is not to open another one, has none in its place,
+    /// and is not about to leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {
         !self.was_told_to_move && !self.is_replaced && !self.is_leaving()
@@ -271,7 +271,7 @@ impl Tunnel {
         self.link.session.len()
     }
 
-    /// The same with those on their way to it from other workers.
+    /// Requests it carries, and those on their way to it from other workers.
     #[must_use]
     pub fn load(&self) -> usize {
         self.in_flight() + self.gauge.as_ref().map_or(0, |gauge| gauge.coming())

@@ -33,8 +33,9 @@ pub(crate) fn batches(asked: &[(ConnId, Asked)]) -> Vec<Batch> {
     batches.collect()
 }
 
-/// The same in two parts. ECS takes a question about all of them or not at all, so that one name which
-/// it does not take would speak for everybody: halves of halves find out whose it is.
+/// The questions about all of these, in two halves. ECS takes a question about all of them or not
+/// at all, so that one name which it does not take would speak for everybody: halves of halves find
+/// out whose it is.
 pub(crate) fn halves(asked: &[(ConnId, Asked)]) -> Vec<Batch> {
     let (one, other) = asked.split_at(asked.len() / 2);
     batches(one).into_iter().chain(batches(other)).collect()

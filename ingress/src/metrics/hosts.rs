@@ -164,9 +164,8 @@ fn class_of(status: u16) -> usize {
     usize::from(status / 100).min(5)
 }
 
-/// A label's value as the text format wants it. Agents choose the service's name.
-/// A label's value as the format has it. No other control character can be written in it, and a single
-/// one would make the whole page unreadable.
+/// A label's value as the text format wants it. Agents choose the service's name. No other control
+/// character can be written in it, and a single one would make the whole page unreadable.
 fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for char in value.chars() {

@@ -9,7 +9,7 @@ use crate::identity::policy::Requirement;
 use crate::identity::rule::LaunchType;
 
 impl EcsSubject {
-    /// What the answers say of this task or host. The same is asked again from time to time.
+    /// What the answers say of this task or host. ECS is asked again from time to time.
     ///
     /// # Errors
     /// It is not there, does not run, or is another one. That it is not of the service of which it says
@@ -23,8 +23,8 @@ impl EcsSubject {
         leaving.map_or(Ok(facts), Err)
     }
 
-    /// The same of somebody who is registered: whoever leaves in peace may finish what is under way.
-    /// Why it leaves comes with what it is.
+    /// What the answers say of somebody who is registered: whoever leaves in peace may finish what
+    /// is under way. Why it leaves comes with what it is.
     ///
     /// # Errors
     /// See [`EcsSubject::verify`].
