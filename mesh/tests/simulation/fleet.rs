@@ -1,5 +1,5 @@
-//! Several ingresses behind one load balancer, and agents with tunnels to each of them: ingresses and
-//! agents are restarted one after the other, as a deployment does it, and nobody's request fails.
+//! Several ingresses behind one load balancer, and agents with tunnels to each of them: ingresses
+//! and agents are restarted one after the other, as a deployment does it, and no request fails.
 
 use std::time::Duration;
 

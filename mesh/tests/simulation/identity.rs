@@ -353,16 +353,23 @@ fn the_silence_of_ecs_is_borne_for_a_while_and_no_longer() {
 }
 
 /// ECS is asked about so many agents at once and no more.
+const BATCH: usize = 100;
+
+/// So many agents that ECS is asked about one of them apart, where its silence is not borne at all.
+fn one_more_than_a_batch(seed: u64, cloud: &Cloud) -> Stage {
+    let calm = Plan::calm().with_workers(1).with_agents(BATCH + 1);
+    let mut plan = plan(calm, vec![rule_of_tasks()], cloud);
+    plan.ingress.identity.grace = Duration::ZERO;
+    let mut stage = Stage::new(seed, plan);
+    stage.expect_tunnels(BATCH + 1, Duration::from_secs(60));
+    stage
+}
+
 #[test]
 fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
-    const BATCH: usize = 100;
     seeds(2, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_workers(1).with_agents(BATCH + 1);
-        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
-        plan.ingress.identity.grace = Duration::ZERO;
-        let mut stage = Stage::new(seed, plan);
-        stage.expect_tunnels(BATCH + 1, Duration::from_secs(60));
+        let mut stage = one_more_than_a_batch(seed, &cloud);
         cloud.sky().unanswered.insert(0);
         let ingress = stage.ingress;
         let lost = move |world: &World| census(world, ingress).tunnels <= BATCH;
@@ -437,14 +444,9 @@ fn many_agents_at_once_do_not_ask_too_much_of_ecs() {
 /// What ECS thinks about for longer than until it is asked again says nothing of the others.
 #[test]
 fn a_question_that_is_still_open_costs_only_those_whom_it_is_about() {
-    const BATCH: usize = 100;
     seeds(2, |seed| {
         let cloud = fast();
-        let calm = Plan::calm().with_workers(1).with_agents(BATCH + 1);
-        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
-        plan.ingress.identity.grace = Duration::ZERO;
-        let mut stage = Stage::new(seed, plan);
-        stage.expect_tunnels(BATCH + 1, Duration::from_secs(60));
+        let mut stage = one_more_than_a_batch(seed, &cloud);
         cloud.sky().pondered = (BTreeSet::from([BATCH]), RECHECK * 3 / 2);
         for _ in 0..300 {
             stage.world.run_for(Duration::from_secs(1));
