@@ -213,10 +213,10 @@ fn the_version_is_that_of_the_workspace_with_the_commit() {
 
 #[test]
 fn flags_come_before_variables_before_the_file_before_defaults() {
-    let yaml = TempFile::new("layers.yaml", "request-timeout: 3\nhead-timeout: 4\nmax-hosts: 5\n");
-    let output = mesh(&["--verbose", "server", "--check", "--request-timeout", "1"])
+    let yaml = TempFile::new("layers.yaml", "request-timeout: 33\nhead-timeout: 4\nmax-hosts: 5\n");
+    let output = mesh(&["--verbose", "server", "--check", "--request-timeout", "31"])
         .env("MESH_CONFIG", yaml.path())
-        .env("MESH_REQUEST_TIMEOUT", "2")
+        .env("MESH_REQUEST_TIMEOUT", "32")
         .env("MESH_HEAD_TIMEOUT", "3s")
         .env("MESH_HEAD_TIMOUT", "3s")
         .output()
@@ -227,7 +227,7 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
     let lines: Vec<String> =
         shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for expected in [
-        "request-timeout: 1 # --request-timeout",
+        "request-timeout: 31 # --request-timeout",
         "head-timeout: 3 # MESH_HEAD_TIMEOUT",
         &from_file,
         "idle-timeout: 75 # default",
