@@ -83,8 +83,8 @@ pub struct ClientArgs {
     /// of --ingress-endpoint [default: none]
     #[argh(option)]
     pub server_id: Option<String>,
-    /// file with the token that proves this agent's identity; the variable MESH_TOKEN can hold the
-    /// token itself [default: none]
+    /// file with the token that proves this agent's identity, read anew when it changes; the variable
+    /// MESH_TOKEN can hold the token itself [default: none]
     #[argh(option)]
     pub token_file: Option<String>,
     /// ARN of the ECS task that this agent is part of; without it, the ECS agent is asked
@@ -131,8 +131,8 @@ pub struct ClientArgs {
     /// seconds that a tunnel has to last for the waits to begin anew [default: 60]
     #[argh(option)]
     pub reconnect_reset: Option<String>,
-    /// seconds without any tunnel after which to exit, for whoever starts this agent anew and so shows
-    /// it name servers that have changed; 0: never [default: 0]
+    /// seconds without any tunnel after which to exit, so that whoever starts it again shows it name
+    /// servers that have changed; 0: never [default: 0]
     #[argh(option)]
     pub give_up_after: Option<String>,
     /// seconds to finish what is under way after SIGTERM [default: 30]
