@@ -8,6 +8,7 @@ systemd-analyze says.
 
 import contextlib
 import ctypes
+import http.server
 import pathlib
 import re
 import shutil
@@ -17,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -118,6 +120,27 @@ def running(words, unit):
             print(process.communicate()[1], file=sys.stderr)
 
 
+class Service(http.server.BaseHTTPRequestHandler):
+    """Answers everything."""
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        pass
+
+
+@contextlib.contextmanager
+def serving():
+    """A local service, which no unit confines, and its port."""
+    with http.server.ThreadingHTTPServer(("localhost", 0), Service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
 def ports(process, count):
     """The ports that it says it listens on, by their names."""
     found = {}
@@ -144,9 +167,9 @@ def serves_a_request(programs, folder):
     any_port = ["--alb-port", "0", "--websocket-port", "0", "--health-port", "0"]
     server = [programs / "mesh", "server", *any_port, "--access-log", "json", "--access-log-file", log,
               "--drain-timeout", "1"]
-    with running(server, "mesh-ingress.service") as ingress:
+    with serving() as port, running(server, "mesh-ingress.service") as ingress:
         at = ports(ingress, 3)
-        local = f"http://localhost:{at['health']}"
+        local = f"http://localhost:{port}"
         client = [programs / "mesh-agent", "--ingress-endpoint", f"ws://localhost:{at['tunnels']}",
                   "--local-endpoint", local, "--host", "sandbox.test", "--health-port", "0"]
         with running(client, "mesh-agent.service") as agent:
