@@ -3,7 +3,7 @@
 //! ```text
 //!   settle -> tell manager -> obey commands -> watch -> poll, latch -> now -> letters, signals
 //!     ^                                                                              |
-//!     '------------- accept <- parcels <- deadlines <- connects <- latch again? <----'
+//!     '-- accept <- parcels <- deadlines <- connects <- latch, letters again if due <'
 //! ```
 //!
 //! Latching changes no connection. All that can end one or begin one comes after the last event
@@ -203,6 +203,10 @@ impl<A: App> Reactor<A> {
                 // A process that was stopped looks at the clock long after it heard the kernel:
                 // what came in between came in time, and what it dials only now may be near.
                 self.hear_rest(&mut events)?;
+                // The kernel tells of a letter or a signal once.
+                if self.read_letters() == Flow::Exit {
+                    return Ok(self.driver.into_app());
+                }
             }
             self.advance_connects();
             self.driver.fire();

@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::peers::balancer::{Balancer, Choice, Target};
 use crate::peers::caller::{ask, get, read_response, request, try_ask};
@@ -269,6 +271,23 @@ fn an_agent_that_does_not_hear_the_goodbye_of_a_hurried_leave_costs_no_caller_th
         assert_eq!(cut.read_to_end().1, End::Reset, "{workers} workers");
         agent.signal("CONT");
     }
+}
+
+/// The loop wakes for a deadline that has passed and means nothing any more; the next one is far.
+#[test]
+fn an_ingress_that_is_asked_to_leave_while_it_is_stopped_leaves() {
+    const HEAD: Duration = Duration::from_secs(1);
+    let mut server = Server::start(&["--workers=1", "--head-timeout=1", "--drain-timeout=1"]);
+    let mut idle = Wire::connect(server.traffic);
+    idle.send("GET /health HTTP/1.1\r\n");
+    assert_eq!(server.page("/health").status, 200, "and the other one was read before");
+    idle.send("Host: 127.0.0.1\r\n\r\n");
+    assert_eq!(read_response(&mut idle).unwrap().status, 200);
+    server.process.stop();
+    thread::sleep(HEAD);
+    server.process.signal("TERM");
+    server.process.signal("CONT");
+    assert_eq!(server.process.wait_exit().code(), Some(0), "{}", server.process.log());
 }
 
 #[test]
