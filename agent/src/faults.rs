@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 /// What is wrong with a service that answers with an alert of TLS.
 pub(crate) const SPEAKS_TLS: &str = "it speaks TLS; only http:// services are supported";
 
-/// What is wrong with a service that answers as an ingress does.
+/// What is wrong with a service that is the ingress of this very agent.
 pub(crate) const IS_INGRESS: &str =
-    "it is an ingress of the mesh; --local-endpoint has to be the service's own address";
+    "it is the ingress of this agent; --local-endpoint has to be the service's own address";
 
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -99,6 +99,11 @@ impl Ledger {
         serial
     }
 
+    /// Whether a tunnel leads to the ingress process of this name.
+    pub(crate) fn leads_to(&self, ingress: &[u8]) -> bool {
+        self.tunnels.iter().any(|entry| entry.ingress == ingress)
+    }
+
     /// The tunnel has reached this ingress: its lane among the tunnels to that. One that was lost,
     /// or is moving, leaves its place to the next.
     pub(crate) fn arrived(&mut self, serial: Serial, ingress: Vec<u8>) -> u32 {

@@ -14,6 +14,7 @@ use mesh_protocol::{
 use crate::agent::{Agent, Conn, authority, target};
 use crate::faults::{IS_INGRESS, SPEAKS_TLS};
 use crate::health::{Change, Verdict};
+use crate::ledger::Ledger;
 use crate::tunnel::TLS_ALERT;
 use crate::upstream::GIVING_WAY;
 use crate::workers::Message;
@@ -89,10 +90,11 @@ impl Agent {
             };
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage);
-            match head.map(|head| (head.status, body_length(&head), verdict(&head))) {
+            let judged = |head| (verdict(&head, &self.ledger), body_length(&head), head.status);
+            match head.map(judged) {
                 // An interim response: the answer follows (RFC 9110 15.2).
-                Ok((100 | 102..=199, _, _)) => io.rx.consume(length),
-                Ok((_, rest, verdict)) => {
+                Ok((_, _, 100 | 102..=199)) => io.rx.consume(length),
+                Ok((verdict, rest, _)) => {
                     io.rx.consume(length);
                     probe.rest = rest;
                     break verdict;
@@ -197,11 +199,13 @@ impl Probe {
     }
 }
 
-/// What an answer says of the service. A page of an ingress is about that ingress, and requests that were
-/// sent there would come back here.
-fn verdict(head: &ResponseHead<'_, '_>) -> Verdict {
+/// What an answer says of the service. Requests that were sent to an ingress with a tunnel to this agent would
+/// come back here.
+fn verdict(head: &ResponseHead<'_, '_>, ledger: &Ledger) -> Verdict {
     match head.status {
-        _ if head.field(INGRESS_FIELD).is_some() => Verdict::Bad(IS_INGRESS.to_owned()),
+        _ if head.field(INGRESS_FIELD).is_some_and(|ingress| ledger.leads_to(ingress)) => {
+            Verdict::Bad(IS_INGRESS.to_owned())
+        }
         200..=399 => Verdict::Good,
         status => Verdict::Bad(format!("answered {status}")),
     }

@@ -63,7 +63,6 @@ impl Admin {
 impl Ingress {
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        self.name_itself(cx);
         loop {
             let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn)
             else {
@@ -107,16 +106,6 @@ impl Ingress {
         }
     }
 
-    /// Draws the word by which agents know this process.
-    pub(crate) fn name_itself(&mut self, cx: &mut Context<'_>) {
-        if self.process.is_empty() {
-            self.process = format!("{:016x}", cx.rng.bits());
-            if self.workers.is_first() {
-                log::info!("agents know this process as ingress {}", self.process);
-            }
-        }
-    }
-
     /// Nothing came for too long.
     pub(crate) fn expire_admin(&mut self, conn: ConnId) {
         if let Some(connection) = self.conns.get_mut(conn) {
@@ -153,7 +142,7 @@ impl Ingress {
 
     /// Writes a page to whoever asked for it on the health port or the agents' port.
     pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
-        let name = self.process.clone();
+        let name = self.config.process.clone();
         self.reply_admin(conn, |http, io| pages::write(page, &name, http, &mut io.tx));
     }
 

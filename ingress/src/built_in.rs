@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use mesh_protocol::ConnId;
 use mesh_protocol::http1::{Request, RequestHead, path_of};
-use mesh_protocol::{ConnId, Context};
 
 use crate::downstream::State;
 use crate::ingress::Ingress;
@@ -20,7 +20,6 @@ impl Ingress {
         head: &RequestHead<'_, '_>,
         request: &Request<'_>,
         peer: IpAddr,
-        cx: &mut Context<'_>,
     ) -> bool {
         let is_ours = match path_of(head.target) {
             _ if !pages::asks_to_see(head.method) => false,
@@ -33,7 +32,6 @@ impl Ingress {
         if !is_ours {
             return false;
         }
-        self.name_itself(cx);
         let since = self.now;
         match self.page(conn, head.method, path_of(head.target)) {
             Some(page) => self.deliver_page(conn, &page),

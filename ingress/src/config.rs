@@ -22,6 +22,8 @@ pub struct Config {
     pub identity: IdentityChecks,
     /// Whether each answer is logged.
     pub access_log: AccessLog,
+    /// A random word that tells this process from other ingresses (`X-Mesh-Ingress`).
+    pub process: String,
     /// Bounds on time.
     pub timeouts: Timeouts,
     /// Bounds on space.
@@ -175,6 +177,7 @@ impl Default for Config {
             admission: Admission::Loopback,
             identity: IdentityChecks::default(),
             access_log: AccessLog::Off,
+            process: String::new(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         }

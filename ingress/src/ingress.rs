@@ -49,9 +49,6 @@ pub struct Ingress {
     pub(crate) outgoing: Outbox,
     pub(crate) pages: Pages,
     pub(crate) drain: Drain,
-    /// A random word for `X-Mesh-Ingress`, by which agents tell this process from others; empty before the
-    /// first asks. Each worker has one, but only the first has agents that ask.
-    pub(crate) process: String,
     pub(crate) started: Instant,
     /// The time of the present call; no method here is told another.
     pub(crate) now: Instant,
@@ -118,7 +115,6 @@ impl Ingress {
             outgoing: Outbox::new(),
             pages: Pages::default(),
             drain: Drain::default(),
-            process: String::new(),
             started: now,
             now,
             in_flight: 0,

@@ -286,7 +286,7 @@ impl Ingress {
         if let Some(Connection { io, state: Conn::Downstream(downstream) }) =
             self.conns.get_mut(conn)
         {
-            write(page, &self.process, &mut downstream.http, &mut io.tx);
+            write(page, &self.config.process, &mut downstream.http, &mut io.tx);
             self.deliver(conn);
         }
     }

@@ -131,7 +131,7 @@ impl Ingress {
         peer: SocketAddr,
         tx: &mut Buf,
     ) -> Result<Conn, ws::Error> {
-        ws::upgrade::accept(head, &self.process, tx)?;
+        ws::upgrade::accept(head, &self.config.process, tx)?;
         let limits = &self.config.limits;
         let limits = mux::Limits {
             streams: limits.streams_per_tunnel,

@@ -136,7 +136,7 @@ impl Ingress {
         if is_last {
             downstream.http.close_after();
         }
-        if self.answer_built_in(conn, &head, &request, peer, cx) {
+        if self.answer_built_in(conn, &head, &request, peer) {
             return Ok(Some(end));
         }
         let reason = match self.choose(conn, request.host, cx) {

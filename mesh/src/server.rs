@@ -123,9 +123,11 @@ fn run(
     let (listeners, heard) = listeners(&listen, tls.as_ref(), settings)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
+    let process = format!("{:016x}", u64::from_ne_bytes(mesh_reactor::random().map_err(wrong)?));
     let mut config = Config {
         traffic_port: heard[0].address.port(),
         identity: IdentityChecks { nonce_key, ..config.identity },
+        process: process.clone(),
         ..config
     };
     let admission = config.admission.clone();
@@ -146,7 +148,8 @@ fn run(
     }
     let _watch = start_watch(watched)?;
     // Whoever reads these lines may send a signal: from here on it drains.
-    info!(target: LOG, "ingress {}, workers: {count}", mesh_settings::version());
+    let version = mesh_settings::version();
+    info!(target: LOG, "ingress {version}, workers: {count}, known to agents as ingress {process}");
     for Heard { name, address, is_tls } in heard {
         let with_tls = if is_tls { " with TLS" } else { "" };
         info!(target: LOG, "listening for {name} on {address}{with_tls}");

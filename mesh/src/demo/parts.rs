@@ -210,6 +210,7 @@ fn ingress_config(addresses: &Addresses) -> mesh_ingress::Config {
         admission: Admission::Loopback,
         identity: default.identity,
         access_log: default.access_log,
+        process: "demo".to_owned(),
         timeouts: mesh_ingress::Timeouts { drain: DRAIN_TIMEOUT, ..default.timeouts },
         limits: default.limits,
     }

@@ -106,6 +106,7 @@ impl Start {
                 ..IdentityChecks::default()
             },
             access_log: access_log(settings)?,
+            process: String::new(),
             timeouts: timeouts(settings)?,
             limits: limits(settings)?,
         };

@@ -183,9 +183,9 @@ fn the_logs_tell_the_tunnels_to_two_ingresses_apart() {
     let agent = agent(balancer.address, &service, &["--tunnels", "2"]);
     let names = [&first, &second].map(|server| {
         server.wait_available(1);
-        server.process.wait_log("agents know this process as ");
+        server.process.wait_log("known to agents as ");
         let log = server.process.log();
-        let (_, name) = log.split_once("agents know this process as ").expect(&log);
+        let (_, name) = log.split_once("known to agents as ").expect(&log);
         name.lines().next().unwrap().to_owned()
     });
     for name in &names {

@@ -76,18 +76,26 @@ fn an_agent_says_why_its_service_is_down() {
 }
 
 #[test]
-fn an_ingress_is_not_taken_for_the_service() {
+fn the_ingress_of_an_agent_is_not_taken_for_its_service() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let endpoint = format!("ws://{}", server.tunnels);
     for port in [server.traffic, server.health, server.tunnels] {
-        let agent = bare_agent(&endpoint, &format!("http://{port}"), HOST, &PORT);
-        let address = address(&agent);
-        let told = || json(&get(address, "/health"));
-        wait_until("it knows", || told()["service_reason"] != "not checked yet");
-        let reason = told()["service_reason"].as_str().unwrap().to_owned();
-        assert!(reason.starts_with("it is an ingress of the mesh"), "{reason}");
-        agent.wait_log("the local service is unhealthy: it is an ingress of the mesh");
+        let words = ["--health-check-interval=1", PORT[0], PORT[1]];
+        let agent = bare_agent(&endpoint, &format!("http://{port}"), HOST, &words);
+        agent.wait_log("the local service is unhealthy: it is the ingress of this agent;");
+        let told = json(&get(address(&agent), "/health"));
+        let reason = told["service_reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("it is the ingress of this agent;"), "{reason}");
     }
+    // That of another mesh may be its service.
+    let other = Server::start(&[]);
+    let _chained = bare_agent(
+        &format!("ws://{}", other.tunnels),
+        &format!("http://{}", server.traffic),
+        HOST,
+        &[],
+    );
+    other.wait_available(1);
     // What a service answers through the mesh is its own.
     let _agent = agent(server.tunnels, &service, &[]);
     server.wait_available(1);

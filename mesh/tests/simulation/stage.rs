@@ -159,9 +159,15 @@ impl Plan {
         self
     }
 
+    /// What a process is given that begins now in this place: agents know it by a word of its own.
+    fn ingress_of(&self, world: &World, place: &str) -> mesh_ingress::Config {
+        let process = format!("{place} of {:?}", world.elapsed());
+        mesh_ingress::Config { process, ..self.ingress.clone() }
+    }
+
     /// Adds an ingress of that name, at the usual ports.
     pub(crate) fn add_ingress(&self, world: &mut World, name: &str, workers: u8) -> Vec<NodeId> {
-        let apps = Ingress::workers(&self.ingress, world.now(), workers);
+        let apps = Ingress::workers(&self.ingress_of(world, name), world.now(), workers);
         let ports = [(8080, TRAFFIC), (8081, ADMIN), (8082, TUNNEL)];
         let addresses = ports.map(|(port, listener)| (format!("{name}:{port}"), listener));
         let listeners = addresses.each_ref().map(|(address, id)| (address.as_str(), *id));
@@ -225,7 +231,8 @@ impl Stage {
     /// Another process takes the place of the ingress that has these workers.
     pub(crate) fn restart_ingress_of(&mut self, workers: &[NodeId]) {
         let count = u8::try_from(workers.len()).expect("few workers");
-        let apps = Ingress::workers(&self.plan.ingress, self.world.now(), count);
+        let config = self.plan.ingress_of(&self.world, &format!("{:?}", workers[0]));
+        let apps = Ingress::workers(&config, self.world.now(), count);
         let plan = &self.plan;
         self.world.restart_workers(workers, apps, || plan.ingress_jobs());
     }
