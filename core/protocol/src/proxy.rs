@@ -60,6 +60,8 @@ pub struct Ask {
     request: Vec<u8>,
     sent: usize,
     answer: Vec<u8>,
+    /// How much of an answer is still read, `answer` included.
+    answer_bytes_left: usize,
 }
 
 /// How far the way is.
@@ -82,7 +84,8 @@ pub enum Refusal {
     Early,
 }
 
-/// The longest answer that is read: proxies explain themselves in the body, which is not.
+/// The longest answer that is read, with the interim ones before it: proxies explain themselves in the
+/// body, which is not.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 
 impl Ask {
@@ -96,7 +99,12 @@ impl Ask {
             request += &format!("Proxy-Authorization: Basic {encoded}\r\n");
         }
         request += "\r\n";
-        Self { request: request.into_bytes(), sent: 0, answer: Vec::new() }
+        Self {
+            request: request.into_bytes(),
+            sent: 0,
+            answer: Vec::new(),
+            answer_bytes_left: ANSWER_BYTES_MAX,
+        }
     }
 
     /// What is still to be sent.
@@ -118,14 +126,18 @@ impl Ask {
         self.answer.extend_from_slice(bytes);
         loop {
             let mut storage = Storage::new();
-            let head = ClientConn::new(ANSWER_BYTES_MAX).read_head(&self.answer, &mut storage);
+            let head =
+                ClientConn::new(self.answer_bytes_left).read_head(&self.answer, &mut storage);
             let Some(head) = head.map_err(|_| Refusal::NotHttp)? else { return Ok(Way::Pending) };
             let length = head.bytes.len();
             match head.status {
                 200..=299 if length < self.answer.len() => return Err(Refusal::Early),
                 200..=299 => return Ok(Way::Open),
                 // Interim: another answer follows (RFC 9110 15.2).
-                100 | 102..=199 => drop(self.answer.drain(..length)),
+                100 | 102..=199 => {
+                    self.answer_bytes_left -= length;
+                    self.answer.drain(..length);
+                }
                 status => return Err(Refusal::Status(status)),
             }
         }
@@ -219,5 +231,16 @@ mod tests {
         }
         let endless = [b"HTTP/1.1 200 OK\r\nX: ", &b"x".repeat(ANSWER_BYTES_MAX)[..]].concat();
         assert_eq!(ask(None).receive(&endless), Err(Refusal::NotHttp));
+    }
+
+    /// Whoever reads until nothing more is there would read for as long as the proxy speaks.
+    #[test]
+    fn interim_answers_without_end_are_no_answer() {
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        assert_eq!(ask(None).receive(&interim.repeat(1000)), Err(Refusal::NotHttp));
+        let mut one_by_one = ask(None);
+        let receive = |_| one_by_one.receive(interim);
+        let last = (0..1000).map(receive).find(|way| *way != Ok(Way::Pending));
+        assert_eq!(last, Some(Err(Refusal::NotHttp)));
     }
 }

@@ -63,6 +63,7 @@ impl Beyond {
         Ok(())
     }
 
+    /// Comes to an end even with a proxy that speaks without one: only so long an answer is pending.
     fn hear(&mut self, stream: &mut TcpStream) -> io::Result<Way> {
         let mut bytes = [0; READ_BYTES];
         loop {
