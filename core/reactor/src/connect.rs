@@ -140,7 +140,7 @@ impl Connector {
         while self.due.front().is_some_and(|(due, _)| *due <= now) {
             let (due, conn) = self.due.pop_front()?;
             let attempt = self.attempts.get(&conn);
-            if attempt.is_some_and(|attempt| attempt.due == due && attempt.has_a_look()) {
+            if attempt.is_some_and(|attempt| attempt.due == due) {
                 return Some(conn);
             }
         }
@@ -149,7 +149,8 @@ impl Connector {
 
     /// Moves on from an address that does not answer. The last address may take as long as the
     /// application waits, but is looked at again for whether it still does. Where it is the name servers
-    /// that do not answer, what they said before has to do until they do.
+    /// that do not answer, what they said before has to do until they do; and if that led nowhere
+    /// either, why it did is told.
     pub(crate) fn handle_timeout(
         &mut self,
         conn: ConnId,
@@ -160,6 +161,10 @@ impl Connector {
             return Outcome::Pending;
         };
         if attempt.stream.is_none() {
+            if let Trust::Doubted(doubt) = &attempt.trust {
+                let error = copy(doubt);
+                return self.fail(conn, &error);
+            }
             let Some(addresses) = self.resolver.before(&attempt.target, now) else {
                 return Outcome::Pending;
             };
@@ -285,6 +290,8 @@ impl Connector {
             // The error of an address that was tried tells more.
             Err(Untried::Failed(_) | Untried::NoneLeft) => copy(error),
         };
+        // How long it is hoped that the name leads elsewhere by now.
+        attempt.due = now + LATE;
         let asked = match &mut attempt.trust {
             Trust::Full => false,
             Trust::Remembered => self.doubt(conn, copy(&error), now).is_ok(),
@@ -293,7 +300,11 @@ impl Connector {
                 true
             }
         };
-        if asked { Outcome::Pending } else { self.fail(conn, &error) }
+        if !asked {
+            return self.fail(conn, &error);
+        }
+        plan(&mut self.due, now + LATE, conn);
+        Outcome::Pending
     }
 
     fn fail(&mut self, conn: ConnId, error: &io::Error) -> Outcome {

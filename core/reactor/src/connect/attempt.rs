@@ -100,12 +100,6 @@ impl Attempt {
         self.beyond.as_ref().is_some_and(Beyond::has_begun)
     }
 
-    /// Whether it is to be looked at when its time has come: an address is being tried, or the name
-    /// servers were asked for the first.
-    pub(super) const fn has_a_look(&self) -> bool {
-        self.stream.is_some() || matches!(self.trust, Trust::Full)
-    }
-
     /// The question for the name is over; how it was before. Outdated addresses are doubted once and no
     /// more: name servers that fail at once would be asked without end.
     pub(super) const fn believe(&mut self, is_outdated: bool) -> Trust {

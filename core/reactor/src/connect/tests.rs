@@ -412,6 +412,25 @@ fn an_answer_that_comes_late_leads_to_where_the_name_leads_now() {
 }
 
 #[test]
+fn where_no_answer_comes_either_an_address_that_refuses_is_soon_told() {
+    for is_late_already in [false, true] {
+        let mut bench = Bench::knowing(closed());
+        bench.wait(LATE);
+        bench.start += LATE;
+        if is_late_already {
+            bench.connector.forget(bench.conn);
+            let registry = bench.poll.registry();
+            bench.connector.start(bench.conn, target(), TOKEN, registry, bench.start);
+        }
+        bench.exhaust();
+        assert_eq!(bench.connector.deadline(), Some(bench.start + LATE));
+        let Outcome::Failed(error) = bench.wait(LATE) else { panic!("it refused") };
+        assert_eq!(error.to_string(), "mesh.invalid:80: Connection refused");
+        assert!(!matches!(bench.answer(Ok(vec![closed()])), Some(Outcome::Failed(_))), "told once");
+    }
+}
+
+#[test]
 fn a_first_answer_is_waited_for() {
     let mut bench = Bench::new();
     bench.connector.forget(bench.conn);
