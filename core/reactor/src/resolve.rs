@@ -38,7 +38,7 @@ enum Name {
 struct Answer {
     addresses: Vec<SocketAddr>,
     at: Instant,
-    /// They were asked again, and gave no answer.
+    /// They were asked again and gave no answer, and the log says so.
     is_outdated: bool,
 }
 
@@ -76,6 +76,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// An answer that does not come within this time is not waited for, if there is an older one. It still
 /// counts when it comes.
 pub(crate) const LATE: Duration = Duration::from_millis(500);
+/// After this long without an answer the log says that there is none; merely slow name servers would be
+/// told of with each question. A server has this long by default (resolv.conf(5)).
+const SILENT: Duration = Duration::from_secs(5);
 /// An answer is used this long when no other one comes (RFC 8767 5 has one to three days): longer than
 /// outages of name servers are, and not as long as it takes until nobody remembers whose address it was.
 const OUTDATED_FOR: Duration = Duration::from_hours(24);
@@ -121,16 +124,14 @@ impl Resolver {
             return Ok(Found::Fixed(addresses));
         }
         let name = (target.host.clone(), target.port);
-        match self.names.get_mut(&name) {
+        match self.names.get(&name) {
             Some(Name::Known { answer, until }) if *until > now => {
                 return Ok(Found::Remembered(answer.addresses.clone()));
             }
-            Some(Name::Asked { since, before: Some(before), .. })
-                if *since + LATE <= now && before.is_of_use(now) =>
-            {
-                return Ok(Found::Remembered(before.make_do(&name, "they are late")));
-            }
             Some(Name::Known { .. } | Name::Asked { .. }) | None => {}
+        }
+        if let Some(addresses) = self.before(target, now) {
+            return Ok(Found::Remembered(addresses));
         }
         self.ask(target, conn, now)?;
         Ok(Found::Asked)
@@ -156,12 +157,17 @@ impl Resolver {
         Ok(())
     }
 
-    /// What `target` led to before, for a connection that waits for an answer that is late.
+    /// What `target` led to before, while an answer is late.
     pub(crate) fn before(&mut self, target: &Target, now: Instant) -> Option<Vec<SocketAddr>> {
         let name = (target.host.clone(), target.port);
         match self.names.get_mut(&name) {
-            Some(Name::Asked { before: Some(before), .. }) if before.is_of_use(now) => {
-                Some(before.make_do(&name, "they are late"))
+            Some(Name::Asked { since, before: Some(before), .. })
+                if *since + LATE <= now && before.is_of_use(now) =>
+            {
+                if *since + SILENT <= now {
+                    before.tell_outdated(&name, "they are late");
+                }
+                Some(before.addresses.clone())
             }
             Some(_) | None => None,
         }
@@ -182,7 +188,7 @@ impl Resolver {
                 Answer { addresses, at: now, is_outdated: false }
             }
             (Err(error), Some(mut before)) if is_no_answer(&error) && before.is_of_use(now) => {
-                before.make_do(&name, &error.to_string());
+                before.tell_outdated(&name, &error.to_string());
                 before
             }
             (Err(error), _) => {
@@ -218,13 +224,12 @@ impl Answer {
         now < self.at + OUTDATED_FOR
     }
 
-    /// The addresses once more, because the name servers give no others. Says so once.
-    fn make_do(&mut self, name: &(String, u16), why: &str) -> Vec<SocketAddr> {
+    /// Says once that the addresses have to do, because the name servers give no others.
+    fn tell_outdated(&mut self, name: &(String, u16), why: &str) {
         if !mem::replace(&mut self.is_outdated, true) {
             let host = &name.0;
             warn!("no answer from the name servers for {host}, which goes on as before: {why}");
         }
-        self.addresses.clone()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{ConnId, Conns, Duplex, Security, Target, Traffic};
 use mio::{Poll, Token};
 
-use super::{Found, KNOWN_FOR, LATE, NO_ANSWER, OUTDATED_FOR};
+use super::{Found, KNOWN_FOR, LATE, NO_ANSWER, Name, OUTDATED_FOR, SILENT};
 use super::{Resolution, Resolved, Resolver, known_without_asking};
 use crate::Handle;
 
@@ -38,6 +38,14 @@ impl Bench {
 
     fn answer(&mut self, answer: io::Result<Vec<SocketAddr>>) -> Resolved {
         self.resolver.handle_resolution(Resolution::new(&target(), answer), self.now)
+    }
+
+    /// Whether the log said that there is no answer.
+    fn is_told(&self) -> bool {
+        self.resolver.names.values().any(|name| match name {
+            Name::Asked { before, .. } => before.as_ref().is_some_and(|before| before.is_outdated),
+            Name::Known { answer, .. } => answer.is_outdated,
+        })
     }
 
     fn pass(&mut self, time: Duration) {
@@ -95,7 +103,7 @@ fn name_servers_without_an_answer_leave_a_name_as_it_was() {
             let resolved = bench.answer(Err(failure(words)));
             assert_eq!(resolved.waiting, [bench.conn]);
             assert_eq!(resolved.addresses.unwrap(), [address(1)], "{words}");
-            assert!(resolved.is_outdated);
+            assert!(resolved.is_outdated && bench.is_told());
             assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
             bench.pass(KNOWN_FOR);
         }
@@ -128,6 +136,25 @@ fn an_answer_that_is_late_is_not_waited_for_where_there_is_an_older_one() {
     let resolved = bench.answer(Ok(vec![address(2)]));
     assert_eq!(resolved.waiting, [bench.conn; 2]);
     assert_eq!(bench.addresses(), Found::Remembered(vec![address(2)]));
+}
+
+/// The log tells of an outage, not of each question that takes a while.
+#[test]
+fn name_servers_that_are_merely_slow_are_not_told_of() {
+    let mut bench = Bench::knowing(&[address(1)]);
+    for _ in 0..2 {
+        assert_eq!(bench.addresses(), Found::Asked);
+        bench.pass(LATE);
+        assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
+        assert_eq!(bench.resolver.before(&target(), bench.now), Some(vec![address(1)]));
+        assert!(!bench.is_told());
+        bench.answer(Ok(vec![address(1)]));
+        bench.pass(KNOWN_FOR);
+    }
+    assert_eq!(bench.addresses(), Found::Asked);
+    bench.pass(SILENT);
+    assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
+    assert!(bench.is_told(), "nobody knows whether there will be an answer");
 }
 
 #[test]
