@@ -72,8 +72,7 @@ impl Pool {
         let has_surplus = self.idle.first().is_some_and(|(_, since)| has_passed(*since, SURPLUS));
         let asks_first = !has_passed(since, 2 * GIVING_WAY);
         let has_no_place = asks_first && self.was_quick.is_some_and(|at| at >= since);
-        let is_time = self.gave_way.is_none_or(|last| has_passed(last, PAUSE));
-        if !has_surplus && !has_no_place && !is_time {
+        if !has_surplus && !has_no_place && !self.is_time(now) {
             return None;
         }
         self.gave_way = Some(now);
@@ -83,6 +82,21 @@ impl Pool {
             return None;
         }
         self.take_oldest_or_owe()
+    }
+
+    /// The connection that gives way to a request at another worker: any, but seldom.
+    pub fn give_way_elsewhere(&mut self, now: Instant) -> Option<ConnId> {
+        if !self.is_time(now) {
+            return None;
+        }
+        self.gave_way = Some(now);
+        self.take_oldest_or_owe()
+    }
+
+    /// Whether none gave way to a request lately.
+    #[must_use]
+    pub fn is_time(&self, now: Instant) -> bool {
+        self.gave_way.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE)
     }
 
     /// The connection that has been idle for longest. Where there is none, the next one will not be kept.

@@ -20,6 +20,7 @@ use crate::agent::{Agent, Conn};
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
 use crate::tunnel::TunnelId;
+use crate::workers::Message;
 
 /// What the agent knows of a connection to the local service.
 #[derive(Debug)]
@@ -95,9 +96,20 @@ impl Upstream {
 
 impl Agent {
     /// A request has waited since then on a new connection, perhaps for a place at the service: a kept one
-    /// gives way to it, if the service is not just slow.
+    /// gives way to it, if the service is not just slow. Where this worker keeps none, the places may be
+    /// those of the others.
     pub(crate) fn make_room(&mut self, since: Instant) {
-        if let Some(conn) = self.pool.give_way(since, self.now) {
+        let is_time = self.pool.is_time(self.now);
+        match self.pool.give_way(since, self.now) {
+            Some(conn) => self.let_go(conn),
+            None if is_time => self.tell_others(|| Message::GiveWay),
+            None => {}
+        }
+    }
+
+    /// A request at another worker has waited on a new connection, and that worker keeps none.
+    pub(crate) fn make_room_elsewhere(&mut self) {
+        if let Some(conn) = self.pool.give_way_elsewhere(self.now) {
             self.let_go(conn);
         }
     }

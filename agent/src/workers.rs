@@ -4,6 +4,7 @@
 //!                  worker 0                                  worker n
 //!   ingress <-- dials, registers, WELCOME --- Conn::Moving --> its tunnel for life
 //!               probes the service --- Health, MakeRoom ----> | upstream connections of its own
+//!               request waits <------------ GiveWay ---------> | request waits, at any worker
 //!               dials anew <--------------- Moves, Ended ------'
 //!               has a new token ---------- Renew ------------> asks for another tunnel
 //!               names old tunnels ------- Replaced ----------> has no more sent through them
@@ -15,8 +16,8 @@
 //! tunnel is welcome, and before its first stream opens, it goes to the worker with the fewest. From
 //! then on a request is that worker's alone, from the tunnel to the service and back. What is sent is
 //! bounded: some messages for each tunnel, one for each request that cannot reach the service, one for
-//! each change of its health or of why it is down, one for each probe that it lets wait, and one when the
-//! worker has nothing left.
+//! each change of its health or of why it is down, one a second for each probe that it lets wait, one a
+//! second for requests that it lets wait, and one when the worker has nothing left.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -43,6 +44,8 @@ pub enum Message {
     Health(Health),
     /// From the first one: a probe waits for a place at the service.
     MakeRoom,
+    /// To all others: a request waits for a place at the service, and none of the kept connections is here.
+    GiveWay,
     /// From the first one: another tunnel has come in the place of this one.
     Replaced(Serial),
     /// From the first one: another tunnel is to take the place of this one.
@@ -136,6 +139,7 @@ impl Agent {
             Message::Suspect => self.health.suspect(cx.now),
             Message::Health(health) => self.report_health(&health),
             Message::MakeRoom => self.make_room_for_probe(),
+            Message::GiveWay => self.make_room_elsewhere(),
             Message::Replaced(serial) => self.tell_replaced(serial),
             Message::Renew(serial) => self.renew_tunnel(serial, cx),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),

@@ -93,6 +93,22 @@ fn one_that_may_be_needed_gives_way_once_in_a_while() {
 }
 
 #[test]
+fn one_gives_way_to_other_workers_no_more_often() {
+    let (mut pool, ids, now) = setup(4);
+    for id in &ids[..3] {
+        keep(&mut pool, *id, now);
+    }
+    assert_eq!(pool.give_way_elsewhere(now), Some(ids[0]));
+    assert_eq!(pool.give_way_elsewhere(now + PAUSE / 2), None);
+    assert_eq!(pool.give_way(now - LONG, now + PAUSE / 3), None, "one gave way");
+    assert_eq!(pool.give_way(now - LONG, now + PAUSE), Some(ids[1]));
+    assert_eq!(pool.give_way_elsewhere(now + PAUSE), None, "one gave way");
+    assert_eq!(pool.take_oldest(), Some(ids[2]));
+    assert_eq!(pool.give_way_elsewhere(now + PAUSE * 2), None);
+    assert!(!keep(&mut pool, ids[3], now), "it is owed");
+}
+
+#[test]
 fn one_place_is_owed_however_often_it_is_asked_for() {
     let (mut pool, ids, now) = setup(4);
     for _ in 0..5 {

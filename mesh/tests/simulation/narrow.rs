@@ -88,38 +88,45 @@ fn kept_connections_that_rest_give_way_to_requests_that_wait() {
 /// One with places enough, which takes two seconds for each answer.
 #[test]
 fn a_slow_service_keeps_its_connections() {
-    seeds(4, |seed| {
-        let mut stage = Stage::new(seed, Plan::calm());
-        let opened = Rc::new(Cell::new(0));
-        let count = Rc::clone(&opened);
-        let service = RawPeer::listening(HashMap::new(), move |asked, turn| {
-            if !turn.rx.ends_with(b"\r\n\r\n") {
-                return;
-            }
-            let is_probe = !turn.rx.starts_with(b"GET / ");
-            let thinks = Duration::from_secs(if is_probe { 0 } else { 2 });
-            let due = *asked.entry(turn.connection).or_insert_with(|| {
-                count.set(count.get().max(turn.connection + 1));
-                turn.now + thinks
+    for workers in [1, 2] {
+        seeds(4, |seed| {
+            let plan = Plan::calm().with_agent_workers(workers, workers.into());
+            let mut stage = Stage::new(seed, plan);
+            let opened = Rc::new(Cell::new(0));
+            let count = Rc::clone(&opened);
+            let service = RawPeer::listening(HashMap::new(), move |asked, turn| {
+                if !turn.rx.ends_with(b"\r\n\r\n") {
+                    return;
+                }
+                let is_probe = !turn.rx.starts_with(b"GET / ");
+                let thinks = Duration::from_secs(if is_probe { 0 } else { 2 });
+                let due = *asked.entry(turn.connection).or_insert_with(|| {
+                    count.set(count.get().max(turn.connection + 1));
+                    turn.now + thinks
+                });
+                turn.wake_in = Some(due.saturating_duration_since(turn.now));
+                if due <= turn.now {
+                    turn.wake_in = None;
+                    asked.remove(&turn.connection);
+                    turn.rx.clear();
+                    turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+                }
             });
-            turn.wake_in = Some(due.saturating_duration_since(turn.now));
-            if due <= turn.now {
-                turn.wake_in = None;
-                asked.remove(&turn.connection);
-                turn.rx.clear();
-                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+            let service = stage.world.add_peer("slow", service, &["service0:3000"]);
+            stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(5));
+            for _ in 0..20 {
+                stage.add_caller((0..4).map(|_| get()).collect(), |client| client);
             }
+            stage.expect_answers(Duration::from_secs(60));
+            // One a second may give way at each worker in these eight, and there are a few for health checks.
+            assert!(
+                opened.get() < 20 + usize::from(workers) * 8 + 6,
+                "{} connections",
+                opened.get()
+            );
         });
-        let service = stage.world.add_peer("slow", service, &["service0:3000"]);
-        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
-        stage.expect_ready(Duration::from_secs(5));
-        for _ in 0..20 {
-            stage.add_caller((0..4).map(|_| get()).collect(), |client| client);
-        }
-        stage.expect_answers(Duration::from_secs(60));
-        // One a second may give way in these eight, and there are a few for health checks.
-        assert!(opened.get() < 20 + 8 + 6, "{} connections", opened.get());
-    });
+    }
 }
 
 /// Whichever worker has them: the first one alone looks after the service.
@@ -198,6 +205,34 @@ fn kept_connections_that_are_in_use_give_way_too() {
                     assert!(answer.is(200), "{answer:?}");
                     let took = answer.ended_at.expect("it is there") - answer.asked_at;
                     assert!(took < Duration::from_secs(5), "it took {took:?}");
+                }
+            }
+        });
+    }
+}
+
+/// The place is kept by one worker, and those that wait are at the other one. No health check makes room.
+#[test]
+fn kept_connections_give_way_to_requests_at_other_workers() {
+    for workers in [2, 4] {
+        seeds(4, |seed| {
+            let mut plan = Plan::calm().with_agent_workers(workers, workers.into());
+            plan.agent.health.interval = Duration::from_secs(60);
+            let mut stage = with_places(1, Duration::from_millis(20), seed, plan);
+            for _ in 0..workers {
+                let gets = (0..60).map(|_| {
+                    let mut ask = get();
+                    ask.request = ask.request.after(Duration::from_millis(200));
+                    ask
+                });
+                stage.add_caller(gets.collect(), |client| client);
+            }
+            stage.expect_answers(Duration::from_secs(240));
+            for caller in &stage.callers {
+                for answer in stage.responses(caller.node) {
+                    assert!(answer.is(200), "{answer:?}");
+                    let took = answer.ended_at.expect("it is there") - answer.asked_at;
+                    assert!(took < Duration::from_secs(3), "it took {took:?}");
                 }
             }
         });
