@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     pub(crate) is_answered: bool,
     /// On a new connection, until the service has said anything: when a kept one is to give way to it.
     pub(crate) room_at: Option<Instant>,
+    /// Whether one gave way since the service was quick with others and may have had no place for this.
+    pub(crate) was_placed: bool,
     /// The request head, for sending it again: on a kept connection that the service closed just
     /// as the request came, when repeating the request does no harm.
     pub(crate) replay: Option<Buf>,

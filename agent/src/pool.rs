@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::ConnId;
 
-use crate::upstream::GIVING_WAY;
-
 /// Connections that wait for a request.
 #[derive(Debug)]
 pub struct Pool {
@@ -63,15 +61,12 @@ impl Pool {
         (!self.idle.is_empty()).then(|| self.idle.remove(0).0)
     }
 
-    /// The connection that gives way to a request that has waited since then for a second or more, and asks
-    /// once in a while: one that nobody needs; any, the first time that it asks, if the service was quick
-    /// with another one meanwhile, and so may have no place for it; else any, but seldom. Where all are in
-    /// use, one of those to come will not be kept.
-    pub fn give_way(&mut self, since: Instant, now: Instant) -> Option<ConnId> {
-        let has_passed = |since: Instant, time| now.saturating_duration_since(since) >= time;
-        let has_surplus = self.idle.first().is_some_and(|(_, since)| has_passed(*since, SURPLUS));
-        let asks_first = !has_passed(since, 2 * GIVING_WAY);
-        let has_no_place = asks_first && self.was_quick.is_some_and(|at| at >= since);
+    /// The connection that gives way to a request that has waited for a second or more, and asks once in a
+    /// while: one that nobody needs; any, if the service may have no place for it; else any, but seldom.
+    /// Where all are in use, one of those to come will not be kept.
+    pub fn give_way(&mut self, has_no_place: bool, now: Instant) -> Option<ConnId> {
+        let rested = |since: Instant| now.saturating_duration_since(since);
+        let has_surplus = self.idle.first().is_some_and(|(_, since)| rested(*since) >= SURPLUS);
         if !has_surplus && !has_no_place && !self.is_time(now) {
             return None;
         }
@@ -91,6 +86,13 @@ impl Pool {
         }
         self.gave_way = Some(now);
         self.take_oldest_or_owe()
+    }
+
+    /// Whether the service was quick with a request since then: one that has waited for as long may find no
+    /// place there.
+    #[must_use]
+    pub fn was_quick_since(&self, since: Instant) -> bool {
+        self.was_quick.is_some_and(|at| at >= since)
     }
 
     /// Whether none gave way to a request lately.

@@ -48,6 +48,7 @@ impl Agent {
             unreleased: 0,
             is_answered: false,
             room_at: None,
+            was_placed: false,
             replay: None,
         };
         // An upgrade uses its connection up, and must not meet one that is about to be closed.

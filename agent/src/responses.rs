@@ -47,12 +47,18 @@ impl Agent {
     /// A connection to the service took too long.
     pub(crate) fn expire_upstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts;
-        if let Some((Upstream { state: State::Busy(exchange), .. }, _)) = self.upstream(conn)
+        let Some(Connection { state: Conn::Upstream(upstream), .. }) = self.conns.get_mut(conn)
+        else {
+            return;
+        };
+        if let State::Busy(exchange) = &mut upstream.state
             && exchange.room_at.is_some_and(|at| at <= cx.now)
         {
             exchange.room_at = Some(cx.now + GIVING_WAY);
-            let since = exchange.since;
-            self.make_room(since);
+            // Once for each request: the service may be slow with this one alone.
+            let has_no_place = !exchange.was_placed && self.pool.was_quick_since(exchange.since);
+            exchange.was_placed |= has_no_place;
+            self.make_room(has_no_place);
         }
         let Some((upstream, io)) = self.upstream(conn) else { return };
         if upstream.deadline(io.patience, &timeouts) > cx.now {

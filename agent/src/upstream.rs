@@ -95,12 +95,12 @@ impl Upstream {
 }
 
 impl Agent {
-    /// A request has waited since then on a new connection, perhaps for a place at the service: a kept one
+    /// A request has waited for a while on a new connection, perhaps for a place at the service: a kept one
     /// gives way to it, if the service is not just slow. Where this worker keeps none, the places may be
     /// those of the others.
-    pub(crate) fn make_room(&mut self, since: Instant) {
+    pub(crate) fn make_room(&mut self, has_no_place: bool) {
         let is_time = self.pool.is_time(self.now);
-        match self.pool.give_way(since, self.now) {
+        match self.pool.give_way(has_no_place, self.now) {
             Some(conn) => self.let_go(conn),
             None if is_time => self.tell_others(|| Message::GiveWay),
             None => {}

@@ -50,6 +50,7 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
         unreleased: 0,
         is_answered: false,
         room_at: None,
+        was_placed: false,
         replay: None,
     };
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));

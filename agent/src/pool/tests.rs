@@ -69,9 +69,9 @@ fn those_that_nobody_needs_give_way_at_once() {
     }
     keep(&mut pool, ids[3], later);
     for id in &ids[..3] {
-        assert_eq!(pool.give_way(later - LONG, later), Some(*id));
+        assert_eq!(pool.give_way(false, later), Some(*id));
     }
-    assert_eq!(pool.give_way(later - LONG, later), None, "the last one may be needed");
+    assert_eq!(pool.give_way(false, later), None, "the last one may be needed");
     assert_eq!(pool.take(Duration::ZERO, later), Some(ids[3]));
 }
 
@@ -81,15 +81,15 @@ fn one_that_may_be_needed_gives_way_once_in_a_while() {
     for id in &ids[..2] {
         keep(&mut pool, *id, now);
     }
-    assert_eq!(pool.give_way(now - LONG, now), Some(ids[0]));
+    assert_eq!(pool.give_way(false, now), Some(ids[0]));
     // It is used and kept again all the time.
     for millisecond in 1..1_000 {
         let now = now + Duration::from_millis(millisecond);
         assert_eq!(pool.take(PAUSE, now), Some(ids[1]));
         keep(&mut pool, ids[1], now);
-        assert_eq!(pool.give_way(now - LONG, now), None);
+        assert_eq!(pool.give_way(false, now), None);
     }
-    assert_eq!(pool.give_way(now + PAUSE - LONG, now + PAUSE), Some(ids[1]));
+    assert_eq!(pool.give_way(false, now + PAUSE), Some(ids[1]));
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn one_gives_way_to_other_workers_no_more_often() {
     }
     assert_eq!(pool.give_way_elsewhere(now), Some(ids[0]));
     assert_eq!(pool.give_way_elsewhere(now + PAUSE / 2), None);
-    assert_eq!(pool.give_way(now - LONG, now + PAUSE / 3), None, "one gave way");
-    assert_eq!(pool.give_way(now - LONG, now + PAUSE), Some(ids[1]));
+    assert_eq!(pool.give_way(false, now + PAUSE / 3), None, "one gave way");
+    assert_eq!(pool.give_way(false, now + PAUSE), Some(ids[1]));
     assert_eq!(pool.give_way_elsewhere(now + PAUSE), None, "one gave way");
     assert_eq!(pool.take_oldest(), Some(ids[2]));
     assert_eq!(pool.give_way_elsewhere(now + PAUSE * 2), None);
@@ -112,7 +112,7 @@ fn one_gives_way_to_other_workers_no_more_often() {
 fn one_place_is_owed_however_often_it_is_asked_for() {
     let (mut pool, ids, now) = setup(4);
     for _ in 0..5 {
-        assert_eq!(pool.give_way(now - LONG, now), None);
+        assert_eq!(pool.give_way(false, now), None);
         assert_eq!(pool.take_oldest_or_owe(), None);
     }
     let kept: Vec<_> = ids.iter().map(|id| keep(&mut pool, *id, now)).collect();
@@ -127,12 +127,12 @@ fn each_that_waits_gets_a_place_once_where_the_service_was_quick_meanwhile() {
     let now = since + GIVING_WAY;
     assert_eq!(pool.take(LONG, now), Some(ids[0]));
     for _ in 0..3 {
-        assert_eq!(pool.give_way(since, now), None);
+        assert_eq!(pool.give_way(pool.was_quick_since(since), now), None);
     }
     let kept: Vec<_> = ids.iter().map(|id| keep(&mut pool, *id, now)).collect();
     assert_eq!(kept, [false, false, false, true]);
-    assert_eq!(pool.give_way(since, now), Some(ids[3]));
+    assert_eq!(pool.give_way(pool.was_quick_since(since), now), Some(ids[3]));
     keep(&mut pool, ids[3], now);
-    assert_eq!(pool.give_way(now - 2 * GIVING_WAY, now), None, "it asked before");
-    assert_eq!(pool.give_way(since + QUICK * 3 / 2, now), None, "the quick one was before it");
+    assert_eq!(pool.give_way(false, now), None, "it had a place");
+    assert!(!pool.was_quick_since(since + QUICK * 3 / 2), "the quick one was before it");
 }
