@@ -157,7 +157,7 @@ fn kept_connections_give_way_to_health_checks() {
 /// All of them at once, as a browser asks for the parts of a page. No health check makes room meanwhile.
 #[test]
 fn many_that_wait_for_a_place_get_it_within_seconds() {
-    for (workers, limit) in [(1, 2_500), (2, 8_000)] {
+    for (workers, limit) in [(1, 2_500), (2, 10_000)] {
         seeds(4, |seed| {
             let mut plan = Plan::calm().with_agent_workers(workers, workers.into());
             plan.agent.health.interval = Duration::from_secs(60);
