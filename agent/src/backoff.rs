@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{Context, Rng};
 
 use crate::agent::{Agent, Dial};
+use crate::ledger::Serial;
 
 /// The waits between attempts.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Backoff {
         }
     }
 
+    /// Nothing that failed so far counts any more.
+    pub fn start_anew(&mut self) {
+        (self.attempts, self.before_move) = (0, None);
+    }
+
     /// A tunnel has ended that was welcomed at `welcomed`, if it was.
     pub fn note_end(&mut self, welcomed: Option<Instant>, now: Instant) {
         let lived = welcomed.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
@@ -91,13 +97,18 @@ impl Agent {
         wait
     }
 
-    /// Plans the first attempt to replace a tunnel that was begun then.
+    /// Plans the first attempt to replace a tunnel that was begun then, for this reason.
     pub(crate) fn redial_for_move(
         &mut self,
         slot: usize,
+        serial: Serial,
         begun: Option<Instant>,
+        why: &str,
         cx: &mut Context<'_>,
     ) {
+        if let Some(entry) = self.ledger.get(serial) {
+            log::info!("{why}: opening another tunnel in the place of {entry}");
+        }
         let slot = &mut self.slots[slot];
         slot.dial = Dial::At(cx.now + slot.backoff.next_of_move(begun, cx.now, cx.rng));
     }
@@ -113,8 +124,14 @@ impl Agent {
         wait
     }
 
-    /// The last tunnel has ended, which was to be replaced, and nobody serves until then: what failed
-    /// while its ingress was leaving says nothing of the one that comes after it.
+    /// There is another token: what failed before says nothing of it.
+    pub(crate) fn redial_anew(&mut self, cx: &mut Context<'_>) {
+        self.slots.iter_mut().for_each(|slot| slot.backoff.start_anew());
+        self.redial_soon(None, cx);
+    }
+
+    /// The last tunnel that served, and was to be replaced, has ended or is about to: what failed while its
+    /// ingress was leaving, or did not know our token, says nothing of the one that comes after it.
     pub(crate) fn redial_soon(&mut self, welcomed: Option<Instant>, cx: &mut Context<'_>) {
         for slot in &mut self.slots {
             slot.backoff.forgive_move();

@@ -164,9 +164,9 @@ impl Agent {
     /// to be somebody else is another agent. It lets go of this one after its last stream.
     pub(crate) fn tell_replaced(&mut self, serial: Serial) {
         let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);
-        if let Some((id, tunnel)) = found
-            && let Some(link) = tunnel.serving_mut()
-        {
+        if let Some((id, tunnel)) = found {
+            tunnel.moving.get_or_insert(self.now);
+            let Some(link) = tunnel.serving_mut() else { return };
             link.session.send(FrameKind::Drain, control::REPLACED);
             self.conns.touch(id.conn());
         }

@@ -15,10 +15,8 @@ use mesh_protocol::{ConnId, Context};
 
 use crate::agent::Agent;
 use crate::config::Identity;
-use crate::ledger::Serial;
 use crate::losses::NEW_TOKEN;
 use crate::tunnel::{NAME_CHARS_MAX, Phase, Tunnel, TunnelId, sentence};
-use crate::workers::Message;
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
 pub(crate) const PROVING: Duration = Duration::from_secs(30);
@@ -162,10 +160,14 @@ impl Agent {
     }
 
     /// Replaces each tunnel, before whoever issued the former token takes it back: by another one that is
-    /// proved anew.
+    /// proved anew. Until that one is there the old one serves: the ingress may not know the new token yet.
     pub(crate) fn renew_tunnels(&mut self, cx: &mut Context<'_>) {
-        for (serial, worker) in self.ledger.lasting() {
-            self.tell(worker, Message::Renew(serial), cx);
+        self.redial_anew(cx);
+        for serial in self.ledger.lasting() {
+            if let Some(slot) = self.slot_of(serial) {
+                let since = self.ledger.renews(serial, cx.now);
+                self.redial_for_move(slot, serial, since, NEW_TOKEN, cx);
+            }
         }
         // Whoever waits for a welcome may have shown the former one.
         let is_proving = |tunnel: &Tunnel| matches!(tunnel.phase, Phase::Proving { .. });
@@ -173,14 +175,6 @@ impl Agent {
         let unsure: Vec<_> = unsure.map(|(id, _)| *id).collect();
         for id in unsure {
             self.close_tunnel(id, close::NORMAL, NEW_TOKEN, cx);
-        }
-    }
-
-    /// Another tunnel is to come in the place of this one.
-    pub(crate) fn renew_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
-        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
-        if let Some(id) = found.map(|(id, _)| *id) {
-            self.move_on(id, NEW_TOKEN, cx);
         }
     }
 

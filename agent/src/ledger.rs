@@ -36,8 +36,10 @@ pub(crate) struct Entry {
     pub(crate) welcomed: Option<Instant>,
     /// What the ingress calls it since then.
     session: String,
-    /// When the ingress asked for another one in its place.
+    /// Since when another one is to come in its place.
     moving: Option<Instant>,
+    /// It serves until that one is there: nothing is wrong with it but that there is another token.
+    serves_on: bool,
     /// The tunnel in its place is there, and this one is to get nothing new.
     is_replaced: bool,
     /// It is about to end, since of those that are moving it began first.
@@ -93,6 +95,7 @@ impl Ledger {
             welcomed: None,
             session: String::new(),
             moving: None,
+            serves_on: false,
             is_replaced: false,
             is_left: false,
         });
@@ -163,25 +166,34 @@ impl Ledger {
     /// Another tunnel is to come in the place of this one; when this one was begun.
     pub(crate) fn moves(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
-        entry.moving = Some(now);
+        (entry.moving, entry.serves_on) = (Some(now), false);
         Some(entry.since)
     }
 
-    /// The tunnels at the same ingress in whose place this one has come, and the workers that have
-    /// them. Each is named once. An ingress that does not say which it is may be another one.
-    pub(crate) fn replaced_by(&mut self, serial: Serial) -> Vec<(Serial, WorkerId)> {
+    /// The same for a tunnel that serves until the other one is there.
+    pub(crate) fn renews(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
+        let entry = self.get_mut(serial)?;
+        (entry.moving, entry.serves_on) = (Some(now), true);
+        Some(entry.since)
+    }
+
+    /// The tunnels in whose place this one has come, and the workers that have them: those at the same
+    /// ingress, and once there are as many as are `wanted`, those that served until then. Each is named
+    /// once. An ingress that does not say which it is may be another one.
+    pub(crate) fn replaced_by(&mut self, serial: Serial, wanted: usize) -> Vec<(Serial, WorkerId)> {
+        let are_all_there = self.lasting().len() >= wanted;
         let Some(Entry { ingress, lane, .. }) = self.get_mut(serial) else { return Vec::new() };
         let (ingress, lane) = (ingress.clone(), *lane);
         let is_old = |one: &&mut Entry| {
+            let is_former = !ingress.is_empty() && (&one.ingress, one.lane) == (&ingress, lane);
             one.serial != serial
                 && !one.lasts()
                 && !one.is_replaced
-                && !ingress.is_empty()
-                && (&one.ingress, one.lane) == (&ingress, lane)
+                && (is_former || one.serves_on && are_all_there)
         };
         let old = self.tunnels.iter_mut().filter(is_old);
         let told = old.map(|one| {
-            one.is_replaced = true;
+            (one.is_replaced, one.serves_on) = (true, false);
             (one.serial, one.worker)
         });
         told.collect()
@@ -199,10 +211,10 @@ impl Ledger {
         Some((first.serial, first.worker))
     }
 
-    /// The tunnels that serve and are to stay, and the workers that have them.
-    pub(crate) fn lasting(&self) -> Vec<(Serial, WorkerId)> {
+    /// The tunnels that serve and are to stay.
+    pub(crate) fn lasting(&self) -> Vec<Serial> {
         let lasting = self.tunnels.iter().filter(|one| one.serves());
-        lasting.map(|one| (one.serial, one.worker)).collect()
+        lasting.map(|one| one.serial).collect()
     }
 
     /// The tunnel has ended: what was known of it.
@@ -211,9 +223,10 @@ impl Ledger {
         Some(self.tunnels.remove(index))
     }
 
-    /// How many tunnels serve. Those that move do not count: another one is to come for each.
+    /// How many tunnels serve. Those that move do not count, since another one is to come for each; but
+    /// where that is refused for its token, the old one is as good as ever.
     pub(crate) fn serving(&self) -> usize {
-        self.tunnels.iter().filter(|entry| entry.serves()).count()
+        self.tunnels.iter().filter(|entry| entry.serves() || entry.serves_on).count()
     }
 
     /// Whether requests come through any tunnel, moving or not.

@@ -302,11 +302,11 @@ impl Agent {
         if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
             self.tell(worker, Message::Leave(oldest), cx);
         }
-        let Some(slot) = self.slot_of(serial) else { return };
-        if let Some(entry) = self.ledger.get(serial) {
-            log::info!("{why}: opening another tunnel in the place of {entry}");
+        match self.slot_of(serial) {
+            Some(slot) => self.redial_for_move(slot, serial, since, why, cx),
+            // Another one is looked for already, without haste while this one served.
+            None => self.redial_soon(since, cx),
         }
-        self.redial_for_move(slot, since, cx);
     }
 
     /// Ends a tunnel that others have come in place of.

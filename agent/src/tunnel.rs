@@ -42,7 +42,7 @@ pub struct Tunnel {
     pub(crate) hello: String,
     /// When it was begun.
     pub(crate) since: Instant,
-    /// When the ingress asked us to go elsewhere.
+    /// When it turned out that it will not last, or another one came in its place.
     pub(crate) moving: Option<Instant>,
 }
 
@@ -66,8 +66,8 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// How long an ingress may take to let go of a tunnel that it asked us to leave: as long as it can take
-/// to drain. It closes such a tunnel itself.
+/// How long an ingress may take to let go of a tunnel that it asked us to leave, or that was replaced: as
+/// long as it can take to drain. It closes such a tunnel itself.
 const LETTING_GO: Duration = Duration::from_secs(3600);
 /// The longest answer to the upgrade.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;

@@ -1,10 +1,9 @@
 //! Whoever asks this process how it is: one request, one answer.
 //!
-//! `/health` says whether the agent is of use: whether an ingress has registered it and has not asked
-//! for another tunnel, its service has been healthy once, and the agent is not leaving. A service that
-//! never was is one of a release that does not work, and an engine that replaces the pair before must not
-//! stop that one for it. How the service is later does not count: what would be restarted for it is the
-//! agent.
+//! `/health` says whether the agent is of use: whether it has a tunnel that is not about to end, its
+//! service has been healthy once, and the agent is not leaving. A service that never was is one of a
+//! release that does not work, and an engine that replaces the pair before must not stop that one for
+//! it. How the service is later does not count: what would be restarted for it is the agent.
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,6 @@
 //!               probes the service --- Health, MakeRoom ----> | upstream connections of its own
 //!               request waits <------------ GiveWay ---------> | request waits, at any worker
 //!               dials anew <--------------- Moves, Ended ------'
-//!               has a new token ---------- Renew ------------> asks for another tunnel
 //!               names old tunnels ------- Replaced ----------> has no more sent through them
 //!                                 ---------- Leave ----------> ends them
 //!               leaves <-------------------- Drained --------- has nothing left
@@ -48,8 +47,6 @@ pub enum Message {
     GiveWay,
     /// From the first one: another tunnel has come in the place of this one.
     Replaced(Serial),
-    /// From the first one: another tunnel is to take the place of this one.
-    Renew(Serial),
     /// From the first one: this tunnel was moved from and has not been closed.
     Leave(Serial),
     /// From the first one: SIGTERM came.
@@ -141,7 +138,6 @@ impl Agent {
             Message::MakeRoom => self.make_room_for_probe(),
             Message::GiveWay => self.make_room_elsewhere(),
             Message::Replaced(serial) => self.tell_replaced(serial),
-            Message::Renew(serial) => self.renew_tunnel(serial, cx),
             Message::Leave(serial) => self.leave_tunnel(serial, cx),
             Message::Drain => self.begin_drain(cx),
             Message::Cut => self.cut_unfinished(cx),
@@ -154,7 +150,7 @@ impl Agent {
         // Other workers may have said already that they have nothing left.
         let workers = if self.drain.is_draining() { 1 } else { self.workers.count };
         let to = self.ledger.welcome(serial, workers, cx.now);
-        for (old, worker) in self.ledger.replaced_by(serial) {
+        for (old, worker) in self.ledger.replaced_by(serial, self.slots.len()) {
             self.tell(worker, Message::Replaced(old), cx);
         }
         if to == self.workers.own {

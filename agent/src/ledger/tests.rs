@@ -95,11 +95,37 @@ fn a_tunnel_comes_in_the_place_of_the_one_of_its_lane_at_the_same_ingress() {
     }
     let (elsewhere, _) = arrived(&mut ledger, b"b", now);
     let (nameless, _) = arrived(&mut ledger, b"", now);
-    assert_eq!(ledger.replaced_by(elsewhere), []);
-    assert_eq!(ledger.replaced_by(nameless), [], "it may be another process");
+    assert_eq!(ledger.replaced_by(elsewhere, 9), []);
+    assert_eq!(ledger.replaced_by(nameless, 9), [], "it may be another process");
     let (third, _) = arrived(&mut ledger, b"a", now);
-    assert_eq!(ledger.replaced_by(third), [(first, worker)]);
-    assert_eq!(ledger.replaced_by(third), [], "it was told");
+    assert_eq!(ledger.replaced_by(third, 9), [(first, worker)]);
+    assert_eq!(ledger.replaced_by(third, 9), [], "it was told");
+}
+
+#[test]
+fn what_serves_until_all_others_are_there_counts_until_then() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let welcome = |ledger: &mut Ledger, ingress: &[u8]| {
+        let (serial, _) = arrived(ledger, ingress, now);
+        ledger.welcome(serial, 1, now);
+        serial
+    };
+    let old = [&b"a"[..], b"b", b""].map(|ingress| welcome(&mut ledger, ingress));
+    for serial in old {
+        ledger.renews(serial, now);
+    }
+    assert_eq!((ledger.serving(), ledger.lasting()), (3, vec![]));
+    let first = welcome(&mut ledger, b"b");
+    assert_eq!(ledger.replaced_by(first, 3), [(old[1], WorkerId::FIRST)]);
+    assert_eq!(ledger.serving(), 3);
+    let second = welcome(&mut ledger, b"c");
+    assert_eq!(ledger.replaced_by(second, 3), [], "it may come in any place");
+    // This one is to end whatever comes.
+    ledger.moves(old[0], now);
+    assert_eq!((ledger.serving(), ledger.lasting()), (3, vec![first, second]));
+    let third = welcome(&mut ledger, b"d");
+    assert_eq!(ledger.replaced_by(third, 3), [(old[2], WorkerId::FIRST)]);
+    assert_eq!(ledger.serving(), 3);
 }
 
 #[test]
@@ -151,7 +177,7 @@ fn what_came_for_another_reason_is_not_what_an_ingress_waits_for() {
     ledger.moves(first, after(10));
     let (third, _) = arrived(&mut ledger, b"a", after(12));
     ledger.welcome(third, 1, after(12));
-    assert_eq!(ledger.replaced_by(third).len(), 1);
+    assert_eq!(ledger.replaced_by(third, 9).len(), 1);
     // One that was lost came back.
     let (back, _) = arrived(&mut ledger, b"c", after(31));
     ledger.welcome(back, 1, after(31));

@@ -36,6 +36,7 @@ mod retries;
 mod rules;
 mod services;
 mod stage;
+mod tokens;
 mod upgrades;
 mod watch;
 mod wear;
