@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::harness::binaries::{MESH, mesh_agent};
-use crate::peers::caller::ask;
+use crate::peers::caller::{ask, get};
 use crate::peers::papers::Folder;
 use crate::peers::place::own_ip;
 use crate::peers::process::{Place, Process, Server};
@@ -307,6 +307,32 @@ fn an_agent_moves_to_another_token_of_its_file_without_a_failed_request() {
     assert_eq!(gate.status("a.test"), 200);
     assert_eq!(gate.server.metric("mesh_registrations_total", ""), 4);
     assert_eq!(gate.server.metric("mesh_registrations_withdrawn_total", ""), 0);
+}
+
+/// A health check must not restart it: the token that serves would be gone.
+#[test]
+fn an_agent_whose_new_token_is_not_known_yet_stays_healthy_and_moves_once_it_is() {
+    let gate = Gate::start(&format!("old {ONE} a.test\n"), &[]);
+    let file = gate.folder.put("token", ONE);
+    let given = ["--token-file", &file, "--workers=2", "--health-port=0"];
+    let agent = gate.agent_of(MESH, &[], &words(&given, &["a.test"]));
+    let page: SocketAddr = agent.wait_said("listening health ").parse().unwrap();
+    let is_well = || (get(page, "/health").status, gate.status("a.test")) == (200, 200);
+    gate.server.wait_available(1);
+    wait_until("it is healthy", is_well);
+    gate.folder.put("token", TWO);
+    agent.signal("HUP");
+    wait_until("it was refused, and tries again", || {
+        assert!(is_well(), "{}", agent.log());
+        gate.server.metric("mesh_registrations_refused_total", "") > 3
+    });
+    agent.expect_log(&format!("the ingress refused this agent: {UNKNOWN}"), 1);
+    gate.replace(&format!("old {ONE} a.test\nnew {TWO} a.test\n"));
+    wait_until("the tunnel of the new token is the only one", || {
+        assert!(is_well(), "{}", agent.log());
+        let page = gate.server.page("/debug/services").text();
+        page.contains(r#""principal":"token new""#) && !page.contains(r#""principal":"token old""#)
+    });
 }
 
 #[test]
