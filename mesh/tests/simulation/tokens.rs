@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use mesh_agent::Agent;
 use mesh_agent::identity::Answer;
+use mesh_sim::peers::Request;
 use mesh_sim::{World, seeds};
 
+use crate::ask::Ask;
 use crate::cloud::Cloud;
 use crate::identity::{fast, plan, rule};
 use crate::stage::{HOST, Plan, Stage, census};
+use crate::wear::wear;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -49,6 +52,8 @@ fn an_agent_whose_new_token_is_refused_serves_on() {
         let cloud = fast();
         let mut stage = staged(seed, Plan::calm().with_agent_workers(2, 1), &cloud);
         stage.expect_ready(Duration::from_secs(10));
+        // The agent hears of it, too.
+        stage.world.run_for(Duration::from_secs(1));
         replace_token(&mut stage, &cloud, false);
         for _ in 0..130 {
             let page = health(&mut stage);
@@ -74,5 +79,24 @@ fn an_agent_that_waits_tries_a_new_token_at_once() {
         assert_eq!(stage.tunnels(), 0);
         replace_token(&mut stage, &cloud, true);
         stage.expect_tunnels(1, Duration::from_secs(2));
+    });
+}
+
+/// Until then it tries again in its own time.
+#[test]
+fn an_agent_whose_new_token_was_refused_makes_haste_once_its_old_tunnel_is_to_end() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        let mut stage = staged(seed, Plan::calm(), &cloud);
+        stage.expect_ready(Duration::from_secs(10));
+        // The agent hears of it, too.
+        stage.world.run_for(Duration::from_secs(1));
+        replace_token(&mut stage, &cloud, false);
+        stage.world.run_for(5 * MINUTE);
+        cloud.sky().forgers.clear();
+        let agent = stage.agents[0];
+        wear::<Agent>(&mut stage.world, agent);
+        stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/1"))], |client| client);
+        expect_another_tunnel(&mut stage, &cloud, Duration::from_secs(3));
     });
 }

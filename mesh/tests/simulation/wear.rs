@@ -13,7 +13,7 @@ use crate::ask::{Ask, Weather};
 use crate::stage::{HOST, Plan, Stage, census};
 
 /// All connections of a process are worn from now on, as their transports would say.
-fn wear<A: App + 'static>(world: &mut World, node: NodeId) {
+pub(crate) fn wear<A: App + 'static>(world: &mut World, node: NodeId) {
     let conns = world.app_mut::<A>(node).conns();
     let all: Vec<_> = conns.iter().map(|(conn, _)| conn).collect();
     for conn in all {
