@@ -67,20 +67,21 @@ impl Pool {
     pub fn give_way(&mut self, has_no_place: bool, now: Instant) -> Option<ConnId> {
         let rested = |since: Instant| now.saturating_duration_since(since);
         let has_surplus = self.idle.first().is_some_and(|(_, since)| rested(*since) >= SURPLUS);
-        if !has_surplus && !has_no_place && !self.is_time(now) {
-            return None;
+        if !has_surplus && !has_no_place {
+            return self.give_way_seldom(now);
         }
         self.gave_way = Some(now);
-        if has_no_place && self.idle.is_empty() {
-            // Each of those that wait needs a place of its own. The service may have none kept.
+        let oldest = self.take_oldest();
+        if oldest.is_none() {
+            // Each of those that wait needs a place of its own.
             self.owed = (self.owed + 1).min(self.max);
-            return None;
         }
-        self.take_oldest_or_owe()
+        oldest
     }
 
-    /// The connection that gives way to a request at another worker: any, but seldom.
-    pub fn give_way_elsewhere(&mut self, now: Instant) -> Option<ConnId> {
+    /// The connection that gives way to a request although it may be needed, here or for one at another
+    /// worker: any, but seldom.
+    pub fn give_way_seldom(&mut self, now: Instant) -> Option<ConnId> {
         if !self.is_time(now) {
             return None;
         }

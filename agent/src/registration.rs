@@ -282,7 +282,7 @@ impl Agent {
     }
 
     /// The tunnel will not last, for this reason: another one first, then this one may go.
-    pub(crate) fn move_on(&mut self, id: TunnelId, why: &'static str, cx: &mut Context<'_>) {
+    fn move_on(&mut self, id: TunnelId, why: &'static str, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         if tunnel.moving.is_some() {
             return;

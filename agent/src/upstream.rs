@@ -109,7 +109,7 @@ impl Agent {
 
     /// A request at another worker has waited on a new connection, and that worker keeps none.
     pub(crate) fn make_room_elsewhere(&mut self) {
-        if let Some(conn) = self.pool.give_way_elsewhere(self.now) {
+        if let Some(conn) = self.pool.give_way_seldom(self.now) {
             self.let_go(conn);
         }
     }

@@ -167,7 +167,7 @@ impl Ingress {
     /// that mattered.
     pub(crate) fn check_drained(&mut self, closed: Option<ConnId>, cx: &mut Context<'_>) {
         match self.drain.phase {
-            // The door stays closed for a time, whoever is left.
+            // `Closed` ends by its deadline, not with a connection.
             Phase::Serving | Phase::Closed { .. } | Phase::Over => {}
             Phase::Draining { .. } => self.close_door_if_unused(cx),
             Phase::Leaving { .. } => self.end_when_said(closed, cx),
@@ -179,7 +179,7 @@ impl Ingress {
         let is_agents =
             |one: &Connection<Conn>| matches!(one.state, Conn::Tunnel | Conn::Moving(_));
         let closed_one = closed.and_then(|conn| self.conns.get(conn));
-        // All callers end at about this time, and of those none matters.
+        // Callers end in crowds now, and only an agent's end can be the last that is waited for.
         let is_of_no_matter = closed_one.is_some_and(|one| !is_agents(one));
         let is_left = |(id, one)| Some(id) != closed && is_agents(one);
         if is_of_no_matter || self.conns.iter().any(is_left) {

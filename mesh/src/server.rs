@@ -146,7 +146,8 @@ fn run(
     if let (Admission::Policy(_), (source, Some(files))) = (&admission, policy) {
         watched.push(identity_config::reloading(source, files, identity, reactor.mailbox()));
     }
-    let _watch = start_watch(watched)?;
+    let _watch = Watch::start(watched, Watch::INTERVAL)
+        .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads these lines may send a signal: from here on it drains.
     let version = mesh_settings::version();
     info!(target: LOG, "ingress {version}, workers: {count}, known to agents as ingress {process}");
@@ -183,13 +184,6 @@ fn listeners(
         health.listen(ADMIN, Traffic::Single, None),
     ];
     Ok((listeners, heard))
-}
-
-/// Reads files anew when they change, if there are any.
-fn start_watch(watched: Vec<Watched>) -> Result<Option<Watch>, Error> {
-    let watch = (!watched.is_empty()).then(|| Watch::start(watched, Watch::INTERVAL));
-    let wrong = |error| Error::new(format!("cannot watch files: {}", reason(&error)));
-    watch.transpose().map_err(wrong)
 }
 
 /// Callers get no more descriptors than the system leaves us besides those of agents and health checks.

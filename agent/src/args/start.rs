@@ -175,10 +175,8 @@ fn run(
     find_places(prover, asked, reactor.mailbox());
     let environment = Environment::of_process();
     let manager = ServiceManager::find(|name| environment.get(name));
-    let watched: Vec<_> = tls.watched.into_iter().chain(token).collect();
-    let _watch = (!watched.is_empty())
-        .then(|| Watch::start(watched, Watch::INTERVAL))
-        .transpose()
+    let watched = tls.watched.into_iter().chain(token).collect();
+    let _watch = Watch::start(watched, Watch::INTERVAL)
         .map_err(|error| Error::new(format!("cannot watch files: {}", reason(&error))))?;
     // Whoever reads this may send a signal: from here on it drains.
     info!(target: LOG, "{}", introduction(&start.config));

@@ -98,13 +98,13 @@ fn one_gives_way_to_other_workers_no_more_often() {
     for id in &ids[..3] {
         keep(&mut pool, *id, now);
     }
-    assert_eq!(pool.give_way_elsewhere(now), Some(ids[0]));
-    assert_eq!(pool.give_way_elsewhere(now + PAUSE / 2), None);
+    assert_eq!(pool.give_way_seldom(now), Some(ids[0]));
+    assert_eq!(pool.give_way_seldom(now + PAUSE / 2), None);
     assert_eq!(pool.give_way(false, now + PAUSE / 3), None, "one gave way");
     assert_eq!(pool.give_way(false, now + PAUSE), Some(ids[1]));
-    assert_eq!(pool.give_way_elsewhere(now + PAUSE), None, "one gave way");
+    assert_eq!(pool.give_way_seldom(now + PAUSE), None, "one gave way");
     assert_eq!(pool.take_oldest(), Some(ids[2]));
-    assert_eq!(pool.give_way_elsewhere(now + PAUSE * 2), None);
+    assert_eq!(pool.give_way_seldom(now + PAUSE * 2), None);
     assert!(!keep(&mut pool, ids[3], now), "it is owed");
 }
 

@@ -260,4 +260,4 @@ fn is_no_answer(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

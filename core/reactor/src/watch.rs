@@ -168,11 +168,15 @@ impl Watch {
     /// How often files are looked at, unless somebody has a reason for something else.
     pub const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// Begins to watch, on a thread of its own. From here on SIGHUP reads all the files anew.
+    /// Begins to watch, on a thread of its own; where there is nothing to watch, there is none. From here on
+    /// SIGHUP reads all the files anew.
     ///
     /// # Errors
     /// The system gives no thread, no socket or no signal handler.
-    pub fn start(mut watched: Vec<Watched>, interval: Duration) -> io::Result<Self> {
+    pub fn start(mut watched: Vec<Watched>, interval: Duration) -> io::Result<Option<Self>> {
+        if watched.is_empty() {
+            return Ok(None);
+        }
         let (bell, mut ear) = UnixStream::pair()?;
         let handler = low_level::pipe::register(SIGHUP, bell.try_clone()?)?;
         let watch = Self { bell, handler };
@@ -194,7 +198,7 @@ impl Watch {
                 };
             }
         })?;
-        Ok(watch)
+        Ok(Some(watch))
     }
 }
 

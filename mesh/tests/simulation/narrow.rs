@@ -53,6 +53,23 @@ fn get() -> Ask {
     Ask::new(Request::get(HOST, "/"))
 }
 
+/// Requests of one caller, each so long after the answer to the one before.
+fn gets(count: usize, pause: Duration) -> Vec<Ask> {
+    let one = || Ask::new(Request::get(HOST, "/").after(pause));
+    (0..count).map(|_| one()).collect()
+}
+
+/// Each caller got all of its answers, none of them later than that.
+fn expect_within(stage: &Stage, limit: Duration) {
+    for caller in &stage.callers {
+        for answer in stage.responses(caller.node) {
+            assert!(answer.is(200), "{answer:?}");
+            let took = answer.ended_at.expect("it is there") - answer.asked_at;
+            assert!(took < limit, "it took {took:?}");
+        }
+    }
+}
+
 #[test]
 fn what_may_not_be_repeated_does_not_wait_for_a_kept_connection_to_grow_old() {
     seeds(8, |seed| {
@@ -76,12 +93,7 @@ fn kept_connections_that_rest_give_way_to_requests_that_wait() {
             stage.add_caller(vec![get()], |client| client);
         }
         stage.expect_answers(Duration::from_secs(60));
-        for caller in &stage.callers {
-            let answer = &stage.responses(caller.node)[0];
-            assert!(answer.is(200), "{answer:?}");
-            let took = answer.ended_at.expect("it is there") - answer.asked_at;
-            assert!(took < Duration::from_millis(3_500), "it took {took:?}");
-        }
+        expect_within(&stage, Duration::from_millis(3_500));
     });
 }
 
@@ -135,12 +147,7 @@ fn kept_connections_give_way_to_health_checks() {
     for workers in [1, 2] {
         seeds(4, |seed| {
             let mut stage = narrow(seed, Plan::calm().with_agent_workers(workers, 2));
-            let gets = (0..120).map(|_| {
-                let mut ask = get();
-                ask.request = ask.request.after(Duration::from_millis(500));
-                ask
-            });
-            let caller = stage.add_caller(gets.collect(), |client| client);
+            let caller = stage.add_caller(gets(120, Duration::from_millis(500)), |client| client);
             for second in 0..60 {
                 stage.world.run_for(Duration::from_secs(1));
                 let healthy = census(&stage.world, stage.ingress).healthy;
@@ -163,21 +170,10 @@ fn many_that_wait_for_a_place_get_it_within_seconds() {
             plan.agent.health.interval = Duration::from_secs(60);
             let mut stage = with_places(1, Duration::from_millis(2), seed, plan);
             for _ in 0..20 {
-                let gets = (0..30).map(|_| {
-                    let mut ask = get();
-                    ask.request = ask.request.after(Duration::from_millis(300));
-                    ask
-                });
-                stage.add_caller(gets.collect(), |client| client);
+                stage.add_caller(gets(30, Duration::from_millis(300)), |client| client);
             }
             stage.expect_answers(Duration::from_secs(120));
-            for caller in &stage.callers {
-                for answer in stage.responses(caller.node) {
-                    assert!(answer.is(200), "{answer:?}");
-                    let took = answer.ended_at.expect("it is there") - answer.asked_at;
-                    assert!(took < Duration::from_millis(limit), "it took {took:?}");
-                }
-            }
+            expect_within(&stage, Duration::from_millis(limit));
         });
     }
 }
@@ -191,12 +187,7 @@ fn kept_connections_that_are_in_use_give_way_too() {
             let mut stage = with_places(places, thinks, seed, Plan::calm());
             for caller in 0..callers {
                 let pause = Duration::from_millis(300 + 40 * caller);
-                let gets = (0..120).map(|_| {
-                    let mut ask = get();
-                    ask.request = ask.request.after(pause);
-                    ask
-                });
-                stage.add_caller(gets.collect(), |client| client);
+                stage.add_caller(gets(120, pause), |client| client);
             }
             for second in 0..60 {
                 stage.world.run_for(Duration::from_secs(1));
@@ -204,13 +195,7 @@ fn kept_connections_that_are_in_use_give_way_too() {
                 assert_eq!(healthy, 1, "tunnels of a healthy service after {second} s");
             }
             stage.expect_answers(Duration::from_secs(240));
-            for caller in &stage.callers {
-                for answer in stage.responses(caller.node) {
-                    assert!(answer.is(200), "{answer:?}");
-                    let took = answer.ended_at.expect("it is there") - answer.asked_at;
-                    assert!(took < Duration::from_secs(5), "it took {took:?}");
-                }
-            }
+            expect_within(&stage, Duration::from_secs(5));
         });
     }
 }
@@ -224,21 +209,10 @@ fn kept_connections_give_way_to_requests_at_other_workers() {
             plan.agent.health.interval = Duration::from_secs(60);
             let mut stage = with_places(1, Duration::from_millis(20), seed, plan);
             for _ in 0..workers {
-                let gets = (0..60).map(|_| {
-                    let mut ask = get();
-                    ask.request = ask.request.after(Duration::from_millis(200));
-                    ask
-                });
-                stage.add_caller(gets.collect(), |client| client);
+                stage.add_caller(gets(60, Duration::from_millis(200)), |client| client);
             }
             stage.expect_answers(Duration::from_secs(240));
-            for caller in &stage.callers {
-                for answer in stage.responses(caller.node) {
-                    assert!(answer.is(200), "{answer:?}");
-                    let took = answer.ended_at.expect("it is there") - answer.asked_at;
-                    assert!(took < Duration::from_secs(3), "it took {took:?}");
-                }
-            }
+            expect_within(&stage, Duration::from_secs(3));
         });
     }
 }

@@ -1,12 +1,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use mesh_protocol::{Awaited, ConnId, Conns, Duplex, Proxy, Security, Target, Traffic};
+use mesh_protocol::{Awaited, ConnId, Conns, Duplex, Proxy, Target, Traffic};
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use super::attempt::{REMEMBERED_TIMEOUT, by_turns};
 use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Outcome, Trust};
+use crate::resolve::tests::target;
 use crate::resolve::{LATE, Resolution};
 use crate::{ClientTls, Handle};
 
@@ -94,16 +95,6 @@ impl Bench {
         self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
         assert!(!events.is_empty(), "nothing happens");
         self.connector.handle_event(self.conn, self.poll.registry(), self.start)
-    }
-}
-
-fn target() -> Target {
-    Target {
-        host: "mesh.invalid".to_owned(),
-        port: 80,
-        security: Security::Plain,
-        traffic: Traffic::Single,
-        via: None,
     }
 }
 

@@ -53,7 +53,8 @@ impl Bench {
     }
 }
 
-fn target() -> Target {
+/// One whose name has to be looked up.
+pub(crate) fn target() -> Target {
     Target {
         host: "mesh.invalid".to_owned(),
         port: 80,

@@ -205,3 +205,8 @@ fn the_thread_hears_the_clock_and_the_signal_and_ends_with_its_watch() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn where_there_is_nothing_to_watch_there_is_no_thread() {
+    assert!(Watch::start(Vec::new(), Watch::INTERVAL).unwrap().is_none());
+}
