@@ -37,7 +37,7 @@ ceiling() {
     mesh-agent-without-aws-*-armv7-*) echo 1500000 ;;
     mesh-agent-without-aws-*-x86_64-*) echo 2100000 ;;
     mesh-agent-*-aarch64-*) echo 2621440 ;;
-    mesh-agent-*-armv7-*) echo 2000000 ;;
+    mesh-agent-*-armv7-*) echo 2200000 ;;
     mesh-agent-*-x86_64-*) echo 2700000 ;;
     mesh-*-x86_64-*) echo 5000000 ;;
     mesh-*) echo 4500000 ;;
