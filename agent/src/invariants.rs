@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use mesh_protocol::{Closing, ConnId};
+use mesh_protocol::ConnId;
 
 use crate::agent::{Agent, Conn, Dial};
 use crate::exchange::{self, Exchange};
@@ -94,8 +94,7 @@ impl Agent {
         for (conn, connection) in self.conns.iter() {
             assert!(connection.io.rx.len() <= connection.io.rx_limit, "more was read than wanted");
             if let Conn::Moving(_) = &connection.state {
-                let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
-                assert!(is_closing, "what belongs to another worker stays");
+                assert!(connection.io.is_closing(), "what belongs to another worker stays");
             }
             let Conn::Upstream(upstream) = &connection.state else { continue };
             match &upstream.state {
@@ -104,8 +103,7 @@ impl Agent {
                 }
                 State::Busy(exchange) => self.check_exchange(conn, exchange),
                 State::Spent { .. } => {
-                    let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
-                    assert!(is_closing, "a spent connection goes on");
+                    assert!(connection.io.is_closing(), "a spent connection goes on");
                 }
             }
         }

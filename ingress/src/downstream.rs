@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::ServerConn;
 use mesh_protocol::http1::forward::Forwarded;
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Duplex, WorkerId};
+use mesh_protocol::{Buf, ConnId, Connection, Duplex, WorkerId};
 
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
@@ -169,7 +169,7 @@ impl Downstream {
 
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
-        if io.closing >= Some(Closing::AfterFlush) {
+        if io.is_closing() {
             // Whatever was begun here was given up, and nothing follows.
             return Step::Wait;
         }

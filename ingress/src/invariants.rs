@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh_protocol::{Closing, ConnId, Connection};
+use mesh_protocol::{ConnId, Connection};
 
 use crate::downstream::{Downstream, State};
 use crate::exchange::{Exchange, Phase};
@@ -186,8 +186,7 @@ impl Ingress {
 
     fn check_tunnel(&self, id: TunnelId, connection: &Connection<Conn>) {
         let Some(tunnel) = self.tunnels.get(id) else {
-            let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
-            return assert!(is_closing, "a lost tunnel's connection goes on");
+            return assert!(connection.io.is_closing(), "a lost tunnel's connection goes on");
         };
         if let Some(gauge) = &tunnel.gauge {
             let reading = tunnel.reading();
@@ -206,8 +205,8 @@ impl Ingress {
 
     /// What is on its way to another worker leaves at once, unless it is closing.
     fn check_leaving(&self, connection: &Connection<Conn>) {
-        let is_closing = connection.io.closing >= Some(Closing::AfterFlush);
-        assert!(is_closing, "what belongs to another worker stays at {:?}", self.workers.own);
+        let own = self.workers.own;
+        assert!(connection.io.is_closing(), "what belongs to another worker stays at {own:?}");
     }
 
     fn check_routes(&self) {

@@ -80,7 +80,7 @@ struct Socket<T> {
     patience: Patience,
     /// When FIN was sent.
     finished_at: Option<Instant>,
-    /// When a closing connection last made way towards its end.
+    /// When a closing connection last made progress towards its end.
     drained_at: Option<Instant>,
 }
 

@@ -104,6 +104,12 @@ impl Duplex {
         self.closing = self.closing.max(Some(closing));
     }
 
+    /// Whether the connection is to end whatever its peer still sends: all of that is discarded.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing >= Some(Closing::AfterFlush)
+    }
+
     /// How many more bytes the shell may read now.
     #[must_use]
     pub const fn rx_room(&self) -> usize {

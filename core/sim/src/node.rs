@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::{App, Closing, Command, ConnId, Driver, Readiness, Rng};
+use mesh_protocol::{App, Command, ConnId, Driver, Readiness, Rng};
 
 use crate::desk::Desk;
 
@@ -202,10 +202,7 @@ impl<A: App + 'static> Node for AppNode<A> {
     fn lingering(&mut self) -> Vec<ConnId> {
         let app = self.driver.app_mut();
         // How long a closing connection may take is the driver's business.
-        let open = app
-            .conns()
-            .iter()
-            .filter(|(_, connection)| connection.io.closing < Some(Closing::AfterFlush));
+        let open = app.conns().iter().filter(|(_, connection)| !connection.io.is_closing());
         let ids: Vec<ConnId> = open.map(|(id, _)| id).collect();
         ids.into_iter().filter(|id| app.conn_deadline(*id).is_none()).collect()
     }

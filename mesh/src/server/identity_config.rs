@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::warn;
-use mesh_ingress::Admission;
 use mesh_ingress::identity::{
     Account, ArnPattern, ClusterPattern, HostPattern, LaunchType, Pattern, Policy, Rule,
     Separators, Tokens, Who,
 };
 use mesh_ingress::jobs::Answer;
+use mesh_ingress::{Admission, IdentityChecks};
 use mesh_reactor::{Mailbox, Watched};
 use mesh_settings::{
     Environment, Error, Flags, NamedFile, Record, Settings, nearest, read_text, value,
@@ -69,17 +69,18 @@ pub(super) const RULE_MEMBERS: [&str; 8] =
 
 impl Identity {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
+        let default = IdentityChecks::default();
         let identity = Self {
             server_ids: settings.list("server-id", value::server_id, String::clone)?,
             sts_endpoint: endpoint(settings, "sts-endpoint")?,
             ecs_endpoint: endpoint(settings, "ecs-endpoint")?,
-            ecs_recheck: settings.seconds(RECHECK, Duration::from_secs(60), 1_000..=86_400_000)?,
+            ecs_recheck: settings.seconds(RECHECK, default.recheck, 1_000..=86_400_000)?,
             lifetime: settings.seconds(
                 "identity-lifetime",
-                Duration::from_secs(12 * 3600),
+                default.lifetime,
                 60_000..=2_592_000_000,
             )?,
-            ecs_grace: settings.seconds(GRACE, Duration::from_secs(900), 0..=86_400_000)?,
+            ecs_grace: settings.seconds(GRACE, default.grace, 0..=86_400_000)?,
         };
         if !identity.ecs_grace.is_zero() && identity.ecs_grace < identity.ecs_recheck {
             settings.warn(format!(

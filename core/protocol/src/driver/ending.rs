@@ -35,7 +35,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             return;
         };
         let io = &mut connection.io;
-        let ends = io.closing >= Some(Closing::AfterFlush);
+        let ends = io.is_closing();
         if ends {
             // Nobody reads it any more.
             io.rx.clear();
@@ -79,15 +79,15 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.timers.update(conn, deadline);
     }
 
-    /// Notes that a closing connection made way: until our FIN by what it took, and then by what it sends. A
+    /// Notes that a closing connection made progress: until our FIN by what it took, and then by what it sends. A
     /// peer that talks on without ever listening would else hold the connection for good.
     pub(super) fn watch_ending(&mut self, conn: ConnId, flushed: bool, filled: bool) {
         let now = self.now;
         if self.is_ending(conn)
             && let Some(socket) = self.socket(conn)
         {
-            let made_way = flushed || (filled && socket.finished_at.is_some());
-            if made_way || socket.drained_at.is_none() {
+            let has_moved = flushed || (filled && socket.finished_at.is_some());
+            if has_moved || socket.drained_at.is_none() {
                 socket.drained_at = Some(now);
             }
         }
@@ -145,7 +145,7 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     fn is_ending(&mut self, conn: ConnId) -> bool {
         let connection = self.app.conns().get(conn);
-        connection.is_some_and(|connection| connection.io.closing >= Some(Closing::AfterFlush))
+        connection.is_some_and(|connection| connection.io.is_closing())
     }
 
     /// The one place where a connection ends.

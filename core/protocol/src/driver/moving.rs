@@ -26,7 +26,7 @@
 //! or has ended. Who keeps it registers it, and learns from the kernel how it stands.
 
 use super::{Driver, Socket, Transport, context};
-use crate::{App, Closing, ConnId, Connection, Event, Outgoing, WorkerId};
+use crate::{App, ConnId, Connection, Event, Outgoing, WorkerId};
 
 /// Something on its way to another worker.
 #[derive(Debug)]
@@ -320,7 +320,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Whose a connection is that is to leave; `None` for one that stays and ends here.
     fn leaving(&mut self, conn: ConnId) -> Option<Tenure> {
         let io = &self.app.conns().get(conn)?.io;
-        if io.closing >= Some(Closing::AfterFlush) {
+        if io.is_closing() {
             return None;
         }
         let socket = self.socket(conn)?;

@@ -149,7 +149,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 return moved;
             };
             let io = &mut connection.io;
-            let discard = io.closing >= Some(Closing::AfterFlush);
+            let discard = io.is_closing();
             let room = if discard { FILL_BYTES_MAX } else { io.rx_room() };
             if room == 0 {
                 return moved;
@@ -268,8 +268,8 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Tells the application that something moved; a closing connection is the driver's alone.
     fn progress(&mut self, conn: ConnId) {
-        let closing = self.app.conns().get(conn).and_then(|connection| connection.io.closing);
-        if closing < Some(Closing::AfterFlush) {
+        let connection = self.app.conns().get(conn);
+        if connection.is_none_or(|connection| !connection.io.is_closing()) {
             self.tell(Event::Progress { conn });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use mesh_protocol::{App, Closing, ConnId, Conns, Readiness, Target};
+use mesh_protocol::{App, ConnId, Conns, Readiness, Target};
 
 use super::Reactor;
 use crate::connect::Outcome;
@@ -86,5 +86,5 @@ impl<A: App> Reactor<A> {
 /// Whether the application still waits for this connection. One that is to end is there until its turn
 /// comes, and many may be that nobody shall see.
 fn is_wanted<S>(conns: &Conns<S>, conn: ConnId) -> bool {
-    conns.get(conn).is_some_and(|connection| connection.io.closing < Some(Closing::AfterFlush))
+    conns.get(conn).is_some_and(|connection| !connection.io.is_closing())
 }
