@@ -15,9 +15,9 @@ pub struct Config {
     pub local: Endpoint,
     /// Host names and patterns (`*.example.com`, `*`) to register.
     pub hosts: Vec<String>,
-    /// The service's name, for logs, metrics and authorisation.
+    /// The service's name, for logs, metrics and `/debug/services`.
     pub service: String,
-    /// The ECS cluster's name, for logs, metrics and authorisation.
+    /// The ECS cluster's name, for the same.
     pub cluster: String,
     /// The ARN of the ECS task that the agent is part of, for authorisation; empty for none.
     pub task: String,

@@ -1,11 +1,11 @@
 //! Who an agent is, and which hosts it may register: rules only.
 //!
 //! ```text
-//!   PROOF --> proof    StsRequest for a worker --> principal --.
+//!   PROOF --> proof    StsRequest for a job    --> principal --.
 //!         --> tokens   compared here           --> principal --+--> policy --> Granted
 //!   certificate, proved by TLS                 --> principal --'         |--> Denied
 //!                                                                        `--> NeedsEcs
-//!   NeedsEcs --> ecs   EcsQuestion for a worker --> verify --> facts --> policy
+//!   NeedsEcs --> ecs   EcsQuestion for a job --> verify --> facts --> policy
 //! ```
 //!
 //! What an agent says of itself is a claim. An identity is what STS, a token's MAC or a

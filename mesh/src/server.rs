@@ -55,13 +55,13 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
 }
 
 /// All that is there before the first socket is open.
-struct Ready<W> {
+struct Ready<D> {
     start: Start,
     log_rules: Rules,
     tls: Option<Tls>,
     policy: (PolicySource, Option<Watched>),
     /// Does the jobs of the ingress.
-    worker: W,
+    do_job: D,
 }
 
 /// Reads the settings and the files that they name.
@@ -77,8 +77,8 @@ fn prepare(
     let held_back = NamedFile::held_back(&identity_config::files(settings));
     let warnings = warnings.into_iter().flatten().chain(held_back);
     warnings.for_each(|warning| settings.warn(warning));
-    let worker = worker(&start.identity, &start.config.admission)?;
-    Ok(Ready { start, log_rules, tls, policy: (source, policy_files), worker })
+    let do_job = job_doer(&start.identity, &start.config.admission)?;
+    Ok(Ready { start, log_rules, tls, policy: (source, policy_files), do_job })
 }
 
 /// Whether the access log could be opened.
@@ -118,7 +118,7 @@ fn run(
     ready: Ready<impl Fn(Job) -> Answer + Send + Sync + 'static>,
     settings: &Settings,
 ) -> Result<(), Error> {
-    let Ready { start, tls, policy, worker, .. } = ready;
+    let Ready { start, tls, policy, do_job, .. } = ready;
     let Start { listen, config, workers, identity, .. } = start;
     let (listeners, heard) = listeners(&listen, tls.as_ref(), settings)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
@@ -137,7 +137,7 @@ fn run(
     let mut workers = Ingress::workers(&config, Instant::now(), count);
     let ingress = workers.remove(0);
     let trust = ClientTls::web_roots();
-    let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, worker)
+    let reactor = Reactor::new(ingress, listeners, trust, Signals::Handle, do_job)
         .and_then(|reactor| reactor.with_workers(workers))
         .map_err(wrong)?;
     let environment = Environment::of_process();
@@ -199,7 +199,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 
 /// Who does the jobs of the ingress: AWS is asked on helper threads.
 #[cfg(feature = "aws")]
-fn worker(
+fn job_doer(
     identity: &Identity,
     admission: &Admission,
 ) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
@@ -216,7 +216,7 @@ fn worker(
 
 /// This program was built without AWS: rules about its identities would admit nobody.
 #[cfg(not(feature = "aws"))]
-fn worker(
+fn job_doer(
     _: &Identity,
     admission: &Admission,
 ) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
@@ -228,7 +228,7 @@ fn worker(
     }
 }
 
-/// The worker of an ingress that has nobody to ask.
+/// Does the jobs of an ingress that has nobody to ask.
 pub(crate) fn unasked(job: Job) -> Answer {
     let nobody = || Failure::Unreachable("there is nobody to ask here".to_owned());
     match job {

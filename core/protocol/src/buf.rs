@@ -154,7 +154,7 @@ impl Buf {
         }
     }
 
-    /// The same, and gives the memory of the rest back.
+    /// Keeps the first `len` bytes, and gives the memory of the rest back.
     pub fn cut_off(&mut self, len: usize) {
         if len < self.len() {
             self.truncate(len);

@@ -1,13 +1,13 @@
 //! An application's blocking work, done on threads beside the loop.
 //!
 //! ```text
-//!   App::poll_job ---> Jobs::start ---> a helper thread: the worker
+//!   App::poll_job ---> Jobs::start ---> do_job, on a helper thread
 //!        ^ only while a thread is free       |
 //!   App::handle_answer <--- Mailbox <--------'
 //! ```
 //!
 //! Nothing waits in here: a job is taken only when a thread is free for it, so the queue is the
-//! application's, which knows for whom it is still worth the while.
+//! application's, which knows which jobs are still wanted.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -19,7 +19,7 @@ use crate::Handle;
 use crate::offload::Offload;
 
 /// Does the application's jobs, on whatever thread.
-pub(crate) type Worker<J, A> = dyn Fn(J) -> A + Send + Sync;
+pub(crate) type DoJob<J, A> = dyn Fn(J) -> A + Send + Sync;
 
 /// Jobs at once. Each mostly waits for an answer from the network.
 const AT_ONCE: usize = 16;
@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The jobs under way, and what came of others.
 pub(crate) struct Jobs<J, A> {
-    worker: Arc<Worker<J, A>>,
+    do_job: Arc<DoJob<J, A>>,
     offload: Offload,
     at_once: usize,
     under_way: usize,
@@ -52,25 +52,25 @@ pub struct Mailbox<A> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// A thread that is free again.
-    Worker,
+    Helper,
     /// Another part of the program.
     Other,
 }
 
 impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
-    pub(crate) fn new(worker: impl Fn(J) -> A + Send + Sync + 'static, handle: &Handle) -> Self {
-        Self::with(Arc::new(worker), handle, AT_ONCE)
+    pub(crate) fn new(do_job: impl Fn(J) -> A + Send + Sync + 'static, handle: &Handle) -> Self {
+        Self::with(Arc::new(do_job), handle, AT_ONCE)
     }
 
     /// Does the jobs of another worker's application, on fewer threads.
     pub(crate) fn beside(&self, handle: &Handle) -> Self {
-        Self::with(Arc::clone(&self.worker), handle, AT_ONCE_BESIDE)
+        Self::with(Arc::clone(&self.do_job), handle, AT_ONCE_BESIDE)
     }
 
-    fn with(worker: Arc<Worker<J, A>>, handle: &Handle, at_once: usize) -> Self {
+    fn with(do_job: Arc<DoJob<J, A>>, handle: &Handle, at_once: usize) -> Self {
         let (sender, answers) = mpsc::channel();
         Self {
-            worker,
+            do_job,
             offload: Offload::new(at_once),
             at_once,
             under_way: 0,
@@ -113,9 +113,9 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     }
 
     fn hand_over(&mut self, job: J) {
-        let (worker, mailbox) = (Arc::clone(&self.worker), self.mailbox.clone());
+        let (do_job, mailbox) = (Arc::clone(&self.do_job), self.mailbox.clone());
         self.offload
-            .enqueue(move || worker(job), move |answer| mailbox.post(Source::Worker, answer))
+            .enqueue(move || do_job(job), move |answer| mailbox.post(Source::Helper, answer))
             .expect("the queue holds as many as there may be at once");
         self.under_way += 1;
     }
@@ -123,7 +123,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     /// The next answer.
     pub(crate) fn poll_answer(&mut self) -> Option<A> {
         let (source, answer) = self.answers.try_recv().ok()?;
-        if source == Source::Worker {
+        if source == Source::Helper {
             self.under_way -= 1;
         }
         Some(answer)

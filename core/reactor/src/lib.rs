@@ -5,12 +5,12 @@
 //!   kernel --- poll ---> Reactor --- latch, fire, settle ---> Driver ---> App
 //!                         |  |  |
 //!                Listener '  |  ' Connector --- Offload (DNS)
-//!                         Mailbox <--- Handle, Offload (other threads)
+//!             letters <--- Handle (other workers)   Mailbox <--- Offload (other threads)
 //! ```
 //!
 //! The loop itself is [`mesh_protocol::Driver`], the same one that the simulator runs. What is
-//! added here is the kernel: one `epoll` instance, each socket registered once for both
-//! directions and edge-triggered, and never again.
+//! added here is the kernel: one `epoll` instance for each worker, where each socket is registered once,
+//! for both directions and edge-triggered.
 
 mod alarm;
 mod ciphers;

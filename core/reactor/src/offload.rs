@@ -87,7 +87,7 @@ impl Offload {
         let receiver = Arc::clone(&self.receiver);
         let name = format!("offload {}", self.threads + 1);
         let thread = thread::Builder::new().name(name).stack_size(self.stack_bytes);
-        match thread.spawn(move || work_off(&receiver)) {
+        match thread.spawn(move || run_jobs(&receiver)) {
             Ok(_) => self.threads += 1,
             Err(error) if self.threads == 0 => return Err(error),
             Err(_) => {}
@@ -96,7 +96,7 @@ impl Offload {
     }
 }
 
-fn work_off(jobs: &Mutex<Receiver<Job>>) {
+fn run_jobs(jobs: &Mutex<Receiver<Job>>) {
     loop {
         // The lock is released before the job runs; the thread that holds it waits for all.
         let job = jobs.lock().map(|jobs| jobs.recv());

@@ -89,7 +89,7 @@ enum Flow {
 }
 
 impl<A: App> Reactor<A> {
-    /// Prepares to run `app`, whose jobs `worker` does, on threads of its own. Nobody is accepted
+    /// Prepares to run `app`, whose jobs `do_job` does, on threads of its own. Nobody is accepted
     /// and nothing connects before [`Self::run`].
     ///
     /// # Errors
@@ -99,11 +99,11 @@ impl<A: App> Reactor<A> {
         listeners: Vec<Listen>,
         tls: ClientTls,
         signals: Signals,
-        worker: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
+        do_job: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
-        let jobs = Jobs::new(worker, &handle);
+        let jobs = Jobs::new(do_job, &handle);
         let mut reactor = Self::with(app, poll, handle, letters, tls, jobs)?;
         let registry = reactor.poll.registry();
         reactor.listeners = listeners

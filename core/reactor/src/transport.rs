@@ -52,7 +52,7 @@ impl Socket {
         Self::Tls(Box::new(Tls::new(stream, filter)))
     }
 
-    /// Registers the socket, once and for all. When the kernel refuses, the connection is shut
+    /// Registers the socket, once for as long as this worker has it. When the kernel refuses, the connection is shut
     /// instead, and the driver finds its end.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let stream = self.stream_mut();

@@ -14,7 +14,7 @@
 //! Two kinds of settings are not in all layers: records, which are lists of mappings, can only be in
 //! the file, and secrets only in the environment.
 //!
-//! Nothing else reads the environment or the command line, and nothing here panics when standard
+//! Nothing else reads the command line, or the environment but for AWS's own variables, and nothing here panics when standard
 //! output or standard error are closed.
 
 pub mod command_line;

@@ -142,7 +142,7 @@ impl Settings {
     /// A file, which is not looked at yet; none by default.
     ///
     /// # Errors
-    /// None so far.
+    /// None: any text may be a path.
     pub fn file(&mut self, name: &'static str) -> Result<Option<NamedFile>, Error> {
         let path = self.optional(name, |path| Ok(path.to_owned()))?;
         Ok(path.map(|path| NamedFile::new(path, self.culprit(name))))

@@ -58,6 +58,6 @@ pub use endpoint::Endpoint;
 pub use faults::{Fault, FaultRates};
 pub use link::{LinkConfig, LinkRules};
 pub use network::{Answer, Life, NodeId};
-pub use node::JobWorker;
+pub use node::DoJob;
 pub use seeds::seeds;
 pub use world::{Death, Step, World};

@@ -42,7 +42,7 @@ pub(crate) struct AppNode<A: App> {
     id: NodeId,
     network: Rc<RefCell<Network>>,
     edges: Vec<(Token, Readiness)>,
-    worker: Box<JobWorker<A>>,
+    do_job: Box<DoJob<A>>,
     /// What will come of the jobs under way, and when.
     answers: Vec<(Instant, A::Answer)>,
     /// With several workers: what is between this one and the others.
@@ -50,9 +50,9 @@ pub(crate) struct AppNode<A: App> {
 }
 
 /// Says what comes of a job and how long that takes.
-pub type JobWorker<A> = dyn FnMut(<A as App>::Job, Instant) -> (Duration, <A as App>::Answer);
+pub type DoJob<A> = dyn FnMut(<A as App>::Job, Instant) -> (Duration, <A as App>::Answer);
 
-/// The worker of an application without jobs.
+/// For an application without jobs.
 pub(crate) fn nobody<J, A>(_: J, _: Instant) -> (Duration, A) {
     panic!("there is nobody for jobs")
 }
@@ -66,7 +66,7 @@ impl<A: App> AppNode<A> {
         rng: Rng,
         id: NodeId,
         network: &Rc<RefCell<Network>>,
-        worker: Box<JobWorker<A>>,
+        do_job: Box<DoJob<A>>,
     ) -> Self {
         let now = network.borrow().now;
         Self {
@@ -74,13 +74,13 @@ impl<A: App> AppNode<A> {
             id,
             network: Rc::clone(network),
             edges: Vec::new(),
-            worker,
+            do_job,
             answers: Vec::new(),
             desk: None,
         }
     }
 
-    /// The same as one of several workers.
+    /// Makes it one of several workers.
     pub(crate) fn at(self, desk: Desk<A>) -> Self {
         Self { desk: Some(desk), ..self }
     }
@@ -90,7 +90,7 @@ impl<A: App> AppNode<A> {
         while self.answers.len() < JOBS_AT_ONCE
             && let Some(job) = self.driver.poll_job()
         {
-            let (time, answer) = (self.worker)(job, now);
+            let (time, answer) = (self.do_job)(job, now);
             self.answers.push((now + time, answer));
         }
     }

@@ -8,8 +8,8 @@
 //!
 //! ```text
 //!   EcsSubject --.
-//!   EcsSubject --+--> EcsQuestion::batches --> requests()        --> worker --> EcsAnswers
-//!   EcsSubject --'                             follow_up(answers) --> worker --> EcsAnswers
+//!   EcsSubject --+--> EcsQuestion::batches --> requests()        --> a job --> EcsAnswers
+//!   EcsSubject --'                             follow_up(answers) --> a job --> EcsAnswers
 //!                                                   EcsSubject::verify(answers) --> EcsFacts
 //! ```
 //!

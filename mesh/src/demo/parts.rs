@@ -121,7 +121,7 @@ impl Part {
         app: A,
         listeners: Vec<Listen>,
         signals: Signals,
-        worker: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
+        do_job: impl Fn(A::Job) -> A::Answer + Send + Sync + 'static,
     ) -> Result<Self, Error>
     where
         A: App + Send + 'static,
@@ -131,7 +131,7 @@ impl Part {
             Error::new(format!("cannot start the {name} of the demo: {}", reason(&error)))
         };
         let tls = ClientTls::web_roots();
-        let reactor = Reactor::new(app, listeners, tls, signals, worker).map_err(wrong)?;
+        let reactor = Reactor::new(app, listeners, tls, signals, do_job).map_err(wrong)?;
         let handle = reactor.handle();
         let thread = Builder::new()
             .name(name.to_owned())

@@ -7,7 +7,7 @@ use mesh_ingress::invariants::Census;
 use mesh_ingress::{ADMIN, Admission, Ingress, TRAFFIC, TUNNEL};
 use mesh_protocol::{ListenerId, Rng, Security};
 use mesh_sim::peers::{HttpClient, HttpService, Request, Response};
-use mesh_sim::{Fault, FaultRates, JobWorker, Life, LinkConfig, LinkRules, NodeId, World};
+use mesh_sim::{DoJob, Fault, FaultRates, Life, LinkConfig, LinkRules, NodeId, World};
 
 use crate::answers::answer;
 use crate::ask::{Ask, Weather};
@@ -139,7 +139,7 @@ impl Plan {
     }
 
     /// Who does the jobs of a worker of an agent.
-    fn agent_jobs(&self, number: usize) -> Box<JobWorker<Agent>> {
+    fn agent_jobs(&self, number: usize) -> Box<DoJob<Agent>> {
         match &self.cloud {
             Some(cloud) => Box::new(cloud.agent(number)),
             None => Box::new(|_, _| panic!("there is nobody for jobs")),
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     /// Who does the jobs of a worker of the ingress.
-    fn ingress_jobs(&self) -> Box<JobWorker<Ingress>> {
+    fn ingress_jobs(&self) -> Box<DoJob<Ingress>> {
         match &self.cloud {
             Some(cloud) => Box::new(cloud.ingress()),
             None => Box::new(|_, _| panic!("there is nobody for jobs")),

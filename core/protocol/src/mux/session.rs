@@ -50,8 +50,15 @@ pub struct Session {
     queues: Queues,
     limits: Limits,
     growth: Growth,
-    /// The last stream that is over, and what its bytes that still wait take of the growth.
-    waiting: (StreamId, u32),
+    unclaimed: Unclaimed,
+}
+
+/// What the bytes that still wait of the last stream that is over take of the growth, until somebody
+/// claims it; zero for none.
+#[derive(Debug)]
+struct Unclaimed {
+    stream: StreamId,
+    bytes: u32,
 }
 
 /// Streams by their number.
@@ -131,7 +138,7 @@ impl Session {
             queues: Queues::default(),
             limits,
             growth: Growth { left: limits.growth, round_trip: None },
-            waiting: (StreamId::CONNECTION, 0),
+            unclaimed: Unclaimed { stream: StreamId::CONNECTION, bytes: 0 },
         }
     }
 

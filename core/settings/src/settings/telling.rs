@@ -71,7 +71,7 @@ impl Settings {
         self.start_logs(rules, None);
     }
 
-    /// The same with an access log beside it.
+    /// Begins to log as [`Self::start_log`] does, with an access log beside it.
     pub fn start_logs(&self, rules: &Rules, access: Option<&AccessLog>) {
         logging::init(rules, access);
         for warning in &self.warnings {

@@ -22,7 +22,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same, or 0. One that is longer than any clock runs is the longest there is, which no bounds
+/// A time as [`seconds`] reads it, or 0. One that is longer than any clock runs is the longest there is, which no bounds
 /// allow.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mesh_protocol::{App, ListenerId, WorkerId};
 
 use crate::desk::{Desk, Office};
-use crate::node::JobWorker;
+use crate::node::DoJob;
 
 use super::{Answer, AppNode, Death, Fault, Life, LinkRules, Network, NodeId, Resident, World};
 use super::{Duration, IDLE_TURNS_MAX, Instant, draw, node};
@@ -102,24 +102,24 @@ impl World {
         &mut self,
         id: NodeId,
         app: A,
-        worker: impl FnMut(A::Job, Instant) -> (Duration, A::Answer) + 'static,
+        do_job: impl FnMut(A::Job, Instant) -> (Duration, A::Answer) + 'static,
     ) {
         self.network.borrow_mut().revive(id);
         let rng = draw::fork(&mut self.rng);
-        let node = AppNode::new(app, rng, id, &self.network, Box::new(worker));
+        let node = AppNode::new(app, rng, id, &self.network, Box::new(do_job));
         let resident = &mut self.nodes[id.index()];
         resident.node = Box::new(node);
         resident.busy = true;
     }
 
     /// Adds a process of several workers, of which the first one listens on these addresses and is
-    /// the process in the eyes of others. `worker` says for each what comes of its jobs.
+    /// the process in the eyes of others. `do_job` says for each what comes of its jobs.
     pub fn add_workers<A: App + 'static>(
         &mut self,
         name: &str,
         apps: Vec<A>,
         listeners: &[(&str, ListenerId)],
-        worker: impl FnMut() -> Box<JobWorker<A>>,
+        do_job: impl FnMut() -> Box<DoJob<A>>,
     ) -> Vec<NodeId> {
         let mut ids = Vec::new();
         for number in 0..apps.len() {
@@ -131,7 +131,7 @@ impl World {
         for (address, listener) in listeners {
             self.network.borrow_mut().listen(address, ids[0], *listener);
         }
-        let nodes = self.workers(&ids, apps, worker);
+        let nodes = self.workers(&ids, apps, do_job);
         for (number, node) in nodes.into_iter().enumerate() {
             self.settle_in(&format!("{name}.{number}"), Box::new(node));
         }
@@ -143,11 +143,11 @@ impl World {
         &mut self,
         ids: &[NodeId],
         apps: Vec<A>,
-        worker: impl FnMut() -> Box<JobWorker<A>>,
+        do_job: impl FnMut() -> Box<DoJob<A>>,
     ) {
         self.network.borrow_mut().revive(ids[0]);
         self.abandon(ids[0]);
-        let nodes = self.workers(ids, apps, worker);
+        let nodes = self.workers(ids, apps, do_job);
         for (id, node) in ids.iter().zip(nodes) {
             let resident = &mut self.nodes[id.index()];
             resident.node = Box::new(node);
@@ -159,7 +159,7 @@ impl World {
         &mut self,
         ids: &[NodeId],
         apps: Vec<A>,
-        mut worker: impl FnMut() -> Box<JobWorker<A>>,
+        mut do_job: impl FnMut() -> Box<DoJob<A>>,
     ) -> Vec<AppNode<A>> {
         let office = Rc::new(RefCell::new(Office::new()));
         let mut nodes = Vec::new();
@@ -172,7 +172,7 @@ impl World {
                 network: Rc::clone(&self.network),
                 rng: draw::fork(&mut self.rng),
             };
-            nodes.push(AppNode::new(app, rng, *id, &self.network, worker()).at(desk));
+            nodes.push(AppNode::new(app, rng, *id, &self.network, do_job()).at(desk));
         }
         nodes
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::Session;
+use super::{Session, Unclaimed};
 use crate::mux::error::ResetCode;
 use crate::mux::frame::{self, Flags, FrameKind, StreamId};
 use crate::mux::stream::Stream;
@@ -38,13 +38,13 @@ impl Session {
         self.regain_unclaimed();
         let needed = recv.needed(self.limits.recv_window);
         self.growth.left += recv.window - self.limits.recv_window - recv.claimed - needed;
-        self.waiting = (stream, needed);
+        self.unclaimed = Unclaimed { stream, bytes: needed };
     }
 
     /// Nobody needs it who could claim it.
     #[inline]
     pub(super) const fn regain_unclaimed(&mut self) {
-        self.growth.left += std::mem::replace(&mut self.waiting.1, 0);
+        self.growth.left += std::mem::replace(&mut self.unclaimed.bytes, 0);
     }
 
     /// What the bytes of a stream take of the growth of windows when their direction has ended and they
@@ -59,7 +59,7 @@ impl Session {
             recv.claimed = needed;
             return Some(claimed);
         }
-        let (ended, bytes) = &mut self.waiting;
+        let Unclaimed { stream: ended, bytes } = &mut self.unclaimed;
         if *ended == stream { NonZeroU32::new(std::mem::take(bytes)) } else { None }
     }
 

@@ -336,7 +336,7 @@ impl Pair {
             }
             let grown: u32 =
                 session.streams.values().map(|stream| stream.recv.window - end.window).sum();
-            let total = grown + session.waiting.1 + session.growth.left;
+            let total = grown + session.unclaimed.bytes + session.growth.left;
             assert_eq!(total, end.growth, "growth is lost or made up");
             let queued = session.queues.len();
             assert!(queued <= 4 * self.streams.len() + 64, "{queued} turns");
