@@ -1,10 +1,9 @@
-//! How exchanges and tunnels end, well or badly.
+//! How exchanges end, well or badly.
 
 use std::time::Instant;
 
 use mesh_protocol::mux::{ResetCode, StreamId};
-use mesh_protocol::ws::close;
-use mesh_protocol::{CloseReason, Closing, ConnId, Context, link};
+use mesh_protocol::{CloseReason, Closing, ConnId, Context};
 
 use crate::downstream::{Downstream, Grown, State};
 use crate::exchange::{BESIDES_WINDOW, Exchange, Phase, Reached};
@@ -102,87 +101,6 @@ impl Ingress {
             self.conns.touch(id.conn());
         }
         true
-    }
-
-    /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
-    pub(crate) fn end_tunnel(&mut self, id: TunnelId, error: &link::Error, cx: &mut Context<'_>) {
-        let code = match error {
-            link::Error::Closed(_) => close::NORMAL,
-            link::Error::WebSocket(_) | link::Error::Session(_) => close::PROTOCOL_ERROR,
-        };
-        self.close_tunnel(id, code, &error.to_string(), cx);
-    }
-
-    /// Ends a tunnel with this code of RFC 6455 7.4.1, after what already waits for the agent itself.
-    pub(crate) fn close_tunnel(
-        &mut self,
-        id: TunnelId,
-        code: u16,
-        why: &str,
-        cx: &mut Context<'_>,
-    ) {
-        if let Some(tunnel) = self.tunnels.get_mut(id)
-            && let Some(connection) = self.conns.get_mut(id.conn())
-        {
-            tunnel.link.give_up(code, &mut connection.io.tx);
-        }
-        self.transmit_tunnel(id, cx);
-        if let Some(connection) = self.conns.get_mut(id.conn()) {
-            connection.io.close(Closing::AfterFlush);
-        }
-        self.lose_tunnel(id, why, cx);
-    }
-
-    /// Ends a tunnel in whose place its agent has another one.
-    pub(crate) fn let_go(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        self.close_tunnel(id, close::GOING_AWAY, "its agent has another one in its place", cx);
-    }
-
-    /// Ends a tunnel that its agent leaves, once nothing is under way on it. Where there is no other one in
-    /// its place, the agent itself is to close it. Such tunnels do not count among those that there may
-    /// be, and whoever says that it leaves and stays would keep others out for ever.
-    pub(crate) fn end_if_left(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get(id) else { return };
-        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
-            return self.let_go(id, cx);
-        }
-        // One that has another in its place is used again while that is lost.
-        let intervals = if tunnel.is_draining { 2 } else { 20 };
-        let patience = intervals * self.config.timeouts.echo;
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if tunnel.unused_for(cx.now) >= patience {
-            let why = "its agent said that it leaves, and did not";
-            self.close_tunnel(id, close::NORMAL, why, cx);
-        }
-    }
-
-    /// Takes a tunnel out of the routes and fails its exchanges at once.
-    pub(crate) fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.remove(id) else { return };
-        self.metrics.tunnels_lost += 1;
-        for host in &tunnel.hello.hosts {
-            self.routes.remove(host, tunnel.serial);
-        }
-        if let Some(gauge) = &tunnel.gauge {
-            gauge.leave();
-            self.tell_others(|| Message::Removed(tunnel.serial));
-        }
-        log::info!(
-            "{tunnel}: ended after {:.1?}, {} requests: {why}",
-            cx.now.saturating_duration_since(tunnel.since),
-            tunnel.requests,
-        );
-        // It is we who end all of them when we leave.
-        let is_leaving = self.drain.is_leaving();
-        let reason = if is_leaving { Reason::Draining } else { Reason::AgentLost };
-        let mut owners: Vec<_> = tunnel.link.session.owners().collect();
-        owners.sort_unstable();
-        for (stream, owner) in owners {
-            let tx = self.conns.get(id.conn()).map(|connection| &connection.io.tx);
-            let is_unsent = tx.is_some_and(|tx| tunnel.link.is_unsent(stream, tx));
-            let reached = if is_unsent { Reached::CertainlyNot } else { Reached::Perhaps };
-            self.fail(owner, reason, reached, cx);
-        }
     }
 
     /// Ends a caller's connection in a way that cannot be taken for a whole response. What a service sent

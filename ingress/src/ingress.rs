@@ -8,10 +8,9 @@ use std::time::Instant;
 use mesh_protocol::control::RefusalCode;
 use mesh_protocol::http1::forward::{Forwarded, Proto};
 use mesh_protocol::mux::frame::RUN_BYTES;
-use mesh_protocol::ws::close;
 use mesh_protocol::{
-    Alive, App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing,
-    Security, WorkerId,
+    App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing, Security,
+    WorkerId,
 };
 
 use crate::admin::Admin;
@@ -192,15 +191,6 @@ impl Ingress {
             Some(Conn::Registration(_)) => self.expire_registration(conn, cx),
             Some(Conn::Moving(_)) | None => {}
         }
-    }
-
-    fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        self.renew_proof_if_due(id, cx);
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if tunnel.link.handle_timeout(cx.now) == Alive::No {
-            return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
-        }
-        self.end_if_left(id, cx);
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use mesh_protocol::http1::forward::{self, BodyKind, Upgrade};
 use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, ServerConn, Storage};
-use mesh_protocol::mux::{Flags, Turn};
+use mesh_protocol::mux::Flags;
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 
 use crate::access_log::Head;
-use crate::downstream::{Downstream, Expired, State, Step};
+use crate::downstream::{Expired, State, Step};
 use crate::ending::Fault;
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
@@ -249,19 +249,6 @@ impl Ingress {
         self.flush_tunnel_if_full(id, cx);
     }
 
-    /// Has what waits for a tunnel leave now if it is much. The tunnel's turn comes after that of all
-    /// callers who are there, and what they want of it together may be more than may wait.
-    fn flush_tunnel_if_full(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        while self.tunnels.get(id).is_some_and(|tunnel| tunnel.link.session.is_filling()) {
-            self.transmit_tunnel(id, cx);
-            let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-            cx.flush(id.conn(), &mut connection.io.tx);
-            if !connection.io.tx.is_empty() {
-                return;
-            }
-        }
-    }
-
     /// Something moved on the connection of an exchange: credit goes back, and its stream gets a
     /// turn when there is more to send.
     pub(crate) fn advance_exchange(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -295,53 +282,10 @@ impl Ingress {
             self.conns.touch(tunnel.conn());
         }
     }
-
-    /// Fills a tunnel's `tx`: frames that wait, then DATA by turns.
-    pub(crate) fn transmit_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if !tunnel.link.has_output() {
-            return;
-        }
-        let Some(connection) = self.conns.get_served(id.conn()) else { return };
-        let mut tx = std::mem::take(&mut connection.io.tx);
-        let (mut failures, mut leavers) = (Vec::new(), Vec::new());
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        let (conns, now) = (&mut self.conns, cx.now);
-        tunnel.link.transmit_to(id.conn(), &mut tx, cx, |session, _, owner, out| {
-            let Some(Connection { io, state: Conn::Downstream(downstream) }) = conns.get_mut(owner)
-            else {
-                return Turn::Over;
-            };
-            let Downstream { http, state: State::Busy(exchange), .. } = downstream else {
-                return Turn::Over;
-            };
-            let turn = exchange.pump(http, io, session, out, now).unwrap_or_else(|error| {
-                failures.push((owner, error));
-                Turn::Over
-            });
-            if has_left(http, exchange, io) {
-                leavers.push(owner);
-            }
-            turn
-        });
-        if let Some(tunnel) = self.tunnels.get(id) {
-            tunnel.publish();
-        }
-        if let Some(connection) = self.conns.get_served(id.conn()) {
-            connection.io.tx = tx;
-        }
-        for (owner, error) in failures {
-            self.refuse_body(owner, error, cx);
-        }
-        // Their end came while bytes before it still waited, and no event comes after it.
-        for owner in leavers {
-            self.advance_exchange(owner, cx);
-        }
-    }
 }
 
 /// Whether the caller left in the middle of its request, and all that it sent has gone on.
-fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
+pub(crate) fn has_left(http: &ServerConn, exchange: &Exchange, io: &Duplex) -> bool {
     let is_upgraded = exchange.phase == Phase::Upgraded;
     io.rx_eof && io.rx.is_empty() && !is_upgraded && !http.has_request_ended()
 }

@@ -2,8 +2,8 @@
 
 use mesh_protocol::http1::forward::RESPONSE_HEAD_BYTES_MAX;
 use mesh_protocol::http1::{self, ResponseHead, Storage};
-use mesh_protocol::mux::{self, Event, Flags, FrameKind, Head, ResetCode};
-use mesh_protocol::{Buf, Closing, ConnId, Context, control, link};
+use mesh_protocol::mux::{Flags, Head, ResetCode};
+use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::downstream::{Downstream, State};
 use crate::exchange::{Phase, Reached};
@@ -17,86 +17,8 @@ use crate::tunnel::{Ejected, TunnelId};
 const INTERIM_QUEUE_MAX: usize = 8 * 1024;
 
 impl Ingress {
-    /// Acts on what arrived on a tunnel.
-    pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
-        let mut rx = std::mem::take(&mut connection.io.rx);
-        let outcome = self.handle_frames(id, &mut rx, cx);
-        if let Some(tunnel) = self.tunnels.get(id) {
-            tunnel.publish();
-        }
-        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        connection.io.rx = rx;
-        if let Err(error) = outcome {
-            self.end_tunnel(id, &error, cx);
-        } else if is_over {
-            self.end_tunnel(id, &link::Error::Closed(None), cx);
-        } else if is_worn {
-            self.tell_to_move(id);
-        }
-    }
-
-    fn handle_frames(
-        &mut self,
-        id: TunnelId,
-        rx: &mut Buf,
-        cx: &mut Context<'_>,
-    ) -> Result<(), link::Error> {
-        loop {
-            let Some(tunnel) = self.tunnels.get_mut(id) else { return Ok(()) };
-            if let Some(run) = tunnel.link.poll_run(rx, cx.now)? {
-                self.handle_data(run.owner, run.pieces(), None, cx);
-                continue;
-            }
-            let Some(event) = tunnel.link.poll_event(rx, cx.now)? else { return Ok(()) };
-            match event {
-                Event::Handled | Event::Opened { .. } => {}
-                Event::Response { owner, head } => self.handle_response(owner, id, head, cx),
-                Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
-                Event::Reset { owner, code, text } => self.handle_reset(owner, id, code, text, cx),
-                Event::Connection { kind, payload } => self.handle_notice(id, kind, payload)?,
-            }
-        }
-    }
-
-    /// A frame about the agent itself.
-    fn handle_notice(
-        &mut self,
-        id: TunnelId,
-        kind: FrameKind,
-        payload: &[u8],
-    ) -> Result<(), link::Error> {
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return Ok(()) };
-        match kind {
-            FrameKind::Health => {
-                let health = control::decode::<control::Health>(payload)
-                    .map_err(|_| link::Error::Session(mux::Error::MalformedFrame))?;
-                tunnel.note_health(health, self.now);
-            }
-            FrameKind::Drain if payload == control::REPLACED => tunnel.note_replaced(),
-            FrameKind::Drain => tunnel.note_draining(),
-            FrameKind::Hello
-            | FrameKind::Welcome
-            | FrameKind::Refused
-            | FrameKind::Challenge
-            | FrameKind::Proof
-            | FrameKind::Request
-            | FrameKind::Response
-            | FrameKind::Data
-            | FrameKind::Window
-            | FrameKind::Reset
-            | FrameKind::Trailers
-            | FrameKind::Echo
-            | FrameKind::EchoReply => {
-                return Err(link::Error::Session(mux::Error::OutOfOrder));
-            }
-        }
-        Ok(())
-    }
-
     /// A response head.
-    fn handle_response(
+    pub(crate) fn handle_response(
         &mut self,
         owner: ConnId,
         id: TunnelId,
@@ -173,7 +95,7 @@ impl Ingress {
     }
 
     /// Body bytes, and perhaps the end.
-    fn handle_data(
+    pub(crate) fn handle_data(
         &mut self,
         owner: ConnId,
         pieces: &[&[u8]],
@@ -211,7 +133,7 @@ impl Ingress {
     }
 
     /// The stream was reset by the agent.
-    fn handle_reset(
+    pub(crate) fn handle_reset(
         &mut self,
         owner: ConnId,
         id: TunnelId,

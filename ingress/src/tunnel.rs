@@ -1,6 +1,7 @@
 //! One registered agent: its link, what it registered, and how it fares.
 
 mod outliers;
+mod serving;
 
 use std::fmt;
 use std::net::SocketAddr;
