@@ -9,15 +9,30 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_protocol::Context;
 use mesh_protocol::control::RefusalCode;
+use mesh_protocol::{Context, Rng};
 
+use crate::config::IdentityChecks;
 use crate::identity::Principal;
 use crate::ingress::Ingress;
 use crate::registration::Refusal;
 use crate::tunnel::{Tunnel, TunnelId};
 use crate::workers::Message;
 
+/// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
+/// more than half of what a proof is good for.
+const RENEWING_MIN: Duration = Duration::from_secs(300);
+/// This part of what a proof is good for instead, where that is more. Behind a load balancer an agent
+/// reaches the ingress that asked only by chance: the more ingresses, the more tries it needs.
+const RENEWING_PART: u32 = 24;
+/// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
+/// after the end of the proof has to fit in as well.
+const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
+/// What is left of that counts as no less than this, however long `--ecs-grace` is.
+const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
+/// Agents are asked one after another within this part of the time that they have: a thousand of
+/// them in three minutes of half an hour.
+const SPREAD_PART: u32 = 10;
 /// How long an agent that STS was asked about in vain may need to come again: its questions take 30 s, and
 /// its pauses 30 s unless its operator has it otherwise.
 const COMING_AGAIN: Duration = Duration::from_secs(120);
@@ -50,7 +65,7 @@ impl Ingress {
     /// where another tunnel has come by then: what is under way on this one has had no time to end.
     pub(crate) fn proof_deadline(&self, tunnel: &Tunnel) -> Option<Instant> {
         let checks = &self.config.identity;
-        let due = tunnel.proof_deadline(checks)?;
+        let due = tunnel.renewal_due(checks)?;
         let is_by_sts = match tunnel.standing.principal {
             Some(Principal::Aws(_)) => true,
             Some(Principal::Token { .. } | Principal::Certificate { .. }) | None => false,
@@ -71,3 +86,35 @@ impl Ingress {
         self.tell_others(|| Message::StsFailed(now));
     }
 }
+
+impl Tunnel {
+    /// When its proof of identity ends, and this tunnel with it; some time before that, the agent is
+    /// told to give another one on another tunnel.
+    pub(crate) fn renewal_due(&self, checks: &IdentityChecks) -> Option<Instant> {
+        self.standing.principal.as_ref()?;
+        let end = self.since + checks.lifetime;
+        Some(match self.was_told_to_move {
+            true => end,
+            false => end - renewing(checks) - self.early,
+        })
+    }
+
+    /// Agents that came together, after a deployment, are asked for another proof one after the other.
+    pub(crate) fn spread_renewal(&mut self, checks: &IdentityChecks, rng: &mut Rng) {
+        let most = renewing(checks) / SPREAD_PART;
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        self.early = Duration::from_micros(rng.below(micros));
+    }
+}
+
+/// How long before the end of a proof the agent is asked for another one.
+fn renewing(checks: &IdentityChecks) -> Duration {
+    let lifetime = checks.lifetime;
+    // Some are asked earlier by a part of it.
+    let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
+    let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
+    RENEWING_MIN.min(lifetime / 2).max(part)
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::{Health, Hello, shorten};
-use mesh_protocol::{ConnId, Link, Rng};
+use mesh_protocol::{ConnId, Link};
 
 use crate::admission::Standing;
 use crate::application::Applicant;
-use crate::config::IdentityChecks;
 use crate::gauge::{Gauge, Reading};
 
 pub use outliers::Ejected;
@@ -67,7 +66,7 @@ pub struct Tunnel {
     /// When it was registered.
     pub since: Instant,
     /// How much earlier than others its agent is asked for another proof.
-    early: Duration,
+    pub(crate) early: Duration,
     /// The state of the service behind it, as the agent sees it.
     pub is_healthy: bool,
     /// Whether it was healthy at any time, here or on another tunnel of the same agent.
@@ -106,20 +105,6 @@ struct Unused {
 const HEALTH_PAUSE: Duration = Duration::from_secs(1);
 /// What is kept of an agent's words about its service.
 const REASON_CHARS_MAX: usize = 256;
-/// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
-/// more than half of what a proof is good for.
-const RENEWING_MIN: Duration = Duration::from_secs(300);
-/// This part of what a proof is good for instead, where that is more. Behind a load balancer an agent
-/// reaches the ingress that asked only by chance: the more ingresses, the more tries it needs.
-const RENEWING_PART: u32 = 24;
-/// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
-/// after the end of the proof has to fit in as well.
-const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
-/// What is left of that counts as no less than this, however long `--ecs-grace` is.
-const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
-/// Agents are asked one after another within this part of the time that they have: a thousand of
-/// them in three minutes of half an hour.
-const SPREAD_PART: u32 = 10;
 
 impl Tunnel {
     /// A tunnel whose registration is just accepted.
@@ -158,25 +143,6 @@ impl Tunnel {
             gauge: None,
             outliers: Outliers::default(),
         }
-    }
-
-    /// When its proof of identity ends, and this tunnel with it; some time before that, the agent is
-    /// told to give another one on another tunnel.
-    #[must_use]
-    pub fn proof_deadline(&self, checks: &IdentityChecks) -> Option<Instant> {
-        self.standing.principal.as_ref()?;
-        let end = self.since + checks.lifetime;
-        Some(match self.was_told_to_move {
-            true => end,
-            false => end - renewing(checks) - self.early,
-        })
-    }
-
-    /// Agents that came together, after a deployment, are asked for another proof one after the other.
-    pub fn spread_renewal(&mut self, checks: &IdentityChecks, rng: &mut Rng) {
-        let most = renewing(checks) / SPREAD_PART;
-        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        self.early = Duration::from_micros(rng.below(micros));
     }
 
     /// The agent says how the service behind it is.
@@ -326,15 +292,6 @@ impl fmt::Display for Tunnel {
             [host, more @ ..] => write!(f, " ({host} and {} more)", more.len()),
         }
     }
-}
-
-/// How long before the end of a proof the agent is asked for another one.
-fn renewing(checks: &IdentityChecks) -> Duration {
-    let lifetime = checks.lifetime;
-    // Some are asked earlier by a part of it.
-    let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
-    let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
-    RENEWING_MIN.min(lifetime / 2).max(part)
 }
 
 /// All tunnels.
