@@ -8,7 +8,7 @@ use mesh_protocol::http1::{self, Page, Reply, RequestHead, ServerConn, Storage, 
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws};
 
 use crate::config::Timeouts;
-use crate::ingress::{Conn, Ingress, TUNNEL};
+use crate::ingress::{ADMIN, Conn, Ingress, TUNNEL};
 use crate::pages;
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
@@ -39,6 +39,12 @@ enum State {
 
 /// Request heads here are small.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Unread bytes of such a connection.
+const RX_BYTES_MAX: usize = 16 * 1024;
+/// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
+pub(crate) const OTHERS_MAX: usize = 1024;
+/// So many more for the health port: whoever floods the agents' port must not make us look dead.
+pub(crate) const HEALTH_RESERVE: usize = 128;
 
 impl Admin {
     pub(crate) const fn new(listener: ListenerId, peer: SocketAddr, now: Instant) -> Self {
@@ -61,6 +67,25 @@ impl Admin {
 }
 
 impl Ingress {
+    /// Somebody connects to the health port or the agents' port.
+    pub(crate) fn accept_admin(
+        &mut self,
+        listener: ListenerId,
+        peer: SocketAddr,
+    ) -> Option<ConnId> {
+        let reserve = if listener == ADMIN { HEALTH_RESERVE } else { 0 };
+        if self.others >= OTHERS_MAX + reserve {
+            if listener == TUNNEL {
+                self.metrics.refused(RefusalCode::Overloaded);
+                self.note_crowd();
+            }
+            return None;
+        }
+        self.others += 1;
+        let admin = Admin::new(listener, peer, self.now);
+        Some(self.conns.insert(Duplex::new(RX_BYTES_MAX), Conn::Admin(admin)))
+    }
+
     /// Answers requests on the health port and the agents' port.
     pub(crate) fn advance_admin(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         loop {

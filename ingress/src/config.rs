@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use mesh_protocol::Security;
 
+use crate::admin::{HEALTH_RESERVE, OTHERS_MAX};
 use crate::callers::TURNED_MAX;
 use crate::identity::Policy;
-use crate::ingress::{HEALTH_RESERVE, OTHERS_MAX};
 
 /// Everything configurable about an ingress, defaults included.
 #[derive(Debug, Clone)]

@@ -19,9 +19,11 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use mesh_protocol::http1::ServerConn;
-use mesh_protocol::http1::forward::Forwarded;
-use mesh_protocol::{Buf, ConnId, Connection, Duplex, WorkerId};
+use mesh_protocol::http1::forward::{Forwarded, Proto};
+use mesh_protocol::mux::frame::RUN_BYTES;
+use mesh_protocol::{Buf, ConnId, Connection, Duplex, Security, WorkerId};
 
+use crate::callers::Arrival;
 use crate::config::Timeouts;
 use crate::exchange::{Exchange, Phase};
 use crate::gauge::Homes;
@@ -77,6 +79,8 @@ pub(crate) struct Grown {
 /// belongs. One that asks for many hosts by turns would else move with each request, and a move for
 /// good costs three times what a loan does.
 const SETTLED_AFTER: u8 = 3;
+/// Unread bytes of a caller's connection, besides a whole head: what one read brings.
+const RX_BYTES_MAX: usize = RUN_BYTES;
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -286,6 +290,32 @@ impl Downstream {
 }
 
 impl Ingress {
+    /// Somebody connects to the port for requests.
+    pub(crate) fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
+        let arrival = self.callers.arrived(peer.ip(), &self.config.limits);
+        match arrival {
+            Arrival::Admitted => self.metrics.connections += 1,
+            Arrival::Turned => self.metrics.connections_refused += 1,
+            Arrival::Dropped => {
+                self.metrics.connections_refused += 1;
+                return None;
+            }
+        }
+        let head_bytes = self.config.limits.head_bytes;
+        let io = Duplex::new(RX_BYTES_MAX.max(head_bytes));
+        let proto = match self.config.traffic_security {
+            Security::Plain => Proto::Http,
+            Security::Tls => Proto::Https,
+        };
+        let via = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
+        let downstream = Downstream::new(peer, via, head_bytes, self.now);
+        let conn = self.conns.insert(io, Conn::Downstream(downstream));
+        if arrival == Arrival::Turned {
+            self.turn_away(conn);
+        }
+        Some(conn)
+    }
+
     /// A caller's connection and its bytes, touched.
     pub(crate) fn downstream(&mut self, conn: ConnId) -> Option<(&mut Downstream, &mut Duplex)> {
         match self.conns.get_mut(conn)? {

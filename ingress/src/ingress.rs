@@ -5,16 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use mesh_protocol::control::RefusalCode;
-use mesh_protocol::http1::forward::{Forwarded, Proto};
-use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_protocol::{
-    App, CloseReason, ConnId, Conns, Context, Duplex, Event, Heads, ListenerId, Outgoing, Security,
-    WorkerId,
+    App, CloseReason, ConnId, Conns, Context, Event, Heads, ListenerId, Outgoing, WorkerId,
 };
 
 use crate::admin::Admin;
-use crate::callers::{Arrival, Callers};
+use crate::callers::Callers;
 use crate::config::Config;
 use crate::downstream::Downstream;
 use crate::drain::Drain;
@@ -90,15 +86,6 @@ pub enum Conn {
     Moving(Box<Tunnel>),
 }
 
-/// Unread bytes of a caller's connection, besides a whole head: what one read brings.
-const DOWNSTREAM_RX_MAX: usize = RUN_BYTES;
-/// Unread bytes of any other connection.
-const OTHER_RX_MAX: usize = 16 * 1024;
-/// Connections that are neither callers' nor tunnels: health checks, scrapes, handshakes.
-pub(crate) const OTHERS_MAX: usize = 1024;
-/// So many more for the health port: whoever floods the agents' port must not make us look dead.
-pub(crate) const HEALTH_RESERVE: usize = 128;
-
 impl Ingress {
     /// An ingress without connections.
     #[must_use]
@@ -132,45 +119,6 @@ impl Ingress {
     #[must_use]
     pub const fn moves(&self) -> u64 {
         self.metrics.moves
-    }
-
-    fn accept_caller(&mut self, peer: SocketAddr) -> Option<ConnId> {
-        let arrival = self.callers.arrived(peer.ip(), &self.config.limits);
-        match arrival {
-            Arrival::Admitted => self.metrics.connections += 1,
-            Arrival::Turned => self.metrics.connections_refused += 1,
-            Arrival::Dropped => {
-                self.metrics.connections_refused += 1;
-                return None;
-            }
-        }
-        let head_bytes = self.config.limits.head_bytes;
-        let io = Duplex::new(DOWNSTREAM_RX_MAX.max(head_bytes));
-        let proto = match self.config.traffic_security {
-            Security::Plain => Proto::Http,
-            Security::Tls => Proto::Https,
-        };
-        let via = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
-        let downstream = Downstream::new(peer, via, head_bytes, self.now);
-        let conn = self.conns.insert(io, Conn::Downstream(downstream));
-        if arrival == Arrival::Turned {
-            self.turn_away(conn);
-        }
-        Some(conn)
-    }
-
-    fn accept_other(&mut self, listener: ListenerId, peer: SocketAddr) -> Option<ConnId> {
-        let reserve = if listener == ADMIN { HEALTH_RESERVE } else { 0 };
-        if self.others >= OTHERS_MAX + reserve {
-            if listener == TUNNEL {
-                self.metrics.refused(RefusalCode::Overloaded);
-                self.note_crowd();
-            }
-            return None;
-        }
-        self.others += 1;
-        let admin = Admin::new(listener, peer, self.now);
-        Some(self.conns.insert(Duplex::new(OTHER_RX_MAX), Conn::Admin(admin)))
     }
 
     fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
@@ -264,7 +212,7 @@ impl App for Ingress {
         if listener == TRAFFIC {
             self.accept_caller(peer)
         } else {
-            self.accept_other(listener, peer)
+            self.accept_admin(listener, peer)
         }
     }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::control::Hello;
 
-use crate::ingress::{Ingress, OTHERS_MAX};
+use crate::admin::OTHERS_MAX;
+use crate::ingress::Ingress;
 use crate::routes::{Place, RouteId};
 use crate::workers::Message;
 
