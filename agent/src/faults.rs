@@ -6,6 +6,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// How an alert of TLS begins: what whoever speaks TLS answers to plain HTTP.
+pub(crate) const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// What is wrong with a service that answers with an alert of TLS.
 pub(crate) const SPEAKS_TLS: &str = "it speaks TLS; only http:// services are supported";
 

@@ -16,7 +16,8 @@ use mesh_protocol::{ConnId, Context};
 use crate::agent::Agent;
 use crate::config::Identity;
 use crate::losses::NEW_TOKEN;
-use crate::tunnel::{NAME_CHARS_MAX, Phase, Tunnel, TunnelId, sentence};
+use crate::registration::{NAME_CHARS_MAX, sentence};
+use crate::tunnel::{Phase, Tunnel, TunnelId};
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
 pub(crate) const PROVING: Duration = Duration::from_secs(30);

@@ -12,10 +12,10 @@ use mesh_protocol::{
 };
 
 use crate::agent::{Agent, Conn, authority, target};
+use crate::faults::TLS_ALERT;
 use crate::faults::{IS_INGRESS, SPEAKS_TLS};
 use crate::health::{Change, Verdict};
 use crate::ledger::Ledger;
-use crate::tunnel::TLS_ALERT;
 use crate::upstream::GIVING_WAY;
 use crate::workers::Message;
 

@@ -1,29 +1,31 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
-use mesh_protocol::control::{self, Hello, Welcome};
+use mesh_protocol::control::{self, Hello, Refused, Welcome, shorten};
+use mesh_protocol::http1::scan::{HeadScan, Kind};
+use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::frame::full_frames;
-use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
+use mesh_protocol::mux::{self, FrameKind, Session, Side};
 use mesh_protocol::ws::upgrade::Offer;
-use mesh_protocol::ws::{Role, close};
-use mesh_protocol::{
-    Alive, Buf, Closing, Connection, Context, Duplex, Link, Target, Traffic, WorkerId, link, proof,
-};
+use mesh_protocol::ws::{self, Role, close};
+use mesh_protocol::{Buf, Closing, Context, Duplex, Link, Target, Traffic, link, proof};
 
 use crate::agent::{Agent, Conn, Dial, authority, target};
 use crate::drain::say_drain;
-use crate::exchange::Exchange;
+use crate::faults::TLS_ALERT;
 use crate::ledger::Serial;
-use crate::losses::{ASKED, WORN};
-use crate::tunnel::{Phase, Tunnel, TunnelId, check_answer, read_refusal, read_welcome};
-use crate::upstream::State;
+use crate::tunnel::{Phase, Tunnel, TunnelId};
 use crate::workers::Message;
 
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
 /// Tunnels for each of those that there are to be which the ingress asked to leave and does not close.
 const MOVING_MAX: usize = 2;
-/// Why the agent closes such a tunnel.
-const LEFT_BEHIND: &str = "left behind";
+/// The longest answer to the upgrade.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// What is shown of a sentence of the ingress, in which there may be the name of a role and of hosts.
+const SENTENCE_CHARS_MAX: usize = 1000;
+/// What is shown of a name that the ingress sent.
+pub(crate) const NAME_CHARS_MAX: usize = 64;
 
 impl Agent {
     /// Begins a new tunnel, to fill a slot.
@@ -43,101 +45,31 @@ impl Agent {
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let tx = &mut connection.io.tx;
-        tunnel.offered(Offer::write(&authority(endpoint), &endpoint.path, tx, cx.rng));
+        let offer = Offer::write(&authority(endpoint), &endpoint.path, tx, cx.rng);
+        let scan = HeadScan::new(Kind::Response, ANSWER_BYTES_MAX);
+        tunnel.phase = Phase::Upgrading { offer, scan };
     }
 
-    /// Acts on what arrived on a tunnel.
-    pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
-        let mut rx = std::mem::take(&mut connection.io.rx);
-        let outcome = self.read_tunnel(id, &mut rx, cx);
-        let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        connection.io.rx = rx;
-        if let Conn::Moving(_) = connection.state {
-            // Its worker reads on.
-            return;
-        }
-        match outcome {
-            Err(Failure::Upgrade(error)) => {
-                self.close_tunnel(id, close::NORMAL, &error, cx);
-            }
-            Err(Failure::Link(error @ link::Error::Closed(_))) => {
-                self.close_tunnel(id, close::NORMAL, &error.to_string(), cx);
-            }
-            Err(Failure::Link(error)) => {
-                self.close_tunnel(id, close::PROTOCOL_ERROR, &error.to_string(), cx);
-            }
-            Ok(()) if is_over => self.close_tunnel(id, close::NORMAL, "closed by the peer", cx),
-            Ok(()) if is_worn => self.move_on(id, WORN, cx),
-            Ok(()) => {}
-        }
-    }
-
-    /// The tunnel's deadline passed: an echo is due, or something took too long.
-    pub(crate) fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let timeouts = &self.config.timeouts;
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        if tunnel.deadline(timeouts) > cx.now {
-            return;
-        }
-        let left_at = tunnel.left_at();
-        let Phase::Serving(link) = &mut tunnel.phase else {
-            let (since, timeout) = tunnel.patience(timeouts);
-            let lack =
-                self.conns.get(id.conn()).map_or("", |connection| tunnel.lack(&connection.io));
-            let why = format!("{lack} within {timeout:?}");
-            debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
-            return self.close_tunnel(id, close::NORMAL, &why, cx);
-        };
-        if link.handle_timeout(cx.now) == Alive::No {
-            return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
-        }
-        if left_at.is_some_and(|due| due <= cx.now) {
-            return self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
-        }
-        self.conns.touch(id.conn());
-    }
-
-    fn read_tunnel(
+    /// Looks for the answer to the upgrade as long as that is to come, and acts on it.
+    ///
+    /// # Errors
+    /// It is another answer; half a sentence.
+    pub(crate) fn read_upgrade(
         &mut self,
         id: TunnelId,
         rx: &mut Buf,
         cx: &mut Context<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
-        if let Phase::Upgrading { offer, scan } = &mut tunnel.phase {
-            let Some(ingress) = check_answer(offer, scan, rx).map_err(Failure::Upgrade)? else {
-                return Ok(());
-            };
-            let enough = self.config.limits.tunnels_per_ingress;
-            if !ingress.is_empty() && self.ledger.lasting_to(&ingress).count() >= enough {
-                self.leave_known(id, cx);
-                return Ok(());
-            }
+        let Phase::Upgrading { offer, scan } = &mut tunnel.phase else { return Ok(()) };
+        let Some(ingress) = check_answer(offer, scan, rx)? else { return Ok(()) };
+        let enough = self.config.limits.tunnels_per_ingress;
+        if !ingress.is_empty() && self.ledger.lasting_to(&ingress).count() >= enough {
+            self.leave_known(id, cx);
+        } else {
             self.greet(id, ingress, cx);
         }
-        loop {
-            let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
-            let Some(link) = tunnel.link_mut() else { return Ok(()) };
-            if let Some(run) = link.poll_run(rx, cx.now).map_err(Failure::Link)? {
-                self.handle_data(run.owner, run.pieces(), None, cx);
-                continue;
-            }
-            let event = link.poll_event(rx, cx.now).map_err(Failure::Link)?;
-            let Some(event) = event else { return Ok(()) };
-            match event {
-                Event::Handled | Event::Response { .. } => {}
-                // Before WELCOME no window is agreed, nor which worker the tunnel is to have.
-                Event::Opened { .. } if tunnel.serving_mut().is_none() => {
-                    return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder)));
-                }
-                Event::Opened { stream, head } => self.handle_request(id, stream, head, cx),
-                Event::Data { owner, bytes, end } => self.handle_data(owner, &[bytes], end, cx),
-                Event::Reset { owner, code, text } => self.handle_reset(owner, code, text),
-                Event::Connection { kind, payload } => self.handle_notice(id, kind, payload, cx),
-            }
-        }
+        Ok(())
     }
 
     /// The upgrade is done: introduces this agent.
@@ -202,44 +134,7 @@ impl Agent {
         self.close_tunnel(id, close::NORMAL, "too many hosts", cx);
     }
 
-    /// A frame about the tunnel itself.
-    fn handle_notice(
-        &mut self,
-        id: TunnelId,
-        kind: FrameKind,
-        payload: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        match kind {
-            FrameKind::Welcome => match read_welcome(payload) {
-                Ok(welcome) => self.welcomed(id, &welcome, cx),
-                Err(why) => self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx),
-            },
-            FrameKind::Refused => {
-                let why = read_refusal(payload);
-                self.complain(format!("the ingress refused this agent: {why}"));
-                self.close_tunnel(id, close::NORMAL, &why, cx);
-            }
-            FrameKind::Challenge => self.challenged(id, payload, cx),
-            FrameKind::Drain => self.move_on(id, ASKED, cx),
-            FrameKind::Hello
-            | FrameKind::Proof
-            | FrameKind::Request
-            | FrameKind::Response
-            | FrameKind::Data
-            | FrameKind::Window
-            | FrameKind::Reset
-            | FrameKind::Trailers
-            | FrameKind::Health
-            | FrameKind::Echo
-            | FrameKind::EchoReply => {
-                let why = format!("{kind:?} frame out of order");
-                self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx);
-            }
-        }
-    }
-
-    fn welcomed(&mut self, id: TunnelId, welcome: &Welcome, cx: &mut Context<'_>) {
+    pub(crate) fn welcomed(&mut self, id: TunnelId, welcome: &Welcome, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let phase = std::mem::replace(&mut tunnel.phase, Phase::Over);
         let (Phase::Greeting(mut link) | Phase::Proving { mut link, .. }) = phase else {
@@ -281,17 +176,6 @@ impl Agent {
         }
     }
 
-    /// The tunnel will not last, for this reason: another one first, then this one may go.
-    fn move_on(&mut self, id: TunnelId, why: &'static str, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        if tunnel.moving.is_some() {
-            return;
-        }
-        tunnel.moving = Some(cx.now);
-        let serial = tunnel.serial;
-        self.tell(WorkerId::FIRST, Message::Moves(serial, why), cx);
-    }
-
     /// A tunnel, at whatever worker, is to be replaced.
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
@@ -306,32 +190,6 @@ impl Agent {
             Some(slot) => self.redial_for_move(slot, serial, since, why, cx),
             // Another one is looked for already, without haste while this one served.
             None => self.redial_soon(since, cx),
-        }
-    }
-
-    /// Ends a tunnel that others have come in place of.
-    pub(crate) fn leave_tunnel(&mut self, serial: Serial, cx: &mut Context<'_>) {
-        let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
-        if let Some(id) = found.map(|(id, _)| *id) {
-            self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
-        }
-    }
-
-    /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.
-    pub(crate) fn close_tunnel(
-        &mut self,
-        id: TunnelId,
-        code: u16,
-        why: &str,
-        cx: &mut Context<'_>,
-    ) {
-        if let Some(link) = self.link_mut(id) {
-            link.close(code);
-        }
-        self.transmit_tunnel(id, cx);
-        self.lose_tunnel(id, why, cx);
-        if let Some(connection) = self.conns.get_mut(id.conn()) {
-            connection.io.close(Closing::AfterFlush);
         }
     }
 
@@ -352,24 +210,6 @@ impl Agent {
         }
     }
 
-    /// A tunnel is over, and so are its exchanges.
-    pub(crate) fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
-        let Some(tunnel) = self.tunnels.remove(&id) else { return };
-        let mut owners: Vec<_> =
-            tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
-        owners.sort_unstable();
-        for (_, owner) in owners {
-            if let Some(Connection { io, state: Conn::Upstream(upstream) }) =
-                self.conns.get_mut(owner)
-                && let State::Busy(Exchange { .. }) = upstream.state
-            {
-                upstream.state = State::Spent { since: cx.now };
-                io.close(Closing::Abort);
-            }
-        }
-        self.tell(WorkerId::FIRST, Message::Ended(tunnel.serial, why.to_owned()), cx);
-    }
-
     /// A tunnel, at whatever worker, is over: another one is begun unless one is there.
     pub(crate) fn tunnel_ended(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let Some(ended) = self.ledger.close(serial) else { return };
@@ -388,9 +228,97 @@ impl Agent {
     }
 }
 
-/// Why a tunnel cannot go on.
-enum Failure {
-    /// Half a sentence.
-    Upgrade(String),
-    Link(link::Error),
+/// Reads a WELCOME, with no more of its words than fits into a log.
+pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
+    let welcome = control::decode::<Welcome>(payload);
+    // What the ingress sent may be quoted in it.
+    let welcome = welcome.map_err(|error| sentence(&format!("bad WELCOME: {error}")))?;
+    let name = |words: &str| shorten(words, NAME_CHARS_MAX).to_owned();
+    if welcome.window == 0 || welcome.streams == 0 {
+        return Err("bad WELCOME: a window or number of streams of 0".to_owned());
+    }
+    Ok(Welcome { version: name(&welcome.version), session: name(&welcome.session), ..welcome })
 }
+
+/// Why this agent is refused, as far as that fits into a log.
+pub(crate) fn read_refusal(payload: &[u8]) -> String {
+    sentence(&match control::decode::<Refused>(payload) {
+        Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
+        Err(error) => format!("refused, unreadably: {error}"),
+    })
+}
+
+/// A sentence that may be the ingress's.
+pub(crate) fn sentence(words: &str) -> String {
+    shorten(words, SENTENCE_CHARS_MAX).to_owned()
+}
+
+/// Looks for the answer to the upgrade: which ingress gave it, once it is there and good.
+///
+/// # Errors
+/// It is another answer; half a sentence.
+fn check_answer(
+    offer: &Offer,
+    scan: &mut HeadScan,
+    rx: &mut Buf,
+) -> Result<Option<Vec<u8>>, String> {
+    if rx.as_slice().starts_with(&TLS_ALERT) {
+        return Err("the peer speaks TLS; give its endpoint as wss://".to_owned());
+    }
+    loop {
+        let length = scan.poll(rx.as_slice()).map_err(|_| malformed())?;
+        let Some(length) = length else { return Ok(None) };
+        let ingress = read_answer(offer, &rx.as_slice()[..length])?;
+        rx.consume(length);
+        if ingress.is_some() {
+            return Ok(ingress);
+        }
+    }
+}
+
+/// Which ingress gave an answer; `None` where that is still to come, after an interim one of whoever is on
+/// the way (RFC 9110 15.2).
+fn read_answer(offer: &Offer, head: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let mut storage = Storage::new();
+    let head = ResponseHead::parse(head, &mut storage).map_err(|_| malformed())?;
+    if matches!(head.status, 100 | 102..=199) {
+        return Ok(None);
+    }
+    let ingress = offer.verify(&head).map_err(|error| match (reason(&head), elsewhere(&head)) {
+        (Some(reason @ "no_route"), _) => format!(
+            "{error} ({reason}): that port is for requests; agents dial the ingress's --websocket-port"
+        ),
+        (Some(reason), _) => format!("{error} ({reason})"),
+        (None, Some(place)) => {
+            format!("{error}, which leads to {place:?}; if that is the ingress, give its endpoint")
+        }
+        (None, None) => error.to_string(),
+    })?;
+    Ok(Some(ingress.unwrap_or_default().to_vec()))
+}
+
+fn malformed() -> String {
+    ws::Error::BadUpgrade.to_string()
+}
+
+/// Whom a redirect leads to; followed, it could take a proof of identity to anybody. What is behind
+/// the host is nobody's business, and nor is whose name and password stand before it.
+fn elsewhere<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
+    const PLACE_BYTES_MAX: usize = 256;
+    let location = head.field("location").filter(|_| matches!(head.status, 300..=399))?;
+    let location = std::str::from_utf8(location).ok()?;
+    let (scheme, rest) = location.split_once("://")?;
+    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let place = &location[..scheme.len() + "://".len() + host];
+    (place.len() <= PLACE_BYTES_MAX && !place.contains('@')).then_some(place)
+}
+
+/// The word by which an ingress says why it refuses, such as `draining`.
+fn reason<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
+    let word = std::str::from_utf8(head.field("x-mesh-error")?).ok()?;
+    let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_word && (1..=32).contains(&word.len())).then_some(word)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,13 @@
 
 use std::io::ErrorKind;
 
-use mesh_protocol::mux::{ResetCode, Turn};
+use mesh_protocol::mux::ResetCode;
 use mesh_protocol::{Awaited, CloseReason, Closing, ConnId, Connection, Context, Patience, http1};
 
 use crate::agent::{Agent, Conn};
-use crate::exchange::{Exchange, Phase, Pumped};
-use crate::faults::SPEAKS_TLS;
-use crate::tunnel::{TLS_ALERT, TunnelId};
-use crate::upstream::{GIVING_WAY, Grown, State, Upstream};
+use crate::exchange::{Exchange, Phase};
+use crate::faults::{SPEAKS_TLS, TLS_ALERT};
+use crate::upstream::{GIVING_WAY, State, Upstream};
 
 impl Agent {
     /// Something moved on a connection to the service: credit goes back, and its stream gets a
@@ -154,53 +153,8 @@ impl Agent {
         self.conns.touch(tunnel.conn());
     }
 
-    /// Has a tunnel send: frames that wait, then DATA by turns.
-    pub(crate) fn transmit_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let Some(link) = self.tunnels.get_mut(&id).and_then(|tunnel| tunnel.link_mut()) else {
-            return;
-        };
-        if !link.has_output() {
-            return;
-        }
-        let Some(connection) = self.conns.get_served(id.conn()) else { return };
-        let mut tx = std::mem::take(&mut connection.io.tx);
-        let mut over = std::mem::take(&mut self.over);
-        let (conns, now) = (&mut self.conns, cx.now);
-        link.transmit_to(id.conn(), &mut tx, cx, |session, stream, owner, out| {
-            let Some(Connection { io, state: Conn::Upstream(upstream) }) = conns.get_mut(owner)
-            else {
-                return Turn::Over;
-            };
-            let Upstream { http, state: State::Busy(exchange), .. } = upstream else {
-                return Turn::Over;
-            };
-            match exchange.pump(http, io, session, out, now) {
-                Ok(Pumped::Turn(turn)) => return turn,
-                Ok(Pumped::Complete) => {
-                    // The request may still be under way: nobody waits for it any more.
-                    session.forget(stream);
-                    let grown = session.claim_growth(stream);
-                    upstream.grown = grown.map(|bytes| Grown { tunnel: id, bytes });
-                    over.push((owner, Ok(())));
-                }
-                Err(error) => over.push((owner, Err(error))),
-            }
-            Turn::Over
-        });
-        if let Some(connection) = self.conns.get_served(id.conn()) {
-            connection.io.tx = tx;
-        }
-        for (owner, outcome) in over.drain(..) {
-            match outcome {
-                Ok(()) => self.complete(owner, cx),
-                Err(error) => self.refuse_response(owner, error),
-            }
-        }
-        self.over = over;
-    }
-
     /// The response is complete: the connection is kept, or closed.
-    fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
+    pub(crate) fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
         let now = cx.now;
         let Some(exchange) = self.take_exchange(conn) else { return };
         let since = exchange.since;
@@ -223,7 +177,7 @@ impl Agent {
     }
 
     /// The service's answer is none.
-    fn refuse_response(&mut self, conn: ConnId, error: http1::Error) {
+    pub(crate) fn refuse_response(&mut self, conn: ConnId, error: http1::Error) {
         match self.speaks_tls(conn) {
             true => self.faults.log(&SPEAKS_TLS, self.now),
             false => self.faults.log(&error, self.now),

@@ -20,7 +20,7 @@ use mesh_settings::value::{self, Url};
 use mesh_settings::{Environment, Error, output, reason};
 use serde::Deserialize;
 
-use crate::tunnel::TLS_ALERT;
+use crate::faults::TLS_ALERT;
 
 /// Ask an ingress or an agent how it is: exit with 0 when it answers 200, and with 1 and one sentence when it
 /// does not.
