@@ -36,14 +36,23 @@ pub(crate) struct Entry {
     pub(crate) welcomed: Option<Instant>,
     /// What the ingress calls it since then.
     session: String,
-    /// Since when another one is to come in its place.
-    moving: Option<Instant>,
-    /// It serves until that one is there: nothing is wrong with it but that there is another token.
-    serves_on: bool,
-    /// The tunnel in its place is there, and this one is to get nothing new.
-    is_replaced: bool,
-    /// It is about to end, since of those that are moving it began first.
-    is_left: bool,
+    course: Course,
+    /// It is about to end, since of those that do not last it was the first.
+    is_dismissed: bool,
+}
+
+/// What is to become of a tunnel.
+#[derive(Debug, Clone, Copy)]
+enum Course {
+    /// It is there to stay.
+    Lasting,
+    /// Another one is to come in its place. It serves until that is there: nothing is wrong with it but
+    /// that there is another token.
+    Renewing { since: Instant },
+    /// Another one is to come in its place.
+    Moving { since: Instant },
+    /// The tunnel in its place, which was to come since then, is there, and this one is to get nothing new.
+    Replaced { since: Instant },
 }
 
 /// How long an ingress waits for another tunnel at the most. It asks for the next proof of identity
@@ -72,7 +81,17 @@ impl fmt::Display for Entry {
 impl Entry {
     /// Whether it is there to stay.
     const fn lasts(&self) -> bool {
-        self.moving.is_none()
+        matches!(self.course, Course::Lasting)
+    }
+
+    /// Since when it does not last.
+    const fn moving_since(&self) -> Option<Instant> {
+        match self.course {
+            Course::Lasting => None,
+            Course::Renewing { since } | Course::Moving { since } | Course::Replaced { since } => {
+                Some(since)
+            }
+        }
     }
 
     /// Whether it serves and is there to stay.
@@ -94,10 +113,8 @@ impl Ledger {
             since: now,
             welcomed: None,
             session: String::new(),
-            moving: None,
-            serves_on: false,
-            is_replaced: false,
-            is_left: false,
+            course: Course::Lasting,
+            is_dismissed: false,
         });
         serial
     }
@@ -166,14 +183,19 @@ impl Ledger {
     /// Another tunnel is to come in the place of this one; when this one was begun.
     pub(crate) fn moves(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
-        (entry.moving, entry.serves_on) = (Some(now), false);
+        entry.course = match entry.course {
+            Course::Lasting | Course::Renewing { .. } | Course::Moving { .. } => {
+                Course::Moving { since: now }
+            }
+            Course::Replaced { .. } => Course::Replaced { since: now },
+        };
         Some(entry.since)
     }
 
     /// The same for a tunnel that serves until the other one is there.
     pub(crate) fn renews(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
-        (entry.moving, entry.serves_on) = (Some(now), true);
+        entry.course = Course::Renewing { since: now };
         Some(entry.since)
     }
 
@@ -184,30 +206,32 @@ impl Ledger {
         let are_all_there = self.lasting().len() >= wanted;
         let Some(Entry { ingress, lane, .. }) = self.get_mut(serial) else { return Vec::new() };
         let (ingress, lane) = (ingress.clone(), *lane);
-        let is_old = |one: &&mut Entry| {
+        let replace = |one: &mut Entry| {
             let is_former = !ingress.is_empty() && (&one.ingress, one.lane) == (&ingress, lane);
-            one.serial != serial
-                && !one.lasts()
-                && !one.is_replaced
-                && (is_former || one.serves_on && are_all_there)
+            let since = match one.course {
+                Course::Moving { since } if is_former => since,
+                Course::Renewing { since } if is_former || are_all_there => since,
+                Course::Lasting
+                | Course::Renewing { .. }
+                | Course::Moving { .. }
+                | Course::Replaced { .. } => return None,
+            };
+            one.course = Course::Replaced { since };
+            Some((one.serial, one.worker))
         };
-        let old = self.tunnels.iter_mut().filter(is_old);
-        let told = old.map(|one| {
-            (one.is_replaced, one.serves_on) = (true, false);
-            (one.serial, one.worker)
-        });
-        told.collect()
+        self.tunnels.iter_mut().filter(|one| one.serial != serial).filter_map(replace).collect()
     }
 
     /// Where more than `most` tunnels are moving, the one that began first, and the worker that has
     /// it. It is named once.
     pub(crate) fn leave_behind(&mut self, most: usize) -> Option<(Serial, WorkerId)> {
-        let is_moving = |entry: &&mut Entry| !entry.lasts() && !entry.is_left;
+        let is_moving = |entry: &&mut Entry| !entry.lasts() && !entry.is_dismissed;
         if self.tunnels.iter_mut().filter(is_moving).count() <= most {
             return None;
         }
-        let first = self.tunnels.iter_mut().filter(is_moving).min_by_key(|entry| entry.moving)?;
-        first.is_left = true;
+        let moving = self.tunnels.iter_mut().filter(is_moving);
+        let first = moving.min_by_key(|entry| entry.moving_since())?;
+        first.is_dismissed = true;
         Some((first.serial, first.worker))
     }
 
@@ -226,7 +250,12 @@ impl Ledger {
     /// How many tunnels serve. Those that move do not count, since another one is to come for each; but
     /// where that is refused for its token, the old one is as good as ever.
     pub(crate) fn serving(&self) -> usize {
-        self.tunnels.iter().filter(|entry| entry.serves() || entry.serves_on).count()
+        let is_good = |entry: &&Entry| match entry.course {
+            Course::Lasting => entry.welcomed.is_some(),
+            Course::Renewing { .. } => true,
+            Course::Moving { .. } | Course::Replaced { .. } => false,
+        };
+        self.tunnels.iter().filter(is_good).count()
     }
 
     /// Whether requests come through any tunnel, moving or not.
@@ -238,8 +267,10 @@ impl Ledger {
     /// since the first request than were asked for. Tunnels that were replaced at the same ingress
     /// count no more.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
-        let waited_for = self.tunnels.iter().filter(|entry| !entry.is_replaced);
-        let asked = waited_for.filter_map(|entry| entry.moving);
+        let asked = self.tunnels.iter().filter_map(|entry| match entry.course {
+            Course::Renewing { since } | Course::Moving { since } => Some(since),
+            Course::Lasting | Course::Replaced { .. } => None,
+        });
         let asked: Vec<_> = asked.filter(|at| now < *at + AWAITED).collect();
         let Some(first) = asked.iter().min() else { return false };
         let welcomed = self.tunnels.iter().filter_map(|entry| entry.welcomed);

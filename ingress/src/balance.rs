@@ -311,7 +311,7 @@ impl View<'_> {
     /// Whether its agent has another one in its place.
     fn is_replaced(&self, candidate: &Candidate) -> bool {
         match &candidate.place {
-            Place::Here(id) => self.tunnels.get(*id).is_some_and(|tunnel| tunnel.is_replaced),
+            Place::Here(id) => self.tunnels.get(*id).is_some_and(Tunnel::is_replaced),
             Place::There(_, gauge) => gauge.is_replaced(),
         }
     }

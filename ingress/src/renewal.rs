@@ -47,7 +47,7 @@ impl Ingress {
         if self.proof_deadline(tunnel).is_none_or(|due| due > cx.now) {
             return;
         }
-        if tunnel.is_replaced {
+        if tunnel.is_replaced() {
             return self.let_go(id, cx);
         }
         if tunnel.was_told_to_move {

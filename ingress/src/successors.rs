@@ -7,7 +7,7 @@ use mesh_protocol::control::Hello;
 
 use crate::identity::Principal;
 use crate::ingress::Ingress;
-use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
+use crate::tunnel::{AgentId, Serial, Successor, Tunnel, TunnelId};
 use crate::workers::{Message, Remote};
 
 /// What has become of a tunnel in whose place another one has come, as the agent says with that one.
@@ -94,23 +94,23 @@ impl Ingress {
         let remotes = remotes.filter(|one| is_old(one.agent, one.lane, one.serial));
         let remotes: Vec<_> = remotes.map(|remote| (remote.worker, remote.serial)).collect();
         for (worker, serial) in remotes {
-            self.tell(worker, Message::Superseded(serial, Former::of(hello, serial)));
+            self.tell(worker, Message::Replaced(serial, Former::of(hello, serial)));
         }
         for serial in own {
-            self.supersede(serial, Former::of(hello, serial), cx);
+            self.replace_tunnel(serial, Former::of(hello, serial), cx);
         }
     }
 
     /// Another tunnel has come in the place of this one. What is under way on one that the agent leaves
     /// goes on; one that it has lost fails it at once, so that the other one may serve it.
-    pub(crate) fn supersede(&mut self, serial: Serial, former: Former, cx: &mut Context<'_>) {
+    pub(crate) fn replace_tunnel(&mut self, serial: Serial, former: Former, cx: &mut Context<'_>) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if former == Former::Lost {
             return self.let_go(id, cx);
         }
-        tunnel.supersede();
+        tunnel.note_successor(Successor::Found);
         tunnel.publish();
     }
 
@@ -120,13 +120,14 @@ impl Ingress {
     pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
         let Some(old) = self.tunnels.get(id) else { return false };
         let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
+        let is_announced = old.successor == Successor::Announced;
         let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
-            let is_its = old.is_left && !process.is_empty() && its_process == process;
+            let is_its = is_announced && !process.is_empty() && its_process == process;
             its_lane == lane && (other == agent || is_its)
         };
         let is_here = |tunnel: &Tunnel| {
             let hello = &tunnel.hello;
-            !tunnel.is_replaced && is_later(tunnel.agent, hello.lane, &hello.process)
+            !tunnel.is_replaced() && is_later(tunnel.agent, hello.lane, &hello.process)
         };
         let is_there = |remote: &Remote| {
             !remote.gauge.is_replaced() && is_later(remote.agent, remote.lane, &remote.process)

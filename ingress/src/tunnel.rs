@@ -79,10 +79,8 @@ pub struct Tunnel {
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
-    /// Another one has come in its place: that gets what is new, and this one ends after its last stream.
-    pub is_replaced: bool,
-    /// The agent says so: it may have proved to be somebody else by then.
-    pub is_left: bool,
+    /// The one that has come in its place, if there is one.
+    pub successor: Successor,
     /// If its agent has said that it leaves, and has nothing under way.
     unused: Option<Unused>,
     /// Requests it was given so far.
@@ -90,6 +88,18 @@ pub struct Tunnel {
     /// What other workers know of it; none where there are no others.
     pub gauge: Option<Arc<Gauge>>,
     outliers: Outliers,
+}
+
+/// How it is known that another tunnel has come in the place of one. That gets what is new, and the old
+/// one ends after its last stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Successor {
+    /// There is none.
+    None,
+    /// It was found: its agent has opened one that is to have the same place.
+    Found,
+    /// The agent says so: it may have proved to be somebody else by then.
+    Announced,
 }
 
 /// A tunnel without use.
@@ -136,8 +146,7 @@ impl Tunnel {
             health_told: None,
             is_draining: false,
             was_told_to_move: false,
-            is_replaced: false,
-            is_left: false,
+            successor: Successor::None,
             unused: None,
             requests: 0,
             gauge: None,
@@ -172,18 +181,19 @@ impl Tunnel {
         }
     }
 
-    /// The agent says that it has another one in the place of this one.
-    pub fn note_replaced(&mut self) {
-        self.is_left = true;
-        self.supersede();
-    }
-
-    /// Nothing new goes to this one, as soon as the other one is known: not every worker may know that
-    /// yet.
-    pub fn supersede(&mut self) {
-        if !std::mem::replace(&mut self.is_replaced, true) {
+    /// Another one has come in the place of this one. Nothing new goes to this one, as soon as the other
+    /// one is known: not every worker may know that yet.
+    pub fn note_successor(&mut self, successor: Successor) {
+        if !self.is_replaced() {
             log::info!("{self}: its agent has another one in its place");
         }
+        self.successor = self.successor.max(successor);
+    }
+
+    /// Whether another one has come in its place.
+    #[must_use]
+    pub const fn is_replaced(&self) -> bool {
+        !matches!(self.successor, Successor::None)
     }
 
     /// Whether new requests may go to it.
@@ -202,16 +212,16 @@ impl Tunnel {
     /// and is not about to leave.
     #[must_use]
     pub const fn lasts(&self) -> bool {
-        !self.was_told_to_move && !self.is_replaced && !self.is_leaving()
+        !self.was_told_to_move && !self.is_replaced() && !self.is_leaving()
     }
 
     /// How long its agent has said that it leaves, and has had nothing under way. One that was told to
     /// move may take its time, and its end is known.
     pub fn unused_for(&mut self, now: Instant) -> Duration {
-        let is_left = self.is_draining || (self.is_replaced && !self.was_told_to_move);
+        let is_to_end = self.is_draining || (self.is_replaced() && !self.was_told_to_move);
         let requests = self.requests;
         let was_used = self.unused.is_some_and(|unused| unused.requests != requests);
-        if !is_left || self.in_flight() > 0 || was_used {
+        if !is_to_end || self.in_flight() > 0 || was_used {
             self.unused = None;
             return Duration::ZERO;
         }
@@ -253,7 +263,7 @@ impl Tunnel {
             has_room: self.has_room(),
             lasts: self.lasts(),
             holds_hosts: self.holds_hosts(),
-            is_replaced: self.is_replaced,
+            is_replaced: self.is_replaced(),
             ejected_until: self.outliers.ejected_until,
         }
     }

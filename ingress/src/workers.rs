@@ -41,7 +41,7 @@ pub enum Message {
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
     /// From the first one: the agent of this tunnel has another one in its place.
-    Superseded(Serial, Former),
+    Replaced(Serial, Former),
     /// To the first one: a caller from this address has left.
     Left(IpAddr),
     /// From the first one: new rules are in force.
@@ -190,7 +190,7 @@ impl Ingress {
             }
             Message::Forgotten(forgotten) => self.forget(&forgotten),
             Message::Removed(serial) => self.remove_remote(serial),
-            Message::Superseded(serial, former) => self.supersede(serial, former, cx),
+            Message::Replaced(serial, former) => self.replace_tunnel(serial, former, cx),
             Message::Left(address) => {
                 self.callers.left(address);
                 self.check_drained(None, cx);

@@ -10,7 +10,7 @@ use crate::gauge::{Gauge, Homes, Reading};
 use crate::replies::Reason;
 use crate::routes::{Candidate, Place};
 use crate::tunnel::tests::{origin, tunnel};
-use crate::tunnel::{AgentId, Serial, TunnelId, Tunnels};
+use crate::tunnel::{AgentId, Serial, Successor, TunnelId, Tunnels};
 
 const FIRST: WorkerId = WorkerId::FIRST;
 const SECOND: WorkerId = WorkerId(1);
@@ -230,7 +230,7 @@ fn what_has_another_one_in_its_place_gets_nothing_where_that_is_known() {
         super::pick(known, &view, None, &mut rng).map(is_elsewhere)
     };
     assert_eq!(pick(&tunnels, &both), Ok(false), "nearer");
-    tunnels.get_mut(id).unwrap().is_replaced = true;
+    tunnels.get_mut(id).unwrap().successor = Successor::Found;
     assert_eq!(pick(&tunnels, &both), Ok(true));
     assert_eq!(pick(&tunnels, &both[..1]), Ok(false), "the other one is not known yet");
     gauge.publish(&Reading { has_room: false, ..FAIR });
@@ -244,7 +244,7 @@ fn what_has_another_one_in_its_place_gets_nothing_where_that_is_known() {
 fn an_agent_that_is_only_there_by_a_replaced_tunnel_is_the_last_resort() {
     let now = origin();
     let (mut tunnels, id, all, gauge) = two_workers(now);
-    tunnels.get_mut(id).unwrap().note_replaced();
+    tunnels.get_mut(id).unwrap().note_successor(Successor::Announced);
     let (mut rng, homes) = (Rng::from_seed(9), Homes::new(2));
     let view = view(&tunnels, &homes, Scope::Everywhere, now);
     for _ in 0..20 {

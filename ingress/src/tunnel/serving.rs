@@ -4,7 +4,7 @@ use mesh_protocol::mux::{self, Event, FrameKind, Turn};
 use mesh_protocol::ws::close;
 use mesh_protocol::{Alive, Buf, Closing, Connection, Context, control, link};
 
-use super::TunnelId;
+use super::{Successor, TunnelId};
 use crate::downstream::{Downstream, State};
 use crate::exchange::Reached;
 use crate::ingress::{Conn, Ingress};
@@ -70,7 +70,9 @@ impl Ingress {
                     .map_err(|_| link::Error::Session(mux::Error::MalformedFrame))?;
                 tunnel.note_health(health, self.now);
             }
-            FrameKind::Drain if payload == control::REPLACED => tunnel.note_replaced(),
+            FrameKind::Drain if payload == control::REPLACED => {
+                tunnel.note_successor(Successor::Announced);
+            }
             FrameKind::Drain => tunnel.note_draining(),
             FrameKind::Hello
             | FrameKind::Welcome
@@ -162,7 +164,7 @@ impl Ingress {
     /// be, and whoever says that it leaves and stays would keep others out for ever.
     fn end_if_left(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get(id) else { return };
-        if tunnel.is_replaced && tunnel.link.session.is_empty() && self.has_successor(id) {
+        if tunnel.is_replaced() && tunnel.link.session.is_empty() && self.has_successor(id) {
             return self.let_go(id, cx);
         }
         // One that has another in its place is used again while that is lost.

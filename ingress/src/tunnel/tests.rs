@@ -8,7 +8,7 @@ use mesh_protocol::{Conns, Duplex, Link};
 use crate::admission::Standing;
 use crate::application::Applicant;
 
-use super::{AgentId, Ejected, Serial, Tunnel, TunnelId, Tunnels};
+use super::{AgentId, Ejected, Serial, Successor, Tunnel, TunnelId, Tunnels};
 
 /// The name of a tunnel that no test connects.
 pub(crate) fn tunnel_id(index: usize) -> TunnelId {
@@ -154,7 +154,7 @@ fn a_tunnel_is_unused_from_its_agents_word_on_while_nothing_comes() {
     let mut tunnel = tunnel(1, start);
     assert_eq!(tunnel.unused_for(start), Duration::ZERO);
     assert_eq!(tunnel.unused_for(start + second), Duration::ZERO, "its agent stays");
-    tunnel.note_replaced();
+    tunnel.note_successor(Successor::Announced);
     tunnel.unused_for(start + second);
     assert_eq!(tunnel.unused_for(start + 3 * second), 2 * second);
     // The one in its place was lost, and a request has come and gone meanwhile.

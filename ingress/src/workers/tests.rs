@@ -9,7 +9,7 @@ use crate::gauge::Gauge;
 use crate::identity::{AwsPrincipal, Principal};
 use crate::ingress::Ingress;
 use crate::tunnel::tests::{origin, tunnel, tunnel_id};
-use crate::tunnel::{AgentId, Serial};
+use crate::tunnel::{AgentId, Serial, Successor};
 
 fn session(role: &str, session: &str) -> Option<Principal> {
     let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/{session}");
@@ -92,9 +92,9 @@ fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
     let id = tunnel_id(0);
     let tunnel = ingress.tunnels.get_mut(id).unwrap();
     tunnel.hello.process = "there".to_owned();
-    tunnel.is_replaced = true;
+    tunnel.successor = Successor::Found;
     assert!(!ingress.has_successor(id), "that may be anybody");
-    ingress.tunnels.get_mut(id).unwrap().note_replaced();
+    ingress.tunnels.get_mut(id).unwrap().note_successor(Successor::Announced);
     assert!(ingress.has_successor(id));
     ingress.workers.remotes.clear();
     assert!(!ingress.has_successor(id), "the other one is lost");
@@ -106,7 +106,7 @@ fn an_agent_without_a_process_has_nobody_elses_tunnel_in_the_place_of_its_own() 
     let id = tunnel_id(0);
     let tunnel = ingress.tunnels.get_mut(id).unwrap();
     tunnel.hello.process.clear();
-    tunnel.note_replaced();
+    tunnel.note_successor(Successor::Announced);
     for remote in ingress.workers.remotes.values_mut() {
         remote.process.clear();
     }
@@ -118,6 +118,6 @@ fn a_tunnel_that_its_agent_has_left_keeps_nobody_out() {
     let mut ingress = ingress(None, None);
     ingress.config.limits.tunnels = 2;
     assert!(!ingress.has_room_for_agent());
-    ingress.tunnels.get_mut(tunnel_id(0)).unwrap().note_replaced();
+    ingress.tunnels.get_mut(tunnel_id(0)).unwrap().note_successor(Successor::Announced);
     assert!(ingress.has_room_for_agent());
 }
