@@ -25,6 +25,7 @@ pub mod ingress;
 mod inspection;
 pub mod invariants;
 pub mod jobs;
+mod known;
 mod measure;
 pub mod metrics;
 mod moving;

@@ -32,9 +32,7 @@ impl Ingress {
     /// is about to leave, keep nobody out, up to as many again: the tunnels in their place could
     /// not get in otherwise.
     pub(crate) fn has_room_for_agent(&self) -> bool {
-        let own = self.tunnels.iter().filter(|(_, tunnel)| tunnel.lasts()).count();
-        let remotes = self.workers.remotes.values();
-        let lasting = own + remotes.filter(|remote| remote.gauge.lasts()).count();
+        let lasting = self.known_tunnels().filter(|one| one.lasts()).count();
         let limits = &self.config.limits;
         lasting + self.registering < limits.tunnels
             && self.all_tunnels() + self.registering < limits.all_tunnels()

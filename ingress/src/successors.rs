@@ -7,8 +7,9 @@ use mesh_protocol::control::Hello;
 
 use crate::identity::Principal;
 use crate::ingress::Ingress;
-use crate::tunnel::{AgentId, Serial, Successor, Tunnel, TunnelId};
-use crate::workers::{Message, Remote};
+use crate::known::Known;
+use crate::tunnel::{AgentId, Serial, Successor, TunnelId};
+use crate::workers::Message;
 
 /// What has become of a tunnel in whose place another one has come, as the agent says with that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,23 +36,16 @@ impl Ingress {
         if process.is_empty() {
             return None;
         }
-        let is_it = |name: &str, other: Option<&Principal>| {
-            name == process && who.map(Principal::holder) == other.map(Principal::holder)
+        let holder = who.map(Principal::holder);
+        let is_it = |one: &Known<'_>| {
+            one.process() == process && one.principal().map(Principal::holder) == holder
         };
-        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        let mut own = own.filter(|one| is_it(&one.hello.process, one.standing.principal.as_ref()));
-        let others = self.workers.remotes.values();
-        let mut others = others.filter(|one| is_it(&one.process, one.principal.as_ref()));
-        let own = own.next().map(|tunnel| tunnel.agent);
-        own.or_else(|| others.next().map(|remote| remote.agent))
+        self.known_tunnels().find(is_it).map(Known::agent)
     }
 
     /// Whether a tunnel of this agent holds on to its hosts: one more does so from the beginning.
     pub(crate) fn holds_hosts(&self, agent: AgentId) -> bool {
-        let mut own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        let mut remotes = self.workers.remotes.values();
-        own.any(|tunnel| tunnel.agent == agent && tunnel.holds_hosts())
-            || remotes.any(|remote| remote.agent == agent && remote.gauge.holds_hosts())
+        self.known_tunnels().any(|one| one.agent() == agent && one.holds_hosts())
     }
 
     /// Whether an agent that is welcome only now has come again in the meantime: nobody is at the other
@@ -63,16 +57,9 @@ impl Ingress {
         who: Option<&Principal>,
     ) -> bool {
         let Some(agent) = self.agent_of(&hello.process, who) else { return false };
-        let is_later = |its_agent: AgentId, its_lane: u32, its_own: Instant| {
-            its_agent == agent && its_lane == hello.lane && its_own > introduced
-        };
-        let mut own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        own.any(|one| is_later(one.agent, one.hello.lane, one.introduced))
-            || self
-                .workers
-                .remotes
-                .values()
-                .any(|one| is_later(one.agent, one.lane, one.introduced))
+        self.known_tunnels().any(|one| {
+            one.agent() == agent && one.lane() == hello.lane && one.introduced() > introduced
+        })
     }
 
     /// An agent has opened this tunnel in the place of one that it leaves, or of one that it has lost,
@@ -84,20 +71,21 @@ impl Ingress {
         by: Serial,
         cx: &mut Context<'_>,
     ) {
-        let is_old = |its_agent: AgentId, its_lane: u32, serial: Serial| {
-            its_agent == agent && its_lane == hello.lane && serial != by
+        let is_old = |one: &Known<'_>| {
+            one.agent() == agent && one.lane() == hello.lane && one.serial() != by
         };
-        let own = self.tunnels.iter().map(|(_, tunnel)| tunnel);
-        let own = own.filter(|one| is_old(one.agent, one.hello.lane, one.serial));
-        let own: Vec<_> = own.map(|tunnel| tunnel.serial).collect();
-        let remotes = self.workers.remotes.values();
-        let remotes = remotes.filter(|one| is_old(one.agent, one.lane, one.serial));
-        let remotes: Vec<_> = remotes.map(|remote| (remote.worker, remote.serial)).collect();
-        for (worker, serial) in remotes {
-            self.tell(worker, Message::Replaced(serial, Former::of(hello, serial)));
+        let old = self.known_tunnels().filter(is_old);
+        let old: Vec<_> = old.map(|one| (one.worker(), one.serial())).collect();
+        // Others first: what fails here may be tried again there.
+        for (worker, serial) in &old {
+            if let Some(worker) = worker {
+                self.tell(*worker, Message::Replaced(*serial, Former::of(hello, *serial)));
+            }
         }
-        for serial in own {
-            self.replace_tunnel(serial, Former::of(hello, serial), cx);
+        for (worker, serial) in old {
+            if worker.is_none() {
+                self.replace_tunnel(serial, Former::of(hello, serial), cx);
+            }
         }
     }
 
@@ -120,19 +108,10 @@ impl Ingress {
     pub(crate) fn has_successor(&self, id: TunnelId) -> bool {
         let Some(old) = self.tunnels.get(id) else { return false };
         let (agent, lane, process) = (old.agent, old.hello.lane, old.hello.process.as_str());
-        let is_announced = old.successor == Successor::Announced;
-        let is_later = |other: AgentId, its_lane: u32, its_process: &str| {
-            let is_its = is_announced && !process.is_empty() && its_process == process;
-            its_lane == lane && (other == agent || is_its)
-        };
-        let is_here = |tunnel: &Tunnel| {
-            let hello = &tunnel.hello;
-            !tunnel.is_replaced() && is_later(tunnel.agent, hello.lane, &hello.process)
-        };
-        let is_there = |remote: &Remote| {
-            !remote.gauge.is_replaced() && is_later(remote.agent, remote.lane, &remote.process)
-        };
-        self.tunnels.iter().any(|(_, tunnel)| is_here(tunnel))
-            || self.workers.remotes.values().any(is_there)
+        let is_announced = old.successor == Successor::Announced && !process.is_empty();
+        self.known_tunnels().any(|one| {
+            let is_its = one.agent() == agent || (is_announced && one.process() == process);
+            one.lane() == lane && is_its && !one.is_replaced()
+        })
     }
 }

@@ -221,18 +221,12 @@ impl Ingress {
     /// there to stay, and of those the one with the fewest of all.
     fn place_tunnel(&self, agent: AgentId, lane: u32) -> WorkerId {
         let mut tunnels = vec![(0_usize, 0_usize); self.workers.count.into()];
-        let mut count = |worker: WorkerId, is_same| {
+        for one in self.known_tunnels() {
+            let worker = one.worker().unwrap_or(self.workers.own);
             let (of_agent, of_all) = &mut tunnels[worker.index()];
-            *of_agent += usize::from(is_same);
+            let is_beside = one.agent() == agent && one.lane() != lane && one.lasts();
+            *of_agent += usize::from(is_beside);
             *of_all += 1;
-        };
-        for (_, tunnel) in self.tunnels.iter() {
-            let is_beside = tunnel.agent == agent && tunnel.hello.lane != lane;
-            count(self.workers.own, is_beside && tunnel.lasts());
-        }
-        for remote in self.workers.remotes.values() {
-            let is_beside = remote.agent == agent && remote.lane != lane;
-            count(remote.worker, is_beside && remote.gauge.lasts());
         }
         let fewest = (0..).zip(tunnels).min_by_key(|(number, counts)| (*counts, *number));
         fewest.map_or(self.workers.own, |(number, _)| WorkerId(number))
