@@ -1,7 +1,7 @@
 //! The access log: one line for each answer to a caller.
 //!
 //! It goes out through `log` under a target of its own, which the shell writes where the operator
-//! wants it. Of the request only what [`Asked`] names is read, so that no cookie and no credential
+//! wants it. Of the request only what [`LoggedRequest`] names is read, so that no cookie and no credential
 //! can get into a line; the query is part of the target, and stays.
 
 use std::fmt::{self, Write};
@@ -15,28 +15,15 @@ use serde::{Serialize, Serializer};
 use crate::config::AccessLog;
 use crate::ending::{Ended, Fault};
 use crate::ingress::{Conn, Ingress};
-use crate::replies::Reason;
+use crate::replies::{HeadSeen, Reason};
 use crate::tunnel::Serial;
 
 /// The target in `log` of the lines.
 const TARGET: &str = "access";
 
-/// Where the head of a request is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Head<'b> {
-    /// There is none.
-    None,
-    /// As the caller sent it, and refused: what its parts mean is not certain.
-    Refused(&'b [u8]),
-    /// As the caller sent it.
-    Received(&'b [u8]),
-    /// As it goes to the agent, the caller's address added to it.
-    Rewritten(&'b [u8]),
-}
-
 impl Ingress {
     /// Logs a request that did not become an exchange.
-    pub(crate) fn log_declined(&self, conn: ConnId, reason: Reason, head: Head<'_>) {
+    pub(crate) fn log_declined(&self, conn: ConnId, reason: Reason, head: HeadSeen<'_>) {
         self.log_access(conn, head, |client, asked| Record {
             client,
             asked,
@@ -54,7 +41,7 @@ impl Ingress {
     /// Logs an exchange that is over.
     pub(crate) fn log_exchange(&self, conn: ConnId, ended: &Ended<'_>) {
         let seen = &ended.seen;
-        self.log_access(conn, Head::Rewritten(ended.head), |client, asked| Record {
+        self.log_access(conn, HeadSeen::Rewritten(ended.head), |client, asked| Record {
             client,
             asked,
             status: seen.status,
@@ -71,8 +58,8 @@ impl Ingress {
     fn log_access<'r>(
         &self,
         conn: ConnId,
-        head: Head<'r>,
-        record: impl FnOnce(IpAddr, Option<Asked<'r>>) -> Record<'r>,
+        head: HeadSeen<'r>,
+        record: impl FnOnce(IpAddr, Option<LoggedRequest<'r>>) -> Record<'r>,
     ) {
         if self.config.access_log == AccessLog::Off {
             return;
@@ -80,7 +67,7 @@ impl Ingress {
         let connection = self.conns.get(conn).map(|connection| &connection.state);
         let Some(Conn::Downstream(downstream)) = connection else { return };
         let client = downstream.peer.ip().to_canonical();
-        let record = record(client, Asked::read(head, downstream.http.version(), client));
+        let record = record(client, LoggedRequest::read(head, downstream.http.version(), client));
         match self.config.access_log {
             AccessLog::Off => {}
             AccessLog::Text => log::info!(target: TARGET, "{}", Text(&record)),
@@ -93,7 +80,7 @@ impl Ingress {
 #[derive(Debug)]
 struct Record<'r> {
     client: IpAddr,
-    asked: Option<Asked<'r>>,
+    asked: Option<LoggedRequest<'r>>,
     /// 0 when the caller left before it got one.
     status: u16,
     error: Option<Fault>,
@@ -108,7 +95,7 @@ struct Record<'r> {
 
 /// What a line says of the request head, byte for byte.
 #[derive(Debug)]
-struct Asked<'b> {
+struct LoggedRequest<'b> {
     method: &'b [u8],
     target: &'b [u8],
     version: Version,
@@ -119,14 +106,14 @@ struct Asked<'b> {
     trace_id: Option<&'b [u8]>,
 }
 
-impl<'b> Asked<'b> {
+impl<'b> LoggedRequest<'b> {
     /// Reads a head that was found good before. Its lines are looked at one by one: a rewritten
     /// head may have more fields than a received one may.
-    fn read(head: Head<'b>, version: Version, client: IpAddr) -> Option<Self> {
+    fn read(head: HeadSeen<'b>, version: Version, client: IpAddr) -> Option<Self> {
         let (bytes, added) = match head {
-            Head::None | Head::Refused(_) => return None,
-            Head::Received(bytes) => (bytes, None),
-            Head::Rewritten(bytes) => (bytes, Some(client)),
+            HeadSeen::None | HeadSeen::Refused(_) => return None,
+            HeadSeen::Received(bytes) => (bytes, None),
+            HeadSeen::Rewritten(bytes) => (bytes, Some(client)),
         };
         let mut lines = bytes.split(|byte| *byte == b'\n');
         let mut words = lines.next()?.split(|byte| *byte == b' ');

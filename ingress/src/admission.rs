@@ -21,7 +21,7 @@ use crate::identity::{
     AwsPrincipal, Claim, Decision, EcsSubject, Method, Policy, Principal, sts_request,
 };
 use crate::ingress::{Conn, Ingress};
-use crate::jobs::{Asked, Authority, Caller, Failure, Job};
+use crate::jobs::{Authority, EcsInquiry, Failure, Job, StsIdentity};
 use crate::registration::{Phase, Refusal, Registration};
 use crate::routes;
 use crate::verification::EcsStanding;
@@ -229,7 +229,7 @@ impl Ingress {
     pub(crate) fn identified(
         &mut self,
         conn: ConnId,
-        outcome: Result<Caller, Failure>,
+        outcome: Result<StsIdentity, Failure>,
         cx: &mut Context<'_>,
     ) {
         self.metrics.checked(Authority::Sts, outcome.as_ref().err());
@@ -241,7 +241,7 @@ impl Ingress {
             return;
         }
         let principal = match outcome {
-            Ok(Caller { arn, account }) => AwsPrincipal::parse(&arn, &account)
+            Ok(StsIdentity { arn, account }) => AwsPrincipal::parse(&arn, &account)
                 .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason)),
             Err(Failure::Refused(reason) | Failure::Invalid(reason) | Failure::Unasked(reason)) => {
                 Err(Refusal::new(RefusalCode::Unauthenticated, reason))
@@ -274,7 +274,7 @@ impl Ingress {
             Decision::Granted => Ok(None),
             Decision::Denied(reason) => Err(reason),
             Decision::NeedsEcs(requirement) => {
-                subject(&principal, &claim).map(|subject| Some(Asked { subject, requirement }))
+                subject(&principal, &claim).map(|subject| Some(EcsInquiry { subject, requirement }))
             }
         };
         match outcome {

@@ -7,7 +7,7 @@ use mesh_protocol::proof::Binding;
 
 use crate::admission::claim;
 use crate::identity::{Claim, Principal};
-use crate::jobs::Asked;
+use crate::jobs::EcsInquiry;
 
 /// An agent that is not decided about.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) enum Step {
     Identifying { since: Instant },
     /// ECS is asked whether what the agent says of itself is so; since when AWS is asked. Its task
     /// may not have begun: then ECS is asked again at some time.
-    Inspecting { principal: Principal, asked: Asked, since: Instant, again: Option<Instant> },
+    Inspecting { principal: Principal, asked: EcsInquiry, since: Instant, again: Option<Instant> },
 }
 
 impl Application {

@@ -3,14 +3,13 @@
 use mesh_protocol::http1::{self, CloseReason, ServerConn};
 use mesh_protocol::{Buf, Closing, ConnId, Context};
 
-use crate::access_log::Head;
 use crate::balance::{Scope, Tried};
 use crate::downstream::State;
 use crate::ending::{Ended, Fault};
 use crate::exchange::{Phase, Reached};
 use crate::ingress::Ingress;
 use crate::moving::Routed;
-use crate::replies::{self, Format, Reason};
+use crate::replies::{self, Format, HeadSeen, Reason};
 
 impl Ingress {
     /// The exchange failed. It is tried once more where that is safe, else answered, else cut.
@@ -48,20 +47,14 @@ impl Ingress {
     }
 
     /// Answers a request that did not become an exchange, and logs it.
-    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: Head<'_>) {
-        let format = match head {
-            Head::None => Format::Text,
-            Head::Refused(bytes) | Head::Received(bytes) | Head::Rewritten(bytes) => {
-                Format::asked_in(bytes)
-            }
-        };
-        self.answer(conn, reason, format);
+    pub(crate) fn decline(&mut self, conn: ConnId, reason: Reason, head: HeadSeen<'_>) {
+        self.answer(conn, reason, head.format());
         self.log_declined(conn, reason, head);
     }
 
     /// Tells a caller that a limit is reached.
     pub(crate) fn turn_away(&mut self, conn: ConnId) {
-        self.decline(conn, Reason::Overloaded, Head::None);
+        self.decline(conn, Reason::Overloaded, HeadSeen::None);
         if let Some((_, io)) = self.downstream(conn) {
             io.close(Closing::AfterFlush);
         }
@@ -73,11 +66,11 @@ impl Ingress {
         self.answer_by(conn, reason, |http, tx| {
             replies::write_no_route(host, format, http, tx);
         });
-        self.log_declined(conn, reason, Head::Received(head));
+        self.log_declined(conn, reason, HeadSeen::Received(head));
     }
 
     /// The caller sent no request head, or one that is refused.
-    pub(crate) fn refuse(&mut self, conn: ConnId, error: http1::Error, head: Head<'_>) {
+    pub(crate) fn refuse(&mut self, conn: ConnId, error: http1::Error, head: HeadSeen<'_>) {
         log::debug!("refused a request: {error}");
         self.decline(conn, Reason::of_head(error), head);
     }

@@ -9,7 +9,7 @@ use crate::admission::Standing;
 use crate::application::Step;
 use crate::identity::{EcsAnswers, EcsRefusal, Principal};
 use crate::ingress::Ingress;
-use crate::jobs::{Asked, Authority, Failure, Job, halves};
+use crate::jobs::{Authority, EcsInquiry, Failure, Job, halves};
 use crate::measure::{Verdict, judge};
 use crate::registration::{Refusal, VERIFYING};
 use crate::verification::EcsStanding;
@@ -26,7 +26,7 @@ impl Ingress {
         &mut self,
         conn: ConnId,
         principal: Principal,
-        asked: Asked,
+        asked: EcsInquiry,
         since: Instant,
     ) {
         let Some(application) = self.application_mut(conn) else { return };

@@ -4,10 +4,10 @@
 //! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
 //! STS says is kept for another time: each proof is for one connection.
 
-mod asked;
+mod inquiry;
 mod queue;
 
-pub(crate) use asked::{Asked, batches, halves};
+pub(crate) use inquiry::{EcsInquiry, batches, halves};
 pub(crate) use queue::Queue;
 
 use mesh_protocol::{ConnId, Context};
@@ -52,7 +52,7 @@ pub enum Answer {
         /// Who is identified.
         conn: ConnId,
         /// What STS says.
-        outcome: Result<Caller, Failure>,
+        outcome: Result<StsIdentity, Failure>,
     },
     /// Of [`Job::Inspect`].
     Inspected {
@@ -74,7 +74,7 @@ pub enum Answer {
 
 /// Somebody as STS knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct StsIdentity {
     /// The ARN.
     pub arn: String,
     /// The account, 12 digits.

@@ -14,7 +14,7 @@ use crate::audit;
 use crate::config::Admission;
 use crate::identity::{Claim, Decision, Policy, Principal, Requirement};
 use crate::ingress::Ingress;
-use crate::jobs::Asked;
+use crate::jobs::EcsInquiry;
 use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::verification::EcsStanding;
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
     /// It is allowed, as long as ECS confirms this.
     Fits(Option<Requirement>),
     /// It may be, for all that is known: ECS has to say more.
-    Open(Asked),
+    Open(EcsInquiry),
     /// It is not; a sentence.
     Unfit(String),
 }
@@ -80,7 +80,7 @@ impl Ingress {
     }
 
     /// The rules ask for more than ECS has said of this agent.
-    fn leave_open(&mut self, id: TunnelId, asked: Asked) {
+    fn leave_open(&mut self, id: TunnelId, asked: EcsInquiry) {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         match &mut tunnel.standing.ecs {
             Some(ecs) => (ecs.asked, ecs.is_open) = (asked, true),
@@ -127,12 +127,12 @@ pub(crate) fn judge(
     };
     let Some(ecs) = ecs else {
         return match subject(principal, claim) {
-            Ok(subject) => Verdict::Open(Asked { subject, requirement }),
+            Ok(subject) => Verdict::Open(EcsInquiry { subject, requirement }),
             Err(reason) => Verdict::Unfit(reason),
         };
     };
     let asks_for_more = ecs.is_open || requirement > ecs.asked.requirement;
-    let asked = Asked { requirement, ..ecs.asked.clone() };
+    let asked = EcsInquiry { requirement, ..ecs.asked.clone() };
     let Some(facts) = &ecs.facts else { return Verdict::Open(asked) };
     match policy.decide_with(principal, claim, facts) {
         Decision::Granted => Verdict::Fits(Some(requirement)),

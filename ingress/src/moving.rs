@@ -16,7 +16,6 @@ use std::time::Instant;
 use mesh_protocol::mux::Flags;
 use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
 
-use crate::access_log::Head;
 use crate::balance::Scope;
 use crate::downstream::{State, Stay};
 use crate::ending::{Ended, Fault};
@@ -24,7 +23,7 @@ use crate::exchange::{Exchange, Replay};
 use crate::gauge::{Coming, Gauge};
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
-use crate::replies::{Format, Reason};
+use crate::replies::{Format, HeadSeen, Reason};
 use crate::routes::{Place, RouteId};
 
 /// A request that has a route, on its way to a stream, here or at another worker.
@@ -156,7 +155,7 @@ impl Ingress {
     fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
         let Some(tried) = &routed.replay.tried else {
             self.count_unserved(routed.route, reason);
-            return self.decline(conn, reason, Head::Rewritten(routed.replay.head()));
+            return self.decline(conn, reason, HeadSeen::Rewritten(routed.replay.head()));
         };
         self.answer(conn, tried.reason, Format::asked_in(routed.replay.head()));
         let seen = Observation {

@@ -159,6 +159,31 @@ impl Format {
     }
 }
 
+/// The head of a request, as far as there is one to look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HeadSeen<'b> {
+    /// There is none.
+    None,
+    /// As the caller sent it, and refused: what its parts mean is not certain.
+    Refused(&'b [u8]),
+    /// As the caller sent it.
+    Received(&'b [u8]),
+    /// As it goes to the agent, the caller's address added to it.
+    Rewritten(&'b [u8]),
+}
+
+impl HeadSeen<'_> {
+    /// The form in which its caller likes errors.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::None => Format::Text,
+            Self::Refused(bytes) | Self::Received(bytes) | Self::Rewritten(bytes) => {
+                Format::asked_in(bytes)
+            }
+        }
+    }
+}
+
 /// Whether a media range names JSON, and not in order to rule it out.
 fn wants_json(range: &[u8]) -> bool {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);

@@ -7,13 +7,12 @@ use mesh_protocol::http1::{self, BodyLength, Request, RequestHead, ServerConn, S
 use mesh_protocol::mux::Flags;
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex};
 
-use crate::access_log::Head;
 use crate::downstream::{Expired, State, Step};
 use crate::ending::Fault;
 use crate::exchange::{Exchange, Phase, Reached, Replay};
 use crate::ingress::{Conn, Ingress};
 use crate::moving::Routed;
-use crate::replies::Reason;
+use crate::replies::{HeadSeen, Reason};
 use crate::routes::{Place, RouteId};
 use crate::tunnel::TunnelId;
 
@@ -46,7 +45,7 @@ impl Ingress {
                 Step::Head => match self.begin(conn, cx) {
                     Ok(Begun::Whole) => {}
                     Ok(Begun::Incomplete) => return,
-                    Err(error) => return self.refuse(conn, error, Head::None),
+                    Err(error) => return self.refuse(conn, error, HeadSeen::None),
                 },
                 Step::Close => return io.close(Closing::AfterFlush),
             }
@@ -68,7 +67,7 @@ impl Ingress {
                 io.close(Closing::AfterFlush);
             }
             Expired::Head => {
-                self.decline(conn, Reason::HeadTimeout, Head::None);
+                self.decline(conn, Reason::HeadTimeout, HeadSeen::None);
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
             Expired::Request => {
@@ -129,7 +128,7 @@ impl Ingress {
         let request = match downstream.http.begin(&head) {
             Ok(request) => request,
             Err(error) => {
-                self.refuse(conn, error, Head::Refused(head.bytes));
+                self.refuse(conn, error, HeadSeen::Refused(head.bytes));
                 return Ok(Some(end));
             }
         };
@@ -151,7 +150,7 @@ impl Ingress {
         if reason == Reason::NoRoute {
             self.decline_host(conn, request.host, head.bytes);
         } else {
-            self.decline(conn, reason, Head::Received(head.bytes));
+            self.decline(conn, reason, HeadSeen::Received(head.bytes));
         }
         Ok(Some(end + body))
     }
@@ -207,7 +206,7 @@ impl Ingress {
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
-            let head = Head::Rewritten(replay.head());
+            let head = HeadSeen::Rewritten(replay.head());
             return self.decline(conn, Reason::Overloaded, head);
         };
         tunnel.requests += 1;

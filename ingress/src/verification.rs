@@ -22,7 +22,7 @@ use ring::hmac;
 use crate::config::IdentityChecks;
 use crate::identity::{EcsAnswers, Requirement};
 use crate::ingress::Ingress;
-use crate::jobs::{Asked, Authority, Failure, Job, batches, halves};
+use crate::jobs::{Authority, EcsInquiry, Failure, Job, batches, halves};
 use crate::registration::Refusal;
 use crate::tunnel::TunnelId;
 use crate::workers::Message;
@@ -120,7 +120,7 @@ impl Ingress {
     }
 
     /// Whom of these ECS is not being asked about already: nobody is asked about twice at once.
-    fn unasked(&self, is_wanted: impl Fn(&EcsStanding) -> bool) -> Vec<(ConnId, Asked)> {
+    fn unasked(&self, is_wanted: impl Fn(&EcsStanding) -> bool) -> Vec<(ConnId, EcsInquiry)> {
         let asking = &self.verifier.asking;
         let wanted = self.tunnels.iter().filter_map(|(id, tunnel)| {
             let ecs = tunnel.standing.ecs.as_ref().filter(|ecs| is_wanted(ecs))?;
@@ -129,11 +129,11 @@ impl Ingress {
         wanted.collect()
     }
 
-    fn ask_ecs(&mut self, about: &[(ConnId, Asked)]) {
+    fn ask_ecs(&mut self, about: &[(ConnId, EcsInquiry)]) {
         for (conns, question) in batches(about) {
             self.jobs.push(Job::Recheck { conns, question });
         }
-        let asking = about.iter().map(|(conn, Asked { requirement, .. })| {
+        let asking = about.iter().map(|(conn, EcsInquiry { requirement, .. })| {
             (*conn, Asking { requirement: *requirement, since: self.now })
         });
         self.verifier.asking.extend(asking);

@@ -2,7 +2,7 @@ use super::*;
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5));
 
-fn record<'r>(asked: Option<Asked<'r>>) -> Record<'r> {
+fn record<'r>(asked: Option<LoggedRequest<'r>>) -> Record<'r> {
     Record {
         client: CLIENT,
         asked,
@@ -17,13 +17,13 @@ fn record<'r>(asked: Option<Asked<'r>>) -> Record<'r> {
     }
 }
 
-fn read(head: Head<'_>) -> Asked<'_> {
-    Asked::read(head, Version::Http11, CLIENT).unwrap()
+fn read(head: HeadSeen<'_>) -> LoggedRequest<'_> {
+    LoggedRequest::read(head, Version::Http11, CLIENT).unwrap()
 }
 
 fn target(target: &[u8]) -> Record<'_> {
-    let head = read(Head::Received(b"GET / HTTP/1.1\r\n\r\n"));
-    record(Some(Asked { target, ..head }))
+    let head = read(HeadSeen::Received(b"GET / HTTP/1.1\r\n\r\n"));
+    record(Some(LoggedRequest { target, ..head }))
 }
 
 fn in_json(record: &Record<'_>) -> serde_json::Value {
@@ -36,7 +36,7 @@ const HEAD: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: a.example\r\nCookie: secret=1
 
 #[test]
 fn both_forms_have_the_same_values_in_the_same_order() {
-    let full = record(Some(read(Head::Received(HEAD))));
+    let full = record(Some(read(HeadSeen::Received(HEAD))));
     assert_eq!(
         Text(&full).to_string(),
         "client=10.0.0.5 forwarded_for=\"192.0.2.1\" method=\"GET\" host=\"a.example\" \
@@ -117,7 +117,7 @@ fn long_values_are_cut() {
     // Bytes that are no characters are cut anywhere.
     assert_eq!(cut(&[0x80; 10], 5), (&[0x80; 5][..], true));
     let agent = vec![b'a'; OTHER_MAX + 1];
-    let head = Asked { user_agent: Some(&agent), ..read(Head::Received(HEAD)) };
+    let head = LoggedRequest { user_agent: Some(&agent), ..read(HeadSeen::Received(HEAD)) };
     let shown = in_json(&record(Some(head)))["user_agent"].as_str().unwrap().chars().count();
     assert_eq!(shown, OTHER_MAX + 1);
 }
@@ -139,14 +139,15 @@ fn forwarded_for_is_what_came_before_us() {
     for (lines, is_rewritten, expected) in cases {
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
         let bytes = head.as_bytes();
-        let head = if is_rewritten { Head::Rewritten(bytes) } else { Head::Received(bytes) };
+        let head =
+            if is_rewritten { HeadSeen::Rewritten(bytes) } else { HeadSeen::Received(bytes) };
         assert_eq!(read(head).forwarded_for.as_deref(), expected.map(str::as_bytes), "{lines:?}");
     }
 }
 
 #[test]
 fn no_other_field_gets_into_a_line() {
-    let full = record(Some(read(Head::Received(HEAD))));
+    let full = record(Some(read(HeadSeen::Received(HEAD))));
     for line in [full.json(), Text(&full).to_string()] {
         assert!(!line.contains("secret") && !line.contains("c2VjcmV0"), "{line}");
     }

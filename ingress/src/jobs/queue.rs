@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::ConnId;
 
-use super::{Asked, Job, batches};
+use super::{EcsInquiry, Job, batches};
 use crate::identity::ecs::{Form, SUBJECTS_MAX};
 
 /// See the module.
@@ -46,7 +46,7 @@ pub(crate) struct Queue {
 /// A cluster with agents that want to register.
 #[derive(Debug, Default)]
 struct Cluster {
-    waiting: VecDeque<(ConnId, Asked)>,
+    waiting: VecDeque<(ConnId, EcsInquiry)>,
     /// Whether a question is open.
     is_asked: bool,
     /// When it was its turn.
@@ -95,7 +95,7 @@ impl Pace {
 
 impl Queue {
     /// Takes somebody in who wants to register, and about whom ECS is to be asked.
-    pub(crate) fn inspect(&mut self, conn: ConnId, asked: Asked) {
+    pub(crate) fn inspect(&mut self, conn: ConnId, asked: EcsInquiry) {
         let (cluster, form) = asked.subject.group();
         self.clusters
             .entry((cluster.to_owned(), form))

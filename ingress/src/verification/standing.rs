@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::identity::{EcsFacts, EcsRefusal};
-use crate::jobs::Asked;
+use crate::jobs::EcsInquiry;
 
 /// What ECS says of a registered agent.
 #[derive(Debug)]
 pub(crate) struct EcsStanding {
-    pub(crate) asked: Asked,
+    pub(crate) asked: EcsInquiry,
     /// What is proved; nothing before the first answer about an agent of whom only new rules ask.
     pub(crate) facts: Option<EcsFacts>,
     /// When ECS said so last, or when rules began to ask.
@@ -34,14 +34,14 @@ pub(crate) enum Doubt {
 
 impl EcsStanding {
     /// That of somebody about whom ECS said this.
-    pub(crate) const fn proved(asked: Asked, facts: EcsFacts, now: Instant) -> Self {
+    pub(crate) const fn proved(asked: EcsInquiry, facts: EcsFacts, now: Instant) -> Self {
         let facts = Some(facts);
         let (doubt, is_open, is_leaving) = (Doubt::None, false, false);
         Self { asked, facts, confirmed: now, doubt, is_open, is_leaving }
     }
 
     /// That of somebody about whom new rules ask.
-    pub(crate) const fn unproved(asked: Asked, now: Instant) -> Self {
+    pub(crate) const fn unproved(asked: EcsInquiry, now: Instant) -> Self {
         let (doubt, is_open, is_leaving) = (Doubt::None, true, false);
         Self { asked, facts: None, confirmed: now, doubt, is_open, is_leaving }
     }

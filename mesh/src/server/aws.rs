@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use mesh_aws::{Chain, Ecs, EcsFailure, Endpoint, Environment, SignedRequest, Sts, StsFailure};
 use mesh_ingress::identity::{EcsAnswers, EcsQuestion, EcsRequest, StsRequest, check_date, proof};
-use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
+use mesh_ingress::jobs::{Answer, Failure, Job, StsIdentity};
 
 /// ECS's word for a cluster that it does not know.
 const NO_CLUSTER: &str = "ClusterNotFoundException";
@@ -53,7 +53,7 @@ impl Aws {
         }
     }
 
-    fn identify(&self, request: &StsRequest, date: &str) -> Result<Caller, Failure> {
+    fn identify(&self, request: &StsRequest, date: &str) -> Result<StsIdentity, Failure> {
         check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::Unasked)?;
         let headers: Vec<_> = request
             .headers
@@ -69,7 +69,7 @@ impl Aws {
                 Failure::Unreachable(failure.to_string())
             }
         })?;
-        Ok(Caller { arn: identity.arn, account: identity.account })
+        Ok(StsIdentity { arn: identity.arn, account: identity.account })
     }
 
     fn describe(&self, question: &EcsQuestion) -> Result<EcsAnswers, Failure> {

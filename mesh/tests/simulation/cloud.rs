@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mesh_agent::identity as agent;
 use mesh_ingress::identity::ecs::{Cluster, ContainerInstance, Deployment, Service, Task};
 use mesh_ingress::identity::{EcsAnswers, EcsQuestion, StsRequest};
-use mesh_ingress::jobs::{Answer, Caller, Failure, Job};
+use mesh_ingress::jobs::{Answer, Failure, Job, StsIdentity};
 use mesh_protocol::control::{IamProof, Proof};
 use mesh_protocol::proof;
 
@@ -225,7 +225,7 @@ impl Sky {
         }
     }
 
-    fn identify(&self, request: &StsRequest) -> Result<Caller, Failure> {
+    fn identify(&self, request: &StsRequest) -> Result<StsIdentity, Failure> {
         if self.is_down || is_far(request) {
             return Err(Failure::Unreachable("STS is down".to_owned()));
         }
@@ -252,7 +252,7 @@ impl Sky {
             false => format!("{number:032x}"),
         };
         let role = if self.renamed.contains(&number) { "others" } else { "agents" };
-        Ok(Caller {
+        Ok(StsIdentity {
             arn: format!("arn:aws:sts::123456789012:assumed-role/{role}/{session}"),
             account: "123456789012".to_owned(),
         })

@@ -5,7 +5,7 @@ use mesh_protocol::{ConnId, Conns, Duplex};
 use super::Queue;
 use crate::identity::ecs::SUBJECTS_MAX;
 use crate::identity::{AwsPrincipal, Claim, EcsQuestion, EcsSubject, Requirement, StsRequest};
-use crate::jobs::{Asked, Job, batches};
+use crate::jobs::{EcsInquiry, Job, batches};
 use crate::tunnel::tests::origin;
 
 fn conns(count: usize) -> Vec<ConnId> {
@@ -29,16 +29,16 @@ fn question() -> EcsQuestion {
 }
 
 /// A task of this cluster.
-fn asked(cluster: &str, number: usize) -> Asked {
+fn asked(cluster: &str, number: usize) -> EcsInquiry {
     asked_as(cluster, number, &format!("task/{cluster}"))
 }
 
 /// One whose ARN is of the old form.
-fn asked_of_old_form(cluster: &str, number: usize) -> Asked {
+fn asked_of_old_form(cluster: &str, number: usize) -> EcsInquiry {
     asked_as(cluster, number, "task")
 }
 
-fn asked_as(cluster: &str, number: usize, kind: &str) -> Asked {
+fn asked_as(cluster: &str, number: usize, kind: &str) -> EcsInquiry {
     let account = "123456789012";
     let id = format!("{number:032x}");
     let task = format!("arn:aws:ecs:eu-central-1:{account}:{kind}/{id}");
@@ -47,7 +47,7 @@ fn asked_as(cluster: &str, number: usize, kind: &str) -> Asked {
     let (task, container_instance) = (Some(task.as_str()), None);
     let claim = Claim { hosts: &[], service: "", cluster, task, container_instance };
     let subject = EcsSubject::new(&principal, &claim).unwrap();
-    Asked { subject, requirement: Requirement::Place }
+    EcsInquiry { subject, requirement: Requirement::Place }
 }
 
 /// About whom the next question is, and how many tasks it names.

@@ -6,12 +6,12 @@ use crate::identity::{EcsAnswers, EcsFacts, EcsQuestion, EcsRefusal, EcsSubject,
 
 /// About whom ECS is asked, and what.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct EcsInquiry {
     pub(crate) subject: EcsSubject,
     pub(crate) requirement: Requirement,
 }
 
-impl Asked {
+impl EcsInquiry {
     /// What the answers say of it.
     pub(crate) fn verify(&self, answers: &EcsAnswers) -> Result<EcsFacts, EcsRefusal> {
         self.subject.verify(self.requirement, answers)
@@ -22,7 +22,7 @@ impl Asked {
 pub(crate) type Batch = (Vec<ConnId>, EcsQuestion);
 
 /// The questions that together are about all of these.
-pub(crate) fn batches(asked: &[(ConnId, Asked)]) -> Vec<Batch> {
+pub(crate) fn batches(asked: &[(ConnId, EcsInquiry)]) -> Vec<Batch> {
     let subjects: Vec<_> =
         asked.iter().map(|(_, asked)| (&asked.subject, asked.requirement)).collect();
     let questions = EcsQuestion::batches(&subjects).into_iter();
@@ -36,7 +36,7 @@ pub(crate) fn batches(asked: &[(ConnId, Asked)]) -> Vec<Batch> {
 /// The questions about all of these, in two halves. ECS takes a question about all of them or not
 /// at all, so that one name which it does not take would speak for everybody: halves of halves find
 /// out whose it is.
-pub(crate) fn halves(asked: &[(ConnId, Asked)]) -> Vec<Batch> {
+pub(crate) fn halves(asked: &[(ConnId, EcsInquiry)]) -> Vec<Batch> {
     let (one, other) = asked.split_at(asked.len() / 2);
     batches(one).into_iter().chain(batches(other)).collect()
 }
