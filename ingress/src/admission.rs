@@ -50,15 +50,44 @@ pub struct Standing {
     pub(crate) ecs: Option<EcsStanding>,
 }
 
+/// The kind of proof by which an agent is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofKind {
+    /// Nothing had to be proved.
+    None,
+    /// A request to STS.
+    Iam,
+    /// A token.
+    Token,
+    /// A certificate.
+    Certificate,
+}
+
+impl ProofKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::None, Self::Iam, Self::Token, Self::Certificate];
+
+    /// The word in metrics, on pages and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Iam => "iam",
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
 impl Standing {
     /// The kind of proof.
     #[must_use]
-    pub const fn method(&self) -> &'static str {
+    pub const fn proof(&self) -> ProofKind {
         match self.principal {
-            None => "none",
-            Some(Principal::Aws(_)) => "iam",
-            Some(Principal::Token { .. }) => "token",
-            Some(Principal::Certificate { .. }) => "certificate",
+            None => ProofKind::None,
+            Some(Principal::Aws(_)) => ProofKind::Iam,
+            Some(Principal::Token { .. }) => ProofKind::Token,
+            Some(Principal::Certificate { .. }) => ProofKind::Certificate,
         }
     }
 }

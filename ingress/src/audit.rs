@@ -28,7 +28,7 @@ fn acceptance(tunnel: &Tunnel) -> String {
     let Hello { service, cluster, instance, .. } = hello;
     let hosts = hello.hosts.join(", ");
     let by_what_right = match &standing.principal {
-        Some(principal) => format!(" as {principal} (by {})", standing.method()),
+        Some(principal) => format!(" as {principal} (by {})", standing.proof().name()),
         None => String::new(),
     };
     let health = if hello.healthy { "healthy" } else { "not yet healthy" };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mesh_protocol::control::RefusalCode;
 
+use crate::admission::ProofKind;
 use crate::jobs::{Authority, Failure};
 use crate::replies::Reason;
 use crate::routes::RouteId;
@@ -29,12 +30,12 @@ pub struct Metrics {
     pub retries: u64,
     /// Callers' connections given to another worker.
     pub moves: u64,
-    /// Registrations by the kind of proof, in the order of [`METHODS`].
-    registered: [u64; METHODS.len()],
-    /// Registrations refused, by [`CODES`].
-    refused: [u64; CODES.len()],
-    /// Registrations withdrawn, by [`CODES`].
-    withdrawn: [u64; CODES.len()],
+    /// Registrations by the kind of proof.
+    registered: [u64; ProofKind::ALL.len()],
+    /// Registrations refused.
+    refused: [u64; RefusalCode::ALL.len()],
+    /// Registrations withdrawn.
+    withdrawn: [u64; RefusalCode::ALL.len()],
     /// Questions to AWS, by [`AUTHORITIES`] and outcome.
     checks: [[u64; OUTCOMES.len()]; AUTHORITIES.len()],
     /// Tunnels that ended.
@@ -43,17 +44,6 @@ pub struct Metrics {
     pub ejections: u64,
 }
 
-/// The kinds of proof, as [`crate::admission::Standing::method`] names them.
-const METHODS: [&str; 4] = ["none", "iam", "token", "certificate"];
-/// Why registrations are refused or withdrawn.
-const CODES: [(RefusalCode, &str); 6] = [
-    (RefusalCode::Unauthenticated, "unauthenticated"),
-    (RefusalCode::Forbidden, "forbidden"),
-    (RefusalCode::Invalid, "invalid"),
-    (RefusalCode::Overloaded, "overloaded"),
-    (RefusalCode::Draining, "draining"),
-    (RefusalCode::Unavailable, "unavailable"),
-];
 /// Who is asked about agents.
 const AUTHORITIES: [(Authority, &str); 2] = [(Authority::Sts, "sts"), (Authority::Ecs, "ecs")];
 /// What they say.
@@ -90,22 +80,22 @@ impl Metrics {
     }
 
     /// Counts a registration by its kind of proof.
-    pub fn registered(&mut self, method: &str) {
-        if let Some(index) = METHODS.iter().position(|known| *known == method) {
+    pub fn registered(&mut self, proof: ProofKind) {
+        if let Some(index) = ProofKind::ALL.iter().position(|known| *known == proof) {
             self.registered[index] += 1;
         }
     }
 
     /// Counts a registration that was refused.
     pub fn refused(&mut self, code: RefusalCode) {
-        if let Some(index) = CODES.iter().position(|(known, _)| *known == code) {
+        if let Some(index) = RefusalCode::ALL.iter().position(|known| *known == code) {
             self.refused[index] += 1;
         }
     }
 
     /// Counts a registration that was withdrawn.
     pub fn withdrawn(&mut self, code: RefusalCode) {
-        if let Some(index) = CODES.iter().position(|(known, _)| *known == code) {
+        if let Some(index) = RefusalCode::ALL.iter().position(|known| *known == code) {
             self.withdrawn[index] += 1;
         }
     }
@@ -195,8 +185,8 @@ impl Metrics {
     fn write_registrations(&self, out: &mut String) -> fmt::Result {
         let name = "mesh_registrations_total";
         writeln!(out, "# HELP {name} Registrations by kind of proof.\n# TYPE {name} counter")?;
-        for (method, count) in METHODS.iter().zip(self.registered) {
-            writeln!(out, "{name}{{method=\"{method}\"}} {count}")?;
+        for (proof, count) in ProofKind::ALL.iter().zip(self.registered) {
+            writeln!(out, "{name}{{method=\"{}\"}} {count}", proof.name())?;
         }
         let families = [
             ("mesh_registrations_refused_total", "Registrations refused.", self.refused),
@@ -204,8 +194,8 @@ impl Metrics {
         ];
         for (name, help, counts) in families {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter")?;
-            for ((_, reason), count) in CODES.iter().zip(counts) {
-                writeln!(out, "{name}{{reason=\"{reason}\"}} {count}")?;
+            for (code, count) in RefusalCode::ALL.iter().zip(counts) {
+                writeln!(out, "{name}{{reason=\"{}\"}} {count}", code.name())?;
             }
         }
         let name = "mesh_identity_checks_total";

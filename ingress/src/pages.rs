@@ -338,7 +338,7 @@ impl Ingress {
                     "agent_version": tunnel.hello.version,
                     "peer": tunnel.peer.to_string(),
                     "principal": tunnel.standing.principal.as_ref().map(ToString::to_string),
-                    "proof": tunnel.standing.method(),
+                    "proof": tunnel.standing.proof().name(),
                     "ecs": tunnel.standing.ecs.as_ref().map(|ecs| self.ecs_state(ecs)),
                     "healthy": tunnel.is_healthy,
                     "health_reason": tunnel.health_reason,

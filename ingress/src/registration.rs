@@ -289,7 +289,7 @@ impl Ingress {
         };
         link.session.agree(hello.streams, hello.window);
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
-        self.metrics.registered(standing.method());
+        self.metrics.registered(standing.proof());
         let hello = hello.clone();
         let mut tunnel = Tunnel::new(link, serial, agent, applicant, peer, standing, cx.now);
         tunnel.spread_renewal(&self.config.identity, cx.rng);

@@ -157,6 +157,32 @@ pub enum RefusalCode {
     Other,
 }
 
+impl RefusalCode {
+    /// All that this version gives.
+    pub const ALL: [Self; 6] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Invalid,
+        Self::Overloaded,
+        Self::Draining,
+        Self::Unavailable,
+    ];
+
+    /// The word, on the wire and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Invalid => "invalid",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Unavailable => "unavailable",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// HEALTH: the state of the service behind the agent changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

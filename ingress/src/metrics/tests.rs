@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_protocol::control::RefusalCode;
+use mesh_protocol::control::{self, RefusalCode};
 
-use super::{Authority, Failure, Hosts, Metrics, Observation, Reason};
+use super::{Authority, Failure, Hosts, Metrics, Observation, ProofKind, Reason};
 use crate::routes::{RouteId, Routes};
 
 /// So many routes.
@@ -199,9 +199,7 @@ fn everything_has_its_place() {
         metrics.count(reason);
         assert_eq!(metrics.reason(reason), 1);
     }
-    for method in ["none", "iam", "token", "certificate"] {
-        metrics.registered(method);
-    }
+    ProofKind::ALL.into_iter().for_each(|proof| metrics.registered(proof));
     metrics.refused(RefusalCode::Overloaded);
     metrics.withdrawn(RefusalCode::Forbidden);
     metrics.checked(Authority::Ecs, None);
@@ -215,5 +213,12 @@ fn everything_has_its_place() {
         "mesh_identity_checks_total{service=\"sts\",outcome=\"unreachable\"} 1",
     ] {
         assert!(page.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn refusals_are_counted_under_the_words_that_agents_are_told() {
+    for code in RefusalCode::ALL {
+        assert_eq!(control::encode(&code), format!("{:?}", code.name()).into_bytes());
     }
 }
