@@ -33,6 +33,7 @@ export function ingressEnvironment(params: Params, admission: Admission): Record
     MESH_ALLOWED_ROLE_ARNS: admission.roles.join(','),
     MESH_ALLOWED_CLUSTERS: admission.clusters.join(','),
     MESH_CONFIG: params.configPath ?? '',
+    MESH_ECS_GRACE: params.ecsGraceSeconds?.toString() ?? '',
   };
   return {
     MESH_ALB_PORT: String(PORTS.traffic),

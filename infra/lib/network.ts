@@ -33,9 +33,10 @@ export class Network extends Construct {
   private make(params: Params): ec2.Vpc {
     const vpc = new ec2.Vpc(this, 'Vpc', {
       maxAzs: 2,
-      // Tasks need a way out to STS, ECS and the registry. Without this gateway the tasks that
-      // run go on, and no agent can prove who it is.
-      natGateways: 1,
+      // Tasks need a way out to STS, ECS and the registry. Without it no agent can prove who it is,
+      // agents about whom ECS is asked lose their places after --ecs-grace, and no new task starts.
+      // A gateway goes with its zone: with one of them, so do the tasks of the other zone.
+      natGateways: params.natGateways,
     });
     vpc.addFlowLog('FlowLog', {
       destination: ec2.FlowLogDestination.toCloudWatchLogs(logGroup(this, 'network', params)),

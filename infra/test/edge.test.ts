@@ -136,6 +136,18 @@ describe('with an Application Load Balancer alone', () => {
     template.resourceCountIs('AWS::EC2::NatGateway', 1);
     template.hasResourceProperties('AWS::EC2::FlowLog', { TrafficType: 'REJECT' });
   });
+
+  test('with two ways out, each zone has its own', () => {
+    const gateways = (natGateways: number) => {
+      const routes = templateWith({ natGateways }).findResources('AWS::EC2::Route', {
+        Properties: { NatGatewayId: Match.anyValue() },
+      });
+      return Object.values(routes).map(({ Properties }) => JSON.stringify(Properties.NatGatewayId));
+    };
+    expect(gateways(1)).toHaveLength(2);
+    expect(new Set(gateways(1)).size).toBe(1);
+    expect(new Set(gateways(2)).size).toBe(2);
+  });
 });
 
 describe('parameters', () => {

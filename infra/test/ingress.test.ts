@@ -255,6 +255,13 @@ describe('parameters', () => {
     });
   });
 
+  test('how long agents outlast a silence of ECS, where it is given', () => {
+    const variables = environment(templateWith({ ecsGraceSeconds: 1800 }), 'ingress');
+    expect(variables['MESH_ECS_GRACE']).toBe('1800');
+    const without = templateWith({ configPath: '/etc/mesh/server.yaml', allowedRoleArns: [] });
+    expect(environment(without, 'ingress')).not.toHaveProperty('MESH_ECS_GRACE');
+  });
+
   test('the ingress outlasts the idle timeout of the load balancer, whatever it is', () => {
     const template = templateWith({ idleTimeoutSeconds: 600 });
     expect(environment(template, 'ingress')['MESH_IDLE_TIMEOUT']).toBe('615');

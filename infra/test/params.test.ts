@@ -101,6 +101,7 @@ test.each([
   ['agentCidrs', [], 'nobody could connect'],
   ['agentLoadBalancer', 'elb', '"elb" is not known; give one of "alb", "nlb"'],
   ['cpuArchitecture', 'arm64', 'is not known; give one of "ARM64", "X86_64"'],
+  ['natGateways', 3, 'is not known; give one of 1, 2'],
   ['cpu', 300, 'is not known; give one of 256, 512, 1024, 2048'],
   ['memory', '1024', '"1024" is no whole number'],
   ['memory', 1024.5, 'is no whole number'],
@@ -136,6 +137,7 @@ test.each([
   [{ assignPublicIp: true }, 'assignPublicIp: the VPC that the stack makes has a NAT gateway'],
   [{ ...VPC, loadBalancerSubnetIds: ['subnet-0000000000000000a'] }, 'loadBalancerSubnetIds: give'],
   [{ ...VPC, taskSubnetIds: [] }, 'taskSubnetIds: give at least one'],
+  [{ ...VPC, natGateways: 2 }, 'natGateways: the stack makes none in a VPC that is given'],
   [{ allowedRoleArns: [] }, 'allowedRoleArns: no agent could register'],
   [
     {

@@ -55,6 +55,7 @@ export const FIELDS = {
   vpcId: optional(check.vpcId),
   loadBalancerSubnetIds: or(check.list(check.subnetId), []),
   taskSubnetIds: or(check.list(check.subnetId), []),
+  natGateways: or(check.oneOf(1, 2), 1),
   assignPublicIp: or(check.flag, false),
   internal: or(check.flag, false),
   callerCidrs: or(check.list(check.cidr), ['0.0.0.0/0']),
@@ -75,6 +76,8 @@ export const FIELDS = {
   tokensSecretArn: optional(check.secretArn),
   tokensKeyArn: optional(check.keyArn),
   configPath: optional(check.absolutePath),
+  // Left out it is what the file says, which a variable would override.
+  ecsGraceSeconds: optional(check.integer(0, 86_400)),
 
   requestTimeoutSeconds: or(check.integer(1, 3999), 30),
   idleTimeoutSeconds: or(check.integer(31, 4000), 60),

@@ -70,6 +70,9 @@ function networkRules(params: Params): string[] {
       problems.push('assignPublicIp: the VPC that the stack makes has a NAT gateway; remove it');
     }
   } else {
+    if (params.natGateways > 1) {
+      problems.push('natGateways: the stack makes none in a VPC that is given; remove it, or vpcId');
+    }
     // An Application Load Balancer refuses less than two zones.
     if (params.loadBalancerSubnetIds.length < 2) {
       problems.push('loadBalancerSubnetIds: give at least two, in different zones of vpcId');
