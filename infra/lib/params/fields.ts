@@ -81,7 +81,7 @@ export const FIELDS = {
 
   requestTimeoutSeconds: or(check.integer(1, 3999), 30),
   idleTimeoutSeconds: or(check.integer(31, 4000), 60),
-  deregistrationDelaySeconds: or(check.integer(0, 118), 60),
+  deregistrationDelaySeconds: or(check.integer(0, 3600), 60),
   drainTimeoutSeconds: or(check.integer(1, 119), 100),
   warmUpSeconds: or(check.integer(0, 3600), 60),
   maxConnections: or(check.integer(1, 1_000_000), 1150),

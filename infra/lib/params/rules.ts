@@ -118,31 +118,21 @@ function admissionRules(params: Params): string[] {
 function timeoutRules(params: Params): string[] {
   const problems: string[] = [];
   const { requestTimeoutSeconds, idleTimeoutSeconds } = params;
-  const { deregistrationDelaySeconds, drainTimeoutSeconds } = params;
+  const { deregistrationDelaySeconds, warmUpSeconds } = params;
   if (requestTimeoutSeconds >= idleTimeoutSeconds) {
     problems.push(
       `requestTimeoutSeconds: ${requestTimeoutSeconds} is not less than idleTimeoutSeconds ` +
         `(${idleTimeoutSeconds}), so that the load balancer would answer 504 in place of the mesh`,
     );
   }
-  // A task that is let go of counts no longer, and ECS starts the next one beside it. Until SIGTERM,
-  // which comes after the delay, it has its tunnels: agents have no more of them for a third task.
-  // Without a warm-up nothing waits for agents anyway.
-  const { warmUpSeconds } = params;
+  // A task that is let go of counts no longer, and ECS starts the next one beside it. Until the delay
+  // is over it has its tunnels: agents have no more of them for a third task. Without a warm-up
+  // nothing waits for agents anyway. The drain has no part in this: it begins after the delay.
   if (warmUpSeconds > 0 && deregistrationDelaySeconds > warmUpSeconds) {
     problems.push(
       `deregistrationDelaySeconds: ${deregistrationDelaySeconds} is more than warmUpSeconds ` +
         `(${warmUpSeconds}), so that the next task could get callers while agents still hold their ` +
         'tunnels to the one before',
-    );
-  }
-  // Fargate kills after STOP_TIMEOUT; a task that the load balancer still sends requests to must
-  // not have finished draining.
-  if (deregistrationDelaySeconds >= drainTimeoutSeconds) {
-    problems.push(
-      `deregistrationDelaySeconds: ${deregistrationDelaySeconds} is not less than ` +
-        `drainTimeoutSeconds (${drainTimeoutSeconds}), so that a task could leave while the load ` +
-        'balancer still counts on it',
     );
   }
   return problems;
