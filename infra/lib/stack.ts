@@ -41,7 +41,8 @@ export function makeStack(app: App, params: Params): Stack {
     output(stack, 'TestService', service.serviceName, 'The ECS service of the test workload');
     output(stack, 'TestRole', role.roleArn, 'The role of its agents, for rules');
   }
-  new Alarms(stack, params, edge);
+  // What nobody runs yet is not missed: without targets, alarms would ring before the first task.
+  new Alarms(stack, params, edge).node.addDependency(ingress.service);
   output(stack, 'AgentEndpoint', agentEndpoint(params), '--ingress-endpoint of agents');
   output(stack, 'AgentTunnels', String(tasksAtOnce(params)), '--tunnels of agents');
   output(stack, 'Cluster', params.clusterName, 'The ECS cluster, also for hosts outside of AWS');

@@ -228,6 +228,14 @@ describe('alarms', () => {
     }
   });
 
+  test('none rings before there are tasks: they are made after the service stands', () => {
+    const template = templateWith();
+    const { id } = serviceOf(template, 'FARGATE');
+    for (const alarm of Object.values(template.findResources(ALARM))) {
+      expect(alarm['DependsOn']).toContain(id);
+    }
+  });
+
   test('an ingress that is turned off misses nobody', () => {
     templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 2);
   });
