@@ -1,10 +1,11 @@
-// What somebody should be woken for, as far as the load balancers know it. Whether agents are there
-// is only in the metrics of the ingress: docs/operations.md, "Metrics".
+// What somebody should be woken for, as far as the load balancers and the log know it. Whether agents
+// are there is only in the metrics of the ingress: docs/operations.md, "Metrics".
 
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import { FilterPattern, MetricFilter, type ILogGroup } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 
@@ -14,12 +15,24 @@ import type { Params } from './params';
 const MINUTE = Duration.minutes(1);
 /** Answers of class 5xx in a minute that are no accident any more. */
 const ERRORS_PER_MINUTE = 10;
+/** A line of the ingress's log for each agent that it refuses, whatever the reason. */
+export const REFUSAL = { target: 'mesh_ingress::audit', words: 'refused the agent from' } as const;
 /** For a task in the place of one that was lost: to be noticed, to start, and to be found healthy. */
 const STARTING_MINUTES = 3;
 
+export interface AlarmsProps {
+  readonly params: Params;
+  readonly edge: Edge;
+  /** The log of the ingress. */
+  readonly log: ILogGroup;
+}
+
 export class Alarms extends Construct {
-  constructor(scope: Construct, private readonly params: Params, edge: Edge) {
+  private readonly params: Params;
+
+  constructor(scope: Construct, { params, edge, log }: AlarmsProps) {
     super(scope, 'Alarms');
+    this.params = params;
     if (params.desiredCount > 0) {
       // A young task fails /ready while it waits for agents, and agents wait for nobody.
       const warmUp = Math.ceil(params.warmUpSeconds / MINUTE.toSeconds());
@@ -36,6 +49,24 @@ export class Alarms extends Construct {
       edge.traffic.metrics.httpCodeTarget(elb.HttpCodeTarget.TARGET_5XX_COUNT, perMinute('Sum')),
       'The ingress or the services behind it answer 5xx. x-mesh-error and mesh_errors_total say who.',
     );
+    // A refused agent comes again within half a minute. An ingress that lets nobody in passes all
+    // its health checks, and its callers get 404, as for a host that is not there.
+    this.watchErrors(
+      'AgentsRefused',
+      this.refusals(log),
+      'The ingress refuses an agent again and again. Its log says which one and why.',
+      1,
+    );
+  }
+
+  private refusals(logGroup: ILogGroup): cloudwatch.IMetric {
+    const filter = new MetricFilter(this, 'Refusals', {
+      logGroup,
+      filterPattern: FilterPattern.allTerms(REFUSAL.target, REFUSAL.words),
+      metricNamespace: 'AnywhereMesh',
+      metricName: `${this.params.stackName}-refusals`,
+    });
+    return filter.metric(perMinute('Sum'));
   }
 
   private watchHosts(name: string, healthy: cloudwatch.IMetric, evaluationPeriods: number): void {
@@ -61,10 +92,15 @@ export class Alarms extends Construct {
     });
   }
 
-  private watchErrors(id: string, metric: cloudwatch.IMetric, alarmDescription: string): void {
+  private watchErrors(
+    id: string,
+    metric: cloudwatch.IMetric,
+    alarmDescription: string,
+    threshold = ERRORS_PER_MINUTE,
+  ): void {
     this.alarm(id, {
       metric,
-      threshold: ERRORS_PER_MINUTE,
+      threshold,
       comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
       evaluationPeriods: 5,
       datapointsToAlarm: 3,

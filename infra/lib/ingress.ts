@@ -3,6 +3,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import { HttpNamespace } from 'aws-cdk-lib/aws-servicediscovery';
 import { Construct } from 'constructs';
 
@@ -32,13 +33,12 @@ export interface IngressProps {
 
 export class Ingress extends Construct {
   readonly service: ecs.FargateService;
-  readonly logGroupName: string;
+  readonly log: ILogGroup;
 
   constructor(scope: Construct, private readonly props: IngressProps) {
     super(scope, 'Ingress');
-    const logs = logGroup(this, 'ingress', props.params);
-    this.logGroupName = logs.logGroupName;
-    const task = this.makeTask(logDriver(logs, 'ingress'));
+    this.log = logGroup(this, 'ingress', props.params);
+    const task = this.makeTask(logDriver(this.log, 'ingress'));
     const securityGroup = this.makeSecurityGroup();
     this.service = this.makeService(task, securityGroup);
     startAfterRoles(this.service, task);

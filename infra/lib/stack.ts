@@ -42,12 +42,13 @@ export function makeStack(app: App, params: Params): Stack {
     output(stack, 'TestRole', role.roleArn, 'The role of its agents, for rules');
   }
   // What nobody runs yet is not missed: without targets, alarms would ring before the first task.
-  new Alarms(stack, params, edge).node.addDependency(ingress.service);
+  const alarms = new Alarms(stack, { params, edge, log: ingress.log });
+  alarms.node.addDependency(ingress.service);
   output(stack, 'AgentEndpoint', agentEndpoint(params), '--ingress-endpoint of agents');
   output(stack, 'AgentTunnels', String(tasksAtOnce(params)), '--tunnels of agents');
   output(stack, 'Cluster', params.clusterName, 'The ECS cluster, also for hosts outside of AWS');
   output(stack, 'IngressService', ingress.service.serviceName, 'The ECS service of the ingress');
-  output(stack, 'IngressLogs', ingress.logGroupName, 'The log of the ingress');
+  output(stack, 'IngressLogs', ingress.log.logGroupName, 'The log of the ingress');
   return stack;
 }
 

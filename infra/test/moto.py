@@ -8,7 +8,11 @@ import boto3
 
 STACK = "mesh"
 # Kinds that this version of moto does not know and leaves out without a word.
-UNKNOWN_TO_MOTO = {"AWS::CloudWatch::Alarm", "AWS::EC2::SecurityGroupEgress"}
+UNKNOWN_TO_MOTO = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::EC2::SecurityGroupEgress",
+    "AWS::Logs::MetricFilter",
+}
 
 
 def prepare(path):

@@ -1,7 +1,11 @@
 // The test workload on ECS Anywhere, and the alarms.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 
+import { REFUSAL } from '../lib/alarms';
 import {
   EVERYTHING,
   IMAGE,
@@ -188,6 +192,7 @@ describe('alarms', () => {
     ['TunnelGone', 'HealthyHostCount', 'Minimum', BELOW, 1, [3, 3], 'breaching'],
     ['LoadBalancerErrors', 'HTTPCode_ELB_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
     ['IngressErrors', 'HTTPCode_Target_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
+    ['AgentsRefused', 'mesh-refusals', 'Sum', FROM, 1, [3, 5], 'notBreaching'],
   ])(
     '%s watches %s: %s %s %i in %j minutes',
     (id, MetricName, Statistic, ComparisonOperator, Threshold, minutes, TreatMissingData) => {
@@ -198,7 +203,7 @@ describe('alarms', () => {
       const found = alarm?.['Properties'];
       expect(found).toMatchObject({
         MetricName,
-        Namespace: 'AWS/ApplicationELB',
+        Namespace: id === 'AgentsRefused' ? 'AnywhereMesh' : 'AWS/ApplicationELB',
         Statistic,
         Period: 60,
         ComparisonOperator,
@@ -207,7 +212,7 @@ describe('alarms', () => {
       });
       const { DatapointsToAlarm = found.EvaluationPeriods, EvaluationPeriods } = found;
       expect([DatapointsToAlarm, EvaluationPeriods]).toEqual(minutes);
-      template.resourceCountIs(ALARM, 6);
+      template.resourceCountIs(ALARM, 7);
     },
   );
 
@@ -228,6 +233,20 @@ describe('alarms', () => {
     }
   });
 
+  test('each line about a refused agent counts, as the ingress writes it', () => {
+    const template = templateWith();
+    template.hasResourceProperties('AWS::Logs::MetricFilter', {
+      FilterPattern: '"mesh_ingress::audit" "refused the agent from"',
+      LogGroupName: { Ref: Match.stringLikeRegexp('IngressLogs') },
+      MetricTransformations: [
+        { MetricNamespace: 'AnywhereMesh', MetricName: 'mesh-refusals', MetricValue: '1' },
+      ],
+    });
+    const source = readFileSync(join(__dirname, '../../ingress/src/audit.rs'), 'utf8');
+    expect(source).toContain(`log::warn!("${REFUSAL.words} {peer}`);
+    expect(source).toContain(`The target is \`${REFUSAL.target}\``);
+  });
+
   test('none rings before there are tasks: they are made after the service stands', () => {
     const template = templateWith();
     const { id } = serviceOf(template, 'FARGATE');
@@ -237,7 +256,7 @@ describe('alarms', () => {
   });
 
   test('an ingress that is turned off misses nobody', () => {
-    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 2);
+    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 3);
   });
 
   test('they are about the load balancer that agents use', () => {
