@@ -173,6 +173,19 @@ test.each([
   expect(problem(changes)).toContain(expected);
 });
 
+const ranges = (number: number) => Array.from({ length: number }, (_, n) => `10.0.${n}.0/24`);
+
+test.each([
+  [60, 'alb', 'agentCidrs: with callerCidrs they are 61 rules of one security group, and AWS allows'],
+  [59, 'alb', undefined],
+  [60, 'nlb', undefined],
+  [61, 'nlb', 'agentCidrs: they are 61 rules of a security group, and AWS allows 60'],
+])('%i ranges of agents at the %s fit a security group, or are refused', (count, balancer, why) => {
+  const changes = { agentCidrs: ranges(count), agentLoadBalancer: balancer };
+  const found = problems({ ...MINIMAL, ...changes });
+  expect(found).toEqual(why === undefined ? [] : [expect.stringContaining(why)]);
+});
+
 test.each([
   [{ hostedZoneName: 'mesh.example.com' }],
   [{ allowedRoleArns: [], tokensSecretArn: EVERYTHING.tokensSecretArn }],

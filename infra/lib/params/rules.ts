@@ -5,6 +5,8 @@ import { fargateMemory, ingressMemoryMiB } from './memory';
 
 /** Seconds between SIGTERM and SIGKILL: the most that Fargate allows. */
 export const STOP_TIMEOUT = 120;
+/** Rules for what comes in, of one security group: AWS's quota unless somebody had it raised. */
+const RULES_OF_A_GROUP = 60;
 /** The agent's bound for `--tunnels`. */
 const TUNNELS_MAX = 16;
 
@@ -86,7 +88,29 @@ function networkRules(params: Params): string[] {
       problems.push(`${name}: nobody could connect; give at least one range`);
     }
   }
-  return problems;
+  return [...problems, ...securityGroupRules(params)];
+}
+
+/** The deployment would fail in the middle, where AWS allows a group fewer rules. */
+function securityGroupRules({ agentLoadBalancer, callerCidrs, agentCidrs }: Params): string[] {
+  const [callers, agents] = [callerCidrs.length, agentCidrs.length];
+  const fewer = 'give fewer and wider ranges';
+  if (agentLoadBalancer === 'alb') {
+    const rules = callers + agents;
+    return rules <= RULES_OF_A_GROUP
+      ? []
+      : [
+          `agentCidrs: with callerCidrs they are ${rules} rules of one security group, and AWS allows ` +
+            `${RULES_OF_A_GROUP}; ${fewer}, or agentLoadBalancer "nlb", which has a group of its own`,
+        ];
+  }
+  return Object.entries({ callerCidrs: callers, agentCidrs: agents })
+    .filter(([, rules]) => rules > RULES_OF_A_GROUP)
+    .map(
+      ([name, rules]) =>
+        `${name}: they are ${rules} rules of a security group, and AWS allows ${RULES_OF_A_GROUP}; ` +
+        fewer,
+    );
 }
 
 function admissionRules(params: Params): string[] {
