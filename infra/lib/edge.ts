@@ -7,12 +7,10 @@ import * as route53 from 'aws-cdk-lib/aws-route53';
 import { LoadBalancerTarget } from 'aws-cdk-lib/aws-route53-targets';
 import { Construct } from 'constructs';
 
-import { PORTS, agentDomain } from './environment';
+import { HTTPS_PORT, PORTS, agentDomain } from './environment';
 import { explain } from './nag';
 import type { Network } from './network';
 import type { Params } from './params';
-
-const HTTPS_PORT = 443;
 
 export class Edge extends Construct {
   readonly loadBalancer: elb.ApplicationLoadBalancer;
@@ -89,7 +87,7 @@ export class Edge extends Construct {
 
   private makeTunnelListener(): elb.ApplicationTargetGroup {
     const group = this.applicationTargetGroup('TunnelTargets', PORTS.tunnels, '/health');
-    this.applicationListener('TunnelListener', PORTS.tunnels, group);
+    this.applicationListener('TunnelListener', this.params.agentPort, group);
     return group;
   }
 
@@ -150,7 +148,7 @@ export class Edge extends Construct {
     // not to be reset for that. One that is gone is noticed by the echo.
     group.setAttribute('target_health_state.unhealthy.connection_termination.enabled', 'false');
     loadBalancer.addListener('TunnelListener', {
-      port: PORTS.tunnels,
+      port: this.params.agentPort,
       protocol: elb.Protocol.TLS,
       certificates: [elb.ListenerCertificate.fromArn(this.params.certificateArn)],
       sslPolicy: this.tlsPolicy(),
@@ -186,7 +184,7 @@ export class Edge extends Construct {
     }
     for (const range of params.agentCidrs) {
       const what = 'Agents, by WebSocket';
-      sources.tunnels.addIngressRule(ec2.Peer.ipv4(range), ec2.Port.tcp(PORTS.tunnels), what);
+      sources.tunnels.addIngressRule(ec2.Peer.ipv4(range), ec2.Port.tcp(params.agentPort), what);
     }
     for (const group of new Set([sources.traffic, sources.tunnels])) {
       explain(

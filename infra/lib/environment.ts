@@ -5,6 +5,9 @@ import { workers } from './params/memory';
 
 export const PORTS = { traffic: 8080, health: 8081, tunnels: 8082 } as const;
 
+/** Where callers connect, and agents if they have a load balancer of their own and are told to. */
+export const HTTPS_PORT = 443;
+
 /** The ingress keeps idle connections this much longer than the load balancer, which would
  * otherwise send a request on one that is being closed, and answer 502. */
 const IDLE_MARGIN_SECONDS = 15;
@@ -15,7 +18,8 @@ export function agentDomain(params: Params): string {
 }
 
 export function agentEndpoint(params: Params): string {
-  return `wss://${agentDomain(params)}:${PORTS.tunnels}`;
+  const { agentPort } = params;
+  return `wss://${agentDomain(params)}${agentPort === HTTPS_PORT ? '' : `:${agentPort}`}`;
 }
 
 /** Who may register, as far as the stack knows. */

@@ -55,6 +55,11 @@ balancer=$(aws elbv2 describe-load-balancers --names mesh --query 'LoadBalancers
 expect "$(aws elbv2 describe-listeners --load-balancer-arn "$balancer" --output text \
     --query 'sort_by(Listeners, &Port)[].[Port, Protocol, DefaultActions[0].Type]')" \
     $'80\tHTTP\tredirect\n443\tHTTPS\tforward\n8082\tHTTPS\tforward'
+listener=$(aws elbv2 describe-listeners --load-balancer-arn "$balancer" --output text \
+    --query "Listeners[?Port==\`443\`].ListenerArn")
+expect "$(aws elbv2 describe-rules --listener-arn "$listener" --output text \
+    --query 'Rules[].[Priority, Conditions[0].Values[0], Actions[0].Type]')" \
+    $'1\tagents.mesh.example.com\tforward\ndefault\tNone\tforward'
 expect "$(aws elbv2 describe-target-groups --output text --query \
     'sort_by(TargetGroups, &Port)[].[Port, Protocol, TargetType, HealthCheckPort, HealthCheckPath]')" \
     $'8080\tHTTP\tip\t8081\t/ready\n8082\tHTTP\tip\t8081\t/health'

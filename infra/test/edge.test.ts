@@ -2,7 +2,7 @@
 
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 
-import { EVERYTHING, MINIMAL, VPC, templateWith } from './support';
+import { EVERYTHING, MINIMAL, TEST_APP, VPC, environment, templateWith } from './support';
 
 const LISTENER = 'AWS::ElasticLoadBalancingV2::Listener';
 const BALANCER = 'AWS::ElasticLoadBalancingV2::LoadBalancer';
@@ -201,6 +201,23 @@ describe('parameters', () => {
         Match.objectLike({ CidrIp: '192.0.2.0/24', FromPort: 8082 }),
         Match.objectLike({ CidrIp: '198.51.100.0/24', FromPort: 8082 }),
       ],
+    });
+  });
+
+  test.each([
+    ['alb', 8443, 'HTTPS', 'wss://mesh.example.com:8443'],
+    ['nlb', 443, 'TLS', 'wss://agents.mesh.example.com'],
+  ])('agents dial the %s at port %i', (agentLoadBalancer, agentPort, Protocol, Value) => {
+    const template = templateWith({ agentLoadBalancer, agentPort, testWorkload: { image: TEST_APP } });
+    template.hasResourceProperties(LISTENER, { Port: agentPort, Protocol });
+    template.resourcePropertiesCountIs(LISTENER, { Port: 8082 }, 0);
+    template.hasResourceProperties(TARGETS, { Port: 8082 });
+    template.hasOutput('AgentEndpoint', { Value });
+    expect(environment(template, 'agent')['MESH_INGRESS_ENDPOINT']).toBe(Value);
+    template.hasResourceProperties('AWS::EC2::SecurityGroup', {
+      SecurityGroupIngress: Match.arrayWith([
+        Match.objectLike({ Description: 'Agents, by WebSocket', FromPort: agentPort }),
+      ]),
     });
   });
 

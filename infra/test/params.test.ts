@@ -137,6 +137,7 @@ test.each([
   [{ assignPublicIp: true }, 'assignPublicIp: the VPC that the stack makes has a NAT gateway'],
   [{ ...VPC, loadBalancerSubnetIds: ['subnet-0000000000000000a'] }, 'loadBalancerSubnetIds: give'],
   [{ ...VPC, taskSubnetIds: [] }, 'taskSubnetIds: give at least one'],
+  [{ agentPort: 443 }, 'agentPort: 443 is where callers connect; give another port, or'],
   [{ ...VPC, natGateways: 2 }, 'natGateways: the stack makes none in a VPC that is given'],
   [{ allowedRoleArns: [] }, 'allowedRoleArns: no agent could register'],
   [

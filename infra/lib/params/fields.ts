@@ -61,6 +61,7 @@ export const FIELDS = {
   callerCidrs: or(check.list(check.cidr), ['0.0.0.0/0']),
   agentCidrs: or(check.list(check.cidr), ['0.0.0.0/0']),
   agentLoadBalancer: or(check.oneOf('alb', 'nlb'), 'alb'),
+  agentPort: or(check.integer(1, 65_535), 8082),
 
   clusterName: or(check.clusterName, 'mesh'),
   ingressImage: required(check.image),

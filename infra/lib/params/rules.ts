@@ -63,6 +63,11 @@ function workloadRules({ agentLoadBalancer, domainName, testWorkload }: Params):
 
 function networkRules(params: Params): string[] {
   const problems: string[] = [];
+  if (params.agentPort === 443 && params.agentLoadBalancer === 'alb') {
+    problems.push(
+      'agentPort: 443 is where callers connect; give another port, or agentLoadBalancer "nlb"',
+    );
+  }
   const subnets = [params.loadBalancerSubnetIds, params.taskSubnetIds];
   if (params.vpcId === undefined) {
     if (subnets.some((ids) => ids.length > 0)) {
