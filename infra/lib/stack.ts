@@ -7,6 +7,7 @@ import { Alarms } from './alarms';
 import { Edge } from './edge';
 import { agentEndpoint, type Admission } from './environment';
 import { Ingress } from './ingress';
+import { explain } from './nag';
 import { Network } from './network';
 import { tasksAtOnce, type Params } from './params';
 import { TestWorkload, workloadRole } from './test-workload';
@@ -24,10 +25,15 @@ export function makeStack(app: App, params: Params): Stack {
   const cluster = new ecs.Cluster(stack, 'Cluster', {
     clusterName: params.clusterName,
     vpc: network.vpc,
-    containerInsightsV2: ecs.ContainerInsights.ENABLED,
+    containerInsightsV2: params.containerInsights
+      ? ecs.ContainerInsights.ENABLED
+      : ecs.ContainerInsights.DISABLED,
     // Else the role of each task that people may enter has to be allowed to write logs.
     executeCommandConfiguration: { logging: ecs.ExecuteCommandLogging.NONE },
   });
+  if (!params.containerInsights) {
+    explain(cluster, 'ECS4', 'Whoever pays for the measurements has turned them off.');
+  }
   const edge = new Edge(stack, params, network);
   const { testWorkload: workload } = params;
   const role = workload === undefined ? undefined : workloadRole(stack);

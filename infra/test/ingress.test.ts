@@ -154,6 +154,9 @@ describe('by default', () => {
       ClusterName: 'mesh',
       ClusterSettings: [{ Name: 'containerInsights', Value: 'enabled' }],
     });
+    templateWith({ containerInsights: false }).hasResourceProperties('AWS::ECS::Cluster', {
+      ClusterSettings: [{ Name: 'containerInsights', Value: 'disabled' }],
+    });
   });
 
   test('the ingress may ask about the cluster, and do nothing else', () => {

@@ -19,6 +19,7 @@ test.each([
   ['the least', {}],
   ['everything', EVERYTHING],
   ['a VPC of its own, with a test workload', { testWorkload: { image: TEST_APP } }],
+  ['a cluster without measurements', { containerInsights: false }],
   ['an internal load balancer', { internal: true, callerCidrs: ['10.0.0.0/8'] }],
 ])('%s has no findings', (_, changes) => {
   expect(() => synth(changes)).not.toThrow();

@@ -95,6 +95,7 @@ export const FIELDS = {
   logRetentionDays: or(check.oneOf(...RETENTION_DAYS), 30),
   loadBalancerLogsBucket: optional(check.bucketName),
   alarmTopicArn: optional(check.topicArn),
+  containerInsights: or(check.flag, true),
   deletionProtection: or(check.flag, false),
 
   serviceConnectNamespace: optional(check.namespaceName),
