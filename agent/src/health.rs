@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::{ConnId, control};
 
 use crate::config::HealthCheck;
+use crate::faults::IS_INGRESS;
 
 /// What is believed of the local service.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Health {
     next_at: Instant,
     /// The probe that is under way.
     pub(crate) probe: Option<ConnId>,
+    /// Which ingress the last probe was answered by, as far as the answer names one.
+    pub(crate) answered_by: Vec<u8>,
     /// Why the last probe that counts failed; empty while the service is healthy and answers.
     reason: String,
     /// The reason that was told last, and when.
@@ -73,6 +76,7 @@ impl Health {
             against: 0,
             next_at: now,
             probe: None,
+            answered_by: Vec::new(),
             reason,
             told,
         }
@@ -149,6 +153,20 @@ impl Health {
         self.told = (self.reason.clone(), now);
         self.hasten(check);
         change
+    }
+
+    /// A tunnel leads to this ingress. One that was taken for the service until now never was it: that is no
+    /// hiccup, and each request would come round.
+    pub(crate) fn unmask(&mut self, ingress: &[u8], check: &HealthCheck, now: Instant) -> Change {
+        if !self.is_healthy() || ingress.is_empty() || self.answered_by != ingress {
+            return Change::Same;
+        }
+        (self.state, self.has_been_healthy, self.against) = (State::Unhealthy, false, 0);
+        IS_INGRESS.clone_into(&mut self.reason);
+        self.told = (self.reason.clone(), now);
+        self.next_at = now + check.interval;
+        self.hasten(check);
+        Change::Down
     }
 
     /// Whether a service that stays down does so for another reason than was told: whoever mended the

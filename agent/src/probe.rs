@@ -90,13 +90,15 @@ impl Agent {
             };
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&io.rx.as_slice()[..length], &mut storage);
-            let judged = |head| (verdict(&head, &self.ledger), body_length(&head), head.status);
-            match head.map(judged) {
+            match head {
                 // An interim response: the answer follows (RFC 9110 15.2).
-                Ok((_, _, 100 | 102..=199)) => io.rx.consume(length),
-                Ok((verdict, rest, _)) => {
+                Ok(ResponseHead { status: 100 | 102..=199, .. }) => io.rx.consume(length),
+                Ok(head) => {
+                    self.health.answered_by =
+                        head.field(INGRESS_FIELD).unwrap_or_default().to_vec();
+                    let verdict = verdict(&head, &self.ledger);
+                    probe.rest = body_length(&head);
                     io.rx.consume(length);
-                    probe.rest = rest;
                     break verdict;
                 }
                 Err(error) => {
@@ -157,12 +159,24 @@ impl Agent {
         }
     }
 
-    /// Takes the first verdict of a probe, and tells every ingress when it changes something.
+    /// Takes the first verdict of a probe.
     fn judge(&mut self, conn: ConnId, verdict: Verdict) {
         if self.health.probe != Some(conn) {
             return;
         }
         let change = self.health.record(verdict, &self.config.health, self.now);
+        self.tell_change(change);
+    }
+
+    /// A tunnel has reached this ingress. An answer of that may have come before, and been taken for one of
+    /// the service.
+    pub(crate) fn unmask_service(&mut self, ingress: &[u8]) {
+        let change = self.health.unmask(ingress, &self.config.health, self.now);
+        self.tell_change(change);
+    }
+
+    /// Tells the log and every ingress what changed, if anything did.
+    fn tell_change(&mut self, change: Change) {
         match change {
             Change::Same => return,
             Change::Up => log::info!("the local service is healthy"),

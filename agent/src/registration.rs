@@ -77,6 +77,8 @@ impl Agent {
         if self.process.is_empty() {
             self.process = format!("{:016x}{:016x}", cx.rng.bits(), cx.rng.bits());
         }
+        // HELLO says how the service is.
+        self.unmask_service(&ingress);
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let limits = &self.config.limits;
         let (window, streams) = (full_frames(limits.stream_window), limits.streams_per_tunnel());

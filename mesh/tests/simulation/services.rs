@@ -8,7 +8,7 @@ use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
 
 use crate::answers::answer;
 use crate::ask::{Ask, Weather};
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census, endpoint};
 
 /// A request with a body, or without one.
 fn either(stage: &mut Stage) -> Ask {
@@ -116,6 +116,51 @@ fn an_agent_is_of_no_use_before_its_service_was_healthy_and_is_so_when_it_fails_
         assert!(said.contains("\"service\":\"unhealthy\""), "{said}");
         stage.expect_empty_after_drain();
     });
+}
+
+/// Whichever comes first: what the ingress answers to the health check, or what it answers to the agent.
+#[test]
+fn an_ingress_is_not_taken_for_the_service_of_its_agent_for_a_moment() {
+    const MOMENT: Duration = Duration::from_millis(20);
+    for has_to_wait in [false, true] {
+        seeds(4, |seed| {
+            let mut plan = Plan::calm();
+            plan.local = Some(endpoint("ingress", 8080));
+            plan.agent.health.path = "/health".to_owned();
+            let mut stage = Stage::new(seed, plan);
+            if has_to_wait {
+                stage.world.set_answer(TUNNEL_ADDRESS, Answer::Refuse);
+                stage.world.run_for(Duration::from_secs(1));
+                let said = stage.page_of("agent0:8081", "/health");
+                assert!(said.contains("\"service\":\"healthy\""), "{said}");
+                stage.world.set_answer(TUNNEL_ADDRESS, Answer::Accept);
+            }
+            let mut asks = 0;
+            while asks < 100 {
+                let said = stage.page_of("agent0:8081", "/health");
+                assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+                if stage.tunnels() == 0 {
+                    stage.world.run_for(MOMENT);
+                    continue;
+                }
+                let ask = Ask::new(Request::get(HOST, "/bytes/1"));
+                let caller = stage.add_caller(vec![ask], |client| client);
+                stage.expect_answers(Duration::from_secs(60));
+                assert!(stage.responses(caller)[0].is(503), "{:?}", stage.responses(caller));
+                asks += 1;
+                stage.world.run_for(MOMENT);
+            }
+            let reason = "\"service_reason\":\"it is the ingress of this agent;";
+            let said = stage.page_of("agent0:8081", "/health");
+            assert!(said.contains(reason), "{said}");
+            let page = stage.page("/metrics");
+            let came = format!("mesh_requests_total{{host=\"{HOST}\",");
+            let came = page.lines().filter(|line| line.starts_with(&came));
+            let came =
+                came.filter_map(|line| line.rsplit(' ').next()?.trim().parse::<usize>().ok());
+            assert_eq!(came.sum::<usize>(), asks, "one came round: {page}");
+        });
+    }
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) agent_workers: u8,
     /// Each agent also has a host of its own: [`own_host`].
     pub(crate) own_hosts: bool,
+    /// What the agents take for their service; without it, each has its own.
+    pub(crate) local: Option<Endpoint>,
     pub(crate) ingress: mesh_ingress::Config,
     pub(crate) agent: mesh_agent::Config,
     pub(crate) tunnel_links: LinkRules,
@@ -96,6 +98,7 @@ impl Plan {
             workers: None,
             agent_workers: 1,
             own_hosts: false,
+            local: None,
             ingress,
             agent,
             tunnel_links: fast,
@@ -179,7 +182,7 @@ impl Plan {
     }
 }
 
-fn endpoint(host: &str, port: u16) -> Endpoint {
+pub(crate) fn endpoint(host: &str, port: u16) -> Endpoint {
     let path = "/".to_owned();
     Endpoint { host: host.to_owned(), port, security: Security::Plain, path }
 }
@@ -270,6 +273,9 @@ impl Stage {
     fn agent_apps(&self, number: usize) -> Vec<Agent> {
         let mut config = self.plan.agent.clone();
         config.local.host = format!("service{number}");
+        if let Some(local) = &self.plan.local {
+            config.local = local.clone();
+        }
         config.task = task_arn(number);
         config.container_instance = instance_arn(number);
         if self.plan.own_hosts {
