@@ -1,5 +1,7 @@
 //! Makes proofs of identity, on a helper thread: from a token, or from AWS credentials.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use mesh_protocol::control::{Proof, TokenProof};
 use mesh_protocol::proof;
 use mesh_settings::{Error, NamedFile, Settings};
@@ -27,10 +29,18 @@ pub(super) struct Prover {
 pub enum TokenSource {
     /// In the variable `MESH_TOKEN`.
     Variable(String),
-    /// In this file, which is read for each proof: it may be replaced at any time.
-    File(NamedFile),
+    /// In a file, which is read for each proof: it may be replaced at any time.
+    File(TokenFile),
     /// Read from a pipe, which has it once.
     Kept(String),
+}
+
+/// A file with a token, and the token that was last found in it.
+#[derive(Clone)]
+pub struct TokenFile {
+    file: NamedFile,
+    /// All clones have the same.
+    last: Arc<Mutex<Option<String>>>,
 }
 
 /// Tokens stay out of logs.
@@ -56,7 +66,7 @@ impl TokenSource {
                     "there are two tokens, this and",
                 ));
             }
-            (Some(file), None) => Some(Self::File(file)),
+            (Some(file), None) => Some(Self::from(file)),
             (None, Some(token)) => Some(Self::Variable(token)),
             (None, None) => None,
         })
@@ -64,39 +74,73 @@ impl TokenSource {
 
     /// Looks whether there is a token, and keeps it if it could not be read again.
     pub(super) fn look(&mut self) -> Result<(), String> {
-        let token = self.token()?;
+        let token = self.read()?;
         match self {
-            Self::File(file) if !file.can_be_read_again() => *self = Self::Kept(token),
+            Self::File(TokenFile { file, .. }) if !file.can_be_read_again() => {
+                *self = Self::Kept(token)
+            }
             Self::File(_) | Self::Variable(_) | Self::Kept(_) => {}
         }
         Ok(())
     }
 
-    /// The token as it is now.
+    /// The token to prove with: what is there now, or what was there last if that is none.
     pub(super) fn token(&self) -> Result<String, String> {
-        let (text, culprit) = match self {
-            Self::Variable(token) => (token.clone(), "MESH_TOKEN".to_owned()),
-            Self::File(file) => {
-                let text = file.read().map_err(|error| error.to_string())?;
-                (text, format!("{}: {}", file.culprit(), file.path()))
-            }
-            Self::Kept(token) => return Ok(token.clone()),
-        };
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("{culprit} holds no token: that is one word of printable ASCII"));
-        }
-        // The ingress knows no others, so it could only be refused.
-        if !(proof::TOKEN_BYTES_MIN..=proof::TOKEN_BYTES_MAX).contains(&token.len()) {
-            return Err(format!(
-                "{culprit} holds no token: its word has {} characters, and tokens have {} to {}",
-                token.len(),
-                proof::TOKEN_BYTES_MIN,
-                proof::TOKEN_BYTES_MAX
-            ));
-        }
-        Ok(token.to_owned())
+        let present = self.read();
+        let Self::File(file) = self else { return present };
+        present.or_else(|lack| file.last().clone().ok_or(lack))
     }
+
+    /// The token as it is now.
+    pub(super) fn read(&self) -> Result<String, String> {
+        match self {
+            Self::Variable(token) => check(token, "MESH_TOKEN"),
+            Self::File(file) => file.read(),
+            Self::Kept(token) => Ok(token.clone()),
+        }
+    }
+}
+
+impl From<NamedFile> for TokenSource {
+    fn from(file: NamedFile) -> Self {
+        Self::File(TokenFile { file, last: Arc::default() })
+    }
+}
+
+impl TokenFile {
+    /// Where it is, as the user wrote it.
+    pub(super) fn path(&self) -> &str {
+        self.file.path()
+    }
+
+    fn read(&self) -> Result<String, String> {
+        let text = self.file.read().map_err(|error| error.to_string())?;
+        let token = check(&text, &format!("{}: {}", self.file.culprit(), self.path()))?;
+        self.last().replace(token.clone());
+        Ok(token)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<String>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token that this text is.
+fn check(text: &str, culprit: &str) -> Result<String, String> {
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("{culprit} holds no token: that is one word of printable ASCII"));
+    }
+    // The ingress knows no others, so it could only be refused.
+    if !(proof::TOKEN_BYTES_MIN..=proof::TOKEN_BYTES_MAX).contains(&token.len()) {
+        return Err(format!(
+            "{culprit} holds no token: its word has {} characters, and tokens have {} to {}",
+            token.len(),
+            proof::TOKEN_BYTES_MIN,
+            proof::TOKEN_BYTES_MAX
+        ));
+    }
+    Ok(token.to_owned())
 }
 
 impl Prover {
@@ -147,3 +191,6 @@ impl Prover {
         Err("the ingress asks for a proof by IAM, and this agent was built without AWS".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

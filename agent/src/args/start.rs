@@ -185,14 +185,15 @@ fn run(
     Ok(())
 }
 
-/// Tells the agent when the file of its token holds another one. Each proof reads it by itself.
+/// Tells the agent when the file of its token holds another one. Each proof reads it by itself; where that
+/// finds none it is with the last one, and who looks at the log learns of it here.
 fn watched(token: TokenSource, mailbox: Mailbox<Answer>) -> Option<Watched> {
     let TokenSource::File(file) = &token else { return None };
     let what = format!("the token in {}", file.path());
     let watched = Watched::new(what, vec![PathBuf::from(file.path())]);
-    let mut known = token.token().ok();
+    let mut known = token.read().ok();
     Some(watched.reloading(move || {
-        let present = Some(token.token()?);
+        let present = Some(token.read()?);
         if present != known {
             known = present;
             mailbox.tell(Answer::NewToken);

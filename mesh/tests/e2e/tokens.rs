@@ -274,11 +274,32 @@ fn an_agent_uses_the_new_token_of_its_file_when_it_connects_again() {
     gate.server.wait_available(1);
     gate.folder.put("token", "two words");
     gate.replace(&format!("edge-1 {ONE} a.test\n"));
+    agent.signal("HUP");
     agent.wait_log(&format!("{file} holds no token: that is one word of printable ASCII"));
     std::fs::remove_file(&file).unwrap();
+    agent.signal("HUP");
     agent.wait_log(&format!("--token-file: cannot read {file}: no such file"));
     gate.folder.put("token", ONE);
     gate.server.wait_available(1);
+}
+
+#[test]
+fn an_agent_whose_token_file_is_gone_goes_on_with_the_token_that_it_had() {
+    let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
+    let file = gate.folder.put("token", ONE);
+    let agent = gate.agent_of(MESH, &[], &words(&["--token-file", &file], &["a.test"]));
+    gate.server.wait_available(1);
+    std::fs::remove_file(&file).unwrap();
+    agent.signal("HUP");
+    let stays = format!("the token in {file} stays as it is: --token-file: cannot read {file}");
+    agent.wait_log(&stays);
+    // The agent has to prove it once more.
+    gate.replace(&format!("edge-2 {TWO} b.test\n"));
+    gate.server.wait_metric("mesh_tunnels", 0);
+    gate.replace(&format!("edge-1 {ONE} a.test\n"));
+    gate.server.wait_available(1);
+    assert_eq!(agent.log_count(&file), 1, "{}", agent.log());
+    assert_eq!(agent.log_count("no proof of identity"), 0, "{}", agent.log());
 }
 
 #[test]
