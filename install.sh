@@ -322,9 +322,10 @@ put_program() {
 }
 
 # Below 239 @system-service is no group of system calls: the unit would let the program make none that it
-# needs, and it would die without a word.
+# needs, and it would die without a word. One that runs has a drop-in that sees to that.
 check_systemd() {
     has_systemd || return 0
+    ! systemctl is-active --quiet "$unit" || return 0
     number=$(systemd_version)
     # One that does not say its version may do.
     if [ "$number" -gt 0 ] && [ "$number" -lt 239 ]; then

@@ -353,17 +353,20 @@ SYSTEMD=257 run 0 install "${agent1[@]}"
 is_there "$unit.d/backoff.conf"
 
 fresh 'with a systemd that is too old for the units nothing is touched'
-SYSTEMD=238 run 1 install "${agent1[@]}"
+STATE=inactive SYSTEMD=238 run 1 install "${agent1[@]}"
 says 'systemd 238 runs here, and the units need 239 or newer: run the agent as a container'
 is_gone usr/local/bin/mesh-agent
 is_gone "$unit"
 is_gone etc/mesh
-SYSTEMD=219 run 1 install --program mesh --from "$work/3.0.0/mesh" --sums "$work/3.0.0/SHA256SUMS"
+STATE=inactive SYSTEMD=219 run 1 install --program mesh --from "$work/3.0.0/mesh" --sums "$work/3.0.0/SHA256SUMS"
 says 'run the ingress as a container'
 SYSTEMD=239 run 0 install "${agent1[@]}"
 is_there "$unit"
-SYSTEMD=238 run 1 upgrade "${agent2[@]}"
+STATE=inactive SYSTEMD=238 run 1 upgrade "${agent2[@]}"
 has_version mesh-agent 1.0.0
+# With a drop-in that lifts the unit's restriction it runs there.
+SYSTEMD=238 run 0 upgrade "${agent2[@]}"
+has_version mesh-agent 2.0.0
 
 fresh "what the systemd of this machine knows says nothing of an image's"
 rm -r "$root/run"
