@@ -21,9 +21,8 @@ impl Agent {
         let State::Busy(exchange) = &mut upstream.state else {
             // Nothing is expected here: the service closes, or speaks out of turn.
             if io.rx_eof || !io.rx.is_empty() {
-                upstream.state = State::Spent { since: cx.now };
-                io.close(Closing::AfterFlush);
                 self.pool.remove(conn);
+                self.let_go(conn);
             }
             return;
         };
@@ -78,9 +77,8 @@ impl Agent {
                 self.fail(conn, ResetCode::Timeout, "nothing moved for too long");
             }
             (State::Idle { .. } | State::Spent { .. }, _) => {
-                io.close(Closing::AfterFlush);
-                upstream.state = State::Spent { since: cx.now };
                 self.pool.remove(conn);
+                self.let_go(conn);
             }
         }
     }
@@ -170,9 +168,8 @@ impl Agent {
             if let Some((upstream, _)) = self.upstream(conn) {
                 upstream.state = State::Idle { since: now };
             }
-        } else if let Some((upstream, io)) = self.upstream(conn) {
-            upstream.state = State::Spent { since: now };
-            io.close(Closing::AfterFlush);
+        } else {
+            self.let_go(conn);
         }
     }
 

@@ -122,12 +122,15 @@ impl Agent {
         }
     }
 
-    /// Closes a connection to the service that is not in the pool any more.
+    /// Closes a connection to the service that is not in the pool any more. There is no waiting: the whole
+    /// answer is here, what else the service says is for nobody, and it may have few places. A service that
+    /// has answered gets the rest of its request no more, and must not take what it got for the whole.
     pub(crate) fn let_go(&mut self, conn: ConnId) {
         let since = self.now;
         if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since };
-            io.close(Closing::AfterFlush);
+            let is_cut = !io.tx.is_empty() || !upstream.http.has_request_ended();
+            io.close(if is_cut { Closing::Abort } else { Closing::Agreed });
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_sim::peers::{HttpService, Outcome, RawPeer, RawTurn, Received, Request, Then, pattern};
-use mesh_sim::{Answer, Fault, FaultRates, World, seeds};
+use mesh_sim::{Answer, Fault, FaultRates, Life, World, seeds};
 
 use crate::answers::answer;
 use crate::ask::{Ask, Weather};
@@ -76,6 +76,61 @@ fn what_a_service_says_behind_its_answer_is_nobodys_answer() {
         }
         stage.expect_empty_after_drain();
     });
+}
+
+/// Answers at once, and neither reads on nor closes before its connection broke. To HEAD it sends a body all
+/// the same, which goes on for as long as somebody takes it.
+fn heedless() -> RawPeer<BTreeSet<usize>> {
+    RawPeer::listening(BTreeSet::new(), |talking: &mut BTreeSet<usize>, turn| {
+        if let Some(Received::Failed(_)) = turn.end {
+            turn.then = Then::Close;
+        } else if talking.contains(&turn.connection) {
+            if turn.unsent == 0 {
+                turn.tx.extend([b'x'; 16 * 1024]);
+            }
+            turn.wake_in = Some(Duration::from_millis(1));
+        } else if turn.rx.windows(4).any(|window| window == b"\r\n\r\n") {
+            if turn.rx.starts_with(b"HEAD ") {
+                talking.insert(turn.connection);
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n");
+                turn.wake_in = Some(Duration::from_millis(1));
+            } else {
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+            if turn.rx.starts_with(b"POST ") {
+                turn.then = Then::StopReading;
+            }
+            turn.rx.clear();
+        }
+    })
+}
+
+/// Such a connection takes a place at the service, which may have few, and holds an agent up that leaves.
+#[test]
+fn a_connection_of_no_further_use_ends_with_the_answer_whatever_the_service_does() {
+    for request in [bodyless("HEAD", "/"), Request::post(HOST, "/", &pattern(1_000_000))] {
+        seeds(16, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm());
+            let service = stage.world.add_peer("heedless", heedless(), &["service0:3000"]);
+            stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(5));
+            let agent = stage.agents[0];
+            let before = stage.world.open_links(agent);
+            for _ in 0..4 {
+                stage.add_caller(vec![Ask::new(request.clone())], |client| client);
+            }
+            stage.expect_answers(Duration::from_secs(5));
+            for caller in &stage.callers {
+                let responses = stage.responses(caller.node);
+                assert!(responses[0].is(200), "{responses:?}");
+            }
+            let left = move |world: &World| world.open_links(agent) <= before;
+            stage.world.expect("their connections end", left, Duration::from_secs(1));
+            stage.world.drain(agent);
+            let gone = move |world: &World| world.life(agent) == Life::Exited;
+            stage.world.expect("the agent leaves", gone, Duration::from_secs(2));
+        });
+    }
 }
 
 #[test]
