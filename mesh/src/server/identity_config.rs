@@ -71,7 +71,7 @@ impl Identity {
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let default = IdentityChecks::default();
         let identity = Self {
-            server_ids: settings.list("server-id", value::server_id, String::clone)?,
+            server_ids: list(settings, "server-id", value::server_id, String::clone)?,
             sts_endpoint: endpoint(settings, "sts-endpoint")?,
             ecs_endpoint: endpoint(settings, "ecs-endpoint")?,
             ecs_recheck: settings.seconds(RECHECK, default.recheck, 1_000..=86_400_000)?,
@@ -142,8 +142,8 @@ fn policy_culprit(settings: &Settings) -> String {
 
 /// The policy, if anything asks for one.
 fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
-    let roles = settings.list(ROLES, ArnPattern::parse, ArnPattern::to_string)?;
-    let clusters = settings.list(CLUSTERS, ClusterPattern::parse, ClusterPattern::to_string)?;
+    let roles = list(settings, ROLES, ArnPattern::parse, ArnPattern::to_string)?;
+    let clusters = list(settings, CLUSTERS, ClusterPattern::parse, ClusterPattern::to_string)?;
     let tokens = tokens(settings)?;
     let records = settings.records(RULES);
     let mut rules = records.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
@@ -182,6 +182,21 @@ fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
     }
     rules.extend(roles.into_iter().map(|role| Rule::any_host(Who::Arn(role))));
     Ok((!is_open).then(|| Policy::new(rules, clusters, tokens)))
+}
+
+/// A list that has items where somebody set it. An empty one would be no restriction at all, and what makes
+/// lists may have failed to fill it.
+fn list<T: PartialEq>(
+    settings: &mut Settings,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+    show: impl Fn(&T) -> String,
+) -> Result<Vec<T>, Error> {
+    let items = settings.list(name, parse, show)?;
+    if items.is_empty() && settings.is_set(name) {
+        return Err(settings.blame(name, "the list is empty; give at least one item, or remove it"));
+    }
+    Ok(items)
 }
 
 /// Why nobody can be the one that a rule is about, and the member that names them.

@@ -256,14 +256,3 @@ fn what_is_strange_behind_a_load_balancer_is_a_warning() {
         assert!(warnings.starts_with(expected), "{words:?}: {warnings}");
     }
 }
-
-#[test]
-fn an_empty_list_is_nobody_s_fault() {
-    let words = ["--allowed-role-arns", "", "--token-file", "/dev/null"];
-    let mut empty = settings(&words, &[]);
-    Start::read(&mut empty).unwrap();
-    assert_eq!(empty.warnings(), ["--token-file: there is no token"]);
-    let tokens = [("MESH_TOKENS".to_owned(), "edge-1 0123456789abcdef")];
-    let error = Start::read(&mut settings(&words[..2], &tokens)).unwrap_err().to_string();
-    assert!(error.starts_with("MESH_TOKENS: --server-id is missing"), "{error}");
-}

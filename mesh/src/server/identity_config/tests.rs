@@ -227,6 +227,33 @@ fn what_does_not_go_together_is_refused_with_one_sentence() {
     }
 }
 
+/// It would let in everybody whom the list was to keep out.
+#[test]
+fn a_list_without_items_is_refused() {
+    let lists = [
+        ("allowed-clusters", &[ROLE[0], ROLE[1]][..]),
+        ("allowed-role-arns", &[]),
+        ("server-id", &[]),
+    ];
+    for (name, others) in lists {
+        let refused = |words: &[&str], culprit: &str| {
+            let error = start(&[others, words].concat(), &[]).unwrap_err().to_string();
+            let told =
+                format!("{culprit}{name}: the list is empty; give at least one item, or remove it");
+            assert!(error.starts_with(&told), "{words:?}: {error}");
+        };
+        for text in ["", ",", " , "] {
+            refused(&[&format!("--{name}"), text], "--");
+        }
+        for text in ["[]", "\"\"", "\",\"", "[\"\", \" \"]"] {
+            let file = TempFile::new(&format!("{name}: {text}\n"));
+            refused(&["--config", file.path()], &format!("{} line 1: ", file.path()));
+        }
+    }
+    // An empty variable counts as absent, this one too.
+    assert!(start(&[&ROLE[..], &ID].concat(), &[("MESH_ALLOWED_CLUSTERS", "")]).is_ok());
+}
+
 #[test]
 fn a_wrong_rule_is_named_with_file_line_and_member() {
     let principal = "principal: arn:aws:iam::123456789012:role/a";
@@ -435,6 +462,30 @@ fn the_policy_is_made_again_from_the_files() {
     assert!(error.ends_with("token-file: another path takes a restart"), "{error}");
     file.write(RULES);
     assert!(!may(&source.load().unwrap(), one, "a.x"), "no path takes the tokens away");
+}
+
+#[test]
+fn an_empty_list_of_rules_is_nobody_s_fault() {
+    let file = TempFile::new("rules: []\n");
+    let tokens = [("MESH_TOKENS", "edge-1 0123456789abcdef")];
+    let error = start(&["--config", file.path()], &tokens).unwrap_err().to_string();
+    assert!(error.starts_with("MESH_TOKENS: --server-id is missing"), "{error}");
+}
+
+#[test]
+fn a_list_that_lost_its_items_makes_no_policy() {
+    let file = TempFile::new("allowed-clusters: [other]\n");
+    let words = [&["--config", file.path()], &ROLE[..], &ID].concat();
+    let flags = ServerArgs::from_args(&["mesh", "server"], &words).unwrap().flags();
+    let mut source = PolicySource::new(flags, Environment::default());
+    assert!(source.watched(&source.settings().unwrap()).is_some());
+    let needs = Decision::NeedsEcs(Requirement::Place);
+    assert_eq!(decide(&source.load().unwrap(), &role("mesh-a"), "a.x"), needs);
+    file.write("allowed-clusters: []\n");
+    let error = source.load().unwrap_err().to_string();
+    assert!(error.contains("line 1: allowed-clusters: the list is empty"), "{error}");
+    file.write("");
+    assert_eq!(decide(&source.load().unwrap(), &role("mesh-a"), "a.x"), Decision::Granted);
 }
 
 #[test]
