@@ -8,9 +8,13 @@ use crate::config::Limits;
 /// The callers' connections, counted.
 #[derive(Debug, Default)]
 pub struct Callers {
-    total: usize,
-    /// Invariant: no entry is 0, and together they are `total`.
+    /// Those that are served.
+    served: usize,
+    /// Invariant: no entry is 0, and together they are `served`.
     by_address: HashMap<IpAddr, usize>,
+    /// Those that are only told to come back. They take nobody's place: whoever closes late and comes again
+    /// would else keep everybody out.
+    turned: usize,
 }
 
 /// What happens to a caller that connects.
@@ -31,34 +35,37 @@ impl Callers {
     /// Counts a connection in, unless it is dropped.
     pub fn arrived(&mut self, address: IpAddr, limits: &Limits) -> Arrival {
         let from_here = self.by_address.get(&address).copied().unwrap_or(0);
-        let arrival = if self.total >= limits.connections + TURNED_MAX
-            || from_here >= limits.connections_per_address + TURNED_MAX
-        {
-            return Arrival::Dropped;
-        } else if self.total >= limits.connections || from_here >= limits.connections_per_address {
+        if self.served < limits.connections && from_here < limits.connections_per_address {
+            self.served += 1;
+            *self.by_address.entry(address).or_insert(0) += 1;
+            Arrival::Admitted
+        } else if self.turned < TURNED_MAX {
+            self.turned += 1;
             Arrival::Turned
         } else {
-            Arrival::Admitted
-        };
-        self.total += 1;
-        *self.by_address.entry(address).or_insert(0) += 1;
-        arrival
+            Arrival::Dropped
+        }
     }
 
-    /// Counts a connection out.
+    /// Counts out a connection that was served.
     pub fn left(&mut self, address: IpAddr) {
         let Some(count) = self.by_address.get_mut(&address) else { return };
         *count -= 1;
         if *count == 0 {
             self.by_address.remove(&address);
         }
-        self.total -= 1;
+        self.served -= 1;
+    }
+
+    /// Counts out a connection that was told to come back.
+    pub const fn turned_left(&mut self) {
+        self.turned -= 1;
     }
 
     /// Connections in all.
     #[must_use]
     pub const fn total(&self) -> usize {
-        self.total
+        self.served + self.turned
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Downstream {
     pub(crate) peer: SocketAddr,
     /// What services are told about it.
     pub(crate) via: Forwarded,
+    /// Whether it was only told to come back: it does not count among those that are served.
+    pub(crate) is_turned: bool,
     /// The worker among whose callers it counts.
     pub(crate) home: Option<WorkerId>,
     /// The worker that lent the connection for the present exchange, unless it is kept.
@@ -141,7 +143,18 @@ impl Downstream {
         let http = ServerConn::new(head_bytes);
         let state = State::Idle { since: now };
         let habit = Habit { worker: WorkerId::FIRST, in_a_row: 0 };
-        Self { http, peer, via, state, grown: None, home: None, lender: None, taken: 0, habit }
+        Self {
+            http,
+            peer,
+            via,
+            is_turned: false,
+            home: None,
+            lender: None,
+            state,
+            grown: None,
+            taken: 0,
+            habit,
+        }
     }
 
     /// The connection belongs to this worker from now on.

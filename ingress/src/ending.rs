@@ -73,11 +73,14 @@ impl Ingress {
         let grown = self.downstream(conn).and_then(|(downstream, _)| downstream.grown.take());
         grown.into_iter().for_each(|grown| self.give_back(grown));
         if let Some((downstream, _)) = self.downstream(conn) {
-            let address = downstream.peer.ip();
+            let (address, is_turned) = (downstream.peer.ip(), downstream.is_turned);
             if let Some(home) = downstream.home.take() {
                 self.workers.homes.leave(home);
             }
-            if self.workers.is_first() {
+            if is_turned {
+                // It never went from where it was accepted, which is where all are counted.
+                self.callers.turned_left();
+            } else if self.workers.is_first() {
                 self.callers.left(address);
             } else {
                 self.tell_first(Message::Left(address));

@@ -55,7 +55,8 @@ impl Ingress {
     /// Tells a caller that a limit is reached.
     pub(crate) fn turn_away(&mut self, conn: ConnId) {
         self.decline(conn, Reason::Overloaded, HeadSeen::None);
-        if let Some((_, io)) = self.downstream(conn) {
+        if let Some((downstream, io)) = self.downstream(conn) {
+            downstream.is_turned = true;
             io.close(Closing::AfterFlush);
         }
     }

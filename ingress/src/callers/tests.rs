@@ -9,13 +9,37 @@ fn limits_hold_in_all_and_for_one_address() {
     assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
     assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
     assert_eq!(callers.arrived(here, &limits), Arrival::Turned, "two from one address");
+    assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
     assert_eq!(callers.arrived(there, &limits), Arrival::Turned, "three in all");
+    assert_eq!(callers.total(), 5);
+    callers.turned_left();
+    callers.turned_left();
     for _ in 0..4 {
         callers.left(here);
         callers.left(there);
     }
     assert_eq!(callers.total(), 0);
     assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+}
+
+#[test]
+fn those_who_are_turned_away_take_no_place_of_others() {
+    let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
+    let (here, there) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let mut callers = Callers::default();
+    for _ in 0..2 {
+        assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+    }
+    for _ in 0..3 {
+        assert_eq!(callers.arrived(here, &limits), Arrival::Turned);
+    }
+    assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
+    // They who close late outlast those who were served.
+    callers.left(here);
+    callers.left(here);
+    assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
+    assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
+    assert_eq!(callers.total(), 6);
 }
 
 #[test]
@@ -27,6 +51,8 @@ fn a_flood_beyond_the_limit_is_dropped() {
     assert_eq!(arrivals.iter().filter(|one| **one == Arrival::Turned).count(), 128);
     assert_eq!(arrivals[199], Arrival::Dropped);
     assert_eq!(callers.total(), 129);
+    callers.turned_left();
+    assert_eq!(callers.arrived(address, &limits), Arrival::Turned);
 }
 
 #[test]

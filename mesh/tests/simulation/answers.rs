@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::{RawClient, RawPeer, RawTurn};
+use mesh_sim::peers::{RawClient, RawPeer, RawTurn, Then};
 use mesh_sim::{NodeId, World, seeds};
 
-use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
+use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 /// All that comes for these bytes until the connection ends.
 pub(crate) fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
@@ -110,5 +110,37 @@ fn each_connection_beyond_the_limit_is_counted_as_refused() {
         let told = |id: &&NodeId| stage.world.peer::<RawPeer<bool>>(**id).state;
         assert_eq!(callers.iter().filter(told).count(), 128);
         assert_eq!(stage.metric("mesh_connections_refused_total"), Some(BEYOND as u64));
+    });
+}
+
+/// Whoever closes late and comes again would else keep everybody out.
+#[test]
+fn those_who_are_told_to_come_back_take_no_place() {
+    seeds(4, |seed| {
+        let mut plan = Plan::calm();
+        plan.ingress.limits.connections = 1;
+        let mut stage = Stage::new(seed, plan);
+        let leaves_after = Duration::from_millis(50);
+        let mut due = None;
+        let served = RawPeer::dialling(TRAFFIC_ADDRESS, (), move |(), turn: &mut RawTurn<'_>| {
+            let due = *due.get_or_insert(turn.now + leaves_after);
+            turn.wake_in = Some(due.saturating_duration_since(turn.now));
+            if turn.now >= due {
+                turn.then = Then::Close;
+            }
+        });
+        stage.world.add_peer("served", served, &[]);
+        stage.world.run_for(Duration::from_millis(10));
+        for _ in 0..3 {
+            let late = RawPeer::dialling(TRAFFIC_ADDRESS, (), |(), _: &mut RawTurn<'_>| {});
+            stage.world.add_peer("late", late, &[]);
+        }
+        stage.world.run_for(2 * leaves_after);
+        assert_eq!(census(&stage.world, stage.ingress).callers, 3, "they are still there");
+        let health = "GET /health HTTP/1.1\r\nHost: nobody\r\nConnection: close\r\n\r\n";
+        let answer = answer(&mut stage, TRAFFIC_ADDRESS, health);
+        assert_eq!(answer.status_lines, ["HTTP/1.1 200 OK"]);
+        stage.world.run_for(Duration::from_secs(60));
+        assert_eq!(census(&stage.world, stage.ingress).callers, 0);
     });
 }
