@@ -213,13 +213,13 @@ impl Exchange {
             return Ok(Turn::Over);
         }
         let before = (io.rx.len(), self.replay.resent);
-        if self.phase == Phase::Upgraded {
+        if self.replay.has_unsent() {
+            self.pump_again(&mut sender, out);
+        } else if self.phase == Phase::Upgraded {
             self.pump_raw(io, &mut sender, out);
         } else if self.replay.flags.has(Flags::UPGRADE) && http.has_request_ended() {
             // This direction goes on after the 101, if one comes.
             return Ok(Turn::Over);
-        } else if self.replay.has_unsent() {
-            self.pump_again(&mut sender, out);
         } else {
             self.pump_body(http, io, &mut sender, out)?;
         }
@@ -270,7 +270,9 @@ impl Exchange {
         if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
             trailers.clone_into(&mut self.replay.trailers);
         }
-        let ends = decoded.end.is_some();
+        let has_ended = decoded.end.is_some();
+        // Of one that asks for an upgrade, more may follow.
+        let ends = has_ended && !self.replay.flags.has(Flags::UPGRADE);
         let is_last = ends && self.replay.trailers.is_empty();
         if !decoded.data.is_empty() {
             sender.data(decoded.data, Flags::NONE.with_if(Flags::END, is_last), out);
@@ -282,7 +284,7 @@ impl Exchange {
         self.replay.keep(decoded.data);
         let used = decoded.used;
         io.rx.consume(used);
-        self.is_starved = used == 0 && room > 0 && !ends;
+        self.is_starved = used == 0 && room > 0 && !has_ended;
         if io.rx_eof && self.is_starved {
             // Half a chunk's size or the like, of a caller that left: nobody waits for the rest.
             io.rx.clear();

@@ -176,9 +176,9 @@ impl Ingress {
             BodyLength::Chunked | BodyLength::UntilClose => BodyKind::Chunked,
         };
         let has_no_body = matches!(request.body, BodyLength::Empty | BodyLength::Sized(0));
-        // Whoever is asked to upgrade may decline (RFC 9110 7.8); with a body on its way we do, and where
-        // the answer can have none.
-        let upgrades = request.is_upgrade && has_no_body && head.method != "HEAD";
+        // Whoever is asked to upgrade may decline (RFC 9110 7.8). We do where the answer can have no body,
+        // and with a body in chunks: its end would end all that the caller says.
+        let upgrades = request.is_upgrade && body != BodyKind::Chunked && head.method != "HEAD";
         let upgrade = if upgrades { Upgrade::Asked } else { Upgrade::No };
         forward::request(head, body, upgrade, &downstream.via, &mut rewritten);
         let flags = Flags::NONE

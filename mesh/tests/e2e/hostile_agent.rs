@@ -213,7 +213,8 @@ fn an_upgrade_that_the_ingress_declined_is_granted_by_nobody() {
     let mut agent = stage.hostile();
     let mut wire = Wire::connect_slowly(stage.server.traffic);
     let post = GET.replace("GET", "POST").replace("\r\n\r\n", "\r\nConnection: Upgrade\r\n");
-    wire.send(format!("{post}Upgrade: x\r\nContent-Length: 4\r\n\r\nbody"));
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    wire.send(format!("{post}Upgrade: x\r\n{chunked}"));
     let stream = agent.expect_request();
     let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
     agent.send(RESPONSE, UPGRADE, stream, head);

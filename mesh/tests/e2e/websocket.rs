@@ -422,24 +422,39 @@ fn the_service_is_asked_for_no_http2_and_for_nothing_by_head() {
     }
 }
 
-/// It may decline, and the body would be on its way by then.
+/// What ends a body in chunks would end all that the caller says.
 #[test]
-fn the_service_is_asked_for_no_upgrade_where_a_body_comes() {
+fn the_service_is_asked_for_no_upgrade_where_a_body_comes_in_chunks() {
     let (mesh, origin) = Mesh::start_by_hand();
-    for body in [
-        "Content-Length: 5\r\n\r\nhello",
-        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    ] {
-        let mut caller = mesh.call();
-        let fields = "Host: demo.local\r\nConnection: Upgrade\r\nUpgrade: raw/2";
-        caller.send(format!("POST / HTTP/1.1\r\n{fields}\r\n{body}"));
-        let mut call = origin.next();
-        for name in ["upgrade", "connection"] {
-            assert_eq!(call.lines_of(name), [""; 0], "{body}");
-        }
-        let all = if body.contains("chunked") { &b"0\r\n\r\n"[..] } else { b"hello" };
-        assert!(call.wire.wait(|bytes| bytes.ends_with(all).then_some(())).is_some());
-        call.wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(Answer::read(&mut caller).status, 200);
+    let mut caller = mesh.call();
+    caller.send(format!("{POST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
+    let mut call = origin.next();
+    for name in ["upgrade", "connection"] {
+        assert_eq!(call.lines_of(name), [""; 0]);
     }
+    expect(&mut call.wire, "5\r\nhello\r\n0\r\n\r\n");
+    call.wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(Answer::read(&mut caller).status, 200);
+}
+
+const POST: &str = "POST /raw HTTP/1.1\r\nHost: demo.local\r\nConnection: Upgrade\r\n\
+                    Upgrade: raw/2\r\n";
+
+#[test]
+fn the_service_gets_the_body_of_an_upgrade_and_then_what_follows() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let mut caller = mesh.call();
+    caller.send(format!("{POST}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"));
+    let mut call = origin.next();
+    assert_eq!(call.lines_of("upgrade"), ["Upgrade: raw/2"]);
+    assert_eq!(call.lines_of("content-length"), ["Content-Length: 5"]);
+    call.wire.send("HTTP/1.1 100 Continue\r\n\r\n");
+    expect(&mut caller, "HTTP/1.1 100 Continue\r\n\r\n");
+    caller.send("hello, and more");
+    expect(&mut call.wire, "hello");
+    call.wire.send(SWITCHED);
+    expect(&mut caller, SWITCHED);
+    expect(&mut call.wire, ", and more");
+    call.wire.send("an answer");
+    expect(&mut caller, "an answer");
 }

@@ -70,8 +70,16 @@ impl Ask {
             13 => Self::sending(Request::expecting(HOST, "/continue", &body), body),
             14 => Self::sending(Request::post(HOST, "/sip", &body[..len / 8]), pattern(len / 8)),
             15 => Self::new(Request::head(HOST, &format!("/bytes/{len}"))),
-            16 => Self::sending(Request::upgrade(HOST, "/upgrade", &body), body),
-            17 => Self::new(Request::upgrade(HOST, "/upgrade/no", b"never sent")),
+            16 if len % 2 == 0 => Self::sending(Request::upgrade(HOST, "/upgrade", &body), body),
+            16 => {
+                let request = Request::post(HOST, "/upgrade", &body[..len / 2]);
+                Self::sending(request.upgrading(&body), body)
+            }
+            17 if len % 2 == 0 => Self::new(Request::upgrade(HOST, "/upgrade/no", b"never sent")),
+            17 => {
+                let request = Request::post(HOST, "/upgrade/no", &body);
+                Self::sending(request.upgrading(b"never sent"), body)
+            }
             18 => get("/trailers".to_owned()),
             19 => get("/hints".to_owned()),
             20 => get(format!("/status/{}", [200, 204, 304, 404, 500][len % 5])),
@@ -173,14 +181,14 @@ impl Ask {
 
     /// Compares what the services got with what was sent.
     pub(crate) fn judge_service(&self, served: &[&Served], response: &Response) {
-        let is_repeatable =
-            self.sends.is_empty() && !self.is_method("POST") || self.kind == Kind::Upgrade;
+        // What follows an upgrade is no body.
+        let is_upgrade = self.kind == Kind::Upgrade;
+        let body = if is_upgrade { &self.request.body } else { &self.sends };
+        let is_repeatable = body.is_empty() && !self.is_method("POST");
         assert!(is_repeatable || served.len() <= 1, "{} was served twice", self.name);
         let is_mesh = response.header("x-mesh-error").is_some();
         let is_answered = self.fault_of(response).is_none() && !is_mesh;
         assert!(!is_answered || !served.is_empty(), "{} was answered by nobody", self.name);
-        // What follows an upgrade is no body.
-        let body: &[u8] = if self.kind == Kind::Upgrade { &[] } else { &self.sends };
         for served in served {
             assert!(served.body_len <= body.len() as u64, "{}: bytes from nowhere", self.name);
             if served.whole_at.is_some() {

@@ -24,6 +24,7 @@ pub(crate) const ECHO_REPLY: u8 = 0x23;
 
 /// Frame flags.
 pub(crate) const END: u8 = 1;
+pub(crate) const UPGRADED: u8 = 4;
 
 /// What a puppet has seen.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub(crate) struct Puppet {
 /// A frame that came.
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -183,10 +185,10 @@ fn take_message(rx: &mut Vec<u8>) -> Option<Vec<u8>> {
 fn frames(mut payload: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let Some((header, rest)) = payload.split_first_chunk::<9>() {
-        let [a, b, c, kind, _flags, stream @ ..] = *header;
+        let [a, b, c, kind, flags, stream @ ..] = *header;
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
         let stream = u32::from_be_bytes(stream);
-        frames.push(Frame { kind, stream, payload: rest[..length].to_vec() });
+        frames.push(Frame { kind, flags, stream, payload: rest[..length].to_vec() });
         payload = &rest[length..];
     }
     frames

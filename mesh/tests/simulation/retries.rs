@@ -1,13 +1,15 @@
 //! What is given to a second agent, and which agents are set aside for what they failed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mesh_sim::peers::{HttpClient, RawPeer, RawTurn, Request, Response, Vanish, pattern};
 use mesh_sim::{Fault, NodeId, World, seeds};
 
-use crate::puppet::{Act, END, Frame, Puppet, REQUEST, RESET, RESPONSE, frame, puppet, puppet_of};
+use crate::puppet::{
+    Act, DATA, END, Frame, Puppet, REQUEST, RESET, RESPONSE, UPGRADED, frame, puppet, puppet_of,
+};
 use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, census};
 
 const SEEDS: u64 = 8;
@@ -340,5 +342,44 @@ fn what_was_under_way_on_a_lost_tunnel_is_over_although_an_older_one_is_kept() {
         assert_eq!(reason.as_deref(), Some("agent_lost"));
         stage.expect_healthy(2, SOON);
         assert_eq!(census(&stage.world, ingress).in_flight, 1, "the oldest one goes on");
+    });
+}
+
+/// Its body may all be there by then, and what follows it is no part of the request.
+#[test]
+fn an_upgrade_with_a_body_is_given_to_a_second_agent_whole() {
+    seeds(SEEDS, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm().with_agents(0));
+        let asked = Rc::new(Cell::new(0));
+        let got = Rc::new(RefCell::new(Vec::new()));
+        for name in ["one", "two"] {
+            let (asked, got) = (Rc::clone(&asked), Rc::clone(&got));
+            let act = move |frame: &Frame, act: &mut Act| {
+                act.be_polite(frame);
+                asked.set(asked.get() + usize::from(frame.kind == REQUEST));
+                if frame.kind != DATA {
+                    return;
+                }
+                assert_eq!(frame.flags & END != 0, frame.payload.is_empty(), "an early end");
+                if asked.get() == 1 {
+                    return act.send(&reset(frame.stream, CONNECT_FAILED));
+                }
+                got.borrow_mut().extend_from_slice(&frame.payload);
+                act.send(&match &frame.payload[..] {
+                    b"body" => {
+                        let head = b"HTTP/1.1 101 Go\r\nupgrade: echo\r\n\r\n";
+                        self::frame(RESPONSE, UPGRADED, frame.stream, head)
+                    }
+                    payload => self::frame(DATA, frame.flags, frame.stream, payload),
+                });
+            };
+            stage.world.add_peer(name, puppet(HOST, act), &[]);
+        }
+        stage.expect_healthy(2, SOON);
+        let request = Request::post(HOST, "/", b"body").upgrading(b"more");
+        let response = ask(&mut stage, request);
+        assert!(response.is(101), "{response:?}");
+        assert_eq!(*got.borrow(), b"bodymore");
+        assert_eq!((asked.get(), stage.metric("mesh_retries_total")), (2, Some(1)));
     });
 }

@@ -131,6 +131,98 @@ fn whoever_ends_first_hears_the_other_out() {
     });
 }
 
+/// A service that has an upgrade's body for a while, of so many bytes, before it gives this answer. What
+/// follows the body must not come before a 101.
+fn considerate(body: usize, answer: &'static [u8]) -> RawPeer<Talker> {
+    let wanted = pattern(body);
+    let (mut talk, mut answers_at, mut is_answered) = (None, None, false);
+    RawPeer::listening(Talker::default(), move |talker, turn| {
+        if talk != Some(turn.connection) {
+            let is_upgrade = turn.rx.starts_with(b"POST /talk ");
+            if !take_head(turn.rx) {
+                if turn.end.is_some() {
+                    turn.then = Then::Close;
+                }
+                return;
+            }
+            if !is_upgrade {
+                turn.tx.extend_from_slice(b"HTTP/1.1 204 Fine\r\n\r\n");
+                return;
+            }
+            talk = Some(turn.connection);
+        }
+        if is_answered {
+            talker.hear(turn);
+            if talker.end.is_some() {
+                talker.finish(b"bye", turn);
+            }
+            return;
+        }
+        assert!(turn.rx.len() <= body, "more than the body");
+        if turn.rx.len() == body {
+            assert!(*turn.rx == wanted);
+            let due = *answers_at.get_or_insert(turn.now + Duration::from_millis(100));
+            turn.wake_in = Some(due.saturating_duration_since(turn.now));
+            if turn.now >= due {
+                turn.wake_in = None;
+                turn.rx.clear();
+                turn.tx.extend_from_slice(answer);
+                is_answered = answer.starts_with(b"HTTP/1.1 101 ");
+                if !is_answered {
+                    (talk, answers_at) = (None, None);
+                }
+            }
+        }
+    })
+}
+
+/// Asks for an upgrade with a body of so many bytes, and says more before it is answered.
+fn hasty(body: usize, more: &'static [u8]) -> RawPeer<Talker> {
+    let head = format!(
+        "POST /talk HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\
+         Content-Length: {body}\r\n\r\n"
+    );
+    let said = [head.as_bytes(), &pattern(body), more].concat();
+    RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), move |talker, turn| {
+        talker.hear(turn);
+        talker.finish(&said, turn);
+    })
+}
+
+/// As a `docker exec` asks, whose body says what is to be run.
+#[test]
+fn an_upgrade_may_be_asked_for_with_a_body() {
+    const GRANTED: &[u8] = b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n";
+    const DECLINED: &[u8] = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno";
+    const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for (answer, more) in [(GRANTED, NEXT), (DECLINED, NEXT), (GRANTED, b""), (DECLINED, b"")] {
+        for body in [1, 300, 300_000] {
+            seeds(4, |seed| {
+                let mut stage = Stage::new(seed, Plan::drawn(FaultRates::mild()));
+                let service = considerate(body, answer);
+                let service = stage.world.add_peer("talker", service, &[SERVICE]);
+                stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+                stage.expect_ready(Duration::from_secs(60));
+                let caller = stage.world.add_peer("caller", hasty(body, more), &[]);
+                stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+                let over = move |world: &World| talker(world, caller).end.is_some();
+                stage.world.expect("the caller hears the end", over, Duration::from_secs(600));
+                let heard = &talker(&stage.world, caller).heard;
+                let has = |part: &[u8]| heard.windows(part.len()).any(|window| window == part);
+                assert_eq!(talker(&stage.world, caller).end, Some(Received::Eof));
+                if answer == GRANTED {
+                    assert!(heard.starts_with(b"HTTP/1.1 101 ") && heard.ends_with(b"bye"));
+                    assert_eq!(talker(&stage.world, service).heard, more);
+                } else {
+                    assert!(heard.starts_with(b"HTTP/1.1 403 "));
+                    assert_eq!(has(b"HTTP/1.1 204 "), more == NEXT);
+                }
+                stage.expect_empty_after_drain();
+            });
+        }
+    }
+}
+
 /// Whether the ingress is still there when an agent leaves.
 #[derive(Debug, Clone, Copy)]
 enum Ingress {

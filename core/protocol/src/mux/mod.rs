@@ -42,6 +42,9 @@
 //!               `-----> closed <-----'                  RESET ends both at once
 //! ```
 //!
+//! A REQUEST with UPGRADE has no END: of its direction, DATA up to its `Content-Length` are the body, and more
+//! comes after the RESPONSE with UPGRADE only.
+//!
 //! Identifiers only grow and are never used again on a tunnel. Frames for a stream that is over
 //! are dropped: they crossed the end on their way. Frames for one that never was end the tunnel.
 //!

@@ -74,8 +74,13 @@ impl Request {
     /// An upgrade; after 101 the payload is sent, then FIN.
     #[must_use]
     pub fn upgrade(host: &str, path: &str, payload: &[u8]) -> Self {
-        let request = Self::get(host, path);
-        let request = request.header("Connection: Upgrade").header("Upgrade: echo");
+        Self::get(host, path).upgrading(payload)
+    }
+
+    /// Asks for an upgrade too; after 101 the payload is sent, then FIN.
+    #[must_use]
+    pub fn upgrading(self, payload: &[u8]) -> Self {
+        let request = self.header("Connection: Upgrade").header("Upgrade: echo");
         Self { held: payload.to_vec(), ..request }
     }
 

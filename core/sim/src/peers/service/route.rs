@@ -58,9 +58,7 @@ impl Route {
             "upload" | "continue" => return Self::Upload(Appetite::All),
             "sip" => return Self::Upload(Appetite::Sips),
             "upgrade" if rest.is_some() => Answer::text(403, "no"),
-            "upgrade" if message::lists(head, "connection", "upgrade") => {
-                return Self::AtOnce(Answer::upgrade());
-            }
+            "upgrade" if message::lists(head, "connection", "upgrade") => Answer::upgrade(),
             "upgrade" => Answer::text(426, "upgrade!"),
             _ => Answer::text(404, "no such path"),
         })
