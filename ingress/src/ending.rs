@@ -7,8 +7,8 @@ use mesh_protocol::{CloseReason, Closing, ConnId, Context};
 
 use crate::downstream::{Downstream, Grown, State};
 use crate::exchange::{BESIDES_WINDOW, Exchange, Phase, Reached};
-use crate::ingress::Ingress;
-use crate::metrics::Observation;
+use crate::ingress::{Conn, Ingress};
+use crate::metrics::{Metrics, Observation};
 use crate::replies::Reason;
 use crate::tunnel::{Serial, TunnelId};
 use crate::workers::Message;
@@ -172,6 +172,22 @@ impl Ingress {
             seen.response_bytes,
         );
         self.log_exchange(conn, ended);
+    }
+
+    /// All that was counted, with the bytes of exchanges that are not over, which may take hours. Before its
+    /// answer one may still become another service's, and counters must not go back.
+    pub(crate) fn counted(&self) -> Metrics {
+        let mut metrics = self.metrics.clone();
+        for (_, connection) in self.conns.iter() {
+            if let Conn::Downstream(downstream) = &connection.state
+                && let State::Busy(exchange) = &downstream.state
+                && exchange.phase != Phase::Waiting
+            {
+                let Exchange { route, service, request_bytes, response_bytes, .. } = exchange;
+                metrics.hosts.add_bytes(*route, service, *request_bytes, *response_bytes);
+            }
+        }
+        metrics
     }
 }
 

@@ -222,7 +222,7 @@ impl Ingress {
                     available: healthy.count(),
                     jobs: self.jobs.len(),
                 };
-                Part::Metrics(Box::new(self.metrics.clone()), moment)
+                Part::Metrics(Box::new(self.counted()), moment)
             }
             Question::Services => Part::Services(self.services()),
         }

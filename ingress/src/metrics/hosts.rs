@@ -105,6 +105,13 @@ impl Hosts {
         requests.response_bytes += observation.response_bytes;
     }
 
+    /// Counts body bytes from a caller and to it, of an exchange that is not over.
+    pub(crate) fn add_bytes(&mut self, route: RouteId, service: &str, up: u64, down: u64) {
+        let requests = self.requests(route, service);
+        requests.request_bytes += up;
+        requests.response_bytes += down;
+    }
+
     /// Counts a request for a host of which no agent could take it. It took no time that would tell
     /// anything of the service.
     pub(crate) fn observe_unserved(&mut self, route: RouteId, service: &str, status: u16) {

@@ -436,3 +436,39 @@ fn a_caller_that_breaks_an_upgraded_connection_has_abandoned_its_exchange() {
         });
     }
 }
+
+/// A connection of hours would else be nothing for hours, and then a spike.
+#[test]
+fn what_an_upgraded_connection_carries_is_counted_before_it_ends() {
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = service(pattern(5000), false);
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let caller = RawPeer::dialling(TRAFFIC_ADDRESS, Talker::default(), |talker, turn| {
+            if !std::mem::replace(&mut talker.begun, true) {
+                turn.tx.extend_from_slice(&[ASKING, &pattern(3000)].concat());
+            }
+            talker.hear(turn);
+            let due = *talker.finishes_at.get_or_insert(turn.now + Duration::from_secs(10));
+            if turn.now < due {
+                turn.wake_in = Some(due - turn.now);
+            } else {
+                turn.then = Then::Finish;
+            }
+        });
+        let caller = stage.world.add_peer("caller", caller, &[]);
+        stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        stage.world.run_for(Duration::from_secs(1));
+        let of = format!("{{host=\"a.example\",service=\"{}\"}}", stage.plan.agent.service);
+        let counted = |stage: &mut Stage| {
+            let mut count = |name: &str| stage.metric(&format!("mesh_{name}_bytes_total{of}"));
+            (count("request"), count("response"))
+        };
+        let all = (Some(3000), Some(5000));
+        assert_eq!((stage.metric("mesh_requests_in_flight"), counted(&mut stage)), (Some(1), all));
+        stage.world.run_for(Duration::from_secs(20));
+        assert_eq!((stage.metric("mesh_requests_in_flight"), counted(&mut stage)), (Some(0), all));
+    });
+}
