@@ -144,8 +144,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the `Accept` of this request head asks for; text unless that names JSON. Hardly
-    /// any request needs to know, so it is read only when there is something to answer.
+    /// The form that the `Accept` of this request head asks for; text unless that names JSON and likes
+    /// plain text no better. Hardly any request needs to know, so it is read only when there is something
+    /// to answer.
     #[must_use]
     pub fn asked_in(bytes: &[u8]) -> Self {
         let mut storage = Storage::new();
@@ -154,8 +155,19 @@ impl Format {
 
     fn of(head: &RequestHead<'_, '_>) -> Self {
         let accepts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
-        let mut ranges = accepts.flat_map(|field| field.value.split(|byte| *byte == b','));
-        if ranges.any(wants_json) { Self::Json } else { Self::Text }
+        let (mut json, mut text) = (0, 0);
+        for range in accepts.flat_map(|field| field.value.split(|byte| *byte == b',')) {
+            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let Some(kind) = parts.next() else { continue };
+            let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
+            let weight = parts.find_map(weight).unwrap_or(1000);
+            if is("application/json") || is("application/*") {
+                json = json.max(weight);
+            } else if is("text/plain") || is("text/*") {
+                text = text.max(weight);
+            }
+        }
+        if json > 0 && json >= text { Self::Json } else { Self::Text }
     }
 }
 
@@ -184,20 +196,12 @@ impl HeadSeen<'_> {
     }
 }
 
-/// Whether a media range names JSON, and not in order to rule it out.
-fn wants_json(range: &[u8]) -> bool {
-    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"));
-    is_json && !parts.any(is_zero_weight)
-}
-
-/// Whether a parameter is a weight of nothing: "not acceptable" (RFC 9110 12.4.2).
-fn is_zero_weight(parameter: &[u8]) -> bool {
-    parameter.split_at_checked("q=".len()).is_some_and(|(name, weight)| {
-        name.eq_ignore_ascii_case(b"q=")
-            && weight.first() == Some(&b'0')
-            && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
-    })
+/// The thousandths of a parameter that is a weight; 0 is "not acceptable" (RFC 9110 12.4.2).
+fn weight(parameter: &[u8]) -> Option<u32> {
+    let (name, value) = parameter.split_at_checked("q=".len())?;
+    let digits = value.iter().filter(|byte| **byte != b'.').chain(b"000").take(4);
+    let thousandths = digits.fold(0, |sum, digit| 10 * sum + u32::from(digit.saturating_sub(b'0')));
+    name.eq_ignore_ascii_case(b"q=").then_some(thousandths)
 }
 
 /// Writes the answer for a reason.

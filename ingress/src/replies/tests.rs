@@ -40,6 +40,10 @@ fn json_is_for_those_who_accept_it() {
         "Accept: application/json;v=1;q=0.001\n",
         "Accept: text/html\nAccept: application/json\n",
         "Accept: application/json;q=0, application/json;v=2\n",
+        "Accept: application/*\n",
+        "Accept: application/json, text/plain, */*\n",
+        "Accept: text/plain;q=0.5, application/json;q=0.51\n",
+        "Accept: text/*;q=0.123, application/json;q=0.2\n",
     ] {
         assert_eq!(asked(lines), Format::Json, "{lines:?}");
     }
@@ -50,6 +54,8 @@ fn json_is_for_those_who_accept_it() {
         "Accept: application/json;q=0\n",
         "Accept: application/json; Q=0.000, text/plain\n",
         "Accept: application/json;v=1;q=0\nAccept: text/html\n",
+        "Accept: application/json;q=0.1, text/plain\n",
+        "Accept: application/*;q=0.8\nAccept: text/*;q=0.81\n",
         "X-Accept: application/json\n",
     ] {
         assert_eq!(asked(lines), Format::Text, "{lines:?}");
