@@ -308,14 +308,11 @@ impl App for Agent {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let dials = self.slots.iter().filter_map(|slot| match slot.dial {
-            Dial::At(due) => Some(due),
-            Dial::Tunnel(_) | Dial::Never => None,
-        });
         // The first worker decides when all leave.
         let drain = self.drain.deadline(&self.config.timeouts);
         let drain = drain.filter(|_| self.workers.is_first());
-        dials.chain(self.probe_due()).chain(drain).chain(self.gives_up_at()).min()
+        let dial = self.next_dial().into_iter();
+        dial.chain(self.probe_due()).chain(drain).chain(self.gives_up_at()).min()
     }
 
     fn status(&self, words: &mut dyn fmt::Write) -> fmt::Result {

@@ -12,7 +12,7 @@ mod start;
 mod tls;
 
 pub use config::Start;
-pub use prover::TokenSource;
+pub use prover::{TokenFile, TokenSource};
 pub use start::start;
 pub use tls::{TlsFiles, end_of, ends_soon, identity_files, read_identity, watched};
 

@@ -113,6 +113,15 @@ impl Agent {
         slot.dial = Dial::At(cx.now + slot.backoff.next_of_move(begun, cx.now, cx.rng));
     }
 
+    /// When the next attempt is due, unless all are under way.
+    pub(crate) fn next_dial(&self) -> Option<Instant> {
+        let due = self.slots.iter().filter_map(|slot| match slot.dial {
+            Dial::At(due) => Some(due),
+            Dial::Tunnel(_) | Dial::Never => None,
+        });
+        due.min()
+    }
+
     /// Plans the next attempt to find one ingress of several.
     pub(crate) fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
         if !self.ledger.is_awaited(cx.now) {

@@ -167,6 +167,7 @@ impl Agent {
         for serial in self.ledger.lasting() {
             if let Some(slot) = self.slot_of(serial) {
                 let since = self.ledger.renews(serial, cx.now);
+                self.leave_oldest(cx);
                 self.redial_for_move(slot, serial, since, NEW_TOKEN, cx);
             }
         }

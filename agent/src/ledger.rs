@@ -98,6 +98,16 @@ impl Entry {
     const fn serves(&self) -> bool {
         self.welcomed.is_some() && self.lasts()
     }
+
+    /// Whether it serves and nobody wants it to end. Where another one is to come for its token, that may be
+    /// refused, and this one is as good as ever.
+    pub(crate) const fn is_good(&self) -> bool {
+        match self.course {
+            Course::Lasting => self.welcomed.is_some(),
+            Course::Renewing { .. } => !self.is_dismissed,
+            Course::Moving { .. } | Course::Replaced { .. } => false,
+        }
+    }
 }
 
 impl Ledger {
@@ -247,15 +257,9 @@ impl Ledger {
         Some(self.tunnels.remove(index))
     }
 
-    /// How many tunnels serve. Those that move do not count, since another one is to come for each; but
-    /// where that is refused for its token, the old one is as good as ever.
+    /// How many tunnels serve. Those that move do not count, since another one is to come for each.
     pub(crate) fn serving(&self) -> usize {
-        let is_good = |entry: &&Entry| match entry.course {
-            Course::Lasting => entry.welcomed.is_some(),
-            Course::Renewing { .. } => true,
-            Course::Moving { .. } | Course::Replaced { .. } => false,
-        };
-        self.tunnels.iter().filter(is_good).count()
+        self.tunnels.iter().filter(|entry| entry.is_good()).count()
     }
 
     /// Whether requests come through any tunnel, moving or not.

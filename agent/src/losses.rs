@@ -90,7 +90,7 @@ impl Agent {
     }
 
     /// A tunnel that is to be is not there any more, or not yet: says why.
-    pub(crate) fn report_loss(&mut self, why: &str, ended: &Entry, wait: Duration) {
+    pub(crate) fn report_loss(&mut self, why: &str, ended: &Entry, wait: Option<Duration>) {
         let ingress = authority(&self.config.ingress);
         let (serving, wanted) = (self.ledger.serving(), self.slots.len());
         let loss = match self.ledger.has_welcome() {
@@ -111,7 +111,11 @@ impl Agent {
             (false, Some(_)) => Level::Info,
             (false, None) => Level::Debug,
         };
-        log::log!(level, "{line}; connecting again in {wait:.1?}");
+        match wait {
+            Some(wait) => log::log!(level, "{line}; connecting again in {wait:.1?}"),
+            // An attempt is under way.
+            None => log::log!(level, "{line}"),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::workers::Message;
 
 /// Bytes of frames besides DATA that may wait for the tunnel.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
-/// Tunnels for each of those that there are to be which the ingress asked to leave and does not close.
+/// Tunnels for each of those that there are to be which are to be left, and which the ingress does not close.
 const MOVING_MAX: usize = 2;
 /// The longest answer to the upgrade.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -184,14 +184,19 @@ impl Agent {
         if self.ledger.serving() == 0 {
             self.blame_the_move(why);
         }
-        // An honest ingress lets go of its own.
-        if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
-            self.tell(worker, Message::Leave(oldest), cx);
-        }
+        self.leave_oldest(cx);
         match self.slot_of(serial) {
             Some(slot) => self.redial_for_move(slot, serial, since, why, cx),
             // Another one is looked for already, without haste while this one served.
             None => self.redial_soon(since, cx),
+        }
+    }
+
+    /// Ends the oldest of the tunnels that are moving, if they are too many: the ingress may keep them, or a
+    /// long stream that is on each.
+    pub(crate) fn leave_oldest(&mut self, cx: &mut Context<'_>) {
+        if let Some((oldest, worker)) = self.ledger.leave_behind(MOVING_MAX * self.slots.len()) {
+            self.tell(worker, Message::Leave(oldest), cx);
         }
     }
 
@@ -220,13 +225,17 @@ impl Agent {
         }
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, ended.welcomed, cx);
+            return self.report_loss(why, &ended, Some(wait));
+        }
+        if !self.ledger.has_welcome() {
+            self.redial_soon(ended.welcomed, cx);
+        }
+        if ended.is_good() && !self.drain.is_draining() {
+            let wait = self.next_dial().map(|due| due.saturating_duration_since(cx.now));
             return self.report_loss(why, &ended, wait);
         }
         log::info!("a tunnel ended: {why} ({ended})");
         self.losses.note_old();
-        if !self.ledger.has_welcome() {
-            self.redial_soon(ended.welcomed, cx);
-        }
     }
 }
 

@@ -357,6 +357,20 @@ fn an_agent_whose_new_token_is_not_known_yet_stays_healthy_and_moves_once_it_is(
 }
 
 #[test]
+fn an_agent_that_loses_its_last_tunnel_warns_of_that_though_its_new_token_was_refused() {
+    let gate = Gate::start(&format!("old {ONE} a.test\n"), &[]);
+    let file = gate.folder.put("token", ONE);
+    let given = ["--token-file", &file, "--log-level=warn"];
+    let agent = gate.agent_of(MESH, &[], &words(&given, &["a.test"]));
+    gate.server.wait_available(1);
+    gate.folder.put("token", TWO);
+    agent.signal("HUP");
+    agent.wait_log(UNKNOWN);
+    gate.server.process.signal("KILL");
+    agent.expect_log(" was lost)", 1);
+}
+
+#[test]
 fn a_token_from_a_pipe_is_kept_for_each_proof() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
     let pipe = gate.folder.pipe("token", format!("{ONE}\n"));

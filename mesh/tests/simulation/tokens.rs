@@ -10,7 +10,7 @@ use mesh_sim::{World, seeds};
 use crate::ask::Ask;
 use crate::cloud::Cloud;
 use crate::identity::{fast, plan, rule};
-use crate::stage::{HOST, Plan, Stage, census};
+use crate::stage::{HOST, Plan, Stage, agent_census, census};
 use crate::wear::wear;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -98,5 +98,28 @@ fn an_agent_whose_new_token_was_refused_makes_haste_once_its_old_tunnel_is_to_en
         wear::<Agent>(&mut stage.world, agent);
         stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/1"))], |client| client);
         expect_another_tunnel(&mut stage, &cloud, Duration::from_secs(3));
+    });
+}
+
+/// The ingress lets go of an old tunnel after its last request.
+#[test]
+fn old_tunnels_with_long_requests_stay_few_however_often_the_token_changes() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        let mut stage = staged(seed, Plan::calm().with_agent_workers(2, 1), &cloud);
+        stage.expect_ready(Duration::from_secs(10));
+        let mut most = 0;
+        for _ in 0..6 {
+            stage.add_caller(vec![Ask::new(Request::get(HOST, "/hang"))], |client| client);
+            stage.world.run_for(Duration::from_secs(1));
+            replace_token(&mut stage, &cloud, true);
+            stage.world.run_for(Duration::from_secs(4));
+            most = most.max(agent_census(&stage.world, stage.agents[0]).tunnels);
+        }
+        assert_eq!(most, 3, "the present one and two old ones");
+        let ask = Ask::new(Request::get(HOST, "/bytes/1"));
+        let caller = stage.add_caller(vec![ask], |client| client);
+        stage.world.run_for(Duration::from_secs(1));
+        assert!(stage.responses(caller)[0].is(200), "{:?}", stage.responses(caller));
     });
 }
