@@ -1,5 +1,10 @@
 //! Makes proofs of identity, on a helper thread: from a token, or from AWS credentials.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "helper threads share the token, and the loop is not in it"
+)]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_protocol::control::{Proof, TokenProof};
