@@ -17,9 +17,11 @@ use crate::{ClientTls, Handle};
 
 mod attempt;
 mod beyond;
+mod dialled;
 
 use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, by_turns, is_no_way};
 use beyond::Beyond;
+use dialled::Dialled;
 
 /// All attempts to connect.
 pub(crate) struct Connector {
@@ -28,8 +30,9 @@ pub(crate) struct Connector {
     attempts: HashMap<ConnId, Attempt>,
     /// When to look at which attempt again, in order; entries of finished attempts pass silently.
     due: VecDeque<(Instant, ConnId)>,
-    /// How often a tunnel was dialled, from any number on.
-    turn: usize,
+    dialled: Dialled,
+    /// Which of a name's addresses the first tunnel begins with; any number.
+    first: usize,
 }
 
 /// What became of an attempt, to be told to the driver.
@@ -42,13 +45,14 @@ pub(crate) enum Outcome {
 impl Connector {
     /// Nothing is being dialled. Of a name's addresses, the first tunnel begins with the one of this
     /// number.
-    pub(crate) fn new(tls: ClientTls, mailbox: Handle, turn: usize) -> Self {
+    pub(crate) fn new(tls: ClientTls, mailbox: Handle, first: usize) -> Self {
         Self {
             tls,
             resolver: Resolver::new(mailbox),
             attempts: HashMap::new(),
             due: VecDeque::new(),
-            turn,
+            dialled: Dialled::default(),
+            first,
         }
     }
 
@@ -171,7 +175,7 @@ impl Connector {
             attempt.trust = Trust::Doubted(io::ErrorKind::TimedOut.into());
             return self.dial(conn, addresses, registry, now);
         }
-        if attempt.begin_next(registry).is_ok() {
+        if attempt.begin_next(registry, &mut self.dialled).is_ok() {
             attempt.due = now + attempt.trust.patience();
             plan(&mut self.due, attempt.due, conn);
             return Outcome::Pending;
@@ -221,16 +225,13 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        let first = match attempt.target.traffic {
-            Traffic::Single => 0,
+        let addresses = match attempt.target.traffic {
+            Traffic::Single => addresses,
             // Each address may be another peer, and only trying leads to all of them: one that takes
             // the connection may turn the tunnel away, or have one already.
-            Traffic::Multiplexed => {
-                self.turn = self.turn.wrapping_add(1);
-                self.turn
-            }
+            Traffic::Multiplexed => self.dialled.order(addresses, self.first),
         };
-        attempt.addresses = by_turns(addresses, first);
+        attempt.addresses = by_turns(addresses);
         self.next(conn, &io::ErrorKind::NotFound.into(), registry, now)
     }
 
@@ -261,7 +262,7 @@ impl Connector {
             return Outcome::Pending;
         };
         let is_new = |address: &&SocketAddr| !attempt.tried.contains(address);
-        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect(), 0);
+        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect());
         let is_current = attempt.tried.last().is_some_and(|last| addresses.contains(last));
         let goes_on = attempt.stream.is_some() && (is_current || fresh.is_empty());
         attempt.addresses = fresh;
@@ -280,7 +281,7 @@ impl Connector {
             return Outcome::Pending;
         };
         attempt.stream = None;
-        let error = match attempt.begin_next(registry) {
+        let error = match attempt.begin_next(registry, &mut self.dialled) {
             Ok(()) => {
                 attempt.due = now + attempt.trust.patience();
                 plan(&mut self.due, attempt.due, conn);

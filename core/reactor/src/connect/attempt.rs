@@ -6,12 +6,13 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mesh_protocol::Target;
+use mesh_protocol::{Target, Traffic};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 use rustix::io::Errno;
 
 use super::beyond::Beyond;
+use super::dialled::Dialled;
 use crate::transport;
 
 pub(super) struct Attempt {
@@ -76,9 +77,17 @@ impl Attempt {
 
     /// Begins with the next address that can be tried, in the place of the present one, which goes on if
     /// there is none.
-    pub(super) fn begin_next(&mut self, registry: &Registry) -> Result<(), Untried> {
+    pub(super) fn begin_next(
+        &mut self,
+        registry: &Registry,
+        dialled: &mut Dialled,
+    ) -> Result<(), Untried> {
         let mut untried = Untried::NoneLeft;
         while let Some(address) = self.addresses.pop_front() {
+            match self.target.traffic {
+                Traffic::Single => {}
+                Traffic::Multiplexed => dialled.note(address),
+            }
             match begin(address, self.token, registry) {
                 Ok(stream) => {
                     self.tried.push(address);
@@ -134,16 +143,11 @@ pub(super) fn is_no_way(error: &io::Error) -> bool {
 }
 
 /// Addresses of the two families by turns, each family in its order, and the one that comes first
-/// first: where all of one are silent, the other one is reached in time (RFC 8305 4). Each begins with
-/// the one of this number, counted around.
-pub(super) fn by_turns(addresses: Vec<SocketAddr>, first: usize) -> VecDeque<SocketAddr> {
+/// first: where all of one are silent, the other one is reached in time (RFC 8305 4).
+pub(super) fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let is_first = addresses.first().map(SocketAddr::is_ipv6);
-    let mut families: (Vec<_>, Vec<_>) =
+    let families: (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| Some(address.is_ipv6()) == is_first);
-    for family in [&mut families.0, &mut families.1] {
-        let first = first.checked_rem(family.len()).unwrap_or_default();
-        family.rotate_left(first);
-    }
     let mut addresses = VecDeque::new();
     let mut families = [families.0.into_iter(), families.1.into_iter()];
     while families.iter().any(|family| family.len() > 0) {

@@ -6,7 +6,7 @@ use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use super::attempt::{REMEMBERED_TIMEOUT, by_turns};
-use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Outcome, Trust};
+use super::{ADDRESS_TIMEOUT, Attempt, Beyond, Connector, Dialled, Outcome, Trust};
 use crate::resolve::tests::target;
 use crate::resolve::{LATE, Resolution};
 use crate::{ClientTls, Handle};
@@ -195,7 +195,7 @@ fn where_one_family_is_silent_the_other_one_is_next() {
 fn families_take_turns_and_keep_their_order() {
     let address = |text: &&str| SocketAddr::new(text.parse().unwrap(), 80);
     let order = |addresses: &[&str]| -> Vec<String> {
-        let addresses = by_turns(addresses.iter().map(address).collect(), 0);
+        let addresses = by_turns(addresses.iter().map(address).collect());
         addresses.iter().map(|address| address.ip().to_string()).collect()
     };
     assert_eq!(order(&["::1", "::2", "::3", "10.0.0.1"]), ["::1", "10.0.0.1", "::2", "::3"]);
@@ -205,40 +205,73 @@ fn families_take_turns_and_keep_their_order() {
     assert!(order(&[]).is_empty());
 }
 
+/// So many peers, and a bench that dials them.
+struct Peers {
+    bench: Bench,
+    listeners: Vec<TcpListener>,
+}
+
+impl Peers {
+    fn new(count: usize) -> Self {
+        let listen = |_| {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
+        Self { bench: Bench::new(), listeners: (0..count).map(listen).collect() }
+    }
+
+    /// Has the name lead to these peers, in that order; which one is reached.
+    fn dial(&mut self, traffic: Traffic, order: &[usize]) -> usize {
+        let address = |peer: &usize| self.listeners[*peer].local_addr().unwrap();
+        let addresses: Vec<_> = order.iter().map(address).collect();
+        let target = Target { traffic, ..target() };
+        let attempt = Attempt::new(target, None, TOKEN, Trust::Full, self.bench.start);
+        self.bench.connector.attempts.insert(self.bench.conn, attempt);
+        self.bench.dial(&addresses);
+        let Outcome::Connected(_) = self.bench.conclude() else { panic!("there is somebody") };
+        self.listeners.iter().position(|listener| listener.accept().is_ok()).unwrap()
+    }
+}
+
 /// One that takes the connection and turns the tunnel away is no reason to try the next one at once.
 #[test]
 fn each_tunnel_begins_at_another_address_and_what_goes_to_a_service_at_the_first() {
-    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
-    let mut bench = Bench::new();
-    let mut dialled = |traffic| {
-        let target = Target { traffic, ..target() };
-        let attempt = Attempt::new(target, None, TOKEN, Trust::Full, bench.start);
-        bench.connector.attempts.insert(bench.conn, attempt);
-        bench.dial(&addresses);
-        let Outcome::Connected(_) = bench.conclude() else { panic!("there is somebody") };
-        let reached = |listener: &TcpListener| {
-            listener.set_nonblocking(true).unwrap();
-            listener.accept().is_ok()
-        };
-        listeners.iter().position(reached).unwrap()
-    };
-    let tunnels = [(); 6].map(|()| dialled(Traffic::Multiplexed));
+    let mut peers = Peers::new(3);
+    peers.bench.connector.first = 4;
+    let tunnels = [(); 6].map(|()| peers.dial(Traffic::Multiplexed, &[0, 1, 2]));
     assert_eq!(tunnels, [1, 2, 0, 1, 2, 0]);
-    assert_eq!([(); 3].map(|()| dialled(Traffic::Single)), [0; 3]);
+    assert_eq!([(); 3].map(|()| peers.dial(Traffic::Single, &[0, 1, 2])), [0; 3]);
 }
 
 #[test]
-fn a_tunnel_begins_at_another_address_of_the_family_that_comes_first() {
-    let addresses = ["::1", "::2", "10.0.0.1", "10.0.0.2", "10.0.0.3"];
-    let addresses = addresses.map(|text| SocketAddr::new(text.parse().unwrap(), 80));
-    let order = |first| -> Vec<String> {
-        let addresses = by_turns(addresses.to_vec(), first);
+fn each_tunnel_begins_at_another_address_whatever_order_the_name_servers_choose() {
+    let mut peers = Peers::new(2);
+    let orders = [[0, 1], [1, 0], [0, 1], [1, 0]];
+    let tunnels = orders.map(|order| peers.dial(Traffic::Multiplexed, &order));
+    assert_eq!(tunnels, [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_tunnel_begins_where_none_was_for_longest_and_families_take_turns_from_there() {
+    let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 80);
+    let mut dialled = Dialled::default();
+    let order = |dialled: &Dialled, first, addresses: &[&str]| -> Vec<String> {
+        let addresses = addresses.iter().map(|text| address(text)).collect();
+        let addresses = by_turns(dialled.order(addresses, first));
         addresses.iter().map(|address| address.ip().to_string()).collect()
     };
-    assert_eq!(order(1), ["::2", "10.0.0.2", "::1", "10.0.0.3", "10.0.0.1"]);
-    assert_eq!(order(2), ["::1", "10.0.0.3", "::2", "10.0.0.1", "10.0.0.2"]);
-    assert_eq!(order(usize::MAX).len(), 5);
+    let both = ["::1", "10.0.0.1"];
+    assert_eq!(order(&dialled, 0, &both), both);
+    assert_eq!(order(&dialled, 1, &both), ["10.0.0.1", "::1"]);
+    dialled.note(address("::1"));
+    assert_eq!(order(&dialled, 0, &both), ["10.0.0.1", "::1"], "the other one's turn");
+    dialled.note(address("10.0.0.1"));
+    assert_eq!(order(&dialled, 1, &both), both);
+    let more = ["::1", "::2", "10.0.0.1", "10.0.0.2"];
+    assert_eq!(order(&dialled, 0, &more), ["::2", "10.0.0.2", "::1", "10.0.0.1"]);
+    assert_eq!(order(&dialled, usize::MAX, &more).len(), 4);
+    assert!(order(&dialled, 1, &[]).is_empty());
 }
 
 #[test]
