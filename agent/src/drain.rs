@@ -155,7 +155,7 @@ impl Agent {
         let rests: Vec<_> = self.conns.iter().filter_map(has_rest).collect();
         for conn in rests {
             if let Some(connection) = self.conns.get_mut(conn) {
-                connection.io.close(Closing::Abort);
+                connection.io.abandon();
             }
         }
     }

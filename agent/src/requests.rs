@@ -67,7 +67,7 @@ impl Agent {
         });
         if ended.is_err() {
             upstream.state = State::Spent { since: cx.now };
-            io.close(Closing::Abort);
+            io.abandon();
         }
         ended
     }
@@ -196,14 +196,16 @@ impl Agent {
         }
     }
 
-    /// The ingress wants no more of a stream: whatever the service still says is of no use.
+    /// The ingress wants no more of a stream: whatever the service still says is of no use, and what it has
+    /// not been sent is none of its business. The end may come together with the request, where this process
+    /// or its network was late.
     pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
         let now = self.now;
         let Some((upstream, io)) = self.upstream(owner) else { return };
         if let State::Busy(exchange) = &upstream.state {
             log::debug!("stream {} reset: {code:?} {text:?}", exchange.stream.number());
             upstream.state = State::Spent { since: now };
-            io.close(Closing::Abort);
+            io.abandon();
         }
     }
 

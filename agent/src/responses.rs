@@ -196,7 +196,7 @@ impl Agent {
     fn replay_or_fail(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
         let Some(exchange) = self.take_exchange(conn) else { return };
         if let Some((_, io)) = self.upstream(conn) {
-            io.close(Closing::Abort);
+            io.abandon();
         }
         log::debug!("the local service {why}: sending the request again");
         self.replay(exchange, cx);
@@ -220,7 +220,7 @@ impl Agent {
         self.reset(exchange.tunnel, exchange.stream, code, text);
         if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since };
-            io.close(Closing::Abort);
+            io.abandon();
         }
         let tunnel = exchange.tunnel;
         if let Some(head) = exchange.replay {

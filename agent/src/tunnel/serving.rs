@@ -220,7 +220,8 @@ impl Agent {
         }
     }
 
-    /// A tunnel is over, and so are its exchanges.
+    /// A tunnel is over, and so are its exchanges. What the service has not been sent of them it is not to
+    /// get any more: callers were told of their end, and may have asked again.
     pub(crate) fn lose_tunnel(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.remove(&id) else { return };
         let mut owners: Vec<_> =
@@ -232,7 +233,7 @@ impl Agent {
                 && let State::Busy(Exchange { .. }) = upstream.state
             {
                 upstream.state = State::Spent { since: cx.now };
-                io.close(Closing::Abort);
+                io.abandon();
             }
         }
         self.tell(WorkerId::FIRST, Message::Ended(tunnel.serial, why.to_owned()), cx);

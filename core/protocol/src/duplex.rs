@@ -66,7 +66,8 @@ pub enum Closing {
     /// its last message, so that nothing unread can come in between; or what it was sent is of no use
     /// to it any more, and may be destroyed.
     Agreed,
-    /// Reset at once. The peer must not take what it got for the whole.
+    /// Reset at once, behind what of `tx` can leave at once. The peer must not take what it got for
+    /// the whole.
     Abort,
 }
 
@@ -109,6 +110,13 @@ impl Duplex {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing >= Some(Closing::AfterFlush)
+    }
+
+    /// Resets the connection and takes back what of `tx` has not left: nobody wants any more that the
+    /// peer acts on it.
+    pub fn abandon(&mut self) {
+        self.tx.discard();
+        self.close(Closing::Abort);
     }
 
     /// How many more bytes the shell may read now.

@@ -26,6 +26,7 @@ mod far;
 mod fleet;
 mod hosts;
 mod identity;
+mod late;
 mod lives;
 mod manners;
 mod mixed;
