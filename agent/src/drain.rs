@@ -250,7 +250,7 @@ impl Agent {
     /// Says goodbye on a tunnel and closes it once that has left.
     pub(crate) fn say_goodbye(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         if let Some(link) = self.link_mut(id) {
-            link.close(close::NORMAL);
+            link.close(close::NORMAL, "this agent leaves");
         }
         self.transmit_tunnel(id, cx);
         if let Some(connection) = self.conns.get_mut(id.conn()) {

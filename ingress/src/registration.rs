@@ -234,7 +234,7 @@ impl Ingress {
             Phase::Over => return,
         }
         registration.phase = Phase::Over;
-        registration.link.close(close::NORMAL);
+        registration.link.close(close::NORMAL, "");
         registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         self.end_registration(conn);
     }
@@ -320,7 +320,7 @@ impl Ingress {
         registration.phase = Phase::Over;
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         registration.link.session.send(FrameKind::Refused, &control::encode(&refused));
-        registration.link.close(close::POLICY_VIOLATION);
+        registration.link.close(close::POLICY_VIOLATION, "refused");
         registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
         io.close(Closing::AfterFlush);
         self.metrics.refused(refusal.code);

@@ -211,7 +211,7 @@ impl Agent {
         cx: &mut Context<'_>,
     ) {
         if let Some(link) = self.link_mut(id) {
-            link.close(code);
+            link.close(code, why);
         }
         self.transmit_tunnel(id, cx);
         self.lose_tunnel(id, why, cx);

@@ -6,6 +6,7 @@
 
 mod burst;
 mod echo;
+mod goodbye;
 mod run;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::outlet::Outlet;
 use crate::{Buf, ConnId, Context, Rng};
 use burst::Burst;
 use echo::Echo;
+pub use goodbye::Goodbye;
 pub use run::Run;
 
 /// Unread bytes of a tunnel: the longest message twice. With less than one it would never be whole.
@@ -41,7 +43,8 @@ pub struct Link {
     pong: Option<Vec<u8>>,
     /// An echo to be returned. Only the last one counts: a peer cannot make answers pile up.
     echo_reply: Option<[u8; 8]>,
-    close: Option<u16>,
+    /// The payload of a close frame.
+    close: Option<Vec<u8>>,
     /// Where requests begin in the stream of sent bytes, for those that may not have left. Positions and
     /// streams grow.
     batches: VecDeque<Written>,
@@ -59,14 +62,14 @@ struct Written {
 }
 
 /// Why a tunnel cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The peer broke WebSocket.
     WebSocket(ws::Error),
     /// The peer broke `mesh.v1`.
     Session(mux::Error),
-    /// The peer said goodbye, with this WebSocket status code if it gave one.
-    Closed(Option<u16>),
+    /// The peer said goodbye, perhaps with a status code and a reason.
+    Closed(Option<Goodbye>),
 }
 
 impl fmt::Display for Error {
@@ -74,7 +77,7 @@ impl fmt::Display for Error {
         match self {
             Self::WebSocket(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
-            Self::Closed(Some(code)) => write!(f, "closed by the peer with code {code}"),
+            Self::Closed(Some(goodbye)) => goodbye.fmt(f),
             Self::Closed(None) => f.write_str("closed by the peer"),
         }
     }
@@ -232,9 +235,8 @@ impl Link {
         self.session.end_turns();
         self.burst.end(out.queued());
         out.finish();
-        if let Some(code) = self.close.take() {
-            let code = code.to_be_bytes();
-            ws::frame::write_control(self.role, ws::Kind::Close, &code, tx, rng);
+        if let Some(payload) = self.close.take() {
+            ws::frame::write_control(self.role, ws::Kind::Close, &payload, tx, rng);
         }
     }
 
@@ -262,20 +264,21 @@ impl Link {
         }
     }
 
-    /// Says goodbye with a WebSocket status code (RFC 6455 7.4.1) at the next transmit.
-    pub const fn close(&mut self, code: u16) {
-        self.close = Some(code);
+    /// Says goodbye with a WebSocket status code (RFC 6455 7.4.1) at the next transmit, and why: whoever
+    /// reads the other end's log would else look for the reason there.
+    pub fn close(&mut self, code: u16, why: &str) {
+        self.close = Some(goodbye::payload(code, why));
     }
 
     /// Says goodbye as [`Self::close`] does, and gives all streams up. Requests that never left
     /// this process may now go elsewhere, so what `tx` holds of them must not leave after all, nor
     /// what is behind it.
-    pub fn give_up(&mut self, code: u16, tx: &mut Buf) {
+    pub fn give_up(&mut self, code: u16, why: &str, tx: &mut Buf) {
         if let Some(Written { position, .. }) = self.first_unsent(tx) {
             tx.truncate(usize::try_from(position - tx.taken()).unwrap_or(usize::MAX));
         }
         self.session.hush();
-        self.close(code);
+        self.close(code, why);
     }
 
     /// When [`Self::handle_timeout`] is to be called.
@@ -333,10 +336,7 @@ impl Link {
             }
             ws::Kind::Ping => self.pong = Some(payload.to_vec()),
             ws::Kind::Pong => {}
-            ws::Kind::Close => {
-                let code = payload.split_first_chunk::<2>();
-                return Err(Error::Closed(code.map(|(code, _)| u16::from_be_bytes(*code))));
-            }
+            ws::Kind::Close => return Err(Error::Closed(Goodbye::read(payload))),
         }
         rx.consume(message.payload.end);
         Ok(true)

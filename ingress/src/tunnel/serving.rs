@@ -202,7 +202,7 @@ impl Ingress {
         if let Some(tunnel) = self.tunnels.get_mut(id)
             && let Some(connection) = self.conns.get_mut(id.conn())
         {
-            tunnel.link.give_up(code, &mut connection.io.tx);
+            tunnel.link.give_up(code, why, &mut connection.io.tx);
         }
         self.transmit_tunnel(id, cx);
         if let Some(connection) = self.conns.get_mut(id.conn()) {

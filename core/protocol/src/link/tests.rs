@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Alive, Error, Link};
+use super::{Alive, Error, Goodbye, Link};
 use crate::mux::frame::{self, DATA_BYTES_FULL, HEADER_BYTES};
 use crate::mux::{self, Flags, FrameKind, Limits, Session, Side, StreamId, Turn, Turns};
 use crate::ws::{self, Kind, Role, Writer};
@@ -100,7 +100,7 @@ fn events_are_the_same_wherever_the_bytes_are_split() {
     let now = origin();
     let expected = receive(&mut link(Side::Acceptor, now), &mut conversation(), now);
     assert_eq!(expected.0.len(), 7, "{expected:?}");
-    assert_eq!(expected.1, Some(Error::Closed(Some(1001))));
+    assert_eq!(expected.1, Some(closed(1001, "")));
     for split in 0..=whole.len() {
         // Two parts, and then pieces of that many bytes.
         for parts in [vec![split, whole.len() - split], vec![split.max(1); whole.len()]] {
@@ -203,15 +203,15 @@ fn pings_and_echoes_are_answered_once_however_many_come() {
 
 #[test]
 fn echoes_have_eight_bytes_and_belong_to_the_connection() {
-    let malformed = Error::Session(mux::Error::MalformedFrame);
-    let bad_stream = Error::Session(mux::Error::BadStreamId);
+    let malformed = || Error::Session(mux::Error::MalformedFrame);
+    let bad_stream = || Error::Session(mux::Error::BadStreamId);
     for kind in [FrameKind::Echo, FrameKind::EchoReply] {
         let cases: [(u32, &[u8], Option<Error>); 5] = [
             (0, &[0; 8], None),
-            (0, &[], Some(malformed)),
-            (0, &[0; 7], Some(malformed)),
-            (0, &[0; 9], Some(malformed)),
-            (1, &[0; 8], Some(bad_stream)),
+            (0, &[], Some(malformed())),
+            (0, &[0; 7], Some(malformed())),
+            (0, &[0; 9], Some(malformed())),
+            (1, &[0; 8], Some(bad_stream())),
         ];
         for (stream, payload, error) in cases {
             let mut rx = Buf::new();
@@ -352,20 +352,61 @@ fn what_queues_add_to_a_round_trip_is_believed_an_eighth_at_a_time() {
 
 #[test]
 fn a_close_frame_ends_the_tunnel_with_its_code() {
-    let cases: &[(&[u8], Option<u16>)] =
-        &[(b"", None), (b"\x03", None), (b"\x03\xe9", Some(1001)), (b"\x03\xe8bye", Some(1000))];
-    for (payload, code) in cases {
+    let cases: [(&[u8], _); 4] = [
+        (b"", Error::Closed(None)),
+        (b"\x03", Error::Closed(None)),
+        (b"\x03\xe9", closed(1001, "")),
+        (b"\x03\xe8bye", closed(1000, "bye")),
+    ];
+    for (payload, error) in cases {
         let mut rx = Buf::new();
         control(Kind::Close, payload, &mut rx);
         let end = receive(&mut link(Side::Acceptor, origin()), &mut rx, origin());
-        assert_eq!(end, (vec![], Some(Error::Closed(*code))));
+        assert_eq!(end, (vec![], Some(error)));
     }
+}
+
+fn closed(code: u16, reason: &str) -> Error {
+    Error::Closed(Some(Goodbye { code, reason: reason.to_owned() }))
+}
+
+/// What a link says of its end when the other one sends this close frame.
+fn told(payload: &[u8]) -> String {
+    let mut rx = Buf::new();
+    control(Kind::Close, payload, &mut rx);
+    let (_, end) = receive(&mut link(Side::Acceptor, origin()), &mut rx, origin());
+    end.unwrap().to_string()
+}
+
+/// What a link sends that closes for this reason.
+fn goodbye(why: &str) -> Vec<u8> {
+    let mut link = link(Side::Opener, origin());
+    link.close(1000, why);
+    let [(Kind::Close, payload)] = &sent(&mut link, Role::Client)[..] else { panic!("one frame") };
+    payload.clone()
+}
+
+#[test]
+fn the_other_end_is_told_why_a_tunnel_is_closed() {
+    let said = told(&goodbye("silent for two echo intervals"));
+    assert_eq!(said, r#"closed by the peer with code 1000: "silent for two echo intervals""#);
+    assert_eq!(told(&goodbye("")), "closed by the peer with code 1000");
+    // Of what is too long for the frame there is as much as fits, in whole characters.
+    let long = goodbye(&"\u{e9}".repeat(100));
+    assert_eq!(&long[2..], "\u{e9}".repeat(61).as_bytes());
+}
+
+#[test]
+fn what_a_peer_says_of_the_end_is_quoted() {
+    let said = told(b"\x03\xe8a\"\r\n\x1b[2J\xff\xe2\x80\xae.");
+    let shown = r#""a\"\r\n\u{1b}[2J\u{fffd}\u{202e}.""#.replace(r"\u{fffd}", "\u{fffd}");
+    assert_eq!(said, format!("closed by the peer with code 1000: {shown}"));
 }
 
 #[test]
 fn our_close_comes_after_all_that_was_to_be_said() {
     let mut link = link(Side::Acceptor, origin());
-    link.close(1001);
+    link.close(1001, "");
     assert!(link.has_output());
     link.session.send(FrameKind::Drain, b"");
     let drain = about_connection(FrameKind::Drain, b"");
@@ -389,7 +430,7 @@ fn frames_wait_in_the_session_while_too_much_waits_to_leave() {
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
     assert!(tx.len() > full && !link.has_output());
     link.session.send(FrameKind::Drain, b"");
-    link.close(1001);
+    link.close(1001, "");
     link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
     assert!(!link.has_output(), "whoever leaves says everything");
 }
@@ -535,7 +576,7 @@ fn requests_that_may_go_elsewhere_do_not_leave_any_more() {
     assert_eq!(open(&mut link), waiting);
     link.session.mark_ready(waiting);
     link.session.send(FrameKind::Refused, b"{}");
-    link.give_up(1008, &mut tx);
+    link.give_up(1008, "", &mut tx);
     link.transmit(&mut tx, &mut rng, |_, _, _, _| panic!("nobody sends DATA any more"));
     assert!(!link.is_unsent(StreamId(1), &tx));
     assert!(link.is_unsent(queued, &tx) && link.is_unsent(waiting, &tx));

@@ -13,7 +13,7 @@ use crate::{Buf, Rng};
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
 /// The longest payload of a control frame (RFC 6455 5.5).
-const CONTROL_BYTES_MAX: usize = 125;
+pub(crate) const CONTROL_BYTES_MAX: usize = 125;
 
 /// Which end of the WebSocket this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
