@@ -9,6 +9,7 @@ mod background;
 pub(crate) mod journal;
 mod line;
 mod rules;
+mod stream;
 
 pub use access::{AccessLog, Form};
 pub use rules::Rules;
@@ -23,6 +24,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 use self::background::{Background, Names, Queue};
+use self::stream::Stream;
 use crate::output;
 
 /// Who reads the lines.
@@ -82,7 +84,7 @@ pub(crate) fn finish() {
 fn in_background(reader: Reader) -> io::Result<Background> {
     let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     // What the thread itself has to say it writes itself: the queue may be full.
-    let mut aside = out.try_clone()?;
+    let mut aside = Stream::shared(out.try_clone()?);
     let warn = move |warning: &str| {
         let arguments = format_args!("{warning}");
         let record = Record::builder().level(Level::Warn).target("mesh").args(arguments).build();
@@ -90,7 +92,11 @@ fn in_background(reader: Reader) -> io::Result<Background> {
         // Where nothing can be written, there is nobody to be told.
         let _ = aside.write_all(line.as_bytes());
     };
-    Background::start(Names { log: "log", place: "standard error".to_owned() }, out, warn)
+    Background::start(
+        Names { log: "log", place: "standard error".to_owned() },
+        Stream::shared(out),
+        warn,
+    )
 }
 
 /// What decides by these rules.

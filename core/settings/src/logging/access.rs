@@ -12,6 +12,7 @@ use rustix::fs::Access;
 
 use super::background::{Background, Names, Queue};
 use super::line::timestamp;
+use super::stream::Stream;
 
 /// The target of the lines; `--log-level` does not matter for it.
 pub(super) const TARGET: &str = "access";
@@ -57,7 +58,7 @@ impl AccessLog {
                 ("standard output".to_owned(), out)
             }
         };
-        Self::start(form, name, out, |warning| log::warn!(target: "mesh", "{warning}"))
+        Self::start(form, name, Stream::new(out), |warning| log::warn!(target: "mesh", "{warning}"))
     }
 
     /// Whether this file could be opened, as far as that shows without making one.
