@@ -6,6 +6,9 @@ use std::fmt;
 /// What every variable of ours begins with.
 const PREFIX: &str = "MESH_";
 
+/// What Linux calls a machine that nobody gave a name.
+const NAMELESS: &str = "(none)";
+
 /// Environment variables. An empty variable counts as absent.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -58,13 +61,17 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     }
 }
 
-/// What this machine, or this container, calls itself.
+/// What this machine, or this container, calls itself. The kernel is asked, which needs no `/proc`.
 #[must_use]
 pub fn machine() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok().filter(|name| *name != NAMELESS);
+    name.map(str::to_owned)
         .or_else(|| std::env::var("HOSTNAME").ok())
         .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "unnamed".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
