@@ -26,6 +26,7 @@ impl Agent {
         let outcome = self.read_tunnel(id, &mut rx, cx);
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         connection.io.rx = rx;
+        let is_over = is_over && !connection.io.is_behind;
         if let Conn::Moving(_) = connection.state {
             // Its worker reads on.
             return;
@@ -53,7 +54,7 @@ impl Agent {
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         self.read_upgrade(id, rx, cx).map_err(Failure::Upgrade)?;
-        loop {
+        for _ in 0..link::EVENTS_MAX {
             let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
             let Some(link) = tunnel.link_mut() else { return Ok(()) };
             if let Some(run) = link.poll_run(rx, cx.now).map_err(Failure::Link)? {
@@ -74,6 +75,10 @@ impl Agent {
                 Event::Connection { kind, payload } => self.handle_notice(id, kind, payload, cx),
             }
         }
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
+            connection.io.is_behind = true;
+        }
+        Ok(())
     }
 
     /// A frame about the tunnel itself.

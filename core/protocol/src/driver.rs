@@ -9,10 +9,10 @@
 //! ```
 //!
 //! Latch, then run: the shell first records all readiness of a turn, then calls [`Driver::settle`].
-//! No event without movement: the application hears `Progress` only after a byte moved, so
-//! settling ends by construction. Access is touch: whatever the application changed is served next.
-//! A connection that was touched waits its turn behind those already queued, and that is what
-//! makes one write on a tunnel carry the requests of a whole turn.
+//! No event without movement: the application hears `Progress` only after a byte moved, or to take what
+//! it left of those that came (`Duplex::is_behind`), so settling ends by construction. Access is touch:
+//! whatever the application changed is served next. A connection that was touched waits its turn behind
+//! those already queued, and that is what makes one write on a tunnel carry the requests of a whole turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -58,6 +58,8 @@ pub struct Driver<A: App, T> {
     unwatched: Vec<Unwatched>,
     rng: Rng,
     now: Instant,
+    /// Turns for which deadlines that passed have waited.
+    postponed: usize,
     scratch: Vec<u8>,
 }
 
@@ -84,11 +86,14 @@ struct Socket<T> {
     drained_at: Option<Instant>,
 }
 
-/// Rounds over the queue before the shell looks at the sockets again.
+/// Rounds over the queue before the shell looks at the sockets again. What came on one connection leaves on
+/// another in the next round, and a few of them bring an exchange all the way; with more, whoever has the
+/// most to say would keep the others waiting.
 const PASSES_MAX: usize = 8;
 /// A deadline of which we learn so late that the process itself was stopped, or had no processor.
 const ASLEEP_MIN: Duration = Duration::from_millis(50);
-/// What may be heard before such deadlines, in budgets of a turn: more than a tunnel's kernel buffer holds.
+/// Turns for which such deadlines wait for what came before them: with the shell's own settling they bring
+/// more than a tunnel's kernel buffer holds, in frames of any size.
 const ASLEEP_TURNS_MAX: usize = 32;
 
 impl<A: App, T: Transport> Driver<A, T> {
@@ -107,6 +112,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             unwatched: Vec::new(),
             rng,
             now,
+            postponed: 0,
             scratch: vec![0; FILL_BYTES_MAX],
         }
     }
@@ -204,11 +210,21 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Every deadline that passed. What the kernel has to say is to be latched before, and the connections
     /// to be told that are made by then.
+    ///
+    /// What came, or was taken, before a deadline is noticed did so in time, also where another connection
+    /// than that of the deadline waits for it. Where that is more than a turn brings and we are late, the
+    /// deadlines wait for the turns that follow: the shell takes in what others say in between.
     pub fn fire(&mut self) {
         let now = self.now;
         if let Some(due) = self.timers.next().filter(|due| *due <= now) {
-            self.hear_before(due);
+            self.settle();
+            let is_late = due + ASLEEP_MIN <= now;
+            if is_late && self.has_work() && self.postponed < ASLEEP_TURNS_MAX {
+                self.postponed += 1;
+                return;
+            }
         }
+        self.postponed = 0;
         while let Some(conn) = self.timers.poll(now) {
             self.expire(conn);
             self.dispatch();
@@ -217,19 +233,6 @@ impl<A: App, T: Transport> Driver<A, T> {
             self.tell(Event::Tick);
         }
         self.collect();
-    }
-
-    /// What came, or was taken, before a deadline is noticed did so in time, also where another connection
-    /// than that of the deadline waits for it.
-    fn hear_before(&mut self, due: Instant) {
-        let is_late = due + ASLEEP_MIN <= self.now;
-        let turns = if is_late { ASLEEP_TURNS_MAX } else { 1 };
-        for _ in 0..turns {
-            self.settle();
-            if !self.has_work() {
-                break;
-            }
-        }
     }
 
     /// When [`Self::fire`] is to be called at the latest.

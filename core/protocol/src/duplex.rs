@@ -13,6 +13,9 @@ pub struct Duplex {
     pub rx_limit: usize,
     /// The peer has sent its last byte, and all of them are or were in `rx`.
     pub rx_eof: bool,
+    /// Whether the application left some of `rx` for its next turn, so that others have theirs: it hears
+    /// [`Event::Progress`](crate::Event::Progress) once more, and until then nothing is read.
+    pub is_behind: bool,
     /// How the connection is to end; `None` while it goes on.
     pub closing: Option<Closing>,
     /// How long the peer may leave unacknowledged what it was sent.
@@ -92,6 +95,7 @@ impl Duplex {
             tx: Buf::new(),
             rx_limit,
             rx_eof: false,
+            is_behind: false,
             closing: None,
             patience: Patience::Long,
             is_handshaking: false,

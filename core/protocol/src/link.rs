@@ -27,6 +27,10 @@ pub use run::Run;
 /// Unread bytes of a tunnel: the longest message twice. With less than one it would never be whole.
 pub const RX_BYTES_MAX: usize = 2 * ws::frame::MESSAGE_BYTES_MAX;
 
+/// Events of a tunnel before others have their turn. What is read at once is hardly more if it is heads of
+/// requests, and it may be more than ten times as much in frames of a byte.
+pub const EVENTS_MAX: usize = 2048;
+
 /// Bytes of frames that go before DATA, of one call: DATA is owed its share behind them.
 const FRAMES_BYTES: usize = 64 * 1024;
 
@@ -112,7 +116,7 @@ impl Link {
         }
     }
 
-    /// The next event in `rx`. Its bytes are consumed by the next call.
+    /// The next event in `rx`, if only that a message brought none. Its bytes are consumed by the next call.
     ///
     /// # Errors
     /// The tunnel cannot go on.
@@ -122,9 +126,12 @@ impl Link {
         now: Instant,
     ) -> Result<Option<Event<'m>>, Error> {
         rx.consume(std::mem::take(&mut self.used));
-        while self.message_left == 0 {
+        if self.message_left == 0 {
             if !self.next_message(rx)? {
                 return Ok(None);
+            }
+            if self.message_left == 0 {
+                return Ok(Some(Event::Handled));
             }
         }
         let message = &rx.as_slice()[..self.message_left];

@@ -24,9 +24,10 @@ impl Ingress {
         }
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
         connection.io.rx = rx;
+        let is_behind = connection.io.is_behind;
         if let Err(error) = outcome {
             self.end_tunnel(id, &error, cx);
-        } else if is_over {
+        } else if is_over && !is_behind {
             self.end_tunnel(id, &link::Error::Closed(None), cx);
         } else if is_worn {
             self.tell_to_move(id);
@@ -39,7 +40,7 @@ impl Ingress {
         rx: &mut Buf,
         cx: &mut Context<'_>,
     ) -> Result<(), link::Error> {
-        loop {
+        for _ in 0..link::EVENTS_MAX {
             let Some(tunnel) = self.tunnels.get_mut(id) else { return Ok(()) };
             if let Some(run) = tunnel.link.poll_run(rx, cx.now)? {
                 self.handle_data(run.owner, run.pieces(), None, cx);
@@ -54,6 +55,10 @@ impl Ingress {
                 Event::Connection { kind, payload } => self.handle_notice(id, kind, payload)?,
             }
         }
+        if let Some(connection) = self.conns.get_mut(id.conn()) {
+            connection.io.is_behind = true;
+        }
+        Ok(())
     }
 
     /// A frame about the agent itself.

@@ -24,6 +24,7 @@ mod deadlines;
 mod fairness;
 mod far;
 mod fleet;
+mod floods;
 mod hosts;
 mod identity;
 mod late;

@@ -34,6 +34,13 @@ pub(crate) struct Puppet {
     pub(crate) seen: Vec<(u8, u32)>,
 }
 
+impl Puppet {
+    /// How many frames of this kind came.
+    pub(crate) fn has_seen(&self, kind: u8) -> usize {
+        self.seen.iter().filter(|(seen, _)| *seen == kind).count()
+    }
+}
+
 /// A frame that came.
 pub(crate) struct Frame {
     pub(crate) kind: u8,

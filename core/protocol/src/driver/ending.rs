@@ -52,7 +52,8 @@ impl<A: App, T: Transport> Driver<A, T> {
             transport.reset();
             return self.close(conn, CloseReason::Aborted);
         }
-        if socket.broken.is_some() && (socket.eof || ends) {
+        let is_read = socket.eof && !io.is_behind;
+        if socket.broken.is_some() && (is_read || ends) {
             let error = socket.broken.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
             return self.close(conn, CloseReason::Failed(error));
         }

@@ -24,7 +24,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 self.tell_patience(conn);
             }
             let flushed = self.flush(conn) | has_passed;
-            let filled = self.fill(conn);
+            let filled = self.is_behind(conn) || self.fill(conn);
             let is_over = self.heed_failure(conn);
             self.answer(conn);
             self.watch_ending(conn, flushed, filled);
@@ -130,6 +130,13 @@ impl<A: App, T: Transport> Driver<A, T> {
         let had_bytes = !connection.io.tx.is_empty();
         connection.io.tx.discard();
         had_bytes
+    }
+
+    /// Whether the application left some of what came for this turn: that comes before anything else is
+    /// read.
+    fn is_behind(&mut self, conn: ConnId) -> bool {
+        let connection = self.app.conns().get_served(conn);
+        connection.is_some_and(|one| std::mem::take(&mut one.io.is_behind))
     }
 
     /// Reads what there is room for; whether a byte or the end arrived.
@@ -243,7 +250,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             return;
         };
         let io = &connection.io;
-        let ends = io.closing.is_some();
+        let goes_on = io.closing.is_some() || io.is_behind;
         let (has_bytes, has_room) = (!io.tx.is_empty(), io.rx_room() > 0);
         let has_output = has_bytes || self.app.has_output(conn);
         let Some(socket) = self.socket(conn) else {
@@ -251,7 +258,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         };
         let has_input = socket.ready.readable && !socket.eof && has_room;
         let can_send = socket.ready.writable && has_output;
-        if ends || has_input || can_send || socket.broken.is_some() || socket.passed {
+        if goes_on || has_input || can_send || socket.broken.is_some() || socket.passed {
             self.enqueue(conn);
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     Event, ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
 };
 
+mod behind;
 mod lending;
 mod passing;
 mod watching;
@@ -198,6 +199,8 @@ enum Rule {
     Forward(ConnId),
     /// What arrives at last is what another one waits for: its deadline is over.
     Relieve(ConnId),
+    /// Takes so many bytes in each turn.
+    Nibble(usize),
     /// Answers the first bytes and ends.
     AnswerAndClose,
 }
@@ -318,11 +321,13 @@ impl Recorder {
         if matches!(rule, Rule::Keep) {
             return;
         }
-        let bytes = connection.io.rx.as_slice().to_vec();
-        connection.io.rx.clear();
+        let most = if let Rule::Nibble(most) = rule { most } else { usize::MAX };
+        let bytes: Vec<_> = connection.io.rx.as_slice().iter().take(most).copied().collect();
+        connection.io.rx.consume(bytes.len());
+        connection.io.is_behind = !connection.io.rx.is_empty();
         self.got.entry(name).or_default().extend(&bytes);
         match rule {
-            Rule::Keep | Rule::Swallow => {}
+            Rule::Keep | Rule::Swallow | Rule::Nibble(_) => {}
             Rule::Echo => {
                 cx.send(conn, &mut connection.io.tx, &[&bytes]);
                 if connection.io.rx_eof {
@@ -1005,6 +1010,9 @@ fn what_came_before_a_deadline_is_noticed_counts_for_whoever_waits_for_it() {
         let answer = [vec![b'.'; ahead], b"in time!".to_vec()].concat();
         world.receive(tunnel, Incoming::Bytes(answer), READABLE);
         world.pass(Duration::from_millis(1000 + late));
+        while world.driver.has_work() {
+            world.pass(Duration::ZERO);
+        }
         let others = world.heard().into_iter().filter(|heard| *heard != Heard::Progress(2));
         assert_eq!(others.collect::<Vec<_>>(), [], "{late} ms, {ahead} bytes ahead");
     }

@@ -102,11 +102,14 @@ impl Link {
         if rest.first() != Some(&ws::frame::BINARY) {
             return false;
         }
-        // A mistake is for that to find, too.
+        // A mistake is for that to find, too, and an empty message to count.
         let Ok(Some(message)) = ws::frame::parse(self.role, rest) else { return false };
+        if message.payload.is_empty() {
+            return false;
+        }
         self.used += message.payload.start;
         self.message_left = message.payload.len();
-        self.message_left > 0
+        true
     }
 }
 

@@ -99,7 +99,7 @@ fn events_are_the_same_wherever_the_bytes_are_split() {
     let whole = conversation();
     let now = origin();
     let expected = receive(&mut link(Side::Acceptor, now), &mut conversation(), now);
-    assert_eq!(expected.0.len(), 7, "{expected:?}");
+    assert_eq!(expected.0.len(), 10, "{expected:?}");
     assert_eq!(expected.1, Some(closed(1001, "")));
     for split in 0..=whole.len() {
         // Two parts, and then pieces of that many bytes.
