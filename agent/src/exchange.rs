@@ -154,7 +154,7 @@ fn pump_body(
     out: &mut Outbound<'_>,
 ) -> Result<(), http1::Error> {
     let eof = if io.rx_eof { Eof::Reached } else { Eof::Open };
-    let decoded = http.decode(io.rx.as_slice(), sender.run(out), eof)?;
+    let decoded = http.gather(io.rx.as_mut_slice(), sender.run(out), eof)?;
     let used = decoded.used;
     if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
         if !decoded.data.is_empty() {

@@ -266,7 +266,7 @@ impl Exchange {
         out: &mut Outbound<'_>,
     ) -> Result<(), http1::Error> {
         let room = sender.run(out);
-        let decoded = http.decode(io.rx.as_slice(), room)?;
+        let decoded = http.gather(io.rx.as_mut_slice(), room)?;
         if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
             trailers.clone_into(&mut self.replay.trailers);
         }

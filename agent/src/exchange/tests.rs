@@ -16,6 +16,15 @@ fn origin() -> Instant {
 
 /// What may be read of a service that has so many bytes ready, beside so many other streams, after its turn.
 fn rx_limit(ready: usize, streams: usize) -> usize {
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec();
+    answer.resize(ready, 0);
+    let io = after_a_turn(&answer, streams);
+    assert!(io.rx.len() < ready, "nothing was sent");
+    io.rx_limit
+}
+
+/// The connection to a service that sent these bytes, one of so many streams, after its turn.
+fn after_a_turn(answer: &[u8], streams: usize) -> Duplex {
     let conn = Conns::new().insert(Duplex::new(1), ());
     let window = 1 << 20;
     let limits = Limits {
@@ -39,8 +48,7 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
     let request = RequestHead::parse_forwarded(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut storage);
     http.send(&request.unwrap(), &mut io.tx).unwrap();
     http.finish(&[], &mut io.tx).unwrap();
-    io.rx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
-    io.rx.extend(&vec![0; ready - io.rx.len()]);
+    io.rx.extend(answer);
     let mut exchange = Exchange {
         tunnel: TunnelId(conn),
         stream: opened[0],
@@ -57,8 +65,14 @@ fn rx_limit(ready: usize, streams: usize) -> usize {
     let mut out = Outbound::new(Role::Client, &mut tx, &mut rng);
     exchange.pump(&mut http, &mut io, &mut session, &mut out, origin()).unwrap();
     out.finish();
-    assert!(io.rx.len() < ready, "nothing was sent");
-    io.rx_limit
+    io
+}
+
+#[test]
+fn small_chunks_leave_together() {
+    let head = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..];
+    let io = after_a_turn(&[head, &b"1\r\nx\r\n".repeat(1000)].concat(), 1);
+    assert_eq!(io.rx.len(), 0);
 }
 
 #[test]

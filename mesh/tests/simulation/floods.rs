@@ -6,10 +6,10 @@ use mesh_agent::Agent;
 use mesh_ingress::Ingress;
 use mesh_protocol::http1::{RequestHead, Storage};
 use mesh_protocol::{App, Buf, ws};
-use mesh_sim::peers::{HttpClient, RawPeer, Request};
+use mesh_sim::peers::{HttpClient, RawClient, RawPeer, Request};
 use mesh_sim::{NodeId, Step, World, seeds};
 
-use crate::puppet::{END, Puppet, REQUEST, RESPONSE, frame, message, puppet};
+use crate::puppet::{DATA, END, Puppet, REQUEST, RESPONSE, frame, message, puppet};
 use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS};
 
 const FLOODED: &str = "flooded.example";
@@ -91,5 +91,22 @@ fn an_agent_takes_a_flood_of_empty_messages_in_parts() {
         let is_asked = move |world: &World| world.peer::<RawPeer<bool>>(flood).state;
         stage.world.expect("the agent asks", is_asked, Duration::from_secs(5));
         check_taken_in_parts::<Agent>(&mut stage.world, agent);
+    });
+}
+
+#[test]
+fn an_upload_in_small_chunks_goes_on_in_large_ones() {
+    seeds(2, |seed| {
+        let (mut stage, puppet) =
+            with_puppet(seed, puppet(FLOODED, |frame, act| act.be_polite(frame)));
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: {FLOODED}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let upload = [head.as_bytes(), &b"1\r\nx\r\n".repeat(5_000)].concat();
+        let caller = stage.world.add_peer("caller", RawClient::new(TRAFFIC_ADDRESS, &upload), &[]);
+        stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        stage.world.run_for(Duration::from_millis(100));
+        let puppet = &stage.world.peer::<RawPeer<Puppet>>(puppet).state;
+        let frames = puppet.has_seen(DATA);
+        assert!((1..100).contains(&frames), "{frames} frames");
     });
 }

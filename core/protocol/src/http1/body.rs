@@ -25,6 +25,9 @@ pub struct Decoded<'b> {
     pub end: Option<&'b [u8]>,
 }
 
+/// Data that is gathered of several chunks: a frame of so much costs little, and little is moved for it.
+const GATHERED_BYTES_MAX: usize = 4 * 1024;
+
 /// Whether more input can come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eof {
@@ -92,6 +95,46 @@ impl Decoder {
             self.0 = Decoding::Failed(error);
         }
         decoded
+    }
+
+    /// As [`Self::decode`], with the data of small chunks moved together as far as they are there. What is
+    /// used up of `rx` is undefined afterwards, but for what is returned of it.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn gather<'b>(
+        &mut self,
+        rx: &'b mut [u8],
+        max: usize,
+        eof: Eof,
+    ) -> Result<Decoded<'b>, Error> {
+        let first = self.decode(rx, max, eof)?;
+        let (mut used, data_begin) = (first.used, first.data_begin);
+        let mut data_end = data_begin + first.data.len();
+        let mut trailers = first.end.map(<[u8]>::len);
+        let max = max.min(GATHERED_BYTES_MAX);
+        while trailers.is_none() && used < rx.len() && data_end - data_begin < max {
+            let rest = rx.get(used..).unwrap_or_default();
+            // A mistake is told once more when what is before it was taken.
+            let Ok(next) = self.decode(rest, max - (data_end - data_begin), eof) else { break };
+            if next.used == 0 {
+                break;
+            }
+            let from = used + next.data_begin;
+            used += next.used;
+            trailers = next.end.map(<[u8]>::len);
+            let count = next.data.len();
+            rx.copy_within(from..from + count, data_end);
+            data_end += count;
+        }
+        let rx: &'b [u8] = rx;
+        let section = |length| match length {
+            0 => &[],
+            // A blank line is behind them.
+            _ => rx.get(used - CRLF.len() - length..used - CRLF.len()).unwrap_or_default(),
+        };
+        let data = rx.get(data_begin..data_end).unwrap_or_default();
+        Ok(Decoded { used, data, data_begin, end: trailers.map(section) })
     }
 
     fn advance<'b>(&mut self, rx: &'b [u8], max: usize) -> Result<Decoded<'b>, Error> {

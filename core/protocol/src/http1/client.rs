@@ -177,6 +177,25 @@ impl ClientConn {
         self.judge(decoded)
     }
 
+    /// As [`Self::decode`], with small chunks together: see [`Decoder::gather`].
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn gather<'b>(
+        &mut self,
+        rx: &'b mut [u8],
+        max: usize,
+        eof: Eof,
+    ) -> Result<Decoded<'b>, Error> {
+        let decoded = match &mut self.state {
+            State::Idle | State::Asked { .. } => Ok(Decoded::default()),
+            State::Answered { response: decoder, .. } | State::Upgraded { rx: decoder, .. } => {
+                decoder.gather(rx, max, eof)
+            }
+        };
+        self.judge(decoded)
+    }
+
     /// Why this connection cannot take another request, as of now: an unfinished exchange is such
     /// a reason.
     #[must_use]

@@ -117,6 +117,20 @@ impl ServerConn {
         self.judge(decoded)
     }
 
+    /// As [`Self::decode`], with small chunks together: see [`Decoder::gather`].
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn gather<'b>(&mut self, rx: &'b mut [u8], max: usize) -> Result<Decoded<'b>, Error> {
+        let decoded = match &mut self.state {
+            State::Idle => Ok(Decoded::default()),
+            State::Asked { request: decoder }
+            | State::Answered { request: decoder, .. }
+            | State::Upgraded { rx: decoder, .. } => decoder.gather(rx, max, Eof::Open),
+        };
+        self.judge(decoded)
+    }
+
     /// The version that the caller of the request at hand speaks.
     #[must_use]
     pub const fn version(&self) -> Version {

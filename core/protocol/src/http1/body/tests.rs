@@ -2,7 +2,7 @@
 //! panics and no two readers disagree.
 
 use super::super::tests::{receive, serve};
-use super::{BODY_PIECES_MAX, BodyLength, Decoder, Encoder, Eof, Error};
+use super::{BODY_PIECES_MAX, BodyLength, Decoder, Encoder, Eof, Error, GATHERED_BYTES_MAX};
 use crate::{Buf, Rng};
 
 const TRAILERS: &[u8] = b"X-Sum: 1\r\nz:\r\n";
@@ -41,7 +41,11 @@ fn decode(rng: &mut Rng, wire: &[u8], length: BodyLength) -> (Vec<u8>, Vec<u8>, 
         fed += part;
         let eof = if fed == wire.len() { Eof::Reached } else { Eof::Open };
         let max = size(rng, 50);
-        let decoded = decoder.decode(rx.as_slice(), max, eof).unwrap();
+        let decoded = match rng.below(2) {
+            0 => decoder.decode(rx.as_slice(), max, eof),
+            _ => decoder.gather(rx.as_mut_slice(), max, eof),
+        };
+        let decoded = decoded.unwrap();
         assert!(decoded.data.len() <= max && decoded.data.len() <= decoded.used);
         body.extend_from_slice(decoded.data);
         let (used, end) = (decoded.used, decoded.end.map(<[u8]>::to_vec));
@@ -76,6 +80,32 @@ fn what_goes_in_comes_out() {
     }
     let nothing = decode(&mut rng, b"GET", BodyLength::Empty);
     assert_eq!(nothing, (Vec::new(), Vec::new(), b"GET".to_vec()));
+}
+
+#[test]
+fn small_chunks_are_gathered_as_far_as_they_are_there() {
+    let wire = [b"3;x\r\nabc\r\n1\r\nd\r\n2\r\nef\r\n0\r\n", TRAILERS, b"\r\nGET"].concat();
+    let gather = |wire: &[u8], max| {
+        let (mut rx, mut decoder) = (wire.to_vec(), Decoder::new(BodyLength::Chunked));
+        let decoded = decoder.gather(&mut rx, max, Eof::Open).unwrap();
+        let data = decoded.data.to_vec();
+        let end = decoded.end.map(<[u8]>::to_vec);
+        let (begin, used) = (decoded.data_begin, decoded.used);
+        assert_eq!(rx[begin..][..data.len()], data);
+        (data, end, wire[used..].to_vec())
+    };
+    assert_eq!(gather(&wire, 99), (b"abcdef".to_vec(), Some(TRAILERS.to_vec()), b"GET".to_vec()));
+    assert_eq!(gather(&wire, 5).0, b"abcde");
+    assert_eq!(gather(&wire[..14], 99), (b"abcd".to_vec(), None, Vec::new()));
+    let many = [&b"2\r\nxy\r\n".repeat(GATHERED_BYTES_MAX)[..], b"?"].concat();
+    assert_eq!(gather(&many, 1 << 20).0, b"xy".repeat(GATHERED_BYTES_MAX / 2));
+    let great = [&b"1\r\na\r\n8000\r\n"[..], &vec![b'b'; 0x8000]].concat();
+    assert_eq!(gather(&great, 1 << 20).0.len(), GATHERED_BYTES_MAX);
+    let wrong = b"1\r\na\r\n?\r\n";
+    assert_eq!(gather(wrong, 99), (b"a".to_vec(), None, b"?\r\n".to_vec()));
+    let mut decoder = Decoder::new(BodyLength::Chunked);
+    decoder.gather(&mut wrong.to_vec(), 99, Eof::Open).unwrap();
+    assert_eq!(decoder.gather(&mut b"?\r\n".to_vec(), 99, Eof::Open), Err(Error::BadChunk));
 }
 
 #[test]
