@@ -34,6 +34,9 @@ pub(crate) struct Exchange {
     pub(crate) replay: Option<Buf>,
 }
 
+/// Interim heads of one turn, in bytes: as much as a frame of DATA.
+const INTERIM_BYTES_MAX: usize = 16 * 1024;
+
 /// How far an exchange is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -73,7 +76,7 @@ impl Exchange {
             return Ok(Pumped::Turn(Turn::Over));
         }
         let before = io.rx.len();
-        while self.phase == Phase::Waiting {
+        while self.phase == Phase::Waiting && before - io.rx.len() < INTERIM_BYTES_MAX {
             if !self.pump_head(http, io, &mut sender, out)? {
                 return Ok(Pumped::Turn(Turn::Over));
             }

@@ -5,7 +5,7 @@ use mesh_protocol::mux::{Flags, Frame, FrameKind, Limits, Outbound, Session, Sid
 use mesh_protocol::ws::Role;
 use mesh_protocol::{Buf, Conns, Duplex, Rng};
 
-use super::{Exchange, Phase};
+use super::{Exchange, INTERIM_BYTES_MAX, Phase};
 use crate::tunnel::TunnelId;
 use crate::upstream::{FAST_RX_MAX, FAST_STREAMS_MAX, RX_MAX};
 
@@ -73,6 +73,14 @@ fn small_chunks_leave_together() {
     let head = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..];
     let io = after_a_turn(&[head, &b"1\r\nx\r\n".repeat(1000)].concat(), 1);
     assert_eq!(io.rx.len(), 0);
+}
+
+#[test]
+fn interim_heads_leave_by_turns_as_data_does() {
+    const HEAD: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+    let heads = HEAD.repeat(2 * INTERIM_BYTES_MAX / HEAD.len());
+    let left = after_a_turn(&heads, 1).rx.len();
+    assert!((1..HEAD.len()).contains(&(heads.len() - left - INTERIM_BYTES_MAX)), "{left} are left");
 }
 
 #[test]

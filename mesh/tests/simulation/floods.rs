@@ -6,11 +6,12 @@ use mesh_agent::Agent;
 use mesh_ingress::Ingress;
 use mesh_protocol::http1::{RequestHead, Storage};
 use mesh_protocol::{App, Buf, ws};
-use mesh_sim::peers::{HttpClient, RawClient, RawPeer, Request};
-use mesh_sim::{NodeId, Step, World, seeds};
+use mesh_sim::peers::{HttpClient, RawClient, RawPeer, Reading, Request};
+use mesh_sim::{LinkConfig, LinkRules, NodeId, Step, World, seeds};
 
+use crate::ask::Ask;
 use crate::puppet::{DATA, END, Puppet, REQUEST, RESPONSE, frame, message, puppet};
-use crate::stage::{Plan, Stage, TRAFFIC_ADDRESS};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
 
 const FLOODED: &str = "flooded.example";
 /// More than the events of a tunnel in all the rounds of a turn in which a deadline passes.
@@ -108,5 +109,54 @@ fn an_upload_in_small_chunks_goes_on_in_large_ones() {
         let puppet = &stage.world.peer::<RawPeer<Puppet>>(puppet).state;
         let frames = puppet.has_seen(DATA);
         assert!((1..100).contains(&frames), "{frames} frames");
+    });
+}
+
+/// Interim answers take no credit and may be any number.
+#[test]
+fn endless_interim_answers_leave_small_requests_their_share() {
+    seeds(2, |seed| {
+        let mut plan = Plan::calm();
+        let latency = Duration::from_millis(5);
+        let slow = LinkConfig {
+            latency,
+            capacity: 64 * 1024,
+            bytes_per_second: Some(2_000_000),
+            ..LinkConfig::uplink()
+        };
+        plan.tunnel_links = LinkRules::fixed(slow);
+        let mut stage = Stage::new(seed, plan);
+        let service = RawPeer::listening(Vec::new(), |endless: &mut Vec<usize>, turn| {
+            if turn.rx.ends_with(b"\r\n\r\n") {
+                if turn.rx.starts_with(b"GET /endless ") {
+                    endless.push(turn.connection);
+                } else {
+                    turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+                }
+                turn.rx.clear();
+            }
+            if endless.contains(&turn.connection) {
+                if turn.unsent == 0 {
+                    turn.tx.extend(b"HTTP/1.1 102 Processing\r\n\r\n".repeat(2_000));
+                }
+                turn.wake_in = Some(Duration::from_millis(1));
+            }
+        });
+        let service = stage.world.add_peer("service", service, &["service0:3000"]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(5));
+        for _ in 0..4 {
+            let endless = HttpClient::new(TRAFFIC_ADDRESS, vec![Request::get(HOST, "/endless")]);
+            stage.world.add_peer("endless", endless.reading(Reading::Never), &[]);
+        }
+        stage.world.run_for(Duration::from_millis(500));
+        let small = (0..10).map(|_| Ask::new(Request::get(HOST, "/"))).collect();
+        let small = stage.add_caller(small, |client| client);
+        let done = move |world: &World| world.peer::<HttpClient>(small).is_done();
+        stage.world.expect("the small ones are answered", done, Duration::from_secs(20));
+        let took =
+            stage.responses(small).iter().map(|one| one.ended_at.expect("over") - one.asked_at);
+        let last = took.max().expect("there are some");
+        assert!(last < Duration::from_millis(150), "one took {last:?}");
     });
 }

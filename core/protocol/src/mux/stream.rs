@@ -26,7 +26,7 @@ pub(super) struct Stream {
 pub(super) struct Send {
     /// DATA bytes that the peer still allows.
     pub(super) credit: u32,
-    /// DATA bytes sent so far.
+    /// DATA bytes sent so far, and interim heads, which take none of the credit.
     pub(super) sent: u64,
     pub(super) ended: bool,
 }
@@ -183,7 +183,8 @@ impl Sender<'_> {
         self.stream.send.ended
     }
 
-    /// Sends a response head, written by `head`.
+    /// Sends a response head, written by `head`. One that is interim counts as what was sent: there may be
+    /// any number of them.
     pub fn head<R>(
         &mut self,
         flags: Flags,
@@ -192,7 +193,12 @@ impl Sender<'_> {
     ) -> R {
         self.stream.responded |= !flags.has(Flags::INTERIM);
         self.stream.send.ended |= flags.has(Flags::END);
-        out.frame(FrameKind::Response, flags, self.id, head)
+        let before = out.queued();
+        let written = out.frame(FrameKind::Response, flags, self.id, head);
+        if flags.has(Flags::INTERIM) {
+            self.stream.send.sent += (out.queued() - before) as u64;
+        }
+        written
     }
 
     /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.

@@ -610,6 +610,26 @@ fn fresh_streams_go_before_bulk_ones() {
 }
 
 #[test]
+fn interim_heads_count_as_what_a_stream_has_sent() {
+    const HEAD: &[u8] = &[b'h'; 1024];
+    for (flags, expected) in [(Flags::INTERIM, [3, 1]), (Flags::NONE, [1, 3])] {
+        let mut acceptor = session(Side::Acceptor, 3);
+        for (owner, stream) in owners(2).into_iter().zip([1, 3]) {
+            feed(&mut acceptor, (FrameKind::Request, Flags::NONE, stream, b"")).unwrap();
+            acceptor.adopt(StreamId(stream), owner);
+        }
+        for _ in 0..32 {
+            send(&mut acceptor, 1, |mut sender, out| sender.head(flags, out, |tx| tx.extend(HEAD)));
+        }
+        for stream in [1, 3] {
+            acceptor.mark_ready(StreamId(stream));
+        }
+        let got: Vec<u32> = std::iter::from_fn(|| turn(&mut acceptor, Turns::All)).collect();
+        assert_eq!(got, expected, "{flags:?}");
+    }
+}
+
+#[test]
 fn bulk_streams_take_turns() {
     let mut opener = queues(&[1, 3, 5]);
     for stream in [3, 5, 1] {
