@@ -305,6 +305,9 @@ fn read_fields<'s, 'b>(
         if *name != Name::Other {
             noted.note(*name, field.value);
         }
+        if *name == Name::ContentLength && has_tab(bytes, field) {
+            return Err(Error::BadLength);
+        }
         if *name == Name::Connection {
             options += 1 + memchr::memchr_iter(b',', field.value).count();
         }
@@ -314,6 +317,13 @@ fn read_fields<'s, 'b>(
     }
     let names = names.get(..fields.len()).unwrap_or_default();
     Ok(Framing::new(fields, names, noted))
+}
+
+/// Whether there is a tab in the line of a field. Around a value it is no part of it (RFC 9110 5.5), but there
+/// are readers that take the value for another one then, and the line goes on as it is.
+fn has_tab(bytes: &[u8], field: &httparse::Header<'_>) -> bool {
+    let line = bytes.get(line_start(bytes, field)..).unwrap_or_default();
+    line.iter().take_while(|byte| **byte != b'\n').any(|byte| *byte == b'\t')
 }
 
 fn field<'b>(fields: &[httparse::Header<'b>], name: &str) -> Option<&'b [u8]> {
