@@ -50,6 +50,8 @@ pub struct Agent {
     pub(crate) drain: Drain,
     /// Why it was last not registered, as the log was told; empty since it was.
     pub(crate) complaint: String,
+    /// Whether an ingress refused a proof since the last one was asked for.
+    pub(crate) was_disbelieved: bool,
     pub(crate) losses: Losses,
     /// When the process began.
     pub(crate) started: Instant,
@@ -124,6 +126,7 @@ impl Agent {
             faults: Faults::default(),
             drain: Drain::default(),
             complaint: String::new(),
+            was_disbelieved: false,
             losses: Losses::default(),
             started: now,
             alone_since: now,

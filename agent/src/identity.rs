@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use mesh_protocol::control::{self, Challenge, Proof};
+use mesh_protocol::control::{self, Challenge, Proof, RefusalCode};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::proof::Binding;
 use mesh_protocol::ws::close;
@@ -16,7 +16,7 @@ use mesh_protocol::{ConnId, Context};
 use crate::agent::Agent;
 use crate::config::Identity;
 use crate::losses::NEW_TOKEN;
-use crate::registration::{NAME_CHARS_MAX, sentence};
+use crate::registration::{NAME_CHARS_MAX, read_refusal, sentence};
 use crate::tunnel::{Phase, Tunnel, TunnelId};
 
 /// How long the credentials, and then the ingress's own questions to AWS, may take.
@@ -31,6 +31,8 @@ pub enum Job {
         conn: ConnId,
         /// What the ingress wants proved.
         question: Question,
+        /// Whether an ingress refused the proof before: there may be other credentials by now.
+        anew: bool,
     },
 }
 
@@ -136,7 +138,8 @@ impl Agent {
         tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
         let Challenge { server_id, nonce, methods } = challenge;
         let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
-        self.jobs.push_back(Job::Prove { conn: id.conn(), question });
+        let anew = std::mem::take(&mut self.was_disbelieved);
+        self.jobs.push_back(Job::Prove { conn: id.conn(), question, anew });
         self.conns.touch(id.conn());
     }
 
@@ -178,6 +181,15 @@ impl Agent {
         for id in unsure {
             self.close_tunnel(id, close::NORMAL, NEW_TOKEN, cx);
         }
+    }
+
+    /// The ingress does not take this agent, or not any more.
+    pub(crate) fn refused(&mut self, id: TunnelId, payload: &[u8], cx: &mut Context<'_>) {
+        let (code, why) = read_refusal(payload);
+        // AWS may have taken credentials back long before their time, and only the ingress hears of that.
+        self.was_disbelieved |= code == RefusalCode::Unauthenticated;
+        self.complain(format!("the ingress refused this agent: {why}"));
+        self.close_tunnel(id, close::NORMAL, &why, cx);
     }
 
     fn check(&self, challenge: &Challenge) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
-use mesh_protocol::control::{self, Hello, Refused, Welcome, shorten};
+use mesh_protocol::control::{self, Hello, RefusalCode, Refused, Welcome, shorten};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
 use mesh_protocol::mux::frame::full_frames;
@@ -251,12 +251,13 @@ pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
     Ok(Welcome { version: name(&welcome.version), session: name(&welcome.session), ..welcome })
 }
 
-/// Why this agent is refused, as far as that fits into a log.
-pub(crate) fn read_refusal(payload: &[u8]) -> String {
-    sentence(&match control::decode::<Refused>(payload) {
-        Ok(Refused { code, reason }) => format!("refused ({code:?}): {reason}"),
-        Err(error) => format!("refused, unreadably: {error}"),
-    })
+/// Why this agent is refused, in words as far as they fit into a log.
+pub(crate) fn read_refusal(payload: &[u8]) -> (RefusalCode, String) {
+    let (code, words) = match control::decode::<Refused>(payload) {
+        Ok(Refused { code, reason }) => (code, format!("refused ({code:?}): {reason}")),
+        Err(error) => (RefusalCode::Other, format!("refused, unreadably: {error}")),
+    };
+    (code, sentence(&words))
 }
 
 /// A sentence that may be the ingress's.

@@ -54,9 +54,13 @@ impl Aws {
         Ok(Self { environment, chain, regions, placed, was_silent })
     }
 
-    /// Signs a question to STS for the ingress to ask.
-    pub(super) fn prove(&self, question: &Question) -> Result<Proof, String> {
+    /// Signs a question to STS for the ingress to ask. Credentials that may be good no more are looked for
+    /// anew.
+    pub(super) fn prove(&self, question: &Question, anew: bool) -> Result<Proof, String> {
         let now = now();
+        if anew {
+            self.chain.forget();
+        }
         let credentials = self.chain.get(now).map_err(|error| error.to_string())?;
         let endpoint = self.sts()?;
         let binding = question.binding();

@@ -152,8 +152,8 @@ impl Prover {
     /// Does a job of the agent.
     pub(super) fn work(&self, job: Job) -> Answer {
         match job {
-            Job::Prove { conn, question } => {
-                Answer::Proved { conn, outcome: self.prove(&question) }
+            Job::Prove { conn, question, anew } => {
+                Answer::Proved { conn, outcome: self.prove(&question, anew) }
             }
         }
     }
@@ -166,13 +166,14 @@ impl Prover {
         aws.place().map(|place| place.unless(&self.given))
     }
 
-    /// A token is there because somebody wanted it to be used; AWS credentials may just be there.
-    fn prove(&self, question: &Question) -> Result<Proof, String> {
+    /// A token is there because somebody wanted it to be used, and is read for each proof; AWS credentials
+    /// may just be there.
+    fn prove(&self, question: &Question, anew: bool) -> Result<Proof, String> {
         match &self.token {
             Some(source) if question.takes(proof::TOKEN) => {
                 Ok(Proof::Token(TokenProof::make(&source.token()?, &question.binding())))
             }
-            Some(_) | None if question.takes(proof::IAM) => self.prove_by_aws(question),
+            Some(_) | None if question.takes(proof::IAM) => self.prove_by_aws(question, anew),
             Some(_) => Err(format!(
                 "the ingress takes no tokens, but {}: this agent has nothing else to prove its \
                  identity with",
@@ -187,12 +188,12 @@ impl Prover {
     }
 
     #[cfg(feature = "aws")]
-    fn prove_by_aws(&self, question: &Question) -> Result<Proof, String> {
-        self.aws.as_ref().map_err(Clone::clone)?.prove(question)
+    fn prove_by_aws(&self, question: &Question, anew: bool) -> Result<Proof, String> {
+        self.aws.as_ref().map_err(Clone::clone)?.prove(question, anew)
     }
 
     #[cfg(not(feature = "aws"))]
-    fn prove_by_aws(&self, _: &Question) -> Result<Proof, String> {
+    fn prove_by_aws(&self, _: &Question, _: bool) -> Result<Proof, String> {
         Err("the ingress asks for a proof by IAM, and this agent was built without AWS".to_owned())
     }
 }

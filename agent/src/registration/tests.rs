@@ -66,8 +66,9 @@ fn little_is_kept_of_what_an_ingress_says() {
     let bad = format!(r#"{{"version":"1","session":"1","window":"{long}","streams":1}}"#);
     let why = read_welcome(bad.as_bytes()).unwrap_err();
     assert!(why.starts_with("bad WELCOME: ") && why.len() == 1000, "{why}");
-    let refused = read_refusal(format!(r#"{{"code":"invalid","reason":"{long}"}}"#).as_bytes());
+    let (_, refused) =
+        read_refusal(format!(r#"{{"code":"invalid","reason":"{long}"}}"#).as_bytes());
     assert!(refused.starts_with("refused (Invalid): xx") && refused.len() == 1000, "{refused}");
-    let refused = read_refusal(format!(r#"{{"code":1,"{long}":[]}}"#).as_bytes());
+    let (_, refused) = read_refusal(format!(r#"{{"code":1,"{long}":[]}}"#).as_bytes());
     assert!(refused.starts_with("refused, unreadably: ") && refused.len() <= 1000, "{refused}");
 }

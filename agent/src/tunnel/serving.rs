@@ -10,7 +10,7 @@ use crate::agent::{Agent, Conn};
 use crate::exchange::{Exchange, Pumped};
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
-use crate::registration::{read_refusal, read_welcome};
+use crate::registration::read_welcome;
 use crate::upstream::{Grown, State, Upstream};
 use crate::workers::Message;
 
@@ -94,11 +94,7 @@ impl Agent {
                 Ok(welcome) => self.welcomed(id, &welcome, cx),
                 Err(why) => self.close_tunnel(id, close::PROTOCOL_ERROR, &why, cx),
             },
-            FrameKind::Refused => {
-                let why = read_refusal(payload);
-                self.complain(format!("the ingress refused this agent: {why}"));
-                self.close_tunnel(id, close::NORMAL, &why, cx);
-            }
+            FrameKind::Refused => self.refused(id, payload, cx),
             FrameKind::Challenge => self.challenged(id, payload, cx),
             FrameKind::Drain => self.move_on(id, ASKED, cx),
             FrameKind::Hello

@@ -74,9 +74,18 @@ pub(crate) fn is_code(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
 }
 
-/// Whether the code means that the credentials' time is over.
-pub(crate) fn is_expiry(code: &str) -> bool {
-    matches!(code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired")
+/// Whether the code means that the credentials are good no more: their time is over, or AWS does not know
+/// them, as after their role was deleted. Where they came from there may be others.
+pub(crate) fn ends_credentials(code: &str) -> bool {
+    matches!(
+        code,
+        "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "UnrecognizedClientException"
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::codes::{self, Complaint, is_code, is_expiry, is_throttling};
+use crate::codes::{self, Complaint, ends_credentials, is_code, is_throttling};
 use crate::http::{Answer, Client, HttpError, Limits};
 use crate::sign::{self, Scope, Unsigned};
 use crate::{Chain, CredentialsError, Endpoint, Environment, SetupError};
@@ -63,7 +63,7 @@ impl Ecs {
     /// Calls an operation, such as `DescribeTasks`. Blocks for up to 15 s, and for credentials.
     ///
     /// # Errors
-    /// See [`EcsFailure`]. Credentials that have expired are forgotten.
+    /// See [`EcsFailure`]. Credentials that are good no more are forgotten.
     pub fn call<T: DeserializeOwned>(
         &self,
         chain: &Chain,
@@ -94,7 +94,7 @@ impl Ecs {
                 .map_err(|_| self.unexpected(operation, "answers with other JSON than expected"));
         }
         let failure = self.refusal(operation, &answer, credentials.session_token.as_deref());
-        if matches!(&failure, EcsFailure::Denied { code, .. } if is_expiry(code)) {
+        if matches!(&failure, EcsFailure::Denied { code, .. } if ends_credentials(code)) {
             chain.forget();
         }
         Err(failure)
@@ -171,7 +171,6 @@ fn is_denial(code: &str) -> bool {
             | "BlockedException"
             | "IncompleteSignature"
             | "IncompleteSignatureException"
-            | "InvalidClientTokenId"
             | "InvalidSignatureException"
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
@@ -179,8 +178,7 @@ fn is_denial(code: &str) -> bool {
             | "OptInRequired"
             | "SignatureDoesNotMatch"
             | "UnauthorizedException"
-            | "UnrecognizedClientException"
-    ) || is_expiry(code)
+    ) || ends_credentials(code)
 }
 
 impl fmt::Display for EcsFailure {

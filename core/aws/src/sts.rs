@@ -83,7 +83,7 @@ impl Sts {
     /// Who the chain's credentials belong to: for looking at oneself. Blocks for up to 20 s.
     ///
     /// # Errors
-    /// See [`StsFailure`]. Credentials that have expired are forgotten.
+    /// See [`StsFailure`]. Credentials that are good no more are forgotten.
     pub fn caller_identity(
         &self,
         chain: &Chain,
@@ -102,7 +102,7 @@ impl Sts {
         failure::post(&self.client, &url, &signature.with(&headers), QUESTION, token)
             .and_then(|body| Identity::parse(&body))
             .inspect_err(|failure| {
-                if failure.is_expiry() {
+                if failure.ends_credentials() {
                     chain.forget();
                 }
             })

@@ -1,7 +1,13 @@
 //! STS says what moto never does: that a session is over, that it is busy, or something forged.
 //! The ingress believes only an answer to its own question.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
 use crate::aws::seed::Identity;
+use crate::fakes::clock;
 use crate::fakes::server::{Fake, Reply};
 use crate::fakes::sts;
 use crate::peers::process::Server;
@@ -39,6 +45,40 @@ fn an_agent_learns_that_its_session_is_over() {
     );
     agent.wait_log("connecting again in");
     agent.wait_log("STS does not accept this agent's AWS credentials (ExpiredToken)");
+}
+
+/// As when its role is deleted and made anew: its session ends long before its time, and the container
+/// endpoint has another one.
+#[test]
+fn an_agent_whose_credentials_were_taken_back_looks_for_others() {
+    let key = Arc::new(Mutex::new("ASIAFORMER"));
+    let held = Arc::clone(&key);
+    let container = Fake::start(move |_| {
+        let expiration = clock::from_now(Duration::from_secs(6 * 3600));
+        Reply::json(
+            200,
+            &json!({ "AccessKeyId": *held.lock().unwrap(), "SecretAccessKey": "secret",
+                     "Token": "token", "Expiration": expiration }),
+        )
+    });
+    let sts = Fake::start(|request| {
+        let is_former = request.field("authorization").is_some_and(|it| it.contains("ASIAFORMER"));
+        let message = "The security token included in the request is invalid";
+        if is_former {
+            sts::refusal(403, "InvalidClientTokenId", message)
+        } else {
+            sts::identity(ARN)
+        }
+    });
+    let (server, service) = (before(&sts), Service::start("a"));
+    let variables = vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url())];
+    let host = ["--host", "shop.example.com"];
+    let agent = client(&sts.url(), &server, &service, &variables, &host);
+    // Its look at itself asks for others too, and is over then.
+    agent.wait_log("STS does not accept this agent's AWS credentials (InvalidClientTokenId)");
+    sts.wait_count("GetCallerIdentity", sts.count("GetCallerIdentity") + 2);
+    *key.lock().unwrap() = "ASIALATTER";
+    server.wait_available(1);
 }
 
 #[test]

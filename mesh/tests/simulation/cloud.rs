@@ -148,7 +148,7 @@ impl Cloud {
         number: usize,
     ) -> impl FnMut(agent::Job, Instant) -> (Duration, agent::Answer) + use<> {
         let sky = Rc::clone(&self.0);
-        move |agent::Job::Prove { conn, question }, _| {
+        move |agent::Job::Prove { conn, question, .. }, _| {
             let key = format!("AKIA{number:016}");
             let secret = match sky.borrow().forgers.contains(&number) {
                 true => "forged",

@@ -18,7 +18,7 @@ fn a_proof_does_not_wait_for_whoever_is_to_know_where_the_agent_is() {
         let (server_id, nonce, hello) = Default::default();
         let methods = vec![proof::TOKEN.to_owned()];
         let question = Question { server_id, nonce, hello, methods };
-        let answer = work(Job::Prove { conn, question });
+        let answer = work(Job::Prove { conn, question, anew: false });
         assert!(matches!(answer, Answer::Proved { outcome: Ok(_), .. }), "{answer:?}");
     }
     assert_eq!(asked.try_iter().count(), 1, "one question is enough for all");

@@ -104,7 +104,7 @@ impl Chain {
     }
 
     /// Forgets what is held, so that the next [`Chain::get`] asks the sources: for when AWS says
-    /// that the credentials have expired.
+    /// that the credentials are good no more, or somebody who asked it.
     pub fn forget(&self) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Empty;
     }

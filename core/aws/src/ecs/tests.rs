@@ -161,16 +161,22 @@ fn without_credentials_nothing_is_asked() {
 }
 
 #[test]
-fn credentials_that_ecs_calls_expired_are_forgotten() {
+fn credentials_that_are_good_no_more_to_ecs_are_forgotten() {
     let source = Server::script(vec![Reply::ok(
         "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\"}",
     )]);
     let url = source.url();
     let chain = Chain::new(&environment([("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)])).unwrap();
-    let expired = "{\"__type\":\"ExpiredTokenException\",\"message\":\"\"}".to_owned();
-    let server = Server::script(vec![Reply::Answer(400, expired), Reply::ok("{\"tasks\":[]}")]);
+    let codes = ["ExpiredTokenException", "UnrecognizedClientException", "InvalidToken"];
+    let refusals =
+        codes.map(|code| Reply::Answer(400, format!("{{\"__type\":\"{code}\",\"message\":\"\"}}")));
+    let answer = Reply::ok("{\"tasks\":[]}");
+    let server = Server::script([&refusals[..], &[answer]].concat());
     let ecs = ecs(&server.url());
-    assert!(describe(&ecs, &chain).is_err());
+    for asked in 1..=codes.len() {
+        assert!(describe(&ecs, &chain).is_err());
+        assert_eq!(source.asked().len(), asked);
+    }
     assert!(describe(&ecs, &chain).is_ok());
-    assert_eq!(source.asked().len(), 2);
+    assert_eq!(source.asked().len(), codes.len() + 1);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::CredentialsError;
-use crate::codes::{complaint, explanation, is_expiry, is_throttling};
+use crate::codes::{complaint, ends_credentials, explanation, is_throttling};
 use crate::http::{Answer, Client, HttpError};
 
 /// Why there is no answer to who somebody is.
@@ -74,9 +74,9 @@ fn refusal(url: &str, answer: &Answer, token: Option<&str>) -> StsFailure {
 }
 
 impl StsFailure {
-    /// Whether STS says that the credentials' time is over.
-    pub(super) fn is_expiry(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if is_expiry(code))
+    /// Whether STS says that the credentials are good no more.
+    pub(super) fn ends_credentials(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if ends_credentials(code))
     }
 }
 
