@@ -321,6 +321,9 @@ fn agents_that_say_that_they_leave_and_do_not_keep_nobody_out() {
                 stage.world.run_for(Duration::from_secs(1));
             }
             stage.add_agent();
+            stage.world.run_for(Duration::from_secs(5));
+            let present = census(&stage.world, ingress).tunnels;
+            assert_eq!(present, 4, "there is room for twice as many and no more");
             // An echo until it is noticed that nothing is under way, and the agent's own wait.
             stage.world.run_for(Duration::from_secs(15 + patience + 32));
             stage.probe();

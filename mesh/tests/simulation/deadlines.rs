@@ -209,6 +209,18 @@ fn a_head_that_dribbles_is_refused_after_the_head_timeout() {
 }
 
 #[test]
+fn a_head_that_dribbles_on_the_health_port_is_given_up_after_the_head_timeout() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let slow = Request::get("ingress", "/health").paced(1, Duration::from_millis(900));
+        let caller = add(&mut stage, HttpClient::new(ADMIN_ADDRESS, vec![slow]));
+        let response = only_response(&mut stage, caller);
+        assert_eq!(response.outcome, Outcome::NoAnswer);
+        check_exact(lasted(&response), Duration::from_secs(10));
+    });
+}
+
+#[test]
 fn a_body_that_stops_is_refused_a_request_timeout_later() {
     seeds(SEEDS, |seed| {
         let mut stage = stage(seed);
@@ -503,5 +515,23 @@ fn a_page_is_given_up_when_a_worker_says_nothing() {
         check_exact(lasted(&response), Duration::from_secs(2));
         stage.world.unhang(stage.workers[1]);
         stage.probe();
+    });
+}
+
+/// A kept connection is first waited on as one that may lead nowhere: a service that is slow is not that.
+#[test]
+fn an_answer_may_take_long_on_a_kept_connection() {
+    seeds(SEEDS, |seed| {
+        let mut stage = stage(seed);
+        let script = ["/bytes/1", "/slow/15000"].map(|path| Request::get(HOST, path));
+        let caller = add(&mut stage, HttpClient::new(TRAFFIC_ADDRESS, script.to_vec()));
+        only_response(&mut stage, caller);
+        for response in stage.responses(caller) {
+            assert!(response.is(200), "{response:?}");
+        }
+        let served = &stage.world.peer::<HttpService>(stage.services[0]).served;
+        let asked: Vec<_> = served.iter().filter(|one| !one.line().contains("/health")).collect();
+        assert_eq!(asked.len(), 2, "none of them is asked twice");
+        assert_eq!(asked[0].connection, asked[1].connection, "it was kept");
     });
 }

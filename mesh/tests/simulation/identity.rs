@@ -121,6 +121,36 @@ fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
     });
 }
 
+/// It may be welcome by then, and have requests.
+#[test]
+fn an_agent_that_has_given_its_proof_awaits_the_answer_before_it_leaves() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.sky().latency = Duration::from_secs(10);
+        let mut stage = staged(seed, Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        stage.world.run_for(Duration::from_secs(2));
+        assert_eq!(cloud.sky().asked.proofs, 1, "the proof is given");
+        let agent = stage.agents[0];
+        stage.world.drain(agent);
+        stage.world.run_for(Duration::from_secs(5));
+        assert_eq!(stage.world.life(agent), Life::Running, "it is still to be answered");
+        let gone = move |world: &World| world.life(agent) == Life::Exited;
+        stage.world.expect("the agent leaves", gone, Duration::from_secs(6));
+    });
+}
+
+/// Each agent knows it by the one that it dials, and proves nothing to another one.
+#[test]
+fn an_ingress_of_several_names_calls_itself_as_it_was_dialled() {
+    seeds(4, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        plan.ingress.identity.server_ids.insert(0, "other.example".to_owned());
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+    });
+}
+
 #[test]
 fn whoever_signs_with_another_key_is_never_registered() {
     seeds(8, |seed| {
@@ -330,6 +360,58 @@ fn one_answer_that_cannot_be_true_costs_nobody_the_registration() {
         cloud.sky().missing.insert(0);
         stage.expect_tunnels(2, RECHECK * 2 + second);
         stage.probe();
+    });
+}
+
+/// Runs until ECS has answered the next question, or has not.
+fn expect_recheck(stage: &mut Stage, cloud: &Cloud) {
+    let (before, known) = (cloud.sky().asked.descriptions, cloud.clone());
+    let is_asked = move |_: &World| known.sky().asked.descriptions > before;
+    stage.world.expect("ECS is asked again", is_asked, RECHECK);
+    stage.world.run_for(Duration::from_secs(1));
+}
+
+#[test]
+fn an_answer_that_cannot_be_true_is_believed_where_no_silence_is_borne() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(1);
+        let mut plan = plan(calm, vec![rule_of_tasks()], &cloud);
+        plan.ingress.identity.grace = Duration::ZERO;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.sky().missing.insert(0);
+        expect_recheck(&mut stage, &cloud);
+        assert_eq!(stage.tunnels(), 0);
+    });
+}
+
+#[test]
+fn what_ecs_says_twice_is_believed_although_it_was_silent_in_between() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_workers(1).with_agents(1);
+        let mut stage = staged(seed, calm, vec![rule_of_tasks()], &cloud);
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.sky().missing.insert(0);
+        for (is_down, left) in [(false, 1), (true, 1), (false, 0)] {
+            cloud.sky().is_down = is_down;
+            expect_recheck(&mut stage, &cloud);
+            assert_eq!(stage.tunnels(), left);
+        }
+    });
+}
+
+#[test]
+fn an_ecs_that_takes_no_question_at_all_is_silent() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let mut stage = staged(seed, Plan::calm().with_agents(2), vec![rule_of_tasks()], &cloud);
+        stage.expect_ready(Duration::from_secs(10));
+        cloud.sky().strange.extend([0, 1]);
+        stage.world.run_for(RECHECK * 4);
+        assert!(stage.page("/health").contains("unreachable"));
+        assert_eq!(stage.tunnels(), 2, "that is borne for a while");
     });
 }
 

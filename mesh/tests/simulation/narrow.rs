@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mesh_sim::peers::{RawPeer, Request, Then};
+use mesh_sim::peers::{HttpService, RawPeer, Request, Then};
 use mesh_sim::seeds;
 
 use crate::ask::Ask;
@@ -139,6 +139,31 @@ fn a_slow_service_keeps_its_connections() {
             );
         });
     }
+}
+
+/// One that answers others quickly: each request that waits is taken once for one without a place.
+#[test]
+fn a_service_that_is_slow_with_some_requests_keeps_its_connections() {
+    const SLOW: usize = 10;
+    const QUICK: usize = 10;
+    seeds(4, |seed| {
+        let mut plan = Plan::calm().with_agents(1);
+        plan.agent.health.interval = Duration::from_secs(60);
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        for _ in 0..SLOW {
+            stage.add_caller(vec![Ask::new(Request::get(HOST, "/slow/20000"))], |client| client);
+        }
+        stage.world.run_for(Duration::from_millis(100));
+        for _ in 0..QUICK {
+            let one = || Ask::new(Request::get(HOST, "/slow/50").after(Duration::from_millis(50)));
+            stage.add_caller((0..190).map(|_| one()).collect(), |client| client);
+        }
+        stage.expect_answers(Duration::from_secs(60));
+        let opened = stage.world.peer::<HttpService>(stage.services[0]).connections();
+        // Besides those, one a second gives way, and there are a few for health checks.
+        assert!(opened < SLOW + QUICK + SLOW + 20 + 6, "{opened} connections");
+    });
 }
 
 /// Whichever worker has them: the first one alone looks after the service.

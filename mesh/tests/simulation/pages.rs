@@ -60,3 +60,19 @@ fn pages_that_nobody_reads_are_few_and_the_rest_is_put_off() {
         });
     }
 }
+
+#[test]
+fn an_ingress_is_not_ready_while_it_warms_up() {
+    let mut plan = Plan::calm();
+    plan.ingress.timeouts.warm_up = Duration::from_secs(60);
+    let mut stage = Stage::new(1, plan);
+    stage.expect_ready(Duration::from_secs(5));
+    stage.world.run_for(Duration::from_secs(50));
+    let page = answer(&mut stage, "/ready");
+    assert!(page.is(503), "{page:?}");
+    assert_eq!(page.body, b"warming up\n");
+    assert!(answer(&mut stage, "/health").is(200));
+    stage.world.run_for(Duration::from_secs(10));
+    let page = answer(&mut stage, "/ready");
+    assert!(page.is(200), "{page:?}");
+}

@@ -10,7 +10,7 @@ use mesh_sim::{World, seeds};
 
 use crate::ask::{Ask, Weather};
 use crate::cloud::Cloud;
-use crate::identity::{GRACE, RECHECK, fast, policy, rule, rule_of_tasks, staged};
+use crate::identity::{GRACE, RECHECK, fast, plan, policy, rule, rule_of_tasks, staged};
 use crate::stage::{HOST, Plan, Stage};
 
 /// Only tasks of some service.
@@ -100,6 +100,43 @@ fn a_service_that_ecs_does_not_know_once_is_asked_about_again() {
         stage.world.run_for(Duration::from_secs(1));
         assert_eq!(stage.tunnels(), 2);
         stage.expect_tunnels(0, RECHECK);
+    });
+}
+
+/// A service that is deleted has its tasks stopped, and is not known when the last of them stop.
+#[test]
+fn a_task_that_is_about_to_stop_may_outlast_its_service() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let calm = Plan::calm().with_agents(1);
+        let mut stage = staged(seed, calm, vec![rule_of_services()], &cloud);
+        stage.expect_ready(Duration::from_secs(10));
+        let slow = Ask::new(Request::get(HOST, "/slow/80000"));
+        stage.add_caller(vec![slow], |client| client);
+        cloud.sky().stopping.insert(0);
+        cloud.sky().is_without_service = true;
+        stage.expect_answers(Duration::from_secs(81));
+        stage.judge(Weather::Fair);
+    });
+}
+
+/// It is not late with its answer when the next question is due.
+#[test]
+fn rules_may_ask_for_more_just_before_ecs_is_asked_again() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        let mut plan = plan(Plan::calm(), vec![rule_of_tasks()], &cloud);
+        plan.ingress.identity.grace = Duration::ZERO;
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(10));
+        stage.world.run_for(RECHECK * 3 / 4);
+        cloud.sky().latency = RECHECK / 3;
+        change(&mut stage, vec![rule_of_services()]);
+        for _ in 0..30 {
+            stage.world.run_for(Duration::from_secs(1));
+            assert_eq!(stage.tunnels(), 1);
+        }
+        assert_eq!(cloud.sky().asked.proofs, 1, "nobody had to register again");
     });
 }
 

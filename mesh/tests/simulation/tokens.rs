@@ -82,6 +82,23 @@ fn an_agent_that_waits_tries_a_new_token_at_once() {
     });
 }
 
+/// It has shown the former one, which may be taken back.
+#[test]
+fn a_tunnel_that_waits_for_its_welcome_gives_way_to_one_with_the_new_token() {
+    seeds(16, |seed| {
+        let cloud = fast();
+        cloud.sky().latency = Duration::from_secs(10);
+        let mut stage = staged(seed, Plan::calm(), &cloud);
+        stage.world.run_for(Duration::from_secs(2));
+        assert_eq!(cloud.sky().asked.proofs, 1, "the former one is being looked at");
+        cloud.sky().latency = Duration::from_millis(30);
+        replace_token(&mut stage, &cloud, true);
+        stage.expect_tunnels(1, Duration::from_secs(3));
+        stage.world.run_for(MINUTE);
+        assert_eq!((stage.tunnels(), cloud.sky().asked.proofs), (1, 2));
+    });
+}
+
 /// Until then it tries again in its own time.
 #[test]
 fn an_agent_whose_new_token_was_refused_makes_haste_once_its_old_tunnel_is_to_end() {

@@ -587,6 +587,21 @@ fn requests_that_may_go_elsewhere_do_not_leave_any_more() {
 }
 
 #[test]
+fn requests_that_left_are_forgotten() {
+    let mut link = link(Side::Opener, origin());
+    let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    let owner = Conns::new().insert(Duplex::new(1), ());
+    for _ in 0..10 {
+        let stream = link.session.open(owner, Flags::NONE, |tx| tx.extend(b"GET")).unwrap();
+        link.transmit(&mut tx, &mut rng, |_, _, _, _| Turn::Over);
+        tx.consume(tx.len());
+        assert!(!link.is_unsent(stream, &tx));
+        assert!(link.batches.len() <= 2, "{} batches", link.batches.len());
+        link.session.reset(stream, mux::ResetCode::Cancel, "");
+    }
+}
+
+#[test]
 fn no_bytes_make_a_link_panic() {
     let whole = conversation();
     let now = origin();

@@ -144,3 +144,19 @@ fn what_waits_in_the_kernel_waits_with_the_patience_that_it_was_given() {
     assert_eq!(acts[0], Act::Waits(1, Patience::Short));
     assert!(acts.contains(&Act::Waits(1, Patience::Long)), "{acts:?}");
 }
+
+#[test]
+fn there_is_something_to_read_until_the_kernel_has_no_more() {
+    let mut world = World::new();
+    let conn = world.accept(Rule::Swallow);
+    let has_unread = |world: &World| world.driver.sockets.has_unread(conn);
+    assert!(!has_unread(&world), "nothing came");
+    world.receive(conn, bytes("hello"), READABLE);
+    assert!(has_unread(&world), "the kernel said so, and nobody has read yet");
+    world.driver.settle();
+    assert!(!has_unread(&world), "all of it is read");
+    world.receive(conn, Incoming::Eof, READABLE);
+    assert!(has_unread(&world), "the end is to be read too");
+    world.driver.settle();
+    assert!(!has_unread(&world), "nothing comes after the end");
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::link::{Error, Link};
+use crate::link::{Alive, Error, Link};
 use crate::mux::frame::{
     self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX, RUN_FRAMES, RUN_FRAMES_MAX,
 };
@@ -206,6 +206,20 @@ fn what_is_before_a_mistake_is_told_first() {
     let got = Got::of(&mut pair.agent, tx.as_slice(), usize::MAX, By::Runs, now);
     assert!(got.bytes.get(&pair.owners[0]) == Some(&good.payload));
     assert_eq!(got.end, Some(Error::Session(mux::Error::DataTooLong)));
+}
+
+#[test]
+fn a_run_is_a_sign_of_life() {
+    let (start, interval) = (origin(), Duration::from_secs(15));
+    let mut link = Pair::new(start).ingress;
+    let (mut rx, mut rng) = (Buf::new(), Rng::from_seed(1));
+    message(Role::Client, &[data(1, FULL, &mut rng)], &mut rx);
+    assert_eq!(link.handle_timeout(start), Alive::Yes);
+    let heard = start + interval;
+    assert!(link.poll_run(&mut rx, heard).unwrap().is_some());
+    assert_eq!(link.handle_timeout(heard), Alive::Yes, "asked once more");
+    assert_eq!(link.handle_timeout(heard + interval), Alive::Yes);
+    assert_eq!(link.handle_timeout(heard + 2 * interval), Alive::No);
 }
 
 /// All that may come through a tunnel, and some of what may not.
