@@ -27,7 +27,7 @@ use mesh_protocol::http1::RequestHead;
 use mesh_protocol::mux::frame::full_frames;
 use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
 use mesh_protocol::ws::{self, Role, close};
-use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Link, link, proof};
+use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Link, link, proof};
 
 use crate::admission::Standing;
 use crate::application::{Application, Step};
@@ -165,7 +165,7 @@ impl Ingress {
             if registration.is_over() {
                 return;
             }
-            match read_frame(registration, &mut io.rx, cx.now) {
+            match read_frame(registration, io, cx.now) {
                 Ok(None) => return,
                 Ok(Some(Received::Hello { hello, digest })) => {
                     self.introduce(conn, *hello, digest, cx);
@@ -338,11 +338,13 @@ impl Ingress {
 /// Reads the next frame that means something: HELLO first, PROOF when it was asked for.
 fn read_frame(
     registration: &mut Registration,
-    rx: &mut Buf,
+    io: &mut Duplex,
     now: Instant,
 ) -> Result<Option<Received>, Failure> {
     let Registration { link, phase, .. } = registration;
-    while let Some(event) = link.poll_event(rx, now).map_err(Failure::Link)? {
+    for _ in 0..link::EVENTS_MAX {
+        let event = link.poll_event(&mut io.rx, now).map_err(Failure::Link)?;
+        let Some(event) = event else { return Ok(None) };
         match (event, &*phase) {
             (Event::Handled, _) => {}
             (Event::Connection { kind: FrameKind::Hello, payload }, Phase::Greeting) => {
@@ -366,6 +368,7 @@ fn read_frame(
             ) => return Err(Failure::Link(link::Error::Session(mux::Error::OutOfOrder))),
         }
     }
+    io.is_behind = true;
     Ok(None)
 }
 

@@ -10,8 +10,8 @@ use mesh_sim::peers::{HttpClient, RawClient, RawPeer, Reading, Request};
 use mesh_sim::{LinkConfig, LinkRules, NodeId, Step, World, seeds};
 
 use crate::ask::Ask;
-use crate::puppet::{DATA, END, Puppet, REQUEST, RESPONSE, frame, message, puppet};
-use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS};
+use crate::puppet::{DATA, END, Puppet, REQUEST, RESPONSE, UPGRADE, frame, message, puppet};
+use crate::stage::{HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS};
 
 const FLOODED: &str = "flooded.example";
 /// More than the events of a tunnel in all the rounds of a turn in which a deadline passes.
@@ -25,6 +25,21 @@ fn with_puppet(seed: u64, puppet: RawPeer<Puppet>) -> (Stage, NodeId) {
     stage.world.set_links(node, stage.ingress, stage.plan.tunnel_links);
     stage.expect_healthy(2, Duration::from_secs(1));
     (stage, node)
+}
+
+/// As it is sent of strangers, too.
+#[test]
+fn an_ingress_takes_a_flood_of_a_stranger_in_parts() {
+    seeds(2, |seed| {
+        let (mut stage, _) = with_puppet(seed, puppet(FLOODED, |frame, act| act.be_polite(frame)));
+        let flood = [UPGRADE, &message(0x82, b"").repeat(EMPTY)].concat();
+        let stranger =
+            stage.world.add_peer("stranger", RawClient::new(TUNNEL_ADDRESS, &flood), &[]);
+        stage.world.set_links(stranger, stage.ingress, stage.plan.tunnel_links);
+        stage.world.run_for(Duration::from_micros(110));
+        let ingress = stage.ingress;
+        check_taken_in_parts::<Ingress>(&mut stage.world, ingress);
+    });
 }
 
 /// Lets a process sleep while a flood reaches it. The turn in which it hears of that leaves something of it.
