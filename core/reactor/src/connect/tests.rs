@@ -1,4 +1,5 @@
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use mesh_protocol::{Awaited, ConnId, Conns, Duplex, Proxy, Target, Traffic};
@@ -463,4 +464,80 @@ fn a_first_answer_is_waited_for() {
     assert!(matches!(bench.wait(LATE), Outcome::Pending));
     assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Address));
     assert_eq!(bench.connector.deadline(), None);
+}
+
+/// One that is to reach something beyond a proxy of the usual name.
+fn proxied(trust: Trust) -> Bench {
+    let Target { host, port, .. } = target();
+    let via = Some(Box::new(Proxy::new(host, port, None)));
+    let beyond = Target { host: "beyond.invalid".to_owned(), via, ..target() };
+    let mut bench = Bench::new();
+    let (first, beyond) = Beyond::split(beyond);
+    let attempt = Attempt::new(first, beyond, TOKEN, trust, bench.start);
+    bench.connector.attempts.insert(bench.conn, attempt);
+    bench
+}
+
+/// Two places, and whoever of these has come.
+fn two_places() -> ([SocketAddr; 2], impl Fn() -> Vec<TcpStream>) {
+    let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let arrivals = move || {
+        let accept = |listener: &TcpListener| {
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().ok()
+        };
+        listeners.iter().filter_map(accept).map(|(stream, _)| stream).collect()
+    };
+    (addresses, arrivals)
+}
+
+#[test]
+fn a_proxy_that_is_being_talked_to_is_left_for_no_other_address() {
+    for (trust, patience) in
+        [(Trust::Full, ADDRESS_TIMEOUT), (Trust::Remembered, REMEMBERED_TIMEOUT)]
+    {
+        let (addresses, arrivals) = two_places();
+        let mut bench = proxied(trust);
+        bench.dial(&addresses);
+        assert!(matches!(bench.turn(), Outcome::Pending));
+        assert_eq!(bench.connector.awaited(bench.conn), Some(Awaited::Proxy));
+        let mut proxy = arrivals().pop().expect("one of them is dialled");
+        assert!(matches!(bench.wait(patience), Outcome::Pending));
+        let attempt = &bench.connector.attempts[&bench.conn];
+        assert!(matches!(attempt.trust, Trust::Full), "nobody has to be asked for its name");
+        proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+        assert!(arrivals().is_empty(), "the other one sees nobody");
+    }
+}
+
+#[test]
+fn an_answer_about_a_proxy_that_is_being_talked_to_comes_too_late() {
+    let ([before, now], arrivals) = two_places();
+    let mut bench = proxied(Trust::Full);
+    bench.connector.resolver.ask(&target(), bench.conn, bench.start).unwrap();
+    bench.dial(&[before]);
+    assert!(matches!(bench.turn(), Outcome::Pending));
+    let mut proxy = arrivals().pop().expect("it is dialled");
+    assert!(bench.answer(Ok(vec![now])).is_none());
+    proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    assert!(matches!(bench.conclude(), Outcome::Connected(_)));
+    assert!(arrivals().is_empty(), "the other one sees nobody");
+}
+
+#[test]
+fn an_address_that_is_confirmed_goes_on_beside_new_ones() {
+    let (silent, _sockets) = silent();
+    let ([other, _], arrivals) = two_places();
+    for answer in [vec![silent, other], vec![other, silent]] {
+        let mut bench = Bench::with(Trust::Remembered);
+        bench.dial(&[silent]);
+        bench.wait(REMEMBERED_TIMEOUT);
+        assert!(matches!(bench.answer(Ok(answer)), Some(Outcome::Pending)));
+        let attempt = &bench.connector.attempts[&bench.conn];
+        assert!(attempt.stream.is_some());
+        assert_eq!((&attempt.tried[..], &attempt.addresses), (&[silent][..], &[other].into()));
+        assert!(arrivals().is_empty(), "the new one has its turn later");
+    }
 }
