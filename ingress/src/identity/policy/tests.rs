@@ -360,3 +360,14 @@ fn the_holder_of_a_token_is_known_by_its_name() {
     proof.mac.replace_range(..1, "4");
     assert_eq!(policy.holder(&proof, &binding), None);
 }
+
+#[test]
+fn ecs_is_asked_whatever_one_of_the_hosts_needs() {
+    let by_service = Rule { service: Some(Pattern::new("orders")), ..rule(role("*"), &["a.x"]) };
+    let by_cluster = Rule { cluster: Some(cluster("production")), ..rule(role("*"), &["b.x"]) };
+    let policy = policy(vec![by_service, by_cluster]);
+    for hosts in [["a.x", "b.x"], ["b.x", "a.x"]] {
+        let needs = Decision::NeedsEcs(Requirement::Service);
+        assert_eq!(decide(&policy, &agent(), &hosts), needs, "{hosts:?}");
+    }
+}

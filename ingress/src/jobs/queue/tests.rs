@@ -224,6 +224,19 @@ fn all_agents_of_a_cluster_that_wait_are_asked_about_together() {
     assert!(queue.clusters.is_empty() && queue.inspecting.is_empty(), "nothing is kept");
 }
 
+#[test]
+fn clusters_have_their_turns() {
+    let (mut queue, conns, now) = (Queue::default(), conns(4), origin());
+    queue.inspect(conns[0], asked("a", 0));
+    queue.inspect(conns[1], asked("b", 1));
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[0]], 1)));
+    // There is always somebody of the first one who waits.
+    queue.inspect(conns[2], asked("a", 2));
+    queue.inspected(&conns[..1]);
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[1]], 1)));
+    assert_eq!(inspected(&mut queue, now), Some((vec![conns[2]], 1)));
+}
+
 /// Several tunnels of one task are one subject.
 #[test]
 fn tunnels_of_one_task_share_its_question() {
