@@ -263,6 +263,18 @@ fn a_broken_token_file_changes_nothing_and_is_warned_about() {
 }
 
 #[test]
+fn tokens_that_nobody_could_be_asked_for_are_not_taken() {
+    let place = Place::own();
+    let folder = Folder::new(place.ip());
+    let file = folder.put("tokens", "");
+    let server = Server::start_at(place, &["--token-file", &file]);
+    folder.put("tokens", format!("edge-1 {ONE} a.test\n"));
+    server.process.signal("HUP");
+    server.process.wait_log("--server-id is missing");
+    assert_eq!(server.process.log_count("new rules are in force"), 0);
+}
+
+#[test]
 fn an_agent_uses_the_new_token_of_its_file_when_it_connects_again() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
     let file = gate.folder.put("token", ONE);
@@ -318,6 +330,7 @@ fn an_agent_moves_to_another_token_of_its_file_without_a_failed_request() {
     agent.signal("HUP");
     agent.wait_log("was read anew");
     assert_eq!(proved_by("old"), 2);
+    assert_eq!(agent.log_count("there is another token"), 0);
     gate.folder.put("token", TWO);
     agent.signal("HUP");
     wait_until("all tunnels are of the new token", || {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mesh_protocol::mux::frame::RUN_BYTES;
 use mesh_sim::peers::{HttpService, Outcome, RawPeer, RawTurn, Received, Request, Then, pattern};
-use mesh_sim::{Answer, Fault, FaultRates, Life, World, seeds};
+use mesh_sim::{Answer, Fault, FaultRates, Life, LinkConfig, LinkRules, World, seeds};
 
 use crate::answers::answer;
 use crate::ask::{Ask, Weather};
@@ -131,6 +132,64 @@ fn a_connection_of_no_further_use_ends_with_the_answer_whatever_the_service_does
             stage.world.expect("the agent leaves", gone, Duration::from_secs(2));
         });
     }
+}
+
+/// The first answer ends where a read does, with the rest in the kernel; and another request comes with it.
+#[test]
+fn what_a_service_says_behind_its_answer_is_not_that_to_the_next_request() {
+    seeds(16, |seed| {
+        let mut plan = Plan::calm().with_workers(1);
+        let (latency, capacity) = (Duration::from_millis(20), 4 * RUN_BYTES);
+        plan.service_links =
+            LinkRules::fixed(LinkConfig { latency, capacity, ..LinkConfig::fast() });
+        let mut stage = Stage::new(seed, plan);
+        stage.expect_ready(Duration::from_secs(5));
+        // The tunnel takes much at once by then.
+        stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/5000000"))], |client| client);
+        stage.expect_answers(Duration::from_secs(5));
+        let path = format!("/twice/{RUN_BYTES}");
+        stage.add_caller(vec![Ask::new(Request::get(HOST, &path))], |client| client);
+        stage.world.run_for(latency);
+        let agent = stage.agents[0];
+        stage.world.freeze(agent);
+        stage.world.run_for(2 * latency);
+        stage.add_caller(vec![Ask::new(Request::get(HOST, "/bytes/1000"))], |client| client);
+        stage.world.run_for(latency);
+        stage.world.thaw(agent);
+        stage.expect_answers(Duration::from_secs(5));
+        for caller in &stage.callers {
+            let response = &stage.responses(caller.node)[0];
+            assert!(response.is(200), "{response:?}");
+        }
+    });
+}
+
+/// Of the end nobody hears once more.
+#[test]
+fn a_connection_that_ends_with_an_answer_is_not_kept() {
+    let post = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = RawPeer::listening((), |(), turn: &mut RawTurn<'_>| {
+            if turn.end.is_some() {
+                turn.then = Then::Close;
+            } else if turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+                turn.then = Then::Finish;
+            }
+        });
+        let service = stage.world.add_peer("closing", service, &["service0:3000"]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(5));
+        // None of these may be sent a second time.
+        let asks = (0..20).map(|_| Ask::new(Request::raw(post.as_bytes()))).collect();
+        let caller = stage.add_caller(asks, |client| client);
+        stage.expect_answers(Duration::from_secs(10));
+        for response in stage.responses(caller) {
+            assert!(response.is(200), "{response:?}");
+        }
+    });
 }
 
 #[test]

@@ -505,6 +505,7 @@ fn a_proxy_that_is_being_talked_to_is_left_for_no_other_address() {
         let mut proxy = arrivals().pop().expect("one of them is dialled");
         assert!(matches!(bench.wait(patience), Outcome::Pending));
         let attempt = &bench.connector.attempts[&bench.conn];
+        assert_eq!(attempt.tried.len(), 1, "it is stayed with");
         assert!(matches!(attempt.trust, Trust::Full), "nobody has to be asked for its name");
         proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         assert!(matches!(bench.conclude(), Outcome::Connected(_)));
