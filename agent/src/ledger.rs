@@ -240,7 +240,8 @@ impl Ledger {
             return None;
         }
         let moving = self.tunnels.iter_mut().filter(is_moving);
-        let first = moving.min_by_key(|entry| entry.moving_since())?;
+        // One that serves on may be the only one that its ingress has: it comes last.
+        let first = moving.min_by_key(|entry| (entry.is_good(), entry.moving_since()))?;
         first.is_dismissed = true;
         Some((first.serial, first.worker))
     }

@@ -128,7 +128,7 @@ impl Agent {
             }
             return;
         }
-        io.close(if is_judged { Closing::AfterFlush } else { Closing::Abort });
+        io.close(if is_judged { Closing::Agreed } else { Closing::Abort });
         let lack = io.awaits.map_or("no answer", Awaited::lack);
         let timeout = self.config.health.timeout;
         self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")));
@@ -206,7 +206,7 @@ impl Probe {
         self.heard += taken;
         self.rest = self.rest.map(|rest| rest.saturating_sub(taken));
         if io.rx_eof || self.rest == Some(0) {
-            io.close(Closing::AfterFlush);
+            io.close(Closing::Agreed);
         } else if self.heard >= HEARD_BYTES_MAX {
             io.close(Closing::Abort);
         }

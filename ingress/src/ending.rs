@@ -184,7 +184,10 @@ impl Ingress {
                 && exchange.phase != Phase::Waiting
             {
                 let Exchange { route, service, request_bytes, response_bytes, .. } = exchange;
-                metrics.hosts.add_bytes(*route, service, *request_bytes, *response_bytes);
+                // Of those together counters would go back when one gets a row of its own.
+                if metrics.hosts.has(*route, service) {
+                    metrics.hosts.add_bytes(*route, service, *request_bytes, *response_bytes);
+                }
             }
         }
         metrics

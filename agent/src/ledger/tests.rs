@@ -83,6 +83,20 @@ fn the_one_that_has_been_moving_for_longest_is_left_behind() {
     assert_eq!(ledger.leave_behind(1), Some((serials[0], WorkerId::FIRST)));
 }
 
+/// Its ingress may have no other one, if that knows the new token no more than the last.
+#[test]
+fn one_that_serves_on_is_left_behind_last() {
+    let (now, mut ledger) = (origin(), Ledger::default());
+    let serials = [(); 2].map(|()| ledger.open(now));
+    for serial in serials {
+        ledger.welcome(serial, 1, now);
+    }
+    ledger.renews(serials[0], now + Duration::from_secs(1));
+    ledger.moves(serials[1], now + Duration::from_secs(2));
+    assert_eq!(ledger.leave_behind(1), Some((serials[1], WorkerId::FIRST)));
+    assert_eq!(ledger.leave_behind(0), Some((serials[0], WorkerId::FIRST)));
+}
+
 #[test]
 fn a_tunnel_comes_in_the_place_of_the_one_of_its_lane_at_the_same_ingress() {
     let (now, mut ledger) = (origin(), Ledger::default());

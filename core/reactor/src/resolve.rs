@@ -77,8 +77,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// counts when it comes.
 pub(crate) const LATE: Duration = Duration::from_millis(500);
 /// After this long without an answer the log says that there is none; merely slow name servers would be
-/// told of with each question. A server has this long by default (resolv.conf(5)).
-const SILENT: Duration = Duration::from_secs(5);
+/// told of with each question. By default a question goes to the next server after 5 s (resolv.conf(5)), and
+/// one about both families takes twice as long where a firewall drops one of them.
+const SILENT: Duration = Duration::from_secs(12);
 /// An answer is used this long when no other one comes (RFC 8767 5 has one to three days): longer than
 /// outages of name servers are, and not as long as it takes until nobody remembers whose address it was.
 const OUTDATED_FOR: Duration = Duration::from_hours(24);

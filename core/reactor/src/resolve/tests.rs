@@ -143,9 +143,10 @@ fn an_answer_that_is_late_is_not_waited_for_where_there_is_an_older_one() {
 #[test]
 fn name_servers_that_are_merely_slow_are_not_told_of() {
     let mut bench = Bench::knowing(&[address(1)]);
-    for _ in 0..2 {
+    // The last one is what a question takes of which a firewall drops the half about IPv6.
+    for late in [LATE, Duration::from_millis(5_010), Duration::from_millis(10_010)] {
         assert_eq!(bench.addresses(), Found::Asked);
-        bench.pass(LATE);
+        bench.pass(late);
         assert_eq!(bench.addresses(), Found::Remembered(vec![address(1)]));
         assert_eq!(bench.resolver.before(&target(), bench.now), Some(vec![address(1)]));
         assert!(!bench.is_told());
