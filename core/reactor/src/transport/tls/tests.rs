@@ -66,6 +66,32 @@ fn no_more_is_read_than_there_is_room_for_and_a_record() {
 }
 
 #[test]
+fn what_came_before_a_mistake_is_read_first() {
+    let (told, hears) = mpsc::channel::<()>();
+    let (mut near, far) = sealed_pair(move |mut far| {
+        far.conn.complete_io(&mut far.sock).unwrap();
+        far.conn.writer().write_all(b"good").unwrap();
+        let mut sent = Vec::new();
+        far.conn.write_tls(&mut sent).unwrap();
+        // With it comes a record that nobody sealed.
+        sent.extend(b"\x17\x03\x03\x00\x20these 32 bytes have got no seal.");
+        far.sock.write_all(&sent).unwrap();
+        hears.recv().unwrap_err();
+    });
+    let mut events = Events::of(&mut near.stream);
+    shake_hands(&mut near, &mut events);
+    let (mut rx, mut scratch) = (Buf::new(), [0; 4096]);
+    while near.fill(&mut rx, 4096, &mut scratch).unwrap() == Filled::Blocked(0) {
+        events.wait();
+    }
+    assert_eq!(rx.as_slice(), b"good");
+    // The peer stays, and the kernel has nothing more to say.
+    assert!(near.fill(&mut rx, 4096, &mut scratch).is_err());
+    drop((near, told));
+    far.join().unwrap();
+}
+
+#[test]
 fn what_was_sealed_before_counts_when_it_leaves() {
     let (may_read, waits) = mpsc::channel();
     let (mut near, far) = sealed_pair(move |mut far| {
