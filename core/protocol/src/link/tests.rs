@@ -638,7 +638,13 @@ fn no_bytes_make_a_link_panic() {
 fn a_process_that_was_asleep_asks_before_it_gives_up() {
     let start = origin();
     let mut link = link(Side::Acceptor, start);
+    assert_eq!(link.handle_timeout(start), Alive::Yes);
+    let mut rx = Buf::new();
+    message(&[(FrameKind::Drain, 0, b"")], &mut rx);
+    assert_eq!(receive(&mut link, &mut rx, start).1, None);
     let woken = start + 100 * INTERVAL;
     assert_eq!(link.handle_timeout(woken), Alive::Yes);
+    let in_time = woken + INTERVAL - Duration::from_nanos(1);
+    assert_eq!(link.handle_timeout(in_time), Alive::Yes, "the answer may be under way");
     assert_eq!(link.handle_timeout(woken + INTERVAL), Alive::No, "asked, and not answered");
 }
