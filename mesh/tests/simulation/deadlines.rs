@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mesh_agent::Agent;
+use mesh_protocol::{App, Connection, Patience};
 use mesh_sim::peers::{
     HttpClient, HttpService, Outcome, RawClient, RawPeer, RawTurn, Reading, Received, Request,
     Response, Then, Vanish, pattern,
@@ -525,6 +527,10 @@ fn an_answer_may_take_long_on_a_kept_connection() {
         let mut stage = stage(seed);
         let script = ["/bytes/1", "/slow/15000"].map(|path| Request::get(HOST, path));
         let caller = add(&mut stage, HttpClient::new(TRAFFIC_ADDRESS, script.to_vec()));
+        stage.world.run_for(Duration::from_secs(12));
+        let agent = stage.world.app_mut::<Agent>(stage.agents[0]);
+        let is_patient = |(_, one): (_, &Connection<_>)| one.io.patience == Patience::Long;
+        assert!(agent.conns().iter().all(is_patient), "no lost packet makes an end of it");
         only_response(&mut stage, caller);
         for response in stage.responses(caller) {
             assert!(response.is(200), "{response:?}");
