@@ -186,8 +186,11 @@ impl Agent {
     /// The ingress does not take this agent, or not any more.
     pub(crate) fn refused(&mut self, id: TunnelId, payload: &[u8], cx: &mut Context<'_>) {
         let (code, why) = read_refusal(payload);
-        // AWS may have taken credentials back long before their time, and only the ingress hears of that.
-        self.was_disbelieved |= code == RefusalCode::Unauthenticated;
+        let phase = self.tunnels.get(&id).map(|tunnel| &tunnel.phase);
+        let has_proved = matches!(phase, Some(Phase::Proving { has_sent: true, .. }));
+        // AWS may have taken credentials back long before their time, and only the ingress hears of that. Whoever
+        // was still looking for them needs what it finds.
+        self.was_disbelieved |= has_proved && code == RefusalCode::Unauthenticated;
         self.complain(format!("the ingress refused this agent: {why}"));
         self.close_tunnel(id, close::NORMAL, &why, cx);
     }

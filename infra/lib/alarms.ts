@@ -17,8 +17,6 @@ const MINUTE = Duration.minutes(1);
 const ERRORS_PER_MINUTE = 10;
 /** A line of the ingress's log for each agent that it refuses, whatever the reason. */
 export const REFUSAL = { target: 'mesh_ingress::audit', words: 'refused the agent from' } as const;
-/** What each line of the access log has, which may be in the same group and quotes whatever callers send. */
-const REQUEST = 'forwarded_for';
 /** For a task in the place of one that was lost: to be noticed, to start, and to be found healthy. */
 const STARTING_MINUTES = 3;
 
@@ -64,7 +62,7 @@ export class Alarms extends Construct {
   private refusals(logGroup: ILogGroup): cloudwatch.IMetric {
     const filter = new MetricFilter(this, 'Refusals', {
       logGroup,
-      filterPattern: FilterPattern.literal(`"${REFUSAL.target}" "${REFUSAL.words}" -"${REQUEST}"`),
+      filterPattern: FilterPattern.allTerms(REFUSAL.target, REFUSAL.words),
       metricNamespace: 'AnywhereMesh',
       metricName: `${this.params.stackName}-refusals`,
     });

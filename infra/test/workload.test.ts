@@ -236,7 +236,7 @@ describe('alarms', () => {
   test('each line about a refused agent counts, as the ingress writes it', () => {
     const template = templateWith();
     template.hasResourceProperties('AWS::Logs::MetricFilter', {
-      FilterPattern: '"mesh_ingress::audit" "refused the agent from" -"forwarded_for"',
+      FilterPattern: '"mesh_ingress::audit" "refused the agent from"',
       LogGroupName: { Ref: Match.stringLikeRegexp('IngressLogs') },
       MetricTransformations: [
         { MetricNamespace: 'AnywhereMesh', MetricName: 'mesh-refusals', MetricValue: '1' },

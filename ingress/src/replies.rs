@@ -155,18 +155,23 @@ impl Format {
 
     fn of(head: &RequestHead<'_, '_>) -> Self {
         let accepts = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
-        let (mut json, mut text) = (0, 0);
+        // By name, and by a range that holds also for others: the name decides (RFC 9110 12.5.1).
+        let (mut json, mut text) = ([None; 2], [None; 2]);
         for range in accepts.flat_map(|field| field.value.split(|byte| *byte == b',')) {
             let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
             let Some(kind) = parts.next() else { continue };
             let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
             let weight = parts.find_map(weight).unwrap_or(1000);
-            if is("application/json") || is("application/*") {
-                json = json.max(weight);
-            } else if is("text/plain") || is("text/*") {
-                text = text.max(weight);
+            let known = [("application/json", "application/*"), ("text/plain", "text/*")];
+            for ((name, range), weights) in known.into_iter().zip([&mut json, &mut text]) {
+                if is(name) {
+                    weights[0] = weights[0].max(Some(weight));
+                } else if is(range) {
+                    weights[1] = weights[1].max(Some(weight));
+                }
             }
         }
+        let [json, text] = [json, text].map(|[name, range]| name.or(range).unwrap_or(0));
         if json > 0 && json >= text { Self::Json } else { Self::Text }
     }
 }

@@ -181,7 +181,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let counts = match reason {
-            Reason::UpstreamConnect | Reason::UpstreamReset | Reason::UpstreamProtocol => true,
+            Reason::UpstreamConnect | Reason::UpstreamReset => true,
+            // Services may grant an upgrade before its body is there, and that may never come.
+            Reason::UpstreamProtocol => !self.lacks_body_of_upgrade(owner),
             // An answer may rest for as long as it likes, and a caller may never send its body.
             Reason::RequestTimeout => self.is_unanswered(owner),
             Reason::BadRequest
@@ -210,5 +212,13 @@ impl Ingress {
         let Some(Conn::Downstream(downstream)) = state else { return false };
         let State::Busy(exchange) = &downstream.state else { return false };
         exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
+    }
+
+    /// Whether a caller who asked for an upgrade has not sent all of the body before it.
+    fn lacks_body_of_upgrade(&self, conn: ConnId) -> bool {
+        let state = self.conns.get(conn).map(|connection| &connection.state);
+        let Some(Conn::Downstream(downstream)) = state else { return false };
+        let State::Busy(exchange) = &downstream.state else { return false };
+        exchange.replay.flags.has(Flags::UPGRADE) && !downstream.http.has_request_ended()
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::proxy::{Authority, Way};
-use mesh_protocol::{Awaited, ConnId, Security, Target, Traffic};
+use mesh_protocol::{Awaited, ConnId, Security, Target};
 use mio::{Registry, Token};
 use socket2::SockRef;
 
@@ -19,7 +19,7 @@ mod attempt;
 mod beyond;
 mod dialled;
 
-use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, by_turns, is_no_way};
+use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, is_no_way};
 use beyond::Beyond;
 use dialled::Dialled;
 
@@ -225,13 +225,7 @@ impl Connector {
         let Some(attempt) = self.attempts.get_mut(&conn) else {
             return Outcome::Pending;
         };
-        let addresses = match attempt.target.traffic {
-            Traffic::Single => addresses,
-            // Each address may be another peer, and only trying leads to all of them: one that takes
-            // the connection may turn the tunnel away, or have one already.
-            Traffic::Multiplexed => self.dialled.order(addresses, self.first),
-        };
-        attempt.addresses = by_turns(addresses);
+        attempt.addresses = self.dialled.plan(addresses, attempt.target.traffic, self.first);
         self.next(conn, &io::ErrorKind::NotFound.into(), registry, now)
     }
 
@@ -262,7 +256,8 @@ impl Connector {
             return Outcome::Pending;
         };
         let is_new = |address: &&SocketAddr| !attempt.tried.contains(address);
-        let fresh = by_turns(addresses.iter().filter(is_new).copied().collect());
+        let fresh = addresses.iter().filter(is_new).copied().collect();
+        let fresh = self.dialled.plan(fresh, attempt.target.traffic, self.first);
         let is_current = attempt.tried.last().is_some_and(|last| addresses.contains(last));
         let goes_on = attempt.stream.is_some() && (is_current || fresh.is_empty());
         attempt.addresses = fresh;

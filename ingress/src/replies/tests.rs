@@ -44,6 +44,7 @@ fn json_is_for_those_who_accept_it() {
         "Accept: application/json, text/plain, */*\n",
         "Accept: text/plain;q=0.5, application/json;q=0.51\n",
         "Accept: text/*;q=0.123, application/json;q=0.2\n",
+        "Accept: text/plain;q=0.1, text/*, application/json;q=0.5\n",
     ] {
         assert_eq!(asked(lines), Format::Json, "{lines:?}");
     }
@@ -55,6 +56,7 @@ fn json_is_for_those_who_accept_it() {
         "Accept: application/json; Q=0.000, text/plain\n",
         "Accept: application/json;v=1;q=0\nAccept: text/html\n",
         "Accept: application/json;q=0.1, text/plain\n",
+        "Accept: application/json;q=0, application/*\n",
         "Accept: application/*;q=0.8\nAccept: text/*;q=0.81\n",
         "X-Accept: application/json\n",
     ] {

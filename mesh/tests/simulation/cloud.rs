@@ -22,6 +22,8 @@ pub(crate) struct Sky {
     pub(crate) latency: Duration,
     /// How long an agent needs for its credentials.
     pub(crate) signing: Duration,
+    /// How long it takes an agent to find them, the first time and anew.
+    pub(crate) searching: Duration,
     /// Whether nobody answers.
     pub(crate) is_down: bool,
     /// Agents whose tasks ECS gives no answer about, nor about whatever is asked with them.
@@ -113,6 +115,7 @@ impl Cloud {
         let sky = Sky {
             latency,
             signing: Duration::from_millis(1),
+            searching: Duration::ZERO,
             is_down: false,
             unanswered: BTreeSet::new(),
             strange: BTreeSet::new(),
@@ -148,7 +151,9 @@ impl Cloud {
         number: usize,
     ) -> impl FnMut(agent::Job, Instant) -> (Duration, agent::Answer) + use<> {
         let sky = Rc::clone(&self.0);
-        move |agent::Job::Prove { conn, question, .. }, _| {
+        let mut holds = false;
+        move |agent::Job::Prove { conn, question, anew }, _| {
+            let is_search = anew || !std::mem::replace(&mut holds, true);
             let key = format!("AKIA{number:016}");
             let secret = match sky.borrow().forgers.contains(&number) {
                 true => "forged",
@@ -168,7 +173,9 @@ impl Cloud {
                 signature: proof::digest_hello(text.as_bytes()),
                 access_key_id: key,
             });
-            (sky.borrow().signing, agent::Answer::Proved { conn, outcome: Ok(proof) })
+            let sky = sky.borrow();
+            let search = if is_search { sky.searching } else { Duration::ZERO };
+            (search + sky.signing, agent::Answer::Proved { conn, outcome: Ok(proof) })
         }
     }
 

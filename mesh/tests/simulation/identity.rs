@@ -121,6 +121,17 @@ fn an_agent_that_is_still_to_make_its_proof_leaves_at_once() {
     });
 }
 
+/// The ingress waits 10 s for a proof, and the next one is made of what was found meanwhile.
+#[test]
+fn an_agent_that_finds_its_credentials_too_late_uses_them_the_next_time() {
+    seeds(8, |seed| {
+        let cloud = fast();
+        cloud.sky().searching = Duration::from_secs(12);
+        let plan = plan(Plan::calm(), vec![rule("agents", &[HOST])], &cloud);
+        Stage::new(seed, plan).expect_ready(Duration::from_secs(30));
+    });
+}
+
 /// It may be welcome by then, and have requests.
 #[test]
 fn an_agent_that_has_given_its_proof_awaits_the_answer_before_it_leaves() {

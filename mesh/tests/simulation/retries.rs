@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mesh_sim::peers::{HttpClient, RawPeer, RawTurn, Request, Response, Vanish, pattern};
+use mesh_sim::peers::{HttpClient, RawPeer, RawTurn, Request, Response, Then, Vanish, pattern};
 use mesh_sim::{Fault, NodeId, World, seeds};
 
 use crate::puppet::{
@@ -237,6 +237,35 @@ fn a_caller_that_does_not_go_on_with_its_body_does_not_count_against_the_agent()
             let done = move |world: &World| world.peer::<HttpClient>(caller).is_done();
             stage.world.expect("it is refused", done, SOON);
             assert!(stage.responses(caller)[0].is(408));
+        }
+        assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
+    });
+}
+
+/// Services may grant an upgrade before its body is there.
+#[test]
+fn a_caller_that_keeps_back_the_body_of_an_upgrade_does_not_count_against_the_agent() {
+    seeds(2, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let early = RawPeer::listening((), |(), turn: &mut RawTurn<'_>| {
+            if turn.end.is_some() {
+                turn.then = Then::Close;
+            } else if turn.rx.starts_with(b"GET /health ") && turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            } else if turn.rx.ends_with(b"\r\n\r\n") {
+                turn.rx.clear();
+                turn.tx.extend(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n");
+            }
+        });
+        stage.world.add_peer("early", early, &["service0:3000"]);
+        stage.expect_ready(SOON);
+        for _ in 0..6 {
+            let head = format!(
+                "POST /talk HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\
+                 Content-Length: 1\r\n\r\n"
+            );
+            assert!(ask(&mut stage, Request::raw(head.as_bytes())).is(502));
         }
         assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
     });

@@ -259,7 +259,7 @@ fn a_tunnel_begins_where_none_was_for_longest_and_families_take_turns_from_there
     let mut dialled = Dialled::default();
     let order = |dialled: &Dialled, first, addresses: &[&str]| -> Vec<String> {
         let addresses = addresses.iter().map(|text| address(text)).collect();
-        let addresses = by_turns(dialled.order(addresses, first));
+        let addresses = dialled.plan(addresses, Traffic::Multiplexed, first);
         addresses.iter().map(|address| address.ip().to_string()).collect()
     };
     let both = ["::1", "10.0.0.1"];
