@@ -161,15 +161,19 @@ says 'kept:      mesh-agent 1.0.0'
 says 'registered, tunnels: 1 of 1'
 
 echo '- upgrade.md waits for an agent with a tunnel to each ingress task and a service that answers'
-waits=$(grep -o 'grep -q "says:[^"]*"' "$here/docs/upgrade.md")
-for said in 'not registered, tunnels: 0 of 3, service: healthy' \
-    'registered, tunnels: 1 of 3, service: healthy' \
-    'registered, tunnels: 2 of 3, service: not healthy'; do
-    SAID=$said run 0 status
-    ! TASKS=2 sh -c "$waits" <<<"$out" || blame 'the next host would be upgraded' "$out"
+# As it is typed by ssh, with the number of tasks filled in, and as Systems Manager gets it.
+mapfile -t waits < <(grep -o "grep -q 'registered[^']*'" "$here/docs/upgrade.md" | sed 's/[$]TASKS/2/')
+[ "${#waits[@]}" = 2 ] || blame 'upgrade.md does not wait in two places' "${waits[@]}"
+for wait in "${waits[@]}"; do
+    for said in 'not registered, tunnels: 0 of 3, service: healthy' \
+        'registered, tunnels: 1 of 3, service: healthy' \
+        'registered, tunnels: 2 of 3, service: not healthy'; do
+        SAID=$said run 0 status
+        ! sh -c "$wait" <<<"$out" || blame 'the next host would be upgraded' "$wait" "$out"
+    done
+    SAID='registered, tunnels: 2 of 3, service: healthy' run 0 status
+    sh -c "$wait" <<<"$out" || blame 'it would wait for ever' "$wait" "$out"
 done
-SAID='registered, tunnels: 2 of 3, service: healthy' run 0 status
-TASKS=2 sh -c "$waits" <<<"$out" || blame 'it would wait for ever' "$waits" "$out"
 
 echo '- a rollback goes back, and another one forth again'
 run 0 rollback
