@@ -21,8 +21,6 @@ pub(crate) struct Exchange {
     /// When a byte last moved in either direction.
     pub(crate) moved: Instant,
     pub(crate) phase: Phase,
-    /// Bytes that the ingress sent and whose credit it has not got back: they wait in `tx`.
-    pub(crate) unreleased: usize,
     /// Whether the service has said anything, be it an interim response.
     pub(crate) is_answered: bool,
     /// On a new connection, until the service has said anything: when a kept one is to give way to it.
@@ -138,15 +136,6 @@ impl Exchange {
     /// Whether the request may be sent once more.
     pub(crate) const fn can_be_repeated(&self) -> bool {
         self.replay.is_some() && !self.is_answered
-    }
-
-    /// Returns the credit of what has left `tx` since the last call.
-    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session, now: Instant) {
-        let left = self.unreleased.saturating_sub(tx.len());
-        if left > 0 {
-            self.unreleased -= left;
-            session.release(self.stream, left, now);
-        }
     }
 }
 

@@ -45,7 +45,6 @@ impl Agent {
             since: cx.now,
             moved: cx.now,
             phase: Phase::Waiting,
-            unreleased: 0,
             is_answered: false,
             room_at: None,
             was_placed: false,
@@ -151,7 +150,6 @@ impl Agent {
         let Some((upstream, io)) = self.upstream(owner) else { return };
         let State::Busy(exchange) = &mut upstream.state else { return };
         exchange.moved = cx.now;
-        exchange.unreleased += pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if exchange.phase == Phase::Upgraded {
             let (tunnel, stream) = (exchange.tunnel, exchange.stream);
             cx.send(owner, &mut io.tx, pieces);

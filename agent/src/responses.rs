@@ -32,7 +32,7 @@ impl Agent {
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
         let Some(link) = tunnel.link_mut() else { return };
         exchange.moved = cx.now;
-        exchange.release(&io.tx, &mut link.session, cx.now);
+        link.session.release_all_but(io.tx.len(), exchange.stream, cx.now);
         if !io.rx.is_empty() || io.rx_eof {
             link.session.mark_ready(exchange.stream);
         }

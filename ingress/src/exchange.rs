@@ -33,8 +33,6 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
-    /// Bytes that the agent sent and whose credit it has not got back: they wait in `tx`.
-    pub(crate) unreleased: usize,
     /// What its caller has sent of the body ends within a chunk's size or the like.
     pub(crate) is_starved: bool,
 }
@@ -290,15 +288,6 @@ impl Exchange {
             io.rx.clear();
         }
         Ok(())
-    }
-
-    /// Returns the credit of what has left `tx` since the last call.
-    pub(crate) fn release(&mut self, tx: &Buf, session: &mut Session, now: Instant) {
-        let left = self.unreleased.saturating_sub(tx.len());
-        if left > 0 {
-            self.unreleased -= left;
-            session.release(self.stream, left, now);
-        }
     }
 }
 

@@ -232,7 +232,6 @@ impl Ingress {
             status: 0,
             request_bytes,
             response_bytes: 0,
-            unreleased: 0,
             is_starved: false,
         };
         if let Some(Connection { state: Conn::Downstream(downstream), .. }) =
@@ -269,7 +268,7 @@ impl Ingress {
         }
         let Some(tunnel) = self.tunnels.get_mut(exchange.tunnel) else { return };
         let session = &mut tunnel.link.session;
-        exchange.release(&io.tx, session, cx.now);
+        session.release_all_but(io.tx.len(), exchange.stream, cx.now);
         let has_more = !has_ended && (!io.rx.is_empty() || io.rx_eof || is_upgraded);
         // Another agent got what this one lacks, which may be no more than the end.
         let is_repeated = exchange.replay.tried.is_some();

@@ -105,9 +105,7 @@ impl Ingress {
         let Some((downstream, io)) = self.downstream(owner) else { return };
         let Downstream { http, state: State::Busy(exchange), .. } = downstream else { return };
         exchange.moved = cx.now;
-        let count: usize = pieces.iter().map(|piece| piece.len()).sum();
-        exchange.response_bytes += count as u64;
-        exchange.unreleased += count;
+        exchange.response_bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         if exchange.phase == Phase::Upgraded {
             let (tunnel, stream) = (exchange.tunnel, exchange.stream);
             cx.send(owner, &mut io.tx, pieces);

@@ -55,7 +55,6 @@ fn after_a_turn(answer: &[u8], streams: usize) -> Duplex {
         since: origin(),
         moved: origin(),
         phase: Phase::Waiting,
-        unreleased: 0,
         is_answered: false,
         room_at: None,
         was_placed: false,

@@ -1,8 +1,8 @@
 //! The multiplexer's state machine over one tunnel.
 //!
-//! `handle` takes one received frame and says what it meant. `open`, `reset`, `release`
-//! and the like are commands; what they send waits in the session until `transmit`. `poll_ready`
-//! and `sender` hand out turns to send DATA. The session owns no body bytes: they go from their
+//! `handle` takes one received frame and says what it meant. `open`, `reset`, `end` and
+//! the like are commands; what they send waits in the session until `transmit`. `poll_ready` and
+//! `sender` hand out turns to send DATA. The session owns no body bytes: they go from their
 //! source straight into the tunnel's `tx`, and from its `rx` straight to their destination.
 
 mod ending;
@@ -194,8 +194,16 @@ impl Session {
         }
     }
 
-    /// Bytes of a stream have left for their destination: returns their credit in time.
-    pub fn release(&mut self, stream: StreamId, count: usize, now: Instant) {
+    /// All that came of a stream has left for its destination, but `waiting` bytes: returns credit.
+    pub fn release_all_but(&mut self, waiting: usize, stream: StreamId, now: Instant) {
+        let Some(unreleased) = self.unreleased(stream) else { return };
+        let left = (unreleased as usize).saturating_sub(waiting);
+        if left > 0 {
+            self.release(stream, left, now);
+        }
+    }
+
+    fn release(&mut self, stream: StreamId, count: usize, now: Instant) {
         self.regain_unclaimed();
         let Some(state) = self.streams.get_mut(&stream) else { return };
         let count = u32::try_from(count).expect("no more than the window was delivered");
