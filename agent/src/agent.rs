@@ -51,12 +51,12 @@ pub struct Agent {
     /// Why it was last not registered, as the log was told; empty since it was.
     pub(crate) complaint: String,
     /// Whether an ingress refused a proof since the last one was asked for.
-    pub(crate) was_disbelieved: bool,
+    pub(crate) was_proof_refused: bool,
     pub(crate) losses: Losses,
     /// When the process began.
     pub(crate) started: Instant,
     /// When the last tunnel that was welcome ended, or the process began; of no meaning while one is there.
-    pub(crate) alone_since: Instant,
+    pub(crate) without_tunnel_since: Instant,
     /// For the shell.
     ///
     /// Invariant: at most one for each tunnel.
@@ -126,10 +126,10 @@ impl Agent {
             faults: Faults::default(),
             drain: Drain::default(),
             complaint: String::new(),
-            was_disbelieved: false,
+            was_proof_refused: false,
             losses: Losses::default(),
             started: now,
-            alone_since: now,
+            without_tunnel_since: now,
             jobs: VecDeque::new(),
             now,
             over: Vec::new(),
@@ -252,7 +252,7 @@ impl App for Agent {
             Answer::NewToken => self.renew_tunnels(cx),
             // The next HELLO says it.
             #[cfg(feature = "aws")]
-            Answer::Placed(place) => self.config.move_to(place),
+            Answer::Placed(place) => self.config.set_place(place),
         }
         self.close_drained(None, cx);
     }

@@ -11,10 +11,10 @@ mod prover;
 mod start;
 mod tls;
 
-pub use config::Start;
+pub use config::Startup;
 pub use prover::{TokenFile, TokenSource};
 pub use start::start;
-pub use tls::{TlsFiles, end_of, ends_soon, identity_files, read_identity, watched};
+pub use tls::{TlsFiles, expires_soon, expiry_warning, identity_files, read_identity, watched};
 
 use argh::FromArgs;
 use mesh_settings::Flags;
@@ -34,11 +34,11 @@ use mesh_settings::Flags;
     note = "An agent with a --health-port is asked how it is by mesh health, or mesh-agent health."
 )]
 pub struct ClientArgs {
-    /// where the ingress takes agents, ws:// or wss:// [default: ws://localhost:8082]
+    /// where the ingress accepts agents, ws:// or wss:// [default: ws://localhost:8082]
     #[argh(option)]
     pub ingress_endpoint: Option<String>,
     /// HTTP proxy on the way there, asked to CONNECT, http://HOST:PORT; the variable
-    /// MESH_PROXY_CREDENTIALS can hold what it wants to know, user:password [default: none]
+    /// MESH_PROXY_CREDENTIALS can hold its credentials, user:password [default: none]
     #[argh(option)]
     pub proxy: Option<String>,
     /// where the local service listens, http:// [default: http://localhost:3000]
@@ -60,7 +60,7 @@ pub struct ClientArgs {
     /// seconds between two health checks [default: 10]
     #[argh(option)]
     pub health_check_interval: Option<String>,
-    /// seconds until a health check without answer has failed [default: 5]
+    /// seconds after which a health check without an answer fails [default: 5]
     #[argh(option)]
     pub health_check_timeout: Option<String>,
     /// good checks in a row after which the service is healthy again [default: 2]
@@ -83,7 +83,7 @@ pub struct ClientArgs {
     /// of --ingress-endpoint [default: none]
     #[argh(option)]
     pub server_id: Option<String>,
-    /// file with the token that proves this agent's identity, read anew when it changes; the variable
+    /// file with the token that proves this agent's identity, reloaded when it changes; the variable
     /// MESH_TOKEN can hold the token itself [default: none]
     #[argh(option)]
     pub token_file: Option<String>,
@@ -98,7 +98,7 @@ pub struct ClientArgs {
     /// PEM file of the only authorities to trust with wss:// [default: none]
     #[argh(option)]
     pub ca_file: Option<String>,
-    /// PEM file of a certificate to show the ingress with wss://, and its chain; read anew when it
+    /// PEM file of a certificate to show the ingress with wss://, and its chain; reloaded when it
     /// changes; needs --client-key [default: none]
     #[argh(option)]
     pub client_cert: Option<String>,
@@ -131,8 +131,8 @@ pub struct ClientArgs {
     /// seconds that a tunnel has to last for the waits to begin anew [default: 60]
     #[argh(option)]
     pub reconnect_reset: Option<String>,
-    /// seconds without any tunnel after which to exit, so that whoever starts it again shows it name
-    /// servers that have changed; 0: never [default: 0]
+    /// seconds without any tunnel after which to exit, so that a restart picks up name servers that
+    /// have changed; 0: never [default: 0]
     #[argh(option)]
     pub give_up_after: Option<String>,
     /// seconds to finish what is under way after SIGTERM [default: 30]
@@ -161,7 +161,7 @@ pub struct ClientArgs {
     /// bytes that may be on their way to a slow service per request [default: 256KiB]
     #[argh(option)]
     pub stream_window: Option<String>,
-    /// bytes more for requests on a long path, per tunnel [default: 8MiB]
+    /// extra bytes for requests on a long path, per tunnel [default: 8MiB]
     #[argh(option)]
     pub window_growth: Option<String>,
     /// YAML file with settings, named as these options are [default: none]

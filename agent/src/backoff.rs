@@ -107,7 +107,7 @@ impl Agent {
         cx: &mut Context<'_>,
     ) {
         if let Some(entry) = self.ledger.get(serial) {
-            log::info!("{why}: opening another tunnel in the place of {entry}");
+            log::info!("{why}: opening another tunnel in place of {entry}");
         }
         let slot = &mut self.slots[slot];
         slot.dial = Dial::At(cx.now + slot.backoff.next_of_move(begun, cx.now, cx.rng));
@@ -123,7 +123,7 @@ impl Agent {
     }
 
     /// Plans the next attempt to find one ingress of several.
-    pub(crate) fn search_on(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
+    pub(crate) fn continue_search(&mut self, slot: usize, cx: &mut Context<'_>) -> Duration {
         if !self.ledger.is_awaited(cx.now) {
             return self.redial(slot, None, cx);
         }

@@ -49,7 +49,7 @@ impl Config {
     }
 
     /// It is there from now on.
-    pub fn move_to(&mut self, place: crate::identity::Place) {
+    pub fn set_place(&mut self, place: crate::identity::Place) {
         let crate::identity::Place { task, container_instance, cluster, service } = place;
         if container_instance != self.container_instance {
             log::info!("this agent is on the ECS container instance {container_instance}");

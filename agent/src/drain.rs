@@ -88,13 +88,13 @@ impl Agent {
     pub(crate) fn gives_up_at(&self) -> Option<Instant> {
         let waits =
             self.workers.is_first() && !self.drain.is_draining() && !self.ledger.has_welcome();
-        waits.then_some(self.alone_since + self.config.timeouts.give_up?)
+        waits.then_some(self.without_tunnel_since + self.config.timeouts.give_up?)
     }
 
     /// What keeps it from an ingress may be how this process was begun: in a container or a sandbox, it
     /// has the name servers of that time.
     pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
-        let alone = cx.now.saturating_duration_since(self.alone_since);
+        let alone = cx.now.saturating_duration_since(self.without_tunnel_since);
         log::error!("no tunnel for {alone:.0?}: leaving, to be started anew");
         self.asked_to_leave(cx);
     }
@@ -160,7 +160,7 @@ impl Agent {
         }
     }
 
-    /// Another tunnel has come in the place of this one. The ingress need not know: to it, whoever proves
+    /// Another tunnel has come in place of this one. The ingress need not know: to it, whoever proves
     /// to be somebody else is another agent. It lets go of this one after its last stream.
     pub(crate) fn tell_replaced(&mut self, serial: Serial) {
         let found = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.serial == serial);

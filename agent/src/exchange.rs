@@ -24,7 +24,7 @@ pub(crate) struct Exchange {
     /// Whether the service has said anything, be it an interim response.
     pub(crate) is_answered: bool,
     /// On a new connection, until the service has said anything: when a kept one is to give way to it.
-    pub(crate) room_at: Option<Instant>,
+    pub(crate) make_room_at: Option<Instant>,
     /// Whether one gave way since the service was quick with others and may have had no place for this.
     pub(crate) was_placed: bool,
     /// The request head, for sending it again: on a kept connection that the service closed just
@@ -129,7 +129,7 @@ impl Exchange {
         let length = head.bytes.len();
         io.rx.consume(length);
         self.is_answered = true;
-        self.room_at = None;
+        self.make_room_at = None;
         Ok(true)
     }
 
@@ -146,7 +146,7 @@ fn pump_body(
     out: &mut Outbound<'_>,
 ) -> Result<(), http1::Error> {
     let eof = if io.rx_eof { Eof::Reached } else { Eof::Open };
-    let decoded = http.gather(io.rx.as_mut_slice(), sender.run(out), eof)?;
+    let decoded = http.gather(io.rx.as_mut_slice(), sender.turn_room(out), eof)?;
     let used = decoded.used;
     if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
         if !decoded.data.is_empty() {
@@ -158,7 +158,7 @@ fn pump_body(
         let is_last = decoded.end.is_some();
         if !data.is_empty() {
             let bytes = &mut io.rx.as_mut_slice()[data];
-            sender.spend(bytes, Flags::NONE.with_if(Flags::END, is_last), out);
+            sender.data_in_place(bytes, Flags::NONE.with_if(Flags::END, is_last), out);
         }
         if is_last {
             sender.end(&[], out);
@@ -169,9 +169,9 @@ fn pump_body(
 }
 
 fn pump_raw(io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
-    let count = io.rx.len().min(sender.run(out));
+    let count = io.rx.len().min(sender.turn_room(out));
     if count > 0 {
-        sender.spend(&mut io.rx.as_mut_slice()[..count], Flags::NONE, out);
+        sender.data_in_place(&mut io.rx.as_mut_slice()[..count], Flags::NONE, out);
         io.rx.consume(count);
     }
     if io.rx_eof && io.rx.is_empty() {

@@ -1,7 +1,7 @@
 //! What the local service did wrong, for the log: each caller who suffers from it is told by a
 //! status alone, and whoever runs the service looks here.
 //!
-//! A service that fails each request would fill the log, so that one line stands for many.
+//! A service that fails each request would fill the log, so one line stands for many.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -22,19 +22,19 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Faults of the service, and what of them was said.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    said: Option<Instant>,
-    unsaid: u64,
+    logged: Option<Instant>,
+    unlogged: u64,
 }
 
 impl Faults {
     /// How many faults since the last line nobody heard of, if this one deserves a line.
     fn note(&mut self, now: Instant) -> Option<u64> {
-        if self.said.is_some_and(|said| now < said + PAUSE) {
-            self.unsaid += 1;
+        if self.logged.is_some_and(|said| now < said + PAUSE) {
+            self.unlogged += 1;
             return None;
         }
-        self.said = Some(now);
-        Some(std::mem::take(&mut self.unsaid))
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 
     /// Logs a fault: with a warning, unless there was one a moment ago.

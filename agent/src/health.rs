@@ -139,7 +139,7 @@ impl Health {
         }
         if supports {
             self.against = 0;
-            self.hasten(check);
+            self.bring_forward(check);
             return self.tell_cause(now);
         }
         self.against += 1;
@@ -151,13 +151,18 @@ impl Health {
         self.state = if change == Change::Up { State::Healthy } else { State::Unhealthy };
         self.has_been_healthy |= self.is_healthy();
         self.told = (self.reason.clone(), now);
-        self.hasten(check);
+        self.bring_forward(check);
         change
     }
 
     /// A tunnel leads to this ingress. One that was taken for the service until now never was it: that is no
     /// hiccup, and each request would come round.
-    pub(crate) fn unmask(&mut self, ingress: &[u8], check: &HealthCheck, now: Instant) -> Change {
+    pub(crate) fn detect_loop(
+        &mut self,
+        ingress: &[u8],
+        check: &HealthCheck,
+        now: Instant,
+    ) -> Change {
         if !self.is_healthy() || ingress.is_empty() || self.answered_by != ingress {
             return Change::Same;
         }
@@ -165,7 +170,7 @@ impl Health {
         IS_INGRESS.clone_into(&mut self.reason);
         self.told = (self.reason.clone(), now);
         self.next_at = now + check.interval;
-        self.hasten(check);
+        self.bring_forward(check);
         Change::Down
     }
 
@@ -181,7 +186,7 @@ impl Health {
     }
 
     /// Brings the next probe of a service that is down forward.
-    fn hasten(&mut self, check: &HealthCheck) {
+    fn bring_forward(&mut self, check: &HealthCheck) {
         if self.state == State::Unhealthy && check.interval > DOWN_INTERVAL {
             self.next_at -= check.interval - DOWN_INTERVAL;
         }

@@ -71,7 +71,7 @@ pub struct Place {
 impl Place {
     /// This place, but for what the operator said of it.
     #[must_use]
-    pub fn unless(self, given: &Self) -> Self {
+    pub fn overridden_by(self, given: &Self) -> Self {
         let either = |given: &String, found| if given.is_empty() { found } else { given.clone() };
         Self {
             task: either(&given.task, self.task),
@@ -138,7 +138,7 @@ impl Agent {
         tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
         let Challenge { server_id, nonce, methods } = challenge;
         let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
-        let anew = std::mem::take(&mut self.was_disbelieved);
+        let anew = std::mem::take(&mut self.was_proof_refused);
         self.jobs.push_back(Job::Prove { conn: id.conn(), question, anew });
         self.conns.touch(id.conn());
     }
@@ -188,9 +188,9 @@ impl Agent {
         let (code, why) = read_refusal(payload);
         let phase = self.tunnels.get(&id).map(|tunnel| &tunnel.phase);
         let has_proved = matches!(phase, Some(Phase::Proving { has_sent: true, .. }));
-        // AWS may have taken credentials back long before their time, and only the ingress hears of that. Whoever
-        // was still looking for them needs what it finds.
-        self.was_disbelieved |= has_proved && code == RefusalCode::Unauthenticated;
+        // AWS may have taken credentials back long before their time, and only the ingress hears of that. A
+        // search for them that is under way is still needed.
+        self.was_proof_refused |= has_proved && code == RefusalCode::Unauthenticated;
         self.complain(format!("the ingress refused this agent: {why}"));
         self.close_tunnel(id, close::NORMAL, &why, cx);
     }

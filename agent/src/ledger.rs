@@ -154,12 +154,12 @@ impl Ledger {
 
     /// The tunnels in whose place this one comes and that are still there, by the names that the
     /// ingress gave them.
-    pub(crate) fn formers(&self, serial: Serial) -> Vec<String> {
+    pub(crate) fn predecessors(&self, serial: Serial) -> Vec<String> {
         let Some(own) = self.get(serial) else { return Vec::new() };
-        let formers = self.tunnels.iter().filter(|one| {
+        let predecessors = self.tunnels.iter().filter(|one| {
             one.serial != serial && (&one.ingress, one.lane) == (&own.ingress, own.lane)
         });
-        formers.map(|one| one.session.clone()).collect()
+        predecessors.map(|one| one.session.clone()).collect()
     }
 
     /// Takes down what the ingress calls the tunnel.
@@ -190,7 +190,7 @@ impl Ledger {
         worker
     }
 
-    /// Another tunnel is to come in the place of this one; when this one was begun.
+    /// Another tunnel is to come in place of this one; when this one was begun.
     pub(crate) fn moves(&mut self, serial: Serial, now: Instant) -> Option<Instant> {
         let entry = self.get_mut(serial)?;
         entry.course = match entry.course {

@@ -13,12 +13,12 @@ use crate::ledger::Entry;
 /// Until the same is said once more.
 const PAUSE: Duration = Duration::from_secs(600);
 /// Different losses that are said within that time. An ingress has its say in them.
-const SAID_MAX: usize = 16;
+const LOGGED_MAX: usize = 16;
 /// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
 /// say.
-pub(crate) const ASKED: &str = "the ingress asks to move";
+pub(crate) const ASKED: &str = "the ingress asks this agent to move";
 /// Why a tunnel is to be replaced: the token that proved it may be taken back.
-pub(crate) const NEW_TOKEN: &str = "there is another token";
+pub(crate) const NEW_TOKEN: &str = "there is a new token";
 /// Why a tunnel is to be replaced: with TLS 1.2 keys are not renewed, and a session ends when they
 /// are used up.
 pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is used up";
@@ -26,8 +26,8 @@ pub(crate) const WORN: &str = "half of what a tunnel's TLS session can carry is 
 /// What was lost since a tunnel was last welcomed, and what of it was said.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    /// Each as [`without_numbers`] has it. Invariant: at most [`SAID_MAX`].
-    said: Vec<(String, Instant)>,
+    /// Each as [`without_numbers`] has it. Invariant: at most [`LOGGED_MAX`].
+    logged: Vec<(String, Instant)>,
     last: String,
     /// More about the loss that comes next, if there is more to say.
     explanation: Option<String>,
@@ -59,11 +59,12 @@ impl Losses {
 
     /// Takes down a loss; whether it deserves a warning.
     fn note(&mut self, loss: String, now: Instant) -> bool {
-        self.said.retain(|(_, at)| now < *at + PAUSE);
+        self.logged.retain(|(_, at)| now < *at + PAUSE);
         let kind = without_numbers(&loss);
-        let is_news = self.said.len() < SAID_MAX && self.said.iter().all(|(said, _)| *said != kind);
+        let is_news =
+            self.logged.len() < LOGGED_MAX && self.logged.iter().all(|(said, _)| *said != kind);
         if is_news {
-            self.said.push((kind, now));
+            self.logged.push((kind, now));
         }
         self.last = self.explanation.take().unwrap_or(loss);
         is_news
@@ -84,7 +85,7 @@ fn without_numbers(loss: &str) -> String {
 impl Agent {
     /// The last tunnel that served is to be replaced: what failed beside it before is not why there
     /// is none.
-    pub(crate) fn blame_the_move(&mut self, why: &str) {
+    pub(crate) fn note_loss_by_move(&mut self, why: &str) {
         self.complaint.clear();
         self.losses.last = format!("{why}, and there is no other tunnel yet");
     }

@@ -7,14 +7,14 @@ use mesh_agent::args::{self, ClientArgs, health};
 use mesh_settings::{Error, command_line, output};
 
 /// What to do.
-enum Words {
+enum Command {
     /// Serve: there is no word for it.
     Serve(Box<ClientArgs>),
     /// `health`, before everything but flags of logging.
     Health(health::HealthArgs),
 }
 
-impl FromArgs for Words {
+impl FromArgs for Command {
     fn from_args(command: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
         match behind_health(words) {
             Some(rest) => {
@@ -26,9 +26,9 @@ impl FromArgs for Words {
     }
 }
 
-impl Words {
+impl Command {
     /// Whether the version is wanted, and nothing else.
-    const fn ask_for_version(&self) -> bool {
+    const fn asks_for_version(&self) -> bool {
         match self {
             Self::Serve(args) => args.version,
             Self::Health(args) => args.version,
@@ -49,14 +49,14 @@ fn main() -> ExitCode {
     command_line::run("mesh-agent", dispatch)
 }
 
-fn dispatch(words: Words) -> Result<(), Error> {
-    if words.ask_for_version() {
+fn dispatch(words: Command) -> Result<(), Error> {
+    if words.asks_for_version() {
         output::say(&format!("mesh-agent {}", mesh_settings::version()));
         return Ok(());
     }
     match words {
-        Words::Serve(args) => args::start(*args),
-        Words::Health(args) => health::start(args),
+        Command::Serve(args) => args::start(*args),
+        Command::Health(args) => health::start(args),
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Probe {
     due: Instant,
     /// Until it is judged: when a kept connection is to give way to it. Those that wait at the service
     /// before it get the first places.
-    room_at: Option<Instant>,
+    make_room_at: Option<Instant>,
     /// Bytes that came behind the head.
     heard: u64,
     /// How many bytes of the answer are yet to come behind its head, where that said so. A service may
@@ -58,8 +58,8 @@ impl Agent {
         )
         .expect("a Buf takes everything");
         let timeout = self.config.health.timeout;
-        let (due, room_at) = (cx.now + timeout, cx.now + GIVING_WAY.min(timeout / 2));
-        let probe = Probe { scan, due, room_at: Some(room_at), heard: 0, rest: None };
+        let (due, make_room_at) = (cx.now + timeout, cx.now + GIVING_WAY.min(timeout / 2));
+        let probe = Probe { scan, due, make_room_at: Some(make_room_at), heard: 0, rest: None };
         let conn = self.conns.insert(io, Conn::Probe(probe));
         self.health.probe = Some(conn);
         cx.connect(conn, target(&self.config.local, Traffic::Single));
@@ -108,7 +108,7 @@ impl Agent {
             }
         };
         probe.due = probe.due.min(cx.now + HEARD_FOR);
-        probe.room_at = None;
+        probe.make_room_at = None;
         probe.hear_out(io);
         self.judge(conn, verdict);
     }
@@ -121,17 +121,17 @@ impl Agent {
             return;
         };
         if probe.due > cx.now {
-            if probe.room_at.is_some_and(|at| at <= cx.now) {
-                probe.room_at = Some(cx.now + GIVING_WAY);
+            if probe.make_room_at.is_some_and(|at| at <= cx.now) {
+                probe.make_room_at = Some(cx.now + GIVING_WAY);
                 self.tell_others(|| Message::MakeRoom);
                 self.make_room_for_probe();
             }
             return;
         }
         io.close(if is_judged { Closing::Agreed } else { Closing::Abort });
-        let lack = io.awaits.map_or("no answer", Awaited::lack);
+        let missing = io.awaits.map_or("no answer", Awaited::missing);
         let timeout = self.config.health.timeout;
-        self.judge(conn, Verdict::Bad(format!("{lack} within {timeout:?}")));
+        self.judge(conn, Verdict::Bad(format!("{missing} within {timeout:?}")));
     }
 
     /// The connection ended, with or without an answer.
@@ -170,8 +170,8 @@ impl Agent {
 
     /// A tunnel has reached this ingress. An answer of that may have come before, and been taken for one of
     /// the service.
-    pub(crate) fn unmask_service(&mut self, ingress: &[u8]) {
-        let change = self.health.unmask(ingress, &self.config.health, self.now);
+    pub(crate) fn detect_loop_at_service(&mut self, ingress: &[u8]) {
+        let change = self.health.detect_loop(ingress, &self.config.health, self.now);
         self.tell_change(change);
     }
 
@@ -196,7 +196,7 @@ impl Agent {
 impl Probe {
     /// When something is to be done about the probe.
     pub(crate) fn deadline(&self) -> Instant {
-        self.room_at.map_or(self.due, |at| at.min(self.due))
+        self.make_room_at.map_or(self.due, |at| at.min(self.due))
     }
 
     /// Takes what nobody needs of an answer, up to its end or to what is enough of it.

@@ -78,7 +78,7 @@ impl Agent {
             self.process = format!("{:016x}{:016x}", cx.rng.bits(), cx.rng.bits());
         }
         // HELLO says how the service is.
-        self.unmask_service(&ingress);
+        self.detect_loop_at_service(&ingress);
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         let limits = &self.config.limits;
         let (window, streams) = (full_frames(limits.stream_window), limits.streams_per_tunnel());
@@ -92,7 +92,7 @@ impl Agent {
         let session = Session::new(Side::Acceptor, limits);
         let mut link = Link::new(Role::Client, session, self.config.timeouts.echo, cx.now);
         let lane = self.ledger.arrived(tunnel.serial, ingress);
-        let kept = self.ledger.formers(tunnel.serial);
+        let kept = self.ledger.predecessors(tunnel.serial);
         let mut hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hosts: self.config.hosts.clone(),
@@ -116,7 +116,7 @@ impl Agent {
         }
         let hello = control::encode(&hello);
         if hello.len() > control::CONTROL_BYTES_MAX {
-            return self.do_not_greet(id, hello.len(), cx);
+            return self.reject_oversized_hello(id, hello.len(), cx);
         }
         link.session.send(FrameKind::Hello, &hello);
         tunnel.hello = proof::digest_hello(&hello);
@@ -125,7 +125,7 @@ impl Agent {
     }
 
     /// No ingress would read on: what to do about it is known here alone.
-    fn do_not_greet(&mut self, id: TunnelId, length: usize, cx: &mut Context<'_>) {
+    fn reject_oversized_hello(&mut self, id: TunnelId, length: usize, cx: &mut Context<'_>) {
         let why = format!(
             "this agent introduces itself with {length} bytes, of which {} hosts are the most, and an \
              ingress takes {}: give some of the hosts to another agent",
@@ -163,7 +163,7 @@ impl Agent {
                 welcome.version,
             );
         }
-        self.settle_tunnel(id, serial, cx);
+        self.assign_tunnel(id, serial, cx);
     }
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
@@ -182,7 +182,7 @@ impl Agent {
     pub(crate) fn tunnel_moves(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let since = self.ledger.moves(serial, cx.now);
         if self.ledger.serving() == 0 {
-            self.blame_the_move(why);
+            self.note_loss_by_move(why);
         }
         self.leave_oldest(cx);
         match self.slot_of(serial) {
@@ -206,7 +206,7 @@ impl Agent {
         if let Some(tunnel) = self.tunnels.remove(&id) {
             self.ledger.close(tunnel.serial);
             if let Some(slot) = self.slot_of(tunnel.serial) {
-                let wait = self.search_on(slot, cx);
+                let wait = self.continue_search(slot, cx);
                 log::debug!(
                     "there is a tunnel to this ingress already; trying again in {wait:.1?}"
                 );
@@ -221,7 +221,7 @@ impl Agent {
     pub(crate) fn tunnel_ended(&mut self, serial: Serial, why: &str, cx: &mut Context<'_>) {
         let Some(ended) = self.ledger.close(serial) else { return };
         if ended.welcomed.is_some() {
-            self.alone_since = cx.now;
+            self.without_tunnel_since = cx.now;
         }
         if let Some(slot) = self.slot_of(serial) {
             let wait = self.redial(slot, ended.welcomed, cx);
@@ -246,7 +246,7 @@ pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
     let welcome = welcome.map_err(|error| sentence(&format!("bad WELCOME: {error}")))?;
     let name = |words: &str| shorten(words, NAME_CHARS_MAX).to_owned();
     if welcome.window == 0 || welcome.streams == 0 {
-        return Err("bad WELCOME: a window or number of streams of 0".to_owned());
+        return Err("bad WELCOME: window and streams must not be 0".to_owned());
     }
     Ok(Welcome { version: name(&welcome.version), session: name(&welcome.session), ..welcome })
 }
@@ -255,7 +255,7 @@ pub(crate) fn read_welcome(payload: &[u8]) -> Result<Welcome, String> {
 pub(crate) fn read_refusal(payload: &[u8]) -> (RefusalCode, String) {
     let (code, words) = match control::decode::<Refused>(payload) {
         Ok(Refused { code, reason }) => (code, format!("refused ({code:?}): {reason}")),
-        Err(error) => (RefusalCode::Other, format!("refused, unreadably: {error}")),
+        Err(error) => (RefusalCode::Other, format!("refused, reason unreadable: {error}")),
     };
     (code, sentence(&words))
 }
@@ -314,7 +314,7 @@ fn malformed() -> String {
 }
 
 /// Whom a redirect leads to; followed, it could take a proof of identity to anybody. What is behind
-/// the host is nobody's business, and nor is whose name and password stand before it.
+/// the host is nobody's business, nor are the name and password before it.
 fn elsewhere<'b>(head: &ResponseHead<'_, 'b>) -> Option<&'b str> {
     const PLACE_BYTES_MAX: usize = 256;
     let location = head.field("location").filter(|_| matches!(head.status, 300..=399))?;

@@ -46,7 +46,7 @@ impl Agent {
             moved: cx.now,
             phase: Phase::Waiting,
             is_answered: false,
-            room_at: None,
+            make_room_at: None,
             was_placed: false,
             replay: None,
         };
@@ -108,7 +108,7 @@ impl Agent {
 
     fn connect_upstream(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) -> ConnId {
         exchange.since = cx.now;
-        exchange.room_at = Some(cx.now + GIVING_WAY);
+        exchange.make_room_at = Some(cx.now + GIVING_WAY);
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
         let upstream = Upstream::new(exchange, head_bytes, cx.now);
         let io = Duplex::new(RX_MAX);

@@ -27,7 +27,7 @@ impl Agent {
             return;
         };
         if io.rx_eof && io.rx.is_empty() && exchange.can_be_repeated() {
-            return self.replay_or_fail(conn, "closed before answering", cx);
+            return self.replay_on_new_connection(conn, "closed before answering", cx);
         }
         let Some(tunnel) = self.tunnels.get_mut(&exchange.tunnel) else { return };
         let Some(link) = tunnel.link_mut() else { return };
@@ -50,9 +50,9 @@ impl Agent {
             return;
         };
         if let State::Busy(exchange) = &mut upstream.state
-            && exchange.room_at.is_some_and(|at| at <= cx.now)
+            && exchange.make_room_at.is_some_and(|at| at <= cx.now)
         {
-            exchange.room_at = Some(cx.now + GIVING_WAY);
+            exchange.make_room_at = Some(cx.now + GIVING_WAY);
             // Once for each request: the service may be slow with this one alone.
             let has_no_place = !exchange.was_placed && self.pool.was_quick_since(exchange.since);
             exchange.was_placed |= has_no_place;
@@ -68,7 +68,7 @@ impl Agent {
         }
         match (&upstream.state, upstream.connecting) {
             (State::Busy(_), Some(_)) => {
-                let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).lack());
+                let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).missing());
                 self.faults.log(&fault, cx.now);
                 self.suspect_service(cx);
                 self.fail(conn, ResetCode::ConnectFailed, &fault);
@@ -105,10 +105,10 @@ impl Agent {
                 self.fail(conn, ResetCode::ConnectFailed, "cannot connect");
             }
             CloseReason::Failed(error) if exchange.can_be_repeated() => {
-                if leads_nowhere(error) {
+                if is_unreachable(error) {
                     self.empty_pool();
                 }
-                self.replay_or_fail(conn, "broke a kept connection", cx);
+                self.replay_on_new_connection(conn, "broke a kept connection", cx);
             }
             // Both directions of an upgraded connection ended by themselves.
             CloseReason::Finished if exchange.phase == Phase::Upgraded => self.end_upgraded(conn),
@@ -193,7 +193,7 @@ impl Agent {
     }
 
     /// Sends the request again if that does no harm, else gives up.
-    fn replay_or_fail(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
+    fn replay_on_new_connection(&mut self, conn: ConnId, why: &str, cx: &mut Context<'_>) {
         let Some(exchange) = self.take_exchange(conn) else { return };
         if let Some((_, io)) = self.upstream(conn) {
             io.abandon();
@@ -254,7 +254,7 @@ impl Agent {
 }
 
 /// Whether a connection broke because what was sent did not arrive, and not because of the peer.
-fn leads_nowhere(error: &std::io::Error) -> bool {
+fn is_unreachable(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable

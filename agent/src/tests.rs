@@ -1,7 +1,7 @@
 use super::*;
 
 fn is_health(words: &[&str]) -> bool {
-    matches!(Words::from_args(&["mesh-agent"], words), Ok(Words::Health(_)))
+    matches!(Command::from_args(&["mesh-agent"], words), Ok(Command::Health(_)))
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Tunnel {
     }
 
     /// Since when it has waited for its next phase, and how long it may.
-    pub(crate) const fn patience(&self, timeouts: &Timeouts) -> (Instant, Duration) {
+    pub(crate) const fn phase_timeout(&self, timeouts: &Timeouts) -> (Instant, Duration) {
         match &self.phase {
             Phase::Proving { since, .. } => (*since, PROVING),
             Phase::Connecting
@@ -130,13 +130,13 @@ impl Tunnel {
     }
 
     /// What has not come until its deadline, for the log.
-    pub(crate) fn lack(&self, io: &Duplex) -> &'static str {
+    pub(crate) fn missing(&self, io: &Duplex) -> &'static str {
         match &self.phase {
-            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).lack(),
+            Phase::Connecting => io.awaits.unwrap_or(Awaited::Peer).missing(),
             Phase::Upgrading { .. } if io.is_handshaking => "no end of the TLS handshake",
             Phase::Upgrading { .. } => "no answer to the upgrade",
             Phase::Greeting(_) | Phase::Proving { .. } | Phase::Serving(_) | Phase::Over => {
-                "not welcome"
+                "no WELCOME"
             }
         }
     }
@@ -149,7 +149,7 @@ impl Tunnel {
             | Phase::Greeting(_)
             | Phase::Proving { .. }
             | Phase::Over => {
-                let (since, timeout) = self.patience(timeouts);
+                let (since, timeout) = self.phase_timeout(timeouts);
                 since + timeout
             }
             Phase::Serving(link) => {

@@ -58,7 +58,7 @@ pub(crate) const FAST_RX_MAX: usize = 2 * RUN_BYTES;
 /// Streams of one tunnel, at the most, for which [`FAST_RX_MAX`] may be read.
 pub(crate) const FAST_STREAMS_MAX: usize = 8;
 
-/// How long an exchange may rest until a lost packet no longer makes an end of it. By then what was
+/// How long an exchange must have rested for a lost packet not to end it. By then what was
 /// sent is acknowledged, and only the kernel's questions whether the service is there are under way.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -76,7 +76,7 @@ impl Upstream {
     pub(crate) fn deadline(&self, patience: Patience, timeouts: &Timeouts) -> Instant {
         let due = self.due(patience, timeouts);
         match &self.state {
-            State::Busy(exchange) => exchange.room_at.map_or(due, |at| at.min(due)),
+            State::Busy(exchange) => exchange.make_room_at.map_or(due, |at| at.min(due)),
             State::Idle { .. } | State::Spent { .. } => due,
         }
     }

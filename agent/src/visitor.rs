@@ -1,9 +1,9 @@
 //! Whoever asks this process how it is: one request, one answer.
 //!
 //! `/health` says whether the agent is of use: whether it has a tunnel that is not about to end, its
-//! service has been healthy once, and the agent is not leaving. A service that never was is one of a
-//! release that does not work, and an engine that replaces the pair before must not stop that one for
-//! it. How the service is later does not count: what would be restarted for it is the agent.
+//! service has been healthy once, and the agent is not leaving. One that never was belongs to a
+//! release that does not work, and an engine must not stop the pair before in its favour. How the
+//! service is later does not count: what would be restarted for it is the agent.
 
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ impl Agent {
         };
         let (method, page) = match &asked {
             Ok(head) => (head.method, self.page(head)),
-            Err(_) => ("", Page::text(400, "This is no request.\n")),
+            Err(_) => ("", Page::text(400, "This is not a request.\n")),
         };
         if let Some(Connection { io, .. }) = self.conns.get_mut(conn) {
             page.as_reply().write_last(method, &mut io.tx);
@@ -110,12 +110,12 @@ impl Agent {
         match (head.method, path_of(head.target)) {
             ("GET" | "HEAD", "/health") => self.health_page(),
             ("GET" | "HEAD", _) => Page::text(404, "There is /health.\n"),
-            (_, _) => Page::only_for_get(),
+            (_, _) => Page::method_not_allowed(),
         }
     }
 
     fn health_page(&self) -> Page {
-        let reason = self.uselessness();
+        let reason = self.unhealthy_reason();
         let is_well = reason.is_none();
         let service_reason = (!self.health.is_healthy()).then(|| self.health.reason());
         let word = |is_well| if is_well { "healthy" } else { "unhealthy" };
@@ -134,7 +134,7 @@ impl Agent {
     }
 
     /// Why nothing new comes through this agent.
-    fn uselessness(&self) -> Option<&str> {
+    fn unhealthy_reason(&self) -> Option<&str> {
         if self.drain.is_draining() {
             return Some("this agent is leaving");
         }

@@ -45,7 +45,7 @@ pub enum Message {
     MakeRoom,
     /// To all others: a request waits for a place at the service, and none of the kept connections is here.
     GiveWay,
-    /// From the first one: another tunnel has come in the place of this one.
+    /// From the first one: another tunnel has come in place of this one.
     Replaced(Serial),
     /// From the first one: this tunnel was moved from and has not been closed.
     Leave(Serial),
@@ -146,7 +146,7 @@ impl Agent {
     }
 
     /// A tunnel that is welcome goes to its worker.
-    pub(crate) fn settle_tunnel(&mut self, id: TunnelId, serial: Serial, cx: &mut Context<'_>) {
+    pub(crate) fn assign_tunnel(&mut self, id: TunnelId, serial: Serial, cx: &mut Context<'_>) {
         // Other workers may have said already that they have nothing left.
         let workers = if self.drain.is_draining() { 1 } else { self.workers.count };
         let to = self.ledger.welcome(serial, workers, cx.now);

@@ -151,7 +151,7 @@ impl Ingress {
         let (count, max) = (hello.hosts.len(), self.config.limits.hosts_per_tunnel);
         if count > max {
             return Err(format!(
-                "{count} hosts are too many: this ingress takes {max} of an agent"
+                "{count} hosts are too many: this ingress accepts {max} per agent"
             ));
         }
         let normalize = |host: &String| {
@@ -164,7 +164,7 @@ impl Ingress {
         hosts.sort_unstable();
         hosts.dedup();
         if hello.window == 0 || hello.streams == 0 {
-            return Err("a window or number of streams of 0".to_owned());
+            return Err("window and streams must not be 0".to_owned());
         }
         Ok(hosts)
     }
@@ -244,7 +244,7 @@ impl Ingress {
         let Some((policy, application)) = self.applying(conn) else { return Ok(()) };
         let Some(binding) = application.binding() else { return Ok(()) };
         if !policy.methods().contains(&Method::Iam) {
-            return Err("the ingress takes no proof by IAM".to_owned());
+            return Err("the ingress accepts no proof by IAM".to_owned());
         }
         let request = sts_request(proof, &binding, self.config.identity.sts_host.as_deref())?;
         let since = self.now;
@@ -272,9 +272,9 @@ impl Ingress {
         let principal = match outcome {
             Ok(StsIdentity { arn, account }) => AwsPrincipal::parse(&arn, &account)
                 .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason)),
-            Err(Failure::Refused(reason) | Failure::Invalid(reason) | Failure::Unasked(reason)) => {
-                Err(Refusal::new(RefusalCode::Unauthenticated, reason))
-            }
+            Err(
+                Failure::Refused(reason) | Failure::Invalid(reason) | Failure::StaleProof(reason),
+            ) => Err(Refusal::new(RefusalCode::Unauthenticated, reason)),
             Err(Failure::Unreachable(reason)) => {
                 log::warn!("STS cannot be asked who an agent is: {reason}");
                 let reason = "the ingress cannot ask STS who this agent is";
@@ -358,10 +358,10 @@ fn check_names(hello: &Hello) -> Result<(), String> {
     ];
     for (what, name, max) in names {
         if name.len() > max {
-            return Err(format!("a name of the {what} that is too long"));
+            return Err(format!("the name of the {what} is too long"));
         }
         if name.chars().any(char::is_control) {
-            return Err(format!("a name of the {what} that has control characters"));
+            return Err(format!("the name of the {what} has control characters"));
         }
     }
     Ok(())

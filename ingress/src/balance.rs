@@ -1,7 +1,8 @@
 //! Which of several agents gets a request, and through which of its tunnels.
 //!
 //! The agent is the one with fewer requests in flight of two random ones. Two choices spread load
-//! nearly as well as looking at all, without the herd that runs to the momentarily best. Of two that
+//! nearly as well as comparing all, without everybody rushing to the one that is best now. Of two
+//! that
 //! are equally busy, one with a tunnel at this worker: its caller need not move. Two that are idle are
 //! equal: moving costs nobody anything then, and agents that share a host share its few requests too.
 //!
@@ -86,7 +87,7 @@ impl Tried {
     /// The agent that had this exchange, which failed for this reason.
     pub(crate) fn of(exchange: &Exchange, reason: Reason) -> Self {
         let service = Arc::clone(&exchange.service);
-        Self { serial: exchange.serial, agent: exchange.agent_id, service, reason }
+        Self { serial: exchange.serial, agent: exchange.agent, service, reason }
     }
 }
 
@@ -304,7 +305,7 @@ impl View<'_> {
     fn load(&self, candidate: &Candidate) -> usize {
         match &candidate.place {
             Place::Here(id) => self.tunnels.get(*id).map_or(0, |tunnel| tunnel.load()),
-            Place::There(_, gauge) => gauge.in_flight() + gauge.coming(),
+            Place::There(_, gauge) => gauge.in_flight() + gauge.reserved(),
         }
     }
 

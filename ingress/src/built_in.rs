@@ -22,11 +22,9 @@ impl Ingress {
         peer: IpAddr,
     ) -> bool {
         let is_ours = match path_of(head.target) {
-            _ if !pages::asks_to_see(head.method) => false,
+            _ if !pages::is_get_or_head(head.method) => false,
             "/health" => self.routes.lookup(request.host).is_none(),
-            "/debug/services" => {
-                peer.to_canonical().is_loopback() && is_straight(head, request.host)
-            }
+            "/debug/services" => peer.to_canonical().is_loopback() && is_direct(head, request.host),
             _ => false,
         };
         if !is_ours {
@@ -47,7 +45,7 @@ impl Ingress {
 
 /// Whether a request from this machine is for it, and of nobody else's making: a web page may be called by
 /// a name that leads here, and a proxy asks for others. Both say so.
-fn is_straight(head: &RequestHead<'_, '_>, host: &str) -> bool {
+fn is_direct(head: &RequestHead<'_, '_>, host: &str) -> bool {
     const OF_OTHERS: [&str; 5] = ["x-forwarded-for", "forwarded", "via", "x-real-ip", "origin"];
     routes::is_loopback(host) && OF_OTHERS.iter().all(|name| head.field(name).is_none())
 }

@@ -14,7 +14,7 @@ pub struct Callers {
     by_address: HashMap<IpAddr, usize>,
     /// Those that are only told to come back. They take nobody's place: whoever closes late and comes again
     /// would else keep everybody out.
-    turned: usize,
+    turned_away: usize,
 }
 
 /// What happens to a caller that connects.
@@ -23,13 +23,13 @@ pub enum Arrival {
     /// It is served.
     Admitted,
     /// It is told to come back later: a limit is reached.
-    Turned,
+    TurnedAway,
     /// It is dropped unheard: even those to be told are too many.
     Dropped,
 }
 
 /// Connections beyond the limit that are told so.
-pub(crate) const TURNED_MAX: usize = 128;
+pub(crate) const TURNED_AWAY_MAX: usize = 128;
 
 impl Callers {
     /// Counts a connection in, unless it is dropped.
@@ -39,9 +39,9 @@ impl Callers {
             self.served += 1;
             *self.by_address.entry(address).or_insert(0) += 1;
             Arrival::Admitted
-        } else if self.turned < TURNED_MAX {
-            self.turned += 1;
-            Arrival::Turned
+        } else if self.turned_away < TURNED_AWAY_MAX {
+            self.turned_away += 1;
+            Arrival::TurnedAway
         } else {
             Arrival::Dropped
         }
@@ -58,14 +58,14 @@ impl Callers {
     }
 
     /// Counts out a connection that was told to come back.
-    pub const fn turned_left(&mut self) {
-        self.turned -= 1;
+    pub const fn turned_away_left(&mut self) {
+        self.turned_away -= 1;
     }
 
     /// Connections in all.
     #[must_use]
     pub const fn total(&self) -> usize {
-        self.served + self.turned
+        self.served + self.turned_away
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_protocol::Security;
 
 use crate::admin::{HEALTH_RESERVE, OTHERS_MAX};
-use crate::callers::TURNED_MAX;
+use crate::callers::TURNED_AWAY_MAX;
 use crate::identity::Policy;
 
 /// Everything configurable about an ingress, defaults included.
@@ -163,7 +163,7 @@ impl Limits {
     /// being one. What agents, health checks and the process itself may need is kept free, up to a
     /// half.
     pub fn fit_into(&mut self, files: usize) {
-        let others = self.all_tunnels() + OTHERS_MAX + HEALTH_RESERVE + TURNED_MAX + OWN_FILES;
+        let others = self.all_tunnels() + OTHERS_MAX + HEALTH_RESERVE + TURNED_AWAY_MAX + OWN_FILES;
         let for_callers = files.saturating_sub(others).max(files / 2).max(1);
         self.connections = self.connections.min(for_callers);
     }

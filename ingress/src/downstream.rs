@@ -37,9 +37,9 @@ pub struct Downstream {
     pub(crate) http: ServerConn,
     pub(crate) peer: SocketAddr,
     /// What services are told about it.
-    pub(crate) via: Forwarded,
+    pub(crate) forwarded: Forwarded,
     /// Whether it was only told to come back: it does not count among those that are served.
-    pub(crate) is_turned: bool,
+    pub(crate) is_turned_away: bool,
     /// The worker among whose callers it counts.
     pub(crate) home: Option<WorkerId>,
     /// The worker that lent the connection for the present exchange, unless it is kept.
@@ -136,7 +136,7 @@ pub(crate) enum Expired {
 impl Downstream {
     pub(crate) const fn new(
         peer: SocketAddr,
-        via: Forwarded,
+        forwarded: Forwarded,
         head_bytes: usize,
         now: Instant,
     ) -> Self {
@@ -146,8 +146,8 @@ impl Downstream {
         Self {
             http,
             peer,
-            via,
-            is_turned: false,
+            forwarded,
+            is_turned_away: false,
             home: None,
             lender: None,
             state,
@@ -158,7 +158,7 @@ impl Downstream {
     }
 
     /// The connection belongs to this worker from now on.
-    pub(crate) fn settle(&mut self, worker: WorkerId, homes: &Homes) {
+    pub(crate) fn set_home(&mut self, worker: WorkerId, homes: &Homes) {
         if self.home == Some(worker) {
             return;
         }
@@ -308,7 +308,7 @@ impl Ingress {
         let arrival = self.callers.arrived(peer.ip(), &self.config.limits);
         match arrival {
             Arrival::Admitted => self.metrics.connections += 1,
-            Arrival::Turned => self.metrics.connections_refused += 1,
+            Arrival::TurnedAway => self.metrics.connections_refused += 1,
             Arrival::Dropped => {
                 self.metrics.connections_refused += 1;
                 return None;
@@ -320,10 +320,10 @@ impl Ingress {
             Security::Plain => Proto::Http,
             Security::Tls => Proto::Https,
         };
-        let via = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
-        let downstream = Downstream::new(peer, via, head_bytes, self.now);
+        let forwarded = Forwarded::new(peer.ip(), proto, self.config.traffic_port);
+        let downstream = Downstream::new(peer, forwarded, head_bytes, self.now);
         let conn = self.conns.insert(io, Conn::Downstream(downstream));
-        if arrival == Arrival::Turned {
+        if arrival == Arrival::TurnedAway {
             self.turn_away(conn);
         }
         Some(conn)

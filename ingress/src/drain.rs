@@ -4,8 +4,8 @@
 //! are served. Agents are told to open tunnels elsewhere, and keep theirs here for the rest. The
 //! ingress leaves when its time is over, or before that when no caller is connected any more and
 //! no load balancer watches it. One that does sends callers until it has noticed, and nobody can
-//! know when that is. Before it leaves it takes in nobody any more: who finds nobody goes elsewhere,
-//! and who was taken in is served.
+//! know when that is. Before it leaves it accepts nobody any more: whoever is refused goes
+//! elsewhere, and whoever was accepted is served.
 //!
 //! ```text
 //!   Serving -- SIGTERM --> Draining -- time is nearly up, or nobody is left and nobody watches --> Closed
@@ -55,9 +55,9 @@ enum Phase {
 /// Whoever has not asked for one of them for that long does not watch. Load balancers ask every 30 s
 /// by default; those that ask less often would not notice in time anyway.
 const WATCHED: Duration = Duration::from_secs(60);
-/// Who waited when the port was closed has been taken in by then.
+/// Whoever waited when the port was closed has been accepted by then.
 const TAKEN_IN: Duration = Duration::from_millis(10);
-/// The last part of a drain, in which nobody new is taken in; an eighth of a short one.
+/// The last part of a drain, in which nobody new is accepted; an eighth of a short one.
 const CLOSED: Duration = Duration::from_secs(1);
 /// How long goodbyes may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -180,9 +180,9 @@ impl Ingress {
             |one: &Connection<Conn>| matches!(one.state, Conn::Tunnel | Conn::Moving(_));
         let closed_one = closed.and_then(|conn| self.conns.get(conn));
         // Callers end in crowds now, and only an agent's end can be the last that is waited for.
-        let is_of_no_matter = closed_one.is_some_and(|one| !is_agents(one));
+        let is_irrelevant = closed_one.is_some_and(|one| !is_agents(one));
         let is_left = |(id, one)| Some(id) != closed && is_agents(one);
-        if is_of_no_matter || self.conns.iter().any(is_left) {
+        if is_irrelevant || self.conns.iter().any(is_left) {
             return;
         }
         if !self.workers.is_first() {

@@ -73,13 +73,13 @@ impl Ingress {
         let grown = self.downstream(conn).and_then(|(downstream, _)| downstream.grown.take());
         grown.into_iter().for_each(|grown| self.give_back(grown));
         if let Some((downstream, _)) = self.downstream(conn) {
-            let (address, is_turned) = (downstream.peer.ip(), downstream.is_turned);
+            let (address, is_turned_away) = (downstream.peer.ip(), downstream.is_turned_away);
             if let Some(home) = downstream.home.take() {
                 self.workers.homes.leave(home);
             }
-            if is_turned {
+            if is_turned_away {
                 // It never went from where it was accepted, which is where all are counted.
-                self.callers.turned_left();
+                self.callers.turned_away_left();
             } else if self.workers.is_first() {
                 self.callers.left(address);
             } else {

@@ -19,7 +19,7 @@ pub(crate) struct Exchange {
     pub(crate) tunnel: TunnelId,
     pub(crate) serial: Serial,
     /// Whose tunnel it is.
-    pub(crate) agent_id: AgentId,
+    pub(crate) agent: AgentId,
     /// The service that its agent named.
     pub(crate) service: Arc<str>,
     pub(crate) stream: StreamId,
@@ -235,7 +235,7 @@ impl Exchange {
 
     /// What came behind a 101.
     fn pump_raw(&mut self, io: &mut Duplex, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
-        let count = io.rx.len().min(sender.run(out));
+        let count = io.rx.len().min(sender.turn_room(out));
         if count > 0 {
             sender.data(&io.rx.as_slice()[..count], Flags::NONE, out);
             io.rx.consume(count);
@@ -249,7 +249,7 @@ impl Exchange {
     /// What another agent was sent of the body before.
     fn pump_again(&mut self, sender: &mut Sender<'_>, out: &mut Outbound<'_>) {
         let unsent = self.replay.unsent();
-        let count = unsent.len().min(sender.run(out));
+        let count = unsent.len().min(sender.turn_room(out));
         if count > 0 {
             sender.data(&unsent[..count], Flags::NONE, out);
             self.replay.note_resent(count);
@@ -263,7 +263,7 @@ impl Exchange {
         sender: &mut Sender<'_>,
         out: &mut Outbound<'_>,
     ) -> Result<(), http1::Error> {
-        let room = sender.run(out);
+        let room = sender.turn_room(out);
         let decoded = http.gather(io.rx.as_mut_slice(), room)?;
         if let Some(trailers) = decoded.end.filter(|trailers| !trailers.is_empty()) {
             trailers.clone_into(&mut self.replay.trailers);

@@ -56,7 +56,7 @@ impl Ingress {
     pub(crate) fn turn_away(&mut self, conn: ConnId) {
         self.decline(conn, Reason::Overloaded, HeadSeen::None);
         if let Some((downstream, io)) = self.downstream(conn) {
-            downstream.is_turned = true;
+            downstream.is_turned_away = true;
             io.close(Closing::AfterFlush);
         }
     }

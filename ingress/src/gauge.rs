@@ -21,7 +21,7 @@ pub struct Gauge {
     epoch: Instant,
     in_flight: AtomicUsize,
     /// Callers on their way to it from other workers.
-    coming: AtomicUsize,
+    reserved: AtomicUsize,
     takes_requests: AtomicBool,
     has_room: AtomicBool,
     lasts: AtomicBool,
@@ -55,7 +55,7 @@ pub struct Reading {
 /// A caller on its way to a tunnel, which counts as its load for as long as this lives: until the
 /// caller arrives or its connection ends.
 #[derive(Debug)]
-pub struct Coming(Arc<Gauge>);
+pub struct Reservation(Arc<Gauge>);
 
 /// How many callers' connections each worker has, as far as they have sent a request.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Gauge {
             serial,
             epoch,
             in_flight: AtomicUsize::new(0),
-            coming: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             takes_requests: AtomicBool::new(false),
             has_room: AtomicBool::new(false),
             lasts: AtomicBool::new(false),
@@ -101,9 +101,9 @@ impl Gauge {
 
     /// A caller sets out for it.
     #[must_use]
-    pub fn expect(self: Arc<Self>) -> Coming {
-        self.coming.fetch_add(1, Ordering::Relaxed);
-        Coming(self)
+    pub fn reserve(self: Arc<Self>) -> Reservation {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        Reservation(self)
     }
 
     /// Whether the tunnel has ended.
@@ -120,8 +120,8 @@ impl Gauge {
 
     /// Callers on their way to it.
     #[must_use]
-    pub fn coming(&self) -> usize {
-        self.coming.load(Ordering::Relaxed)
+    pub fn reserved(&self) -> usize {
+        self.reserved.load(Ordering::Relaxed)
     }
 
     /// Whether new requests may go to it.
@@ -163,7 +163,7 @@ impl Gauge {
 
     /// Whether it says just this.
     #[must_use]
-    pub fn says(&self, reading: &Reading) -> bool {
+    pub fn agrees_with(&self, reading: &Reading) -> bool {
         self.in_flight() == reading.in_flight
             && self.takes_requests.load(Ordering::Relaxed) == reading.takes_requests
             && self.has_room() == reading.has_room
@@ -180,7 +180,7 @@ impl Gauge {
     }
 }
 
-impl Coming {
+impl Reservation {
     /// The tunnel that it is for.
     #[must_use]
     pub fn serial(&self) -> Serial {
@@ -188,9 +188,9 @@ impl Coming {
     }
 }
 
-impl Drop for Coming {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.0.coming.fetch_sub(1, Ordering::Relaxed);
+        self.0.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -56,9 +56,9 @@ pub struct Ingress {
     /// Those of `others` that may become tunnels: not yet decided about.
     pub(crate) registering: usize,
     /// When it was last said that there are too many tunnels.
-    pub(crate) full_told: Option<Instant>,
+    pub(crate) full_logged: Option<Instant>,
     /// When it was last said that there are too many other connections.
-    pub(crate) crowd_told: Option<Instant>,
+    pub(crate) crowd_logged: Option<Instant>,
     /// For the shell.
     ///
     /// Invariant: at most one for each agent that wants to register, and one round of rechecks.
@@ -106,8 +106,8 @@ impl Ingress {
             in_flight: 0,
             others: 0,
             registering: 0,
-            full_told: None,
-            crowd_told: None,
+            full_logged: None,
+            crowd_logged: None,
             jobs: Queue::default(),
             verifier: Verifier::default(),
             registered: 0,
@@ -169,9 +169,9 @@ impl Ingress {
         }
     }
 
-    /// Says why somebody could not talk to us. An agent whose certificate is no good is for the
-    /// operator to know; whoever connects and leaves, such as a load balancer that looks whether
-    /// the port is open, is not, and neither is a caller.
+    /// Says why somebody could not talk to us. The operator should know of an agent whose
+    /// certificate is no good, but not of whoever connects and leaves, such as a load balancer that
+    /// checks the port, nor of a caller.
     fn log_failed_handshake(&self, conn: ConnId, reason: &CloseReason) {
         let Some(connection) = self.conns.get(conn) else { return };
         let CloseReason::Failed(error) = reason else { return };

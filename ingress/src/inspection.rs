@@ -10,8 +10,8 @@ use crate::application::Step;
 use crate::identity::{EcsAnswers, EcsRefusal, Principal};
 use crate::ingress::Ingress;
 use crate::jobs::{Authority, EcsInquiry, Failure, Job, halves};
-use crate::measure::{Verdict, judge};
-use crate::registration::{Refusal, VERIFYING};
+use crate::reassess::{Verdict, judge};
+use crate::registration::{Refusal, VERIFICATION_TIMEOUT};
 use crate::verification::EcsStanding;
 
 /// Between two questions about tasks that have not begun. ECS calls them running some seconds after their
@@ -50,7 +50,7 @@ impl Ingress {
         let next = self.verifier.next_beat(self.now, PAUSE);
         let Some(application) = self.application_mut(conn) else { return false };
         let Step::Inspecting { since, again, .. } = &mut application.step else { return false };
-        *again = (next + LAST < *since + VERIFYING).then_some(next);
+        *again = (next + LAST < *since + VERIFICATION_TIMEOUT).then_some(next);
         again.is_some()
     }
 
@@ -130,7 +130,7 @@ impl Ingress {
                     }
                 }
                 Err(refusal) => {
-                    let is_early = matches!(refusal, EcsRefusal::NotBegun { .. });
+                    let is_early = matches!(refusal, EcsRefusal::NotStarted { .. });
                     if is_early && self.await_task(conn) {
                         return log::debug!("{refusal}: ECS is asked again");
                     }
@@ -144,7 +144,7 @@ impl Ingress {
                 Failure::Refused(_)
                 | Failure::Invalid(_)
                 | Failure::Unreachable(_)
-                | Failure::Unasked(_),
+                | Failure::StaleProof(_),
             ) => {
                 let reason = "the ingress cannot ask ECS about this agent";
                 Refusal::new(RefusalCode::Unavailable, reason)

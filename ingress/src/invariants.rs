@@ -30,7 +30,7 @@ pub struct Census {
     /// Exchanges in progress.
     pub in_flight: usize,
     /// Callers on their way to a tunnel of this worker.
-    pub coming: usize,
+    pub reserved: usize,
     /// Registered agents.
     pub tunnels: usize,
     /// Those of them that take requests.
@@ -59,7 +59,7 @@ impl Census {
             downstreams: self.downstreams + other.downstreams,
             residents: self.residents + other.residents,
             in_flight: self.in_flight + other.in_flight,
-            coming: self.coming + other.coming,
+            reserved: self.reserved + other.reserved,
             tunnels: self.tunnels + other.tunnels,
             healthy: self.healthy + other.healthy,
             streams: self.streams + other.streams,
@@ -81,10 +81,10 @@ impl Ingress {
             callers: self.callers.total(),
             residents: self.workers.homes.at(self.workers.own),
             in_flight: self.in_flight,
-            coming: self
+            reserved: self
                 .tunnels
                 .iter()
-                .filter_map(|(_, one)| Some(one.gauge.as_ref()?.coming()))
+                .filter_map(|(_, one)| Some(one.gauge.as_ref()?.reserved()))
                 .sum(),
             tunnels: self.tunnels.len(),
             healthy: self.tunnels.iter().filter(|(_, tunnel)| tunnel.takes_requests()).count(),
@@ -189,7 +189,10 @@ impl Ingress {
         };
         if let Some(gauge) = &tunnel.gauge {
             let reading = tunnel.reading();
-            assert!(gauge.says(&reading), "other workers see {gauge:?}, which is {reading:?}");
+            assert!(
+                gauge.agrees_with(&reading),
+                "other workers see {gauge:?}, which is {reading:?}"
+            );
         }
         for (stream, owner) in tunnel.link.session.owners() {
             let connection = self.conns.get(owner).map(|connection| &connection.state);

@@ -1,7 +1,7 @@
 //! Work that blocks: questions to AWS, asked by the shell beside the loop.
 //!
 //! A queue of the ingress's own holds what waits, at most one question for each agent and some more
-//! for rechecks; whom a job is no longer worth the while for is dropped from it. Nothing of what
+//! for rechecks; jobs that nobody needs any more are dropped from it. Nothing of what
 //! STS says is kept for another time: each proof is for one connection.
 
 mod inquiry;
@@ -86,12 +86,12 @@ pub struct StsIdentity {
 pub enum Failure {
     /// It refused. Of STS it is for the agent's operator; of ECS for the ingress's.
     Refused(String),
-    /// It does not take the question: something that is named there is none of its names.
+    /// It rejects the question: something named in it is not a name that it knows.
     Invalid(String),
     /// It could not be asked, or did not say anything that makes sense.
     Unreachable(String),
     /// It was not asked: the agent's proof is too old or too new. For the agent's operator.
-    Unasked(String),
+    StaleProof(String),
 }
 
 impl Failure {
@@ -101,7 +101,7 @@ impl Failure {
             Self::Refused(why)
             | Self::Invalid(why)
             | Self::Unreachable(why)
-            | Self::Unasked(why) => why,
+            | Self::StaleProof(why) => why,
         }
     }
 }
@@ -136,7 +136,7 @@ impl Ingress {
             Answer::Identified { conn, outcome } => {
                 match &outcome {
                     Ok(_) | Err(Failure::Refused(_)) => self.jobs.answered(conn, cx.now),
-                    Err(Failure::Invalid(_) | Failure::Unreachable(_) | Failure::Unasked(_)) => {
+                    Err(Failure::Invalid(_) | Failure::Unreachable(_) | Failure::StaleProof(_)) => {
                         self.jobs.unanswered(conn, cx.now);
                     }
                 }

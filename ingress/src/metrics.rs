@@ -54,7 +54,7 @@ const OUTCOMES: [&str; 3] = ["answered", "refused", "unreachable"];
 pub struct Observation<'s> {
     /// The route it took.
     pub route: RouteId,
-    /// The service that the agent named which served it last.
+    /// The service named by the agent that served it last.
     pub service: &'s str,
     /// The status that the caller saw, 0 for none.
     pub status: u16,
@@ -104,7 +104,7 @@ impl Metrics {
     pub fn checked(&mut self, authority: Authority, failure: Option<&Failure>) {
         let outcome = match failure {
             None => 0,
-            Some(Failure::Refused(_) | Failure::Invalid(_) | Failure::Unasked(_)) => 1,
+            Some(Failure::Refused(_) | Failure::Invalid(_) | Failure::StaleProof(_)) => 1,
             Some(Failure::Unreachable(_)) => 2,
         };
         if let Some(index) = AUTHORITIES.iter().position(|(known, _)| *known == authority) {

@@ -20,7 +20,7 @@ use crate::balance::Scope;
 use crate::downstream::{State, Stay};
 use crate::ending::{Ended, Fault};
 use crate::exchange::{Exchange, Replay};
-use crate::gauge::{Coming, Gauge};
+use crate::gauge::{Gauge, Reservation};
 use crate::ingress::{Conn, Ingress};
 use crate::metrics::Observation;
 use crate::replies::{Format, HeadSeen, Reason};
@@ -36,8 +36,8 @@ pub(crate) struct Routed {
     pub(crate) request_bytes: u64,
     /// How often it moved before.
     hops: u8,
-    /// It counts as coming at the tunnel that it is for.
-    coming: Option<Coming>,
+    /// It counts as reserved at the tunnel that it is for.
+    reservation: Option<Reservation>,
 }
 
 /// How often a request may move. A tunnel may have ended when it arrives; then there is a second
@@ -47,13 +47,13 @@ const HOPS_MAX: u8 = 2;
 impl Routed {
     /// A request that no agent has had.
     pub(crate) const fn fresh(route: RouteId, replay: Replay, since: Instant) -> Self {
-        Self { route, replay, since, request_bytes: 0, hops: 0, coming: None }
+        Self { route, replay, since, request_bytes: 0, hops: 0, reservation: None }
     }
 
     /// The rest of an exchange whose agent failed it.
     pub(crate) fn retry(exchange: Exchange) -> Self {
         let Exchange { route, replay, since, request_bytes, .. } = exchange;
-        Self { route, replay, since, request_bytes, hops: 0, coming: None }
+        Self { route, replay, since, request_bytes, hops: 0, reservation: None }
     }
 }
 
@@ -66,7 +66,7 @@ impl Ingress {
         gauge: Arc<Gauge>,
         mut routed: Routed,
     ) {
-        routed.coming = Some(gauge.expect());
+        routed.reservation = Some(gauge.reserve());
         routed.hops += 1;
         let own = self.workers.own;
         let mut leaving = Outgoing::Connection(conn);
@@ -81,7 +81,7 @@ impl Ingress {
                 downstream.lender = Some(own);
                 leaving = Outgoing::Loan(conn);
             } else {
-                downstream.settle(to, &self.workers.homes);
+                downstream.set_home(to, &self.workers.homes);
             }
             downstream.state = State::Moving(routed);
         }
@@ -118,7 +118,7 @@ impl Ingress {
                 return self.advance_downstream(conn, cx);
             }
         };
-        let picked = routed.coming.take().map(|coming| coming.serial());
+        let picked = routed.reservation.take().map(|reservation| reservation.serial());
         let scope = if routed.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (routed.route, routed.replay.tried.as_ref());
         let chosen = match picked.and_then(|picked| self.keep_choice(conn, route, picked)) {
@@ -129,7 +129,7 @@ impl Ingress {
         };
         match chosen {
             Ok(place) => self.hand_over(conn, place, routed, cx),
-            Err(reason) => self.strand(conn, routed, reason),
+            Err(reason) => self.answer_stranded(conn, routed, reason),
         }
     }
 
@@ -152,7 +152,7 @@ impl Ingress {
     }
 
     /// Nobody is left for a request that moved.
-    fn strand(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
+    fn answer_stranded(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
         let Some(tried) = &routed.replay.tried else {
             self.count_unserved(routed.route, reason);
             return self.decline(conn, reason, HeadSeen::Rewritten(routed.replay.head()));

@@ -32,14 +32,14 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Part {
     /// Its counters, and the values of this moment.
-    Metrics(Box<Metrics>, Moment),
+    Metrics(Box<Metrics>, Snapshot),
     /// Its tunnels.
     Services(Vec<serde_json::Value>),
 }
 
 /// Values that add up over all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct Snapshot {
     pub(crate) callers: usize,
     pub(crate) in_flight: usize,
     pub(crate) tunnels: usize,
@@ -73,7 +73,7 @@ struct Waiting {
 const PAGES_MAX: usize = 8;
 /// How long other workers have to answer. One that does not is busy for far too long, and a sum
 /// without it would be wrong.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Pages {
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -81,7 +81,7 @@ impl Pages {
     }
 }
 
-impl std::ops::AddAssign for Moment {
+impl std::ops::AddAssign for Snapshot {
     fn add_assign(&mut self, other: Self) {
         self.callers += other.callers;
         self.in_flight += other.in_flight;
@@ -94,8 +94,8 @@ impl std::ops::AddAssign for Moment {
 impl Ingress {
     /// The page, unless other workers have to be asked for it.
     pub(crate) fn page(&mut self, conn: ConnId, method: &str, path: &str) -> Option<Page> {
-        if !asks_to_see(method) {
-            return Some(Page::only_for_get());
+        if !is_get_or_head(method) {
+            return Some(Page::method_not_allowed());
         }
         Some(match path {
             "/health" => {
@@ -155,7 +155,7 @@ impl Ingress {
     }
 
     /// What all workers counted, and how they are.
-    fn metrics_page(&self, metrics: &Metrics, moment: &Moment) -> Page {
+    fn metrics_page(&self, metrics: &Metrics, snapshot: &Snapshot) -> Page {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let up = self.now.saturating_duration_since(self.started).as_secs();
         let silent = self
@@ -166,11 +166,15 @@ impl Ingress {
             gauge("mesh_uptime_seconds", "Since the process began.", up),
             gauge("mesh_workers", "Event loops of this process.", self.workers.count.into()),
             gauge("mesh_draining", "1 while leaving.", u64::from(self.drain.is_draining())),
-            gauge("mesh_connections", "Callers' connections.", count(moment.callers)),
-            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(moment.in_flight)),
-            gauge("mesh_tunnels", "Tunnels of registered agents.", count(moment.tunnels)),
-            gauge("mesh_tunnels_available", "Tunnels that take requests.", count(moment.available)),
-            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(moment.jobs)),
+            gauge("mesh_connections", "Callers' connections.", count(snapshot.callers)),
+            gauge("mesh_requests_in_flight", "Exchanges in progress.", count(snapshot.in_flight)),
+            gauge("mesh_tunnels", "Tunnels of registered agents.", count(snapshot.tunnels)),
+            gauge(
+                "mesh_tunnels_available",
+                "Tunnels that take requests.",
+                count(snapshot.available),
+            ),
+            gauge("mesh_identity_jobs", "Questions to AWS that wait.", count(snapshot.jobs)),
             gauge("mesh_ecs_silent_seconds", "Since ECS fell silent; 0 if it answers.", silent),
         ];
         let mut body = String::new();
@@ -193,7 +197,7 @@ impl Ingress {
         }
         self.pages.asked += 1;
         let page = self.pages.asked;
-        let (missing, due) = (self.workers.count - 1, self.now + PATIENCE);
+        let (missing, due) = (self.workers.count - 1, self.now + PAGE_TIMEOUT);
         self.pages.waiting.insert(page, Waiting { conn, question, parts: vec![own], missing, due });
         self.tell_others(|| Message::Asked { page, question });
         None
@@ -215,14 +219,14 @@ impl Ingress {
         match question {
             Question::Metrics => {
                 let healthy = self.tunnels.iter().filter(|(_, one)| one.takes_requests());
-                let moment = Moment {
+                let snapshot = Snapshot {
                     callers: self.callers.total(),
                     in_flight: self.in_flight,
                     tunnels: self.tunnels.len(),
                     available: healthy.count(),
                     jobs: self.jobs.len(),
                 };
-                Part::Metrics(Box::new(self.counted()), moment)
+                Part::Metrics(Box::new(self.counted()), snapshot)
             }
             Question::Services => Part::Services(self.services()),
         }
@@ -248,7 +252,7 @@ impl Ingress {
         let late: Vec<_> = late.map(|(page, _)| *page).collect();
         for page in late {
             let Some(waiting) = self.pages.waiting.remove(&page) else { continue };
-            log::warn!("{} workers did not answer for a page in time", waiting.missing);
+            log::warn!("{} workers did not answer in time for a page", waiting.missing);
             let page = Page::text(503, "A worker of this process did not answer in time.\n");
             self.send_page(waiting.conn, &page, cx);
         }
@@ -259,17 +263,17 @@ impl Ingress {
         match question {
             Question::Metrics => {
                 // The first part is this worker's own.
-                let (mut sum, mut moment) = (None::<Box<Metrics>>, Moment::default());
+                let (mut sum, mut snapshot) = (None::<Box<Metrics>>, Snapshot::default());
                 for part in parts {
                     if let Part::Metrics(metrics, one) = part {
                         match &mut sum {
                             None => sum = Some(metrics),
                             Some(sum) => sum.add(&metrics),
                         }
-                        moment += one;
+                        snapshot += one;
                     }
                 }
-                self.metrics_page(&sum.unwrap_or_default(), &moment)
+                self.metrics_page(&sum.unwrap_or_default(), &snapshot)
             }
             Question::Services => {
                 let services = parts.into_iter().filter_map(|part| match part {
@@ -365,7 +369,7 @@ impl Ingress {
 }
 
 /// Whether a method asks for a page as it is.
-pub(crate) fn asks_to_see(method: &str) -> bool {
+pub(crate) fn is_get_or_head(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
 }
 

@@ -86,7 +86,7 @@ enum Failure {
 pub(crate) const REGISTRATION_RX_MAX: usize = 2 * control::CONTROL_BYTES_MAX;
 /// How long AWS may be asked about one agent, STS and ECS together, waiting in line included. Agents
 /// wait for 30 s.
-pub(crate) const VERIFYING: Duration = Duration::from_secs(25);
+pub(crate) const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Refusal {
     pub(crate) fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
@@ -114,7 +114,7 @@ impl Registration {
         let verifying = self.application().and_then(Application::verifying_since);
         match (again, verifying) {
             (Some(again), _) => again,
-            (None, Some(since)) => since + VERIFYING,
+            (None, Some(since)) => since + VERIFICATION_TIMEOUT,
             (None, None) => self.since + timeouts.registration,
         }
     }
@@ -259,11 +259,14 @@ impl Ingress {
         let hello = &applicant.hello;
         let who = standing.principal.as_ref();
         let refusal = if self.is_overtaken(hello, applicant.since, who) {
-            Some((RefusalCode::Unavailable, "this agent has come again meanwhile"))
+            Some((RefusalCode::Unavailable, "this agent has registered again meanwhile"))
         } else if self.make_room(hello) {
             None
         } else {
-            Some((RefusalCode::Overloaded, "the ingress has agents for as many hosts as it takes"))
+            Some((
+                RefusalCode::Overloaded,
+                "the ingress has no room for the hosts of another agent",
+            ))
         };
         if let Some((code, reason)) = refusal {
             return self.refuse_agent(conn, who, &Refusal::new(code, reason), cx);
@@ -294,7 +297,7 @@ impl Ingress {
         let mut tunnel = Tunnel::new(link, serial, agent, applicant, peer, standing, cx.now);
         tunnel.spread_renewal(&self.config.identity, cx.rng);
         audit::accepted(&tunnel);
-        self.settle_tunnel(conn, tunnel, cx);
+        self.assign_tunnel(conn, tunnel, cx);
         // After it is known: what fails with the old ones may go to it.
         self.replace_tunnels(agent, &hello, serial, cx);
     }

@@ -21,23 +21,23 @@ use crate::workers::Message;
 
 /// How long an agent has for another proof of identity, and to finish what it is at: this long, but no
 /// more than half of what a proof is good for.
-const RENEWING_MIN: Duration = Duration::from_secs(300);
+const RENEWAL_WINDOW_MIN: Duration = Duration::from_secs(300);
 /// This part of what a proof is good for instead, where that is more. Behind a load balancer an agent
 /// reaches the ingress that asked only by chance: the more ingresses, the more tries it needs.
-const RENEWING_PART: u32 = 24;
+const RENEWAL_WINDOW_PART: u32 = 24;
 /// An agent leaves a tunnel that nobody closes so long after it was asked: what silence of STS is borne
 /// after the end of the proof has to fit in as well.
-const LEFT_BY_AGENTS: Duration = Duration::from_secs(3600);
+const AGENT_LEAVES_AFTER: Duration = Duration::from_secs(3600);
 /// What is left of that counts as no less than this, however long `--ecs-grace` is.
-const RENEWING_OF_PATIENT: Duration = Duration::from_secs(1800);
+const RENEWAL_WINDOW_WITH_GRACE_MIN: Duration = Duration::from_secs(1800);
 /// Agents are asked one after another within this part of the time that they have: a thousand of
 /// them in three minutes of half an hour.
 const SPREAD_PART: u32 = 10;
-/// How long an agent that STS was asked about in vain may need to come again: its questions take 30 s, and
+/// How long an agent that STS failed to identify may need to come again: its questions take 30 s, and
 /// its pauses 30 s unless its operator has it otherwise.
-const COMING_AGAIN: Duration = Duration::from_secs(120);
+const RETURN_TIME: Duration = Duration::from_secs(120);
 /// What other workers hear of STS in this time is one message.
-const TELLING: Duration = Duration::from_secs(5);
+const TELL_PAUSE: Duration = Duration::from_secs(5);
 
 impl Ingress {
     /// A proof of identity is good for a limited time: whose credentials were taken away is found
@@ -48,7 +48,7 @@ impl Ingress {
             return;
         }
         if tunnel.is_replaced() {
-            return self.let_go(id, cx);
+            return self.close_replaced(id, cx);
         }
         if tunnel.was_told_to_move {
             let lifetime = self.config.identity.lifetime;
@@ -72,14 +72,14 @@ impl Ingress {
         };
         let waits = is_by_sts && tunnel.was_told_to_move;
         let failed = self.verifier.sts_failed.filter(|_| waits);
-        Some(failed.map_or(due, |at| due.max((at + COMING_AGAIN).min(due + checks.grace))))
+        Some(failed.map_or(due, |at| due.max((at + RETURN_TIME).min(due + checks.grace))))
     }
 
-    /// STS was asked in vain who an agent is.
+    /// STS failed to say who an agent is.
     pub(crate) fn note_sts_failure(&mut self) {
         let now = self.now;
         let known = &mut self.verifier.sts_failed;
-        if known.is_some_and(|at| now.saturating_duration_since(at) < TELLING) {
+        if known.is_some_and(|at| now.saturating_duration_since(at) < TELL_PAUSE) {
             return;
         }
         *known = Some(now);
@@ -95,25 +95,25 @@ impl Tunnel {
         let end = self.since + checks.lifetime;
         Some(match self.was_told_to_move {
             true => end,
-            false => end - renewing(checks) - self.early,
+            false => end - renewal_window(checks) - self.renewal_head_start,
         })
     }
 
     /// Agents that came together, after a deployment, are asked for another proof one after the other.
     pub(crate) fn spread_renewal(&mut self, checks: &IdentityChecks, rng: &mut Rng) {
-        let most = renewing(checks) / SPREAD_PART;
+        let most = renewal_window(checks) / SPREAD_PART;
         let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        self.early = Duration::from_micros(rng.below(micros));
+        self.renewal_head_start = Duration::from_micros(rng.below(micros));
     }
 }
 
 /// How long before the end of a proof the agent is asked for another one.
-fn renewing(checks: &IdentityChecks) -> Duration {
+fn renewal_window(checks: &IdentityChecks) -> Duration {
     let lifetime = checks.lifetime;
     // Some are asked earlier by a part of it.
-    let fitting = LEFT_BY_AGENTS.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
-    let part = (lifetime / RENEWING_PART).min(fitting.max(RENEWING_OF_PATIENT));
-    RENEWING_MIN.min(lifetime / 2).max(part)
+    let fitting = AGENT_LEAVES_AFTER.saturating_sub(checks.grace) / (SPREAD_PART + 1) * SPREAD_PART;
+    let part = (lifetime / RENEWAL_WINDOW_PART).min(fitting.max(RENEWAL_WINDOW_WITH_GRACE_MIN));
+    RENEWAL_WINDOW_MIN.min(lifetime / 2).max(part)
 }
 
 #[cfg(test)]

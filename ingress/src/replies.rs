@@ -224,7 +224,7 @@ pub fn write(reason: Reason, format: Format, http: &mut ServerConn, tx: &mut Buf
 /// Writes the answer for [`Reason::NoRoute`], which names the host: a caller behind a load balancer
 /// often did not choose it.
 pub fn write_no_route(host: &str, format: Format, http: &mut ServerConn, tx: &mut Buf) {
-    let (reason, host) = (Reason::NoRoute, harmless(host));
+    let (reason, host) = (Reason::NoRoute, sanitize(host));
     let sentence = format!("No service is registered for the host {host}.");
     let body = match format {
         Format::Text => format!("{sentence}\n"),
@@ -239,7 +239,7 @@ pub fn write_no_route(host: &str, format: Format, http: &mut ServerConn, tx: &mu
 
 /// A host as it may stand in an answer, whoever shows that: what no name or address has in it becomes
 /// `?`, and what is longer than any name is cut.
-fn harmless(host: &str) -> String {
+fn sanitize(host: &str) -> String {
     const NAME_BYTES_MAX: usize = 253;
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._:[]*".contains(char);
     let shown = host.chars().take(NAME_BYTES_MAX);

@@ -120,7 +120,7 @@ impl Ingress {
         let is_draining = self.drain.is_draining();
         let mut storage = Storage::new();
         let Some((downstream, io)) = self.downstream(conn) else { return Ok(None) };
-        let is_last = is_draining || io.is_worn;
+        let is_last = is_draining || io.needs_replacing;
         let Some((head, end)) = downstream.http.read_head(rx, &mut storage)? else {
             return Ok(None);
         };
@@ -180,7 +180,7 @@ impl Ingress {
         // and with a body in chunks: its end would end all that the caller says.
         let upgrades = request.is_upgrade && body != BodyKind::Chunked && head.method != "HEAD";
         let upgrade = if upgrades { Upgrade::Asked } else { Upgrade::No };
-        forward::request(head, body, upgrade, &downstream.via, &mut rewritten);
+        forward::request(head, body, upgrade, &downstream.forwarded, &mut rewritten);
         let flags = Flags::NONE
             .with_if(Flags::END, has_no_body && !upgrades)
             .with_if(Flags::UPGRADE, upgrades);
@@ -210,19 +210,19 @@ impl Ingress {
             return self.decline(conn, Reason::Overloaded, head);
         };
         tunnel.requests += 1;
-        let is_worn = tunnel.link.session.is_worn();
-        let (serial, agent_id) = (tunnel.serial, tunnel.agent);
+        let needs_replacing = tunnel.link.session.needs_replacing();
+        let (serial, agent) = (tunnel.serial, tunnel.agent);
         let service = Arc::clone(&tunnel.service);
         tunnel.publish();
         self.conns.touch(id.conn());
-        if is_worn {
+        if needs_replacing {
             self.tell_to_move(id);
         }
         let exchange = Exchange {
             route,
             tunnel: id,
             serial,
-            agent_id,
+            agent,
             service,
             stream,
             since,
@@ -240,7 +240,7 @@ impl Ingress {
             downstream.state = State::Busy(exchange);
             // Whoever is only lent keeps its home.
             if downstream.lender.is_none() || downstream.home.is_none() {
-                downstream.settle(self.workers.own, &self.workers.homes);
+                downstream.set_home(self.workers.own, &self.workers.homes);
             }
         }
         self.in_flight += 1;

@@ -83,7 +83,7 @@ impl Ingress {
             if response.status < 200 {
                 return Err(http1::Error::BadStatus);
             }
-            if is_draining || io.is_worn {
+            if is_draining || io.needs_replacing {
                 // The request may be older than that.
                 http.close_after();
             }

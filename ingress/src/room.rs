@@ -25,7 +25,7 @@ pub struct Forgotten {
 }
 
 /// Between two lines about agents that find no room: each of them tries again and again.
-const TOLD_PAUSE: Duration = Duration::from_secs(60);
+const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 impl Ingress {
     /// Whether one more agent may try to register. Tunnels whose agent is to open another one, or
@@ -40,10 +40,10 @@ impl Ingress {
 
     /// An agent was turned away because there are too many.
     pub(crate) fn note_full(&mut self) {
-        if is_due(&mut self.full_told, self.now) {
+        if is_due(&mut self.full_logged, self.now) {
             log::warn!(
                 "agents are turned away: {} tunnels, and {} about to register, are as many as \
-                 --max-tunnels ({}) takes",
+                 --max-tunnels ({}) allows",
                 self.all_tunnels(),
                 self.registering,
                 self.config.limits.tunnels,
@@ -54,7 +54,7 @@ impl Ingress {
     /// Somebody was cut off on the agents' port, where there is no word before an upgrade, because there
     /// are too many connections without a tunnel.
     pub(crate) fn note_crowd(&mut self) {
-        if is_due(&mut self.crowd_told, self.now) {
+        if is_due(&mut self.crowd_logged, self.now) {
             log::warn!(
                 "agents are turned away: there are {} connections on the WebSocket port and the \
                  health port that are no tunnels, and no more than {OTHERS_MAX} are taken",
@@ -148,7 +148,7 @@ impl Ingress {
 
 /// Whether something is to be said again that was last said then.
 fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
-    if told.is_some_and(|at| now.saturating_duration_since(at) < TOLD_PAUSE) {
+    if told.is_some_and(|at| now.saturating_duration_since(at) < LOG_PAUSE) {
         return false;
     }
     *told = Some(now);

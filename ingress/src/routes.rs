@@ -1,8 +1,8 @@
 //! Which agents serve which host.
 //!
 //! Exact names beat `*.suffix`, longer suffixes beat shorter ones, and those beat `*`. A host that
-//! was ever claimed stays known when its last agent leaves: its callers are told to come back
-//! (503) instead of that they are wrong here (404). When too many are known, those are forgotten that
+//! was ever claimed stays known when its last agent leaves: its callers are told to come back (503),
+//! not that there is no such host (404). When too many are known, those are forgotten that
 //! have been without an agent for longest.
 
 use std::collections::{BTreeSet, HashMap};

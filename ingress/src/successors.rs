@@ -13,14 +13,14 @@ use crate::workers::Message;
 
 /// What has become of a tunnel in whose place another one has come, as the agent says with that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Former {
+pub enum Predecessor {
     /// The agent leaves it, and takes part in what is under way on it to the end.
     Left,
     /// The agent has it no longer.
     Lost,
 }
 
-impl Former {
+impl Predecessor {
     /// As HELLO has it.
     pub(crate) fn of(hello: &Hello, former: Serial) -> Self {
         let is_it = |name: &String| name.parse() == Ok(former.0);
@@ -62,7 +62,7 @@ impl Ingress {
         })
     }
 
-    /// An agent has opened this tunnel in the place of one that it leaves, or of one that it has lost,
+    /// An agent has opened this tunnel in place of one that it leaves, or of one that it has lost,
     /// which was not noticed here.
     pub(crate) fn replace_tunnels(
         &mut self,
@@ -79,24 +79,29 @@ impl Ingress {
         // Others first: what fails here may be tried again there.
         for (worker, serial) in &old {
             if let Some(worker) = worker {
-                self.tell(*worker, Message::Replaced(*serial, Former::of(hello, *serial)));
+                self.tell(*worker, Message::Replaced(*serial, Predecessor::of(hello, *serial)));
             }
         }
         for (worker, serial) in old {
             if worker.is_none() {
-                self.replace_tunnel(serial, Former::of(hello, serial), cx);
+                self.replace_tunnel(serial, Predecessor::of(hello, serial), cx);
             }
         }
     }
 
-    /// Another tunnel has come in the place of this one. What is under way on one that the agent leaves
+    /// Another tunnel has come in place of this one. What is under way on one that the agent leaves
     /// goes on; one that it has lost fails it at once, so that the other one may serve it.
-    pub(crate) fn replace_tunnel(&mut self, serial: Serial, former: Former, cx: &mut Context<'_>) {
+    pub(crate) fn replace_tunnel(
+        &mut self,
+        serial: Serial,
+        former: Predecessor,
+        cx: &mut Context<'_>,
+    ) {
         let found = self.tunnels.iter().find(|(_, tunnel)| tunnel.serial == serial);
         let Some(id) = found.map(|(id, _)| id) else { return };
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if former == Former::Lost {
-            return self.let_go(id, cx);
+        if former == Predecessor::Lost {
+            return self.close_replaced(id, cx);
         }
         tunnel.note_successor(Successor::Found);
         tunnel.publish();

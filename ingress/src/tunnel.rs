@@ -66,7 +66,7 @@ pub struct Tunnel {
     /// When it was registered.
     pub since: Instant,
     /// How much earlier than others its agent is asked for another proof.
-    pub(crate) early: Duration,
+    pub(crate) renewal_head_start: Duration,
     /// The state of the service behind it, as the agent sees it.
     pub is_healthy: bool,
     /// Whether it was healthy at any time, here or on another tunnel of the same agent.
@@ -74,7 +74,7 @@ pub struct Tunnel {
     /// Why the service is in that state, in the agent's words.
     pub health_reason: String,
     /// When the log was last told that it changed.
-    health_told: Option<Instant>,
+    health_logged: Option<Instant>,
     /// Whether the agent gets no new requests because it is about to leave: it said so.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
@@ -90,7 +90,7 @@ pub struct Tunnel {
     outliers: Outliers,
 }
 
-/// How it is known that another tunnel has come in the place of one. That gets what is new, and the old
+/// How it is known that another tunnel has come in place of one. That gets what is new, and the old
 /// one ends after its last stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Successor {
@@ -139,11 +139,11 @@ impl Tunnel {
             standing,
             introduced,
             since: now,
-            early: Duration::ZERO,
+            renewal_head_start: Duration::ZERO,
             is_healthy,
             was_healthy: is_healthy,
             health_reason: String::new(),
-            health_told: None,
+            health_logged: None,
             is_draining: false,
             was_told_to_move: false,
             successor: Successor::None,
@@ -163,10 +163,10 @@ impl Tunnel {
         if !has_changed {
             return;
         }
-        if self.health_told.is_some_and(|at| now.saturating_duration_since(at) < HEALTH_PAUSE) {
-            return log::debug!("{self}: healthy: {}, so soon", self.is_healthy);
+        if self.health_logged.is_some_and(|at| now.saturating_duration_since(at) < HEALTH_PAUSE) {
+            return log::debug!("{self}: healthy: {} (flapping)", self.is_healthy);
         }
-        self.health_told = Some(now);
+        self.health_logged = Some(now);
         if self.is_healthy {
             log::info!("{self}: the service is healthy");
         } else {
@@ -177,15 +177,15 @@ impl Tunnel {
     /// The agent says that it is about to leave.
     pub fn note_draining(&mut self) {
         if !std::mem::replace(&mut self.is_draining, true) {
-            log::info!("{self}: the agent drains");
+            log::info!("{self}: the agent is draining");
         }
     }
 
-    /// Another one has come in the place of this one. Nothing new goes to this one, as soon as the other
+    /// Another one has come in place of this one. Nothing new goes to this one, as soon as the other
     /// one is known: not every worker may know that yet.
     pub fn note_successor(&mut self, successor: Successor) {
         if !self.is_replaced() {
-            log::info!("{self}: its agent has another one in its place");
+            log::info!("{self}: its agent has replaced it");
         }
         self.successor = self.successor.max(successor);
     }
@@ -251,7 +251,7 @@ impl Tunnel {
     /// Requests it carries, and those on their way to it from other workers.
     #[must_use]
     pub fn load(&self) -> usize {
-        self.in_flight() + self.gauge.as_ref().map_or(0, |gauge| gauge.coming())
+        self.in_flight() + self.gauge.as_ref().map_or(0, |gauge| gauge.reserved())
     }
 
     /// What other workers may know.

@@ -4,7 +4,7 @@
 //! ingresses do not ask at once, and about up to a hundred agents in one question. An agent whose
 //! task has stopped loses its registration; one whose task is about to stop, or whose host drains,
 //! gets no new requests and may finish those it has. While ECS cannot be reached, registrations are kept
-//! for `--ecs-grace` after ECS last confirmed them. `measure` is about rules that change,
+//! for `--ecs-grace` after ECS last confirmed them. `reassess` is about rules that change,
 //! `renewal` about proofs that get old.
 
 mod silence;
@@ -44,7 +44,7 @@ pub(crate) struct Verifier {
     told: Option<Instant>,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
-    /// When STS was last asked in vain who an agent is.
+    /// When STS last failed to say who an agent is.
     pub(crate) sts_failed: Option<Instant>,
     /// When ECS is asked again about newcomers whose tasks have not begun.
     beat: Option<Instant>,
@@ -105,22 +105,25 @@ impl Ingress {
             self.verifier.has_failed = false;
         }
         self.verifier.due = Some(cx.now + draw(&self.config.identity, cx));
-        let everybody = self.unasked(|_| true);
+        let everybody = self.not_being_asked(|_| true);
         self.ask_ecs(&everybody);
     }
 
     /// Asks ECS at once about those of whom new rules want to know more. All others wait no longer for
     /// their turn.
     pub(crate) fn ask_for_more(&mut self, cx: &mut Context<'_>) {
-        let open = self.unasked(|ecs| ecs.is_open);
+        let open = self.not_being_asked(|ecs| ecs.is_open);
         if !open.is_empty() {
             self.plan_recheck(cx);
             self.ask_ecs(&open);
         }
     }
 
-    /// Whom of these ECS is not being asked about already: nobody is asked about twice at once.
-    fn unasked(&self, is_wanted: impl Fn(&EcsStanding) -> bool) -> Vec<(ConnId, EcsInquiry)> {
+    /// Those about whom ECS is not being asked already: nobody is asked about twice at once.
+    fn not_being_asked(
+        &self,
+        is_wanted: impl Fn(&EcsStanding) -> bool,
+    ) -> Vec<(ConnId, EcsInquiry)> {
         let asking = &self.verifier.asking;
         let wanted = self.tunnels.iter().filter_map(|(id, tunnel)| {
             let ecs = tunnel.standing.ecs.as_ref().filter(|ecs| is_wanted(ecs))?;
@@ -158,7 +161,7 @@ impl Ingress {
         match outcome {
             Ok(_) => self.note_answered(),
             Err(failure) => {
-                self.note_vain_question(conns, failure);
+                self.note_failed_question(conns, failure);
                 self.doubt(conns, cx);
             }
         }
@@ -206,7 +209,7 @@ impl Ingress {
         }
     }
 
-    /// Says that ECS answers, if that is all it was asked and nothing was in vain.
+    /// Says that ECS answers, if that is all it was asked and no question failed.
     fn note_end_of_round(&mut self) {
         if self.verifier.asking.is_empty() && !self.verifier.has_failed {
             self.end_silence();
@@ -214,7 +217,7 @@ impl Ingress {
     }
 
     /// A question was not answered: ECS is silent, unless it is this agent about whom it takes none.
-    fn note_vain_question(&mut self, conns: &[ConnId], failure: &Failure) {
+    fn note_failed_question(&mut self, conns: &[ConnId], failure: &Failure) {
         let is_recent =
             |at| self.now.saturating_duration_since(at) < self.config.identity.recheck * 2;
         if let Failure::Invalid(why) = failure
@@ -233,7 +236,7 @@ impl Ingress {
         }
     }
 
-    /// What ECS was asked in vain is kept for a while, which may be over already.
+    /// What ECS gave no answer about is kept for a while, which may be over already.
     fn doubt(&mut self, conns: &[ConnId], cx: &mut Context<'_>) {
         for conn in conns {
             if let Some(tunnel) = self.tunnels.get_mut(TunnelId(*conn))
@@ -268,7 +271,7 @@ impl Ingress {
             && ecs.outlasts(refusal, self.config.identity.grace, self.now)
         {
             ecs.doubt = Doubt::Denied;
-            log::info!("{tunnel}: {refusal}: that may pass, and ECS is asked again");
+            log::info!("{tunnel}: {refusal}: that may be transient; ECS is asked again");
             return None;
         }
         let (facts, leaving) = match seen {
@@ -288,10 +291,10 @@ impl Ingress {
         match leaving {
             Some(_) if was_leaving => {}
             Some(why) => log::info!("{tunnel}: {why}: it gets no new requests"),
-            None if was_leaving => log::info!("{tunnel}: it is there to stay again"),
+            None if was_leaving => log::info!("{tunnel}: it gets new requests again"),
             None => {}
         }
-        self.measure(id)
+        self.reassess(id)
     }
 
     /// Withdraws what ECS has not confirmed for too long although it was asked. Where it is asked

@@ -28,7 +28,7 @@ use crate::ingress::{Conn, Ingress};
 use crate::pages::{Part, Question};
 use crate::room::Forgotten;
 use crate::routes::{Candidate, Place};
-use crate::successors::Former;
+use crate::successors::Predecessor;
 use crate::tunnel::{AgentId, Serial, Tunnel, TunnelId};
 
 /// What one worker tells another.
@@ -41,7 +41,7 @@ pub enum Message {
     /// From whoever had it: this tunnel has ended.
     Removed(Serial),
     /// From the first one: the agent of this tunnel has another one in its place.
-    Replaced(Serial, Former),
+    Replaced(Serial, Predecessor),
     /// To the first one: a caller from this address has left.
     Left(IpAddr),
     /// From the first one: new rules are in force.
@@ -51,8 +51,8 @@ pub enum Message {
     /// To all others, not for each: ECS answered a question then.
     Answered(Instant),
     /// To the first one: nobody is left here about whom ECS is asked.
-    Unasked,
-    /// From the first one, which admits agents: STS was asked in vain who one is.
+    AsksNobody,
+    /// From the first one, which admits agents: STS failed to say who one is.
     StsFailed(Instant),
     /// To the first one: somebody asked for `/health`.
     Checked,
@@ -200,7 +200,7 @@ impl Ingress {
             Message::Answered(at) => {
                 self.verifier.answered = self.verifier.answered.max(Some(at));
             }
-            Message::Unasked => self.take_over_silence(from),
+            Message::AsksNobody => self.take_over_silence(from),
             Message::StsFailed(at) => self.verifier.sts_failed = Some(at),
             Message::Checked => self.drain.checked(cx.now),
             Message::Drain => self.begin_drain(cx),
@@ -233,11 +233,11 @@ impl Ingress {
     }
 
     /// A registered agent's tunnel: to its worker, and known to all others.
-    pub(crate) fn settle_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
+    pub(crate) fn assign_tunnel(&mut self, conn: ConnId, mut tunnel: Tunnel, cx: &mut Context<'_>) {
         self.learn_hosts(&tunnel.hello.hosts, &tunnel.service);
         tunnel.was_healthy |= self.holds_hosts(tunnel.agent);
         if self.workers.count == 1 {
-            return self.take_in(conn, tunnel, cx);
+            return self.install_tunnel(conn, tunnel, cx);
         }
         let to = self.place_tunnel(tunnel.agent, tunnel.hello.lane);
         let gauge = Arc::new(Gauge::new(tunnel.serial, self.started, &tunnel.reading()));
@@ -258,7 +258,7 @@ impl Ingress {
         // hosts in the same order.
         self.tell_others(|| Message::Added(Box::new(remote.clone())));
         if to == self.workers.own {
-            return self.take_in(conn, tunnel, cx);
+            return self.install_tunnel(conn, tunnel, cx);
         }
         self.add_remote(remote);
         if let Some(connection) = self.conns.get_mut(conn) {
@@ -275,11 +275,11 @@ impl Ingress {
             connection.state = state;
             return;
         };
-        self.take_in(conn, *tunnel, cx);
+        self.install_tunnel(conn, *tunnel, cx);
     }
 
     /// Requests may go to this tunnel from now on.
-    fn take_in(&mut self, conn: ConnId, tunnel: Tunnel, cx: &mut Context<'_>) {
+    fn install_tunnel(&mut self, conn: ConnId, tunnel: Tunnel, cx: &mut Context<'_>) {
         let id = TunnelId(conn);
         for host in &tunnel.hello.hosts {
             let (serial, agent) = (tunnel.serial, tunnel.agent);

@@ -28,7 +28,7 @@ use mesh_reactor::{
 use mesh_settings::logging::{self, Form, Rules};
 use mesh_settings::{Environment, Error, NamedFile, Settings, output, reason};
 
-use self::config::{ACCESS_LOG_FILE, Addresses, Start};
+use self::config::{ACCESS_LOG_FILE, Addresses, Startup};
 use self::identity_config::{Identity, PolicySource};
 use self::tls::Tls;
 
@@ -43,7 +43,7 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
     let mut settings = Settings::load(flags, environment)?;
     let ready = prepare(&mut settings, source).inspect_err(|_| settings.complain())?;
     if check {
-        look_at_access_log(&ready.start, &settings).inspect_err(|_| settings.complain())?;
+        check_access_log(&ready.start, &settings).inspect_err(|_| settings.complain())?;
         settings.show();
         return Ok(());
     }
@@ -56,7 +56,7 @@ pub(crate) fn start(args: ServerArgs) -> Result<(), Error> {
 
 /// All that is there before the first socket is open.
 struct Ready<D> {
-    start: Start,
+    start: Startup,
     log_rules: Rules,
     tls: Option<Tls>,
     policy: (PolicySource, Option<Watched>),
@@ -71,27 +71,27 @@ fn prepare(
 ) -> Result<Ready<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>>, Error> {
     // Before the tokens are read, so that no change of theirs is lost in between.
     let policy_files = source.watched(settings);
-    let mut start = Start::read(settings)?;
+    let mut start = Startup::read(settings)?;
     let log_rules = settings.log_rules(Rules::default())?;
     let (tls, warnings) = start.tls.take().map(Tls::open).transpose()?.unzip();
     let held_back = NamedFile::held_back(&identity_config::files(settings));
     let warnings = warnings.into_iter().flatten().chain(held_back);
     warnings.for_each(|warning| settings.warn(warning));
-    let do_job = job_doer(&start.identity, &start.config.admission)?;
+    let do_job = job_runner(&start.identity, &start.config.admission)?;
     Ok(Ready { start, log_rules, tls, policy: (source, policy_files), do_job })
 }
 
 /// Whether the access log could be opened.
-fn look_at_access_log(start: &Start, settings: &Settings) -> Result<(), Error> {
+fn check_access_log(start: &Startup, settings: &Settings) -> Result<(), Error> {
     match (start.config.access_log, &start.access_log_file) {
         (AccessLog::Off, _) | (AccessLog::Text | AccessLog::Json, None) => Ok(()),
-        (AccessLog::Text | AccessLog::Json, Some(file)) => logging::AccessLog::look(file)
+        (AccessLog::Text | AccessLog::Json, Some(file)) => logging::AccessLog::check(file)
             .map_err(|error| no_access_log(Some(file), settings, &error)),
     }
 }
 
 fn open_access_log(
-    start: &Start,
+    start: &Startup,
     settings: &Settings,
 ) -> Result<Option<logging::AccessLog>, Error> {
     let form = match start.config.access_log {
@@ -119,13 +119,13 @@ fn run(
     settings: &Settings,
 ) -> Result<(), Error> {
     let Ready { start, tls, policy, do_job, .. } = ready;
-    let Start { listen, config, workers, identity, .. } = start;
-    let (listeners, heard) = listeners(&listen, tls.as_ref(), settings)?;
+    let Startup { listen, config, workers, identity, .. } = start;
+    let (listeners, announced) = listeners(&listen, tls.as_ref(), settings)?;
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
     let nonce_key = mesh_reactor::random().map_err(wrong)?;
     let process = format!("{:016x}", u64::from_ne_bytes(mesh_reactor::random().map_err(wrong)?));
     let mut config = Config {
-        traffic_port: heard[0].address.port(),
+        traffic_port: announced[0].address.port(),
         identity: IdentityChecks { nonce_key, ..config.identity },
         process: process.clone(),
         ..config
@@ -151,12 +151,12 @@ fn run(
     // Whoever reads these lines may send a signal: from here on it drains.
     let version = mesh_settings::version();
     info!(target: LOG, "ingress {version}, workers: {count}, known to agents as ingress {process}");
-    for Heard { name, address, is_tls } in heard {
+    for Announced { name, address, is_tls } in announced {
         let with_tls = if is_tls { " with TLS" } else { "" };
         info!(target: LOG, "listening for {name} on {address}{with_tls}");
         output::say(&format!("listening {name} {address}"));
     }
-    tell_of(&admission, &proofs);
+    announce_admission(&admission, &proofs);
     reactor.managed_by(manager).run().map_err(wrong)?;
     info!(target: LOG, "the ingress has left");
     Ok(())
@@ -167,23 +167,23 @@ fn listeners(
     listen: &Addresses,
     tls: Option<&Tls>,
     settings: &Settings,
-) -> Result<(Vec<Listen>, [Heard; 3]), Error> {
+) -> Result<(Vec<Listen>, [Announced; 3]), Error> {
     let traffic = Socket::open("traffic", (settings, "alb-port"), listen.traffic)?;
     let tunnels = Socket::open("tunnels", (settings, "websocket-port"), listen.tunnels)?;
     let health = Socket::open("health", (settings, "health-port"), listen.health)?;
     let on_traffic = tls.and_then(|tls| tls.traffic.clone());
     let on_tunnels = tls.and_then(|tls| tls.tunnels.clone());
-    let heard = [
-        traffic.heard(on_traffic.as_ref()),
-        tunnels.heard(on_tunnels.as_ref()),
-        health.heard(None),
+    let announced = [
+        traffic.announced(on_traffic.as_ref()),
+        tunnels.announced(on_tunnels.as_ref()),
+        health.announced(None),
     ];
     let listeners = vec![
         traffic.listen(TRAFFIC, Traffic::Single, on_traffic),
         tunnels.listen(TUNNEL, Traffic::Multiplexed, on_tunnels),
         health.listen(ADMIN, Traffic::Single, None),
     ];
-    Ok((listeners, heard))
+    Ok((listeners, announced))
 }
 
 /// Callers get no more descriptors than the system leaves us besides those of agents and health checks.
@@ -199,7 +199,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 
 /// Who does the jobs of the ingress: AWS is asked on helper threads.
 #[cfg(feature = "aws")]
-fn job_doer(
+fn job_runner(
     identity: &Identity,
     admission: &Admission,
 ) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
@@ -209,14 +209,14 @@ fn job_doer(
         Admission::Loopback | Admission::Anyone => None,
     };
     Ok(move |job| match &aws {
-        Some(aws) => aws.work(job),
-        None => unasked(job),
+        Some(aws) => aws.do_job(job),
+        None => answer_without_aws(job),
     })
 }
 
 /// This program was built without AWS: rules about its identities would admit nobody.
 #[cfg(not(feature = "aws"))]
-fn job_doer(
+fn job_runner(
     _: &Identity,
     admission: &Admission,
 ) -> Result<impl Fn(Job) -> Answer + Send + Sync + 'static + use<>, Error> {
@@ -224,12 +224,12 @@ fn job_doer(
         Admission::Policy(policy) if policy.methods().contains(&Method::Iam) => Err(Error::new(
             "there are rules for AWS identities, and this program was built without AWS",
         )),
-        Admission::Policy(_) | Admission::Loopback | Admission::Anyone => Ok(unasked),
+        Admission::Policy(_) | Admission::Loopback | Admission::Anyone => Ok(answer_without_aws),
     }
 }
 
 /// Does the jobs of an ingress that has nobody to ask.
-pub(crate) fn unasked(job: Job) -> Answer {
+pub(crate) fn answer_without_aws(job: Job) -> Answer {
     let nobody = || Failure::Unreachable("there is nobody to ask here".to_owned());
     match job {
         Job::Identify { conn, .. } => Answer::Identified { conn, outcome: Err(nobody()) },
@@ -244,11 +244,11 @@ fn accepted_proofs(admission: &Admission, tls: Option<&Tls>) -> Vec<&'static str
         Admission::Policy(policy) => policy.methods(),
         Admission::Loopback | Admission::Anyone => Vec::new(),
     };
-    let certificate = tls.is_some_and(|tls| tls.asks_agents).then_some("certificate");
+    let certificate = tls.is_some_and(|tls| tls.asks_for_certificates).then_some("certificate");
     methods.iter().map(|way| way.as_str()).chain(certificate).collect()
 }
 
-fn tell_of(admission: &Admission, proofs: &[&str]) {
+fn announce_admission(admission: &Admission, proofs: &[&str]) {
     match admission {
         Admission::Loopback => warn!(
             target: LOG,
@@ -269,7 +269,7 @@ fn tell_of(admission: &Admission, proofs: &[&str]) {
 }
 
 /// What the log and standard output say of a listening socket.
-struct Heard {
+struct Announced {
     name: &'static str,
     address: SocketAddr,
     is_tls: bool,
@@ -296,8 +296,8 @@ impl Socket {
         opened.map_err(|error| settings.cannot_listen(wanted, port, &error))
     }
 
-    fn heard(&self, tls: Option<&ServerTls>) -> Heard {
-        Heard { name: self.name, address: self.address, is_tls: tls.is_some() }
+    fn announced(&self, tls: Option<&ServerTls>) -> Announced {
+        Announced { name: self.name, address: self.address, is_tls: tls.is_some() }
     }
 
     fn listen(self, id: ListenerId, traffic: Traffic, tls: Option<ServerTls>) -> Listen {

@@ -123,7 +123,7 @@ impl Aws {
     /// Looks at the agent's own identity, and at the cluster it names, and says in one sentence
     /// each what is wrong with them. Nothing depends on it but the operator's peace of mind: the
     /// ingress decides.
-    pub(super) fn look_at_myself(&self, config: &Config) {
+    pub(super) fn check_own_identity(&self, config: &Config) {
         match self.chain.get(now()) {
             Err(CredentialsError::NotFound(sentence)) => {
                 info!(target: LOG, "there is no AWS identity to offer: {sentence}");
@@ -148,7 +148,7 @@ impl Aws {
         }
         let cluster = &*config.cluster;
         if !cluster.is_empty()
-            && let Err(sentence) = self.look_at_cluster(cluster)
+            && let Err(sentence) = self.check_cluster(cluster)
         {
             warn!(target: LOG, "{sentence}");
         }
@@ -177,7 +177,7 @@ impl Aws {
         })
     }
 
-    fn look_at_cluster(&self, cluster: &str) -> Result<(), String> {
+    fn check_cluster(&self, cluster: &str) -> Result<(), String> {
         let region = match cluster.split(':').nth(3) {
             Some(region) => Region::parse(region).ok_or("the cluster's ARN names no region")?,
             None => self.regions.find().map_err(|error| error.to_string())?,
@@ -190,14 +190,14 @@ impl Aws {
             .call(&self.chain, "DescribeClusters", &question, now())
             .map_err(|failure| match failure {
                 EcsFailure::Denied { .. } => format!(
-                    "this agent may not look at its cluster {cluster} ({failure}); it needs \
-                     ecs:DescribeClusters on it only for this look"
+                    "this agent may not describe its cluster {cluster} ({failure}); it needs \
+                     ecs:DescribeClusters on it only for this check"
                 ),
                 EcsFailure::Refused { .. }
                 | EcsFailure::Unreachable(_)
                 | EcsFailure::Credentials(_)
                 | EcsFailure::Unexpected(_) => {
-                    format!("the cluster {cluster} cannot be looked at: {failure}")
+                    format!("the cluster {cluster} cannot be checked: {failure}")
                 }
             })?;
         match answer["clusters"][0]["status"].as_str() {

@@ -12,7 +12,7 @@ use crate::{Config, Endpoint, HealthCheck, Identity, Limits, Timeouts};
 
 /// Everything that an agent needs to start.
 #[derive(Debug)]
-pub struct Start {
+pub struct Startup {
     /// What the agent is to do.
     pub config: Config,
     /// How many event loops do it.
@@ -25,7 +25,7 @@ pub struct Start {
     pub health_address: Option<SocketAddr>,
 }
 
-impl Start {
+impl Startup {
     /// Reads the settings of an agent.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ fn proxy(settings: &mut Settings) -> Result<Option<Proxy>, Error> {
         return Err(settings.blame("proxy-credentials", "must be a user, a colon and a password"));
     }
     if address.is_none() && credentials.is_some() {
-        settings.warn("MESH_PROXY_CREDENTIALS is of no use without --proxy");
+        settings.warn("MESH_PROXY_CREDENTIALS has no effect without --proxy");
     }
     Ok(address.map(|(host, port)| Proxy::new(host, port, credentials)))
 }

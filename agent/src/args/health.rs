@@ -65,7 +65,7 @@ const REASON_CHARS_MAX: usize = 500;
 
 /// What is known so far.
 #[derive(Debug, Default)]
-struct Heard {
+struct Reply {
     status: Option<Result<u16, String>>,
     /// Why the status is another one than 200, where the answer says so.
     reason: Option<String>,
@@ -130,35 +130,35 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn status_within(url: Url, timeout: Duration) -> Result<(u16, Option<String>), String> {
-    let answer = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
+    let answer = Arc::new((Mutex::new(Reply::default()), Condvar::new()));
     let asked = Arc::clone(&answer);
     let ask = move || {
         let outcome = ask(&url, &asked.0);
-        let mut heard = lock(&asked.0);
+        let mut reply = lock(&asked.0);
         if let Err(sentence) = outcome {
-            heard.status.get_or_insert(Err(sentence));
+            reply.status.get_or_insert(Err(sentence));
         }
-        heard.is_over = true;
+        reply.is_over = true;
         asked.1.notify_one();
     };
     Builder::new()
         .name("health".to_owned())
         .spawn(ask)
         .map_err(|error| format!("cannot start a thread: {}", reason(&error)))?;
-    let (heard, comes) = &*answer;
-    let waited = comes.wait_timeout_while(lock(heard), timeout, |heard| !heard.is_over);
-    let (mut heard, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    let (reply, comes) = &*answer;
+    let waited = comes.wait_timeout_while(lock(reply), timeout, |reply| !reply.is_over);
+    let (mut reply, _) = waited.unwrap_or_else(PoisonError::into_inner);
     let late = || Err(format!("no answer within {} seconds", value::show_seconds(&timeout)));
-    let status = heard.status.take().unwrap_or_else(late)?;
-    Ok((status, heard.reason.take()))
+    let status = reply.status.take().unwrap_or_else(late)?;
+    Ok((status, reply.reason.take()))
 }
 
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(reply: &Mutex<Reply>) -> MutexGuard<'_, Reply> {
+    reply.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes what is answered to one GET.
-fn ask(url: &Url, heard: &Mutex<Heard>) -> Result<(), String> {
+fn ask(url: &Url, reply: &Mutex<Reply>) -> Result<(), String> {
     let mut stream = connect(url).map_err(|error| reason(&error))?;
     stream.write_all(request(url).as_bytes()).map_err(|error| reason(&error))?;
     let mut scan = HeadScan::new(Kind::Response, HEAD_BYTES_MAX);
@@ -166,16 +166,16 @@ fn ask(url: &Url, heard: &Mutex<Heard>) -> Result<(), String> {
     loop {
         let nonsense = |error| match bytes.starts_with(&TLS_ALERT) {
             true => "the peer speaks TLS, which this command does not".to_owned(),
-            false => format!("the answer is no HTTP: {error}"),
+            false => format!("the answer is not HTTP: {error}"),
         };
         if let Some(length) = scan.poll(&bytes).map_err(nonsense)? {
             let mut storage = Storage::new();
             let head = ResponseHead::parse(&bytes[..length], &mut storage).map_err(nonsense)?;
             if !matches!(head.status, 100..=199) || head.status == 101 {
                 let body = if head.status == 200 { 0 } else { body_length(&head) };
-                lock(heard).status = Some(Ok(head.status));
+                lock(reply).status = Some(Ok(head.status));
                 bytes.drain(..length);
-                return hear_reason(&mut stream, bytes, body, heard);
+                return read_reason(&mut stream, bytes, body, reply);
             }
             // The answer itself is still to come (RFC 9110 15.2).
             bytes.drain(..length);
@@ -210,11 +210,11 @@ fn body_length(head: &ResponseHead<'_, '_>) -> usize {
 }
 
 /// Notes what a body says of the status before it.
-fn hear_reason(
+fn read_reason(
     stream: &mut TcpStream,
     mut bytes: Vec<u8>,
     length: usize,
-    heard: &Mutex<Heard>,
+    reply: &Mutex<Reply>,
 ) -> Result<(), String> {
     while bytes.len() < length {
         if read(stream, &mut bytes)? == 0 {
@@ -222,7 +222,7 @@ fn hear_reason(
         }
     }
     bytes.truncate(length);
-    lock(heard).reason = reason_in(&bytes);
+    lock(reply).reason = reason_in(&bytes);
     Ok(())
 }
 

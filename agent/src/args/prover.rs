@@ -78,7 +78,7 @@ impl TokenSource {
     }
 
     /// Looks whether there is a token, and keeps it if it could not be read again.
-    pub(super) fn look(&mut self) -> Result<(), String> {
+    pub(super) fn check(&mut self) -> Result<(), String> {
         let token = self.read()?;
         match self {
             Self::File(TokenFile { file, .. }) if !file.can_be_read_again() => {
@@ -134,7 +134,7 @@ impl TokenFile {
 fn check(text: &str, culprit: &str) -> Result<String, String> {
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{culprit} holds no token: that is one word of printable ASCII"));
+        return Err(format!("{culprit} holds no token: a token is one word of printable ASCII"));
     }
     // The ingress knows no others, so it could only be refused.
     if !(proof::TOKEN_BYTES_MIN..=proof::TOKEN_BYTES_MAX).contains(&token.len()) {
@@ -150,7 +150,7 @@ fn check(text: &str, culprit: &str) -> Result<String, String> {
 
 impl Prover {
     /// Does a job of the agent.
-    pub(super) fn work(&self, job: Job) -> Answer {
+    pub(super) fn do_job(&self, job: Job) -> Answer {
         match job {
             Job::Prove { conn, question, anew } => {
                 Answer::Proved { conn, outcome: self.prove(&question, anew) }
@@ -163,7 +163,7 @@ impl Prover {
     pub(super) fn place(&self) -> Option<Place> {
         // Whoever gives a token does not mean AWS.
         let aws = self.aws.as_ref().ok().filter(|_| self.token.is_none())?;
-        aws.place().map(|place| place.unless(&self.given))
+        aws.place().map(|place| place.overridden_by(&self.given))
     }
 
     /// A token is there because somebody wanted it to be used, and is read for each proof; AWS credentials

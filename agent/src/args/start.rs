@@ -18,12 +18,12 @@ use mesh_reactor::{
     EarlySignals, Listen, Mailbox, Reactor, ServiceManager, Signals, Watch, Watched,
 };
 use mesh_settings::logging::Rules;
-use mesh_settings::{Environment, Error, Settings, machine, output, reason};
+use mesh_settings::{Environment, Error, Settings, machine_name, output, reason};
 
 use super::ClientArgs;
 #[cfg(feature = "aws")]
 use super::aws::Aws;
-use super::config::Start;
+use super::config::Startup;
 use super::prover::{Prover, TokenSource};
 use super::tls::Tls;
 use crate::Agent;
@@ -43,7 +43,7 @@ const LOG: &str = "mesh_agent";
 /// One sentence about what keeps it from starting.
 pub fn start(args: ClientArgs) -> Result<(), Error> {
     // To ask the machine who it is may take seconds, and process 1 has no default action for signals.
-    let signals = EarlySignals::heed()
+    let signals = EarlySignals::install()
         .map_err(|error| Error::new(format!("cannot handle signals: {}", reason(&error))))?;
     let check = args.check;
     let mut settings = Settings::load(args.flags(), Environment::of_process())?;
@@ -60,12 +60,12 @@ pub fn start(args: ClientArgs) -> Result<(), Error> {
 }
 
 /// Reads the settings and the files that they name.
-fn prepare(settings: &mut Settings) -> Result<(Start, Rules, Tls), Error> {
-    let mut start = Start::read(settings)?;
+fn prepare(settings: &mut Settings) -> Result<(Startup, Rules, Tls), Error> {
+    let mut start = Startup::read(settings)?;
     let rules = settings.log_rules(Rules::default())?;
     let (tls, warnings) = Tls::open(&start.tls)?;
     warnings.into_iter().for_each(|warning| settings.warn(warning));
-    start.token.as_mut().map(TokenSource::look).transpose().map_err(Error::new)?;
+    start.token.as_mut().map(TokenSource::check).transpose().map_err(Error::new)?;
     Ok((start, rules, tls))
 }
 
@@ -87,7 +87,7 @@ fn fit_into_open_files(limits: &mut Limits, settings: &Settings) {
 /// What proves this agent's identity, and what it can find out about itself. That something is
 /// wrong with AWS matters only once an ingress asks for it.
 #[cfg(feature = "aws")]
-fn prover(start: &mut Start) -> Arc<Prover> {
+fn prover(start: &mut Startup) -> Arc<Prover> {
     let aws = Aws::new(start.config.proxy.as_ref());
     let given = start.config.place();
     // Whoever gives a token or a certificate does not mean AWS.
@@ -98,13 +98,13 @@ fn prover(start: &mut Start) -> Arc<Prover> {
         && by_aws
         && let Some(place) = aws.place()
     {
-        start.config.move_to(place.unless(&given));
+        start.config.set_place(place.overridden_by(&given));
     }
     let prover = Arc::new(Prover { token: start.token.clone(), aws, given });
     if by_aws {
         let (prover, config) = (Arc::clone(&prover), start.config.clone());
         let look = move || match &prover.aws {
-            Ok(aws) => aws.look_at_myself(&config),
+            Ok(aws) => aws.check_own_identity(&config),
             Err(sentence) => warn!(target: LOG, "{sentence}"),
         };
         let thread = thread::Builder::new().name("self check".to_owned()).spawn(look);
@@ -118,7 +118,7 @@ fn prover(start: &mut Start) -> Arc<Prover> {
 
 /// What proves this agent's identity.
 #[cfg(not(feature = "aws"))]
-fn prover(start: &mut Start) -> Arc<Prover> {
+fn prover(start: &mut Startup) -> Arc<Prover> {
     Arc::new(Prover { token: start.token.clone() })
 }
 
@@ -147,14 +147,14 @@ fn listen(wanted: SocketAddr, settings: &Settings) -> Result<Listen, Error> {
 
 #[expect(clippy::disallowed_methods, reason = "the clock is read once, to be handed over")]
 fn run(
-    start: &Start,
+    start: &Startup,
     settings: &Settings,
     tls: Tls,
     prover: Arc<Prover>,
     signals: EarlySignals,
 ) -> Result<(), Error> {
     let wrong = |error| Error::new(format!("cannot run the event loop: {}", reason(&error)));
-    let instance = format!("{}-{}", machine(), std::process::id());
+    let instance = format!("{}-{}", machine_name(), std::process::id());
     let mut workers = Agent::workers(&start.config, Instant::now(), &instance, start.workers);
     let agent = workers.remove(0);
     #[cfg(feature = "aws")]
@@ -163,7 +163,7 @@ fn run(
     #[cfg(feature = "aws")]
     let work = prove_and_ask(Arc::clone(&prover), asks);
     #[cfg(not(feature = "aws"))]
-    let work = move |job| prover.work(job);
+    let work = move |job| prover.do_job(job);
     let listener = start.health_address.map(|wanted| listen(wanted, settings)).transpose()?;
     let listeners = listener.into_iter().collect();
     let reactor = Reactor::new(agent, listeners, tls.client, Signals::Handle, work)
@@ -209,7 +209,7 @@ fn prove_and_ask(prover: Arc<Prover>, asks: SyncSender<()>) -> impl Fn(Job) -> A
     move |job| {
         // One that waits already is for this one as well.
         let _ = asks.try_send(());
-        prover.work(job)
+        prover.do_job(job)
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
-use super::{ClientArgs, Start, TokenSource, start};
+use super::{ClientArgs, Startup, TokenSource, start};
 use crate::Identity;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
@@ -13,8 +13,8 @@ fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     Settings::load(args.flags(), environment).unwrap()
 }
 
-fn read(words: &[&str]) -> Result<Start, Error> {
-    Start::read(&mut settings(words, &[]))
+fn read(words: &[&str]) -> Result<Startup, Error> {
+    Startup::read(&mut settings(words, &[]))
 }
 
 /// Another value than the default for each setting that ends up in the configuration, and what is
@@ -80,7 +80,7 @@ const OTHERS: [(&str, &str, &[&str]); 39] = [
 ];
 
 /// The values of the configuration, each with the name of its field.
-fn leaves(start: &Start) -> Vec<String> {
+fn leaves(start: &Startup) -> Vec<String> {
     let mut leaves = Vec::new();
     let mut field = "";
     let text = format!("{start:#?}");
@@ -101,7 +101,7 @@ fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&["--host", "x"]).unwrap();
     let variables: Vec<(String, &str)> =
         OTHERS.iter().map(|(name, value, _)| (Environment::variable(name), *value)).collect();
-    let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
+    let other = leaves(&Startup::read(&mut settings(&[], &variables)).unwrap());
     let unchanged: Vec<String> = leaves(&by_default)
         .into_iter()
         .zip(&other)
@@ -144,7 +144,7 @@ fn a_setting_changes_what_it_names_and_nothing_else() {
             .collect();
         let read = |variables: &BTreeMap<String, &str>| {
             let variables: Vec<_> = variables.clone().into_iter().collect();
-            leaves(&Start::read(&mut settings(&[], &variables)).unwrap())
+            leaves(&Startup::read(&mut settings(&[], &variables)).unwrap())
         };
         let mut before = read(&variables);
         variables.insert(Environment::variable(name), value);
@@ -162,7 +162,7 @@ fn the_help_shows_each_setting_with_its_default() {
     let help = ClientArgs::from_args(&["mesh-agent"], &["--help"]).unwrap_err();
     let help = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut settings = settings(&["--host", "x"], &[]);
-    Start::read(&mut settings).unwrap();
+    Startup::read(&mut settings).unwrap();
     for line in settings.report().lines().filter(|line| line.ends_with("# default")) {
         let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
         if ["token", "proxy-credentials"].contains(&name) {
@@ -332,10 +332,10 @@ fn there_are_no_more_workers_than_tunnels() {
     let many = ["--workers", "64", "--tunnels", "16", "--tunnels-per-ingress", "16"];
     assert_eq!(count(&many), 64);
     let mut few = settings(&["--host", "a", "--workers", "2"], &[]);
-    Start::read(&mut few).unwrap();
+    Startup::read(&mut few).unwrap();
     assert!(few.warnings()[0].starts_with("--workers 2: there are no more workers than tunnels"));
     let mut few = settings(&["--host", "a"], &[("MESH_WORKERS".to_owned(), "3")]);
-    Start::read(&mut few).unwrap();
+    Startup::read(&mut few).unwrap();
     assert!(few.warnings()[0].starts_with("MESH_WORKERS 3: "), "{:?}", few.warnings());
 }
 
@@ -343,7 +343,7 @@ fn there_are_no_more_workers_than_tunnels() {
 fn what_has_no_effect_is_a_warning_with_its_origin() {
     let warnings = |words: &[&str], variables: &[(String, &str)]| {
         let mut settings = settings(&[&["--host", "a"], words].concat(), variables);
-        Start::read(&mut settings).unwrap();
+        Startup::read(&mut settings).unwrap();
         settings.warnings().to_vec()
     };
     let without_port = |culprit| format!("{culprit}: nothing listens there without --health-port");
@@ -381,7 +381,7 @@ fn what_a_proxy_wants_to_know_is_a_user_and_a_password_and_never_shown() {
     let proxy = |value: &'static str| {
         let words = ["--host", "a", "--proxy", "http://[2001:db8::1]:3128"];
         let mut settings = settings(&words, &[("MESH_PROXY_CREDENTIALS".to_owned(), value)]);
-        let start = Start::read(&mut settings);
+        let start = Startup::read(&mut settings);
         assert!(!settings.report().contains("pass:word"), "{}", settings.report());
         start.map(|start| start.config.proxy.unwrap()).map_err(|error| error.to_string())
     };
@@ -395,8 +395,8 @@ fn what_a_proxy_wants_to_know_is_a_user_and_a_password_and_never_shown() {
     }
     let credentials = [("MESH_PROXY_CREDENTIALS".to_owned(), "user:password")];
     let mut idle = settings(&["--host", "a"], &credentials);
-    assert_eq!(Start::read(&mut idle).unwrap().config.proxy, None);
-    assert_eq!(idle.warnings(), ["MESH_PROXY_CREDENTIALS is of no use without --proxy"]);
+    assert_eq!(Startup::read(&mut idle).unwrap().config.proxy, None);
+    assert_eq!(idle.warnings(), ["MESH_PROXY_CREDENTIALS has no effect without --proxy"]);
 }
 
 #[test]

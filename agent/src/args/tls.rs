@@ -62,7 +62,7 @@ impl TlsFiles {
             return Ok((client, None));
         };
         let identity = read_identity(files)?;
-        Ok((client.offering(&identity), end_of(&identity, &files[0])))
+        Ok((client.offering(&identity), expiry_warning(&identity, &files[0])))
     }
 }
 
@@ -75,7 +75,7 @@ impl Tls {
         let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
         let identity = files.identity.clone();
         let remind = move || {
-            identity.as_ref().and_then(ends_soon).inspect(|warning| warn!("{warning}"));
+            identity.as_ref().and_then(expires_soon).inspect(|warning| warn!("{warning}"));
         };
         let (used, files) = (client.clone(), files.clone());
         let reload = move || {
@@ -137,23 +137,23 @@ pub fn read_identity(files: &[NamedFile; 2]) -> Result<TlsIdentity, Error> {
     })
 }
 
-/// The warning of [`end_of`] about a certificate as it is in its file now. That it cannot be read is
+/// The warning of [`expiry_warning`] about a certificate as it is in its file now. That it cannot be read is
 /// told by whoever reloads it.
 #[must_use]
-pub fn ends_soon(files: &[NamedFile; 2]) -> Option<String> {
-    end_of(&read_identity(files).ok()?, &files[0])
+pub fn expires_soon(files: &[NamedFile; 2]) -> Option<String> {
+    expiry_warning(&read_identity(files).ok()?, &files[0])
 }
 
 /// A warning when a certificate is not good any more, or not for long.
 #[must_use]
-pub fn end_of(identity: &TlsIdentity, file: &NamedFile) -> Option<String> {
+pub fn expiry_warning(identity: &TlsIdentity, file: &NamedFile) -> Option<String> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let state = match identity.validity() {
         Validity::Good => return None,
         Validity::Ending(left) if left < DAY => "expires within a day".to_owned(),
         Validity::Ending(left) => format!("expires in {} days", left.as_secs() / DAY.as_secs()),
         Validity::Expired => "has expired".to_owned(),
-        Validity::NotBegun => "is not valid yet by the clock of this machine".to_owned(),
+        Validity::NotYetValid => "is not valid yet by the clock of this machine".to_owned(),
     };
     Some(format!("{}: the certificate in {} {state}", file.culprit(), file.path()))
 }

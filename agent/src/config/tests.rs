@@ -57,7 +57,7 @@ fn where_an_agent_is_may_change_but_for_what_its_operator_said() {
         cluster: cluster.to_owned(),
         ..Place::default()
     };
-    assert_eq!(place("new", "b").unless(&Place::default()), place("new", "b"));
-    assert_eq!(place("new", "b").unless(&place("", "a")), place("new", "a"));
-    assert_eq!(place("new", "b").unless(&place("given", "")), place("given", "b"));
+    assert_eq!(place("new", "b").overridden_by(&Place::default()), place("new", "b"));
+    assert_eq!(place("new", "b").overridden_by(&place("", "a")), place("new", "a"));
+    assert_eq!(place("new", "b").overridden_by(&place("given", "")), place("given", "b"));
 }

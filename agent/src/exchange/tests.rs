@@ -56,7 +56,7 @@ fn after_a_turn(answer: &[u8], streams: usize) -> Duplex {
         moved: origin(),
         phase: Phase::Waiting,
         is_answered: false,
-        room_at: None,
+        make_room_at: None,
         was_placed: false,
         replay: None,
     };

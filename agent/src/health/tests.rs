@@ -111,18 +111,22 @@ fn an_ingress_that_was_taken_for_the_service_never_was_healthy() {
     let (now, mut health) = (origin(), Health::new(origin()));
     health.answered_by = b"one".to_vec();
     health.record(Verdict::Good, &check(), now);
-    assert_eq!(health.unmask(b"another", &check(), now), Change::Same, "that may be the service");
+    assert_eq!(
+        health.detect_loop(b"another", &check(), now),
+        Change::Same,
+        "that may be the service"
+    );
     assert!(health.is_healthy() && health.has_been_healthy());
-    assert_eq!(health.unmask(b"one", &check(), now), Change::Down);
+    assert_eq!(health.detect_loop(b"one", &check(), now), Change::Down);
     assert!(!health.is_healthy() && !health.has_been_healthy());
     assert!(health.reason().starts_with("it is the ingress of this agent"), "{}", health.reason());
-    assert_eq!(health.unmask(b"one", &check(), now), Change::Same, "it is known");
+    assert_eq!(health.detect_loop(b"one", &check(), now), Change::Same, "it is known");
 }
 
 #[test]
 fn an_ingress_that_names_itself_not_is_nobody() {
     let (now, mut health) = (origin(), Health::new(origin()));
     health.record(Verdict::Good, &check(), now);
-    assert_eq!(health.unmask(b"", &check(), now), Change::Same);
+    assert_eq!(health.detect_loop(b"", &check(), now), Change::Same);
     assert!(health.is_healthy());
 }

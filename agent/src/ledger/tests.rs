@@ -204,21 +204,21 @@ fn those_that_are_left_are_named_and_those_that_were_lost_are_not() {
     let (now, mut ledger) = (origin(), Ledger::default());
     let welcome = |ledger: &mut Ledger, session: &str| {
         let (serial, _) = arrived(ledger, b"a", now);
-        let formers = ledger.formers(serial);
+        let predecessors = ledger.predecessors(serial);
         ledger.welcome(serial, 1, now);
         ledger.name(serial, session);
-        (serial, formers)
+        (serial, predecessors)
     };
-    let (first, formers) = welcome(&mut ledger, "1");
-    assert!(formers.is_empty());
-    let (_, formers) = welcome(&mut ledger, "2");
-    assert!(formers.is_empty(), "it has another lane");
+    let (first, predecessors) = welcome(&mut ledger, "1");
+    assert!(predecessors.is_empty());
+    let (_, predecessors) = welcome(&mut ledger, "2");
+    assert!(predecessors.is_empty(), "it has another lane");
     ledger.moves(first, now);
-    let (third, formers) = welcome(&mut ledger, "3");
-    assert_eq!(formers, ["1"]);
+    let (third, predecessors) = welcome(&mut ledger, "3");
+    assert_eq!(predecessors, ["1"]);
     ledger.close(third);
-    let (fourth, formers) = welcome(&mut ledger, &"4".repeat(65));
-    assert_eq!(formers, ["1"], "the third one was lost");
+    let (fourth, predecessors) = welcome(&mut ledger, &"4".repeat(65));
+    assert_eq!(predecessors, ["1"], "the third one was lost");
     ledger.moves(fourth, now);
     assert_eq!(welcome(&mut ledger, "5").1, ["1", ""], "too long to be said again");
 }

@@ -51,7 +51,7 @@ fn a_welcome_without_a_window_or_streams_is_none() {
         let welcome =
             format!(r#"{{"version":"1","session":"1","window":{window},"streams":{streams}}}"#);
         let why = read_welcome(welcome.as_bytes()).unwrap_err();
-        assert_eq!(why, "bad WELCOME: a window or number of streams of 0");
+        assert_eq!(why, "bad WELCOME: window and streams must not be 0");
     }
 }
 
@@ -70,5 +70,8 @@ fn little_is_kept_of_what_an_ingress_says() {
         read_refusal(format!(r#"{{"code":"invalid","reason":"{long}"}}"#).as_bytes());
     assert!(refused.starts_with("refused (Invalid): xx") && refused.len() == 1000, "{refused}");
     let (_, refused) = read_refusal(format!(r#"{{"code":1,"{long}":[]}}"#).as_bytes());
-    assert!(refused.starts_with("refused, unreadably: ") && refused.len() <= 1000, "{refused}");
+    assert!(
+        refused.starts_with("refused, reason unreadable: ") && refused.len() <= 1000,
+        "{refused}"
+    );
 }

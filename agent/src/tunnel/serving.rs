@@ -3,7 +3,7 @@
 
 use mesh_protocol::mux::{self, Event, FrameKind, Turn};
 use mesh_protocol::ws::close;
-use mesh_protocol::{Alive, Buf, Closing, Connection, Context, WorkerId, link};
+use mesh_protocol::{Buf, Closing, Connection, Context, Liveness, WorkerId, link};
 
 use super::{Phase, TunnelId};
 use crate::agent::{Agent, Conn};
@@ -21,7 +21,7 @@ impl Agent {
     /// Acts on what arrived on a tunnel.
     pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
+        let (is_over, needs_replacing) = (connection.io.rx_eof, connection.io.needs_replacing);
         let mut rx = std::mem::take(&mut connection.io.rx);
         let outcome = self.read_tunnel(id, &mut rx, cx);
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
@@ -42,7 +42,7 @@ impl Agent {
                 self.close_tunnel(id, close::PROTOCOL_ERROR, &error.to_string(), cx);
             }
             Ok(()) if is_over => self.close_tunnel(id, close::NORMAL, "closed by the peer", cx),
-            Ok(()) if is_worn => self.move_on(id, WORN, cx),
+            Ok(()) if needs_replacing => self.move_on(id, WORN, cx),
             Ok(()) => {}
         }
     }
@@ -168,14 +168,14 @@ impl Agent {
         }
         let left_at = tunnel.left_at();
         let Phase::Serving(link) = &mut tunnel.phase else {
-            let (since, timeout) = tunnel.patience(timeouts);
-            let lack =
-                self.conns.get(id.conn()).map_or("", |connection| tunnel.lack(&connection.io));
-            let why = format!("{lack} within {timeout:?}");
+            let (since, timeout) = tunnel.phase_timeout(timeouts);
+            let missing =
+                self.conns.get(id.conn()).map_or("", |connection| tunnel.missing(&connection.io));
+            let why = format!("{missing} within {timeout:?}");
             debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
             return self.close_tunnel(id, close::NORMAL, &why, cx);
         };
-        if link.handle_timeout(cx.now) == Alive::No {
+        if link.handle_timeout(cx.now) == Liveness::Dead {
             return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
         if left_at.is_some_and(|due| due <= cx.now) {

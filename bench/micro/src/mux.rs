@@ -96,7 +96,7 @@ impl End {
         assert_eq!(next, Some(stream));
         turn(&mut self.session.sender(stream).expect("it is open"), &mut out);
         out.finish();
-        self.session.settle(stream);
+        self.session.forget_if_over(stream);
     }
 
     /// Understands all that the other end sent.

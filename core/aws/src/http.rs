@@ -226,7 +226,7 @@ fn authorities(environment: &Environment) -> Result<Option<RootCerts>, SetupErro
 
 impl HttpError {
     /// Whether the same request may do better a moment later.
-    pub(crate) const fn may_pass(&self) -> bool {
+    pub(crate) const fn is_transient(&self) -> bool {
         match self {
             Self::Connection(_) | Self::Timeout(_) | Self::Tls(_) => true,
             Self::TooLarge(_) | Self::NotHttp | Self::Unsendable => false,

@@ -161,7 +161,7 @@ fn twice(ask: impl Fn() -> Result<Answer, HttpError>) -> Result<Answer, HttpErro
     for _ in 1..TRIES {
         match &answer {
             Ok(it) if it.status < 500 => break,
-            Err(error) if !error.may_pass() => break,
+            Err(error) if !error.is_transient() => break,
             Ok(_) | Err(_) => answer = ask(),
         }
     }

@@ -116,7 +116,7 @@ fn ask<T: DeserializeOwned>(client: &Client, url: &str, tries: u32) -> Result<T,
                     .map_err(|_| "the answer is not the JSON that it should be".to_owned());
             }
             Ok(answer) => complaint = format!("it answers {}", answer.status),
-            Err(error) if error.may_pass() => complaint = error.to_string(),
+            Err(error) if error.is_transient() => complaint = error.to_string(),
             Err(error) => return Err(error.to_string()),
         }
     }

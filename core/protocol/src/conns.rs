@@ -219,7 +219,7 @@ impl<C> Conns<C> {
     }
 
     /// Takes back the memory of the connection's empty queues.
-    pub(crate) fn settle(&mut self, id: ConnId) {
+    pub(crate) fn reclaim(&mut self, id: ConnId) {
         let slot = slot_of(&mut self.slots, id);
         if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
             self.spare.take_back_all(&mut connection.io);

@@ -62,7 +62,7 @@ pub struct Challenge {
     pub methods: Vec<String>,
 }
 
-/// PROOF: the agent's answer to a challenge. What each kind proves says [`crate::proof`].
+/// PROOF: the agent's answer to a challenge. [`crate::proof`] says what each kind proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Proof {
@@ -193,7 +193,7 @@ pub struct Health {
     pub reason: String,
 }
 
-/// The payload of DRAIN from an agent that has another tunnel in the place of this one; of an agent that
+/// The payload of DRAIN from an agent that has another tunnel in place of this one; of an agent that
 /// leaves it is empty.
 pub const REPLACED: &[u8] = &[1];
 

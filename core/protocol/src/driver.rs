@@ -35,7 +35,7 @@ pub use moving::{Moved, Parcel, ParcelOf, Terms};
 pub use transport::{Filled, Flushed, Readiness, Transport};
 
 use crate::outlet::Sockets;
-use moving::{Guest, Tenure};
+use moving::{Guest, Ownership};
 use service::FILL_BYTES_MAX;
 use watching::Unwatched;
 
@@ -49,7 +49,7 @@ pub struct Driver<A: App, T> {
     /// For other workers, until the shell fetches them.
     parcels: VecDeque<(WorkerId, ParcelOf<A, T>)>,
     /// Lent connections of which the kernel said something since parcels were last fetched.
-    stirred: Vec<ConnId>,
+    lent_ready: Vec<ConnId>,
     /// Connections that other workers lent.
     ///
     /// Invariant: exactly those whose tenure says so, each at the place that it says.
@@ -66,7 +66,7 @@ pub struct Driver<A: App, T> {
 #[derive(Debug)]
 struct Socket<T> {
     owner: ConnId,
-    tenure: Tenure,
+    tenure: Ownership,
     /// Whether it is registered with the kernel, wherever that is.
     is_watched: bool,
     /// `None` while the connection is being made or lent.
@@ -107,7 +107,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             timers: Timers::new(),
             commands: VecDeque::new(),
             parcels: VecDeque::new(),
-            stirred: Vec::new(),
+            lent_ready: Vec::new(),
             guests: Vec::new(),
             unwatched: Vec::new(),
             rng,
@@ -124,14 +124,15 @@ impl<A: App, T: Transport> Driver<A, T> {
         };
         socket.ready.note(readiness);
         socket.ready.readable |= readiness.closed;
-        if let Tenure::Lent { .. } = socket.tenure {
+        if let Ownership::Lent { .. } = socket.tenure {
             self.note_news(conn);
         } else if !std::mem::replace(&mut socket.queued, true) {
             self.queue.push_back(conn);
         }
     }
 
-    /// Somebody connected to a listener. Whom the application does not take in is reset. The shell
+    /// Somebody connected to a listener. Whoever the application does not accept is reset. The
+    /// shell
     /// registers the transport when [`Self::take_unwatched`] says so.
     pub fn accepted(
         &mut self,
@@ -191,7 +192,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 let Some(conn) = self.queue.pop_front() else {
                     return;
                 };
-                self.service(conn);
+                self.serve(conn);
                 self.collect();
             }
         }
@@ -348,7 +349,7 @@ impl<T> Socket<T> {
     const fn new(owner: ConnId) -> Self {
         Self {
             owner,
-            tenure: Tenure::Own,
+            tenure: Ownership::Own,
             is_watched: true,
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false, failed: false },

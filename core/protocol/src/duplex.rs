@@ -25,7 +25,7 @@ pub struct Duplex {
     pub is_handshaking: bool,
     /// Whether the keys of its TLS session will not last: another connection should take its place as
     /// long as this one can still carry what is under way.
-    pub is_worn: bool,
+    pub needs_replacing: bool,
     /// What a connection that we make still waits for before it is there; nothing for others.
     pub awaits: Option<Awaited>,
     /// The DNS names in the verified certificate of whoever connected to us, in lower case and
@@ -77,7 +77,7 @@ pub enum Closing {
 impl Awaited {
     /// What has not come, for the log.
     #[must_use]
-    pub const fn lack(self) -> &'static str {
+    pub const fn missing(self) -> &'static str {
         match self {
             Self::Address => "no address for the name",
             Self::Peer => "no connection",
@@ -99,7 +99,7 @@ impl Duplex {
             closing: None,
             patience: Patience::Long,
             is_handshaking: false,
-            is_worn: false,
+            needs_replacing: false,
             awaits: None,
             peer_names: None,
         }

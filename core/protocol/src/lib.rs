@@ -33,7 +33,7 @@ pub use conns::{ConnId, Connection, Conns};
 pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Terms, Transport};
 pub use duplex::{Awaited, Closing, Duplex, Patience};
 pub use heads::Heads;
-pub use link::{Alive, Link};
+pub use link::{Link, Liveness};
 pub use outlet::PIECES_MAX;
 pub use proxy::Proxy;
 pub use rng::Rng;

@@ -89,13 +89,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a silent interval asks for.
+/// Whether the peer is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alive {
+pub enum Liveness {
     /// Nothing yet, or an echo that waits to be transmitted.
-    Yes,
+    Alive,
     /// The peer has been silent for two intervals.
-    No,
+    Dead,
 }
 
 impl Link {
@@ -116,7 +116,8 @@ impl Link {
         }
     }
 
-    /// The next event in `rx`, if only that a message brought none. Its bytes are consumed by the next call.
+    /// The next event in `rx`, even if only that a message brought none. Its bytes are consumed by the next
+    /// call.
     ///
     /// # Errors
     /// The tunnel cannot go on.
@@ -167,7 +168,7 @@ impl Link {
     }
 
     /// Writes what can be sent now: frames that wait, then DATA by turns. `turn` sends no more than
-    /// [`Sender::run`](mux::Sender::run) of the stream that it is given, from the connection that the
+    /// [`Sender::turn_room`](mux::Sender::turn_room) of the stream that it is given, from the connection that the
     /// stream carries: one DATA frame, or a few where the path takes them.
     ///
     /// What is queued in `tx` is ahead of everything that comes later, so it is kept short: that
@@ -236,7 +237,7 @@ impl Link {
             self.session.note_turn(out.queued() - before);
             match left {
                 Turn::Again => self.session.mark_ready(stream),
-                Turn::Over => self.session.settle(stream),
+                Turn::Over => self.session.forget_if_over(stream),
             }
         }
         self.session.end_turns();
@@ -284,7 +285,7 @@ impl Link {
         if let Some(Written { position, .. }) = self.first_unsent(tx) {
             tx.truncate(usize::try_from(position - tx.taken()).unwrap_or(usize::MAX));
         }
-        self.session.hush();
+        self.session.drop_stream_output();
         self.close(code, why);
     }
 
@@ -296,15 +297,15 @@ impl Link {
     }
 
     /// Sends an echo if one is due, and says whether the peer is still there.
-    pub fn handle_timeout(&mut self, now: Instant) -> Alive {
+    pub fn handle_timeout(&mut self, now: Instant) -> Liveness {
         if self.echo.dead_at().is_some_and(|dead_at| dead_at <= now) {
-            return Alive::No;
+            return Liveness::Dead;
         }
         if now >= self.echo.next_at {
             let number = self.echo.remind(now);
             self.send_echo(number);
         }
-        Alive::Yes
+        Liveness::Alive
     }
 
     /// Sends an echo now. Once it [is answered](Self::is_answered), the peer has seen everything

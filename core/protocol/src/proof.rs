@@ -69,7 +69,7 @@ pub fn digest_hello(payload: &[u8]) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, payload).as_ref())
 }
 
-/// By what a token is looked up. It tells nothing of a token that cannot be guessed.
+/// What a token is looked up by. It tells nothing of a token that cannot be guessed.
 #[must_use]
 pub fn token_id(token: &str) -> String {
     let digest = digest::digest(&digest::SHA256, format!("mesh.v1 token id\n{token}").as_bytes());

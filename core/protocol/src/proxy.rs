@@ -2,7 +2,7 @@
 //! first byte for the target.
 //!
 //! ```text
-//!   Ask: unsent, sent ... ---> receive ---> Pending ---> ... ---> Open: the connection is the target's
+//!   ConnectRequest: unsent, sent ... ---> receive ---> Pending ---> ... ---> Open: the connection is the target's
 //!                                 `---> Refusal
 //! ```
 
@@ -56,7 +56,7 @@ impl fmt::Display for Authority<'_> {
 
 /// One request to a proxy, until its answer is there.
 #[derive(Debug)]
-pub struct Ask {
+pub struct ConnectRequest {
     request: Vec<u8>,
     sent: usize,
     answer: Vec<u8>,
@@ -88,7 +88,7 @@ pub enum Refusal {
 /// body, which is not.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 
-impl Ask {
+impl ConnectRequest {
     /// Asks `proxy` for a connection to this host and port.
     #[must_use]
     pub fn new(proxy: &Proxy, host: &str, port: u16) -> Self {
@@ -149,7 +149,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Status(407) => f.write_str("it answered 407: it wants (other) credentials"),
             Self::Status(status) => write!(f, "it answered {status}"),
-            Self::NotHttp => f.write_str("what it answered is no HTTP"),
+            Self::NotHttp => f.write_str("its answer is not HTTP"),
             Self::Early => f.write_str("something was said before the tunnel began"),
         }
     }
@@ -161,10 +161,10 @@ impl std::error::Error for Refusal {}
 mod tests {
     use super::*;
 
-    fn ask(credentials: Option<&str>) -> Ask {
+    fn ask(credentials: Option<&str>) -> ConnectRequest {
         let credentials = credentials.map(str::to_owned);
         let proxy = Proxy::new("proxy.test".to_owned(), 3128, credentials);
-        Ask::new(&proxy, "ingress.test", 443)
+        ConnectRequest::new(&proxy, "ingress.test", 443)
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_address_of_version_6_has_brackets() {
         let proxy = Proxy::new("proxy.test".to_owned(), 3128, None);
-        let request = Ask::new(&proxy, "2001:db8::1", 443).unsent().to_vec();
+        let request = ConnectRequest::new(&proxy, "2001:db8::1", 443).unsent().to_vec();
         assert!(request.starts_with(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n"));
     }
 

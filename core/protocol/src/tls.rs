@@ -93,7 +93,7 @@ impl TlsFilter {
     /// Whether half of what may be sealed with the keys has been. With TLS 1.2 they are never renewed,
     /// so the connection should be replaced as long as it can still carry what is under way.
     #[must_use]
-    pub fn is_worn(&self) -> bool {
+    pub fn needs_replacing(&self) -> bool {
         self.records_max().is_some_and(|max| self.records >= max / 2)
     }
 

@@ -109,7 +109,7 @@ impl fmt::Display for SessionError {
 impl fmt::Display for CaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(error) => write!(f, "not a PEM file: {}", crate::pem::words(error)),
+            Self::Malformed(error) => write!(f, "not a PEM file: {}", crate::pem::describe(error)),
             Self::NoCertificate => write!(f, "the file holds no certificate{IN_PEM}"),
             Self::Unusable(error) => write!(f, "a certificate cannot be used: {error}"),
         }

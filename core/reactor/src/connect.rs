@@ -19,7 +19,7 @@ mod attempt;
 mod beyond;
 mod dialled;
 
-use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, is_no_way};
+use attempt::{ADDRESS_TIMEOUT, Attempt, Trust, Untried, has_no_route};
 use beyond::Beyond;
 use dialled::Dialled;
 
@@ -282,7 +282,7 @@ impl Connector {
                 plan(&mut self.due, attempt.due, conn);
                 return Outcome::Pending;
             }
-            Err(Untried::Failed(later)) if !is_no_way(&later) || is_nothing(error) => later,
+            Err(Untried::Failed(later)) if !has_no_route(&later) || is_first_try(error) => later,
             // The error of an address that was tried tells more.
             Err(Untried::Failed(_) | Untried::NoneLeft) => copy(error),
         };
@@ -361,7 +361,7 @@ fn plan(looks: &mut VecDeque<(Instant, ConnId)>, due: Instant, conn: ConnId) {
 }
 
 /// Whether nothing was tried before: the error of an attempt that is about to begin.
-fn is_nothing(error: &io::Error) -> bool {
+fn is_first_try(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 

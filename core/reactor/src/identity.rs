@@ -59,7 +59,7 @@ pub enum Validity {
     /// No longer.
     Expired,
     /// Not yet.
-    NotBegun,
+    NotYetValid,
 }
 
 /// Before the end of a certificate that nobody has renewed by then, somebody should know. Those
@@ -102,7 +102,7 @@ impl TlsIdentity {
         let soon = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + ENDING);
         match self.fault_at(now) {
             Some(webpki::Error::CertExpired { .. }) => return Validity::Expired,
-            Some(webpki::Error::CertNotValidYet { .. }) => return Validity::NotBegun,
+            Some(webpki::Error::CertNotValidYet { .. }) => return Validity::NotYetValid,
             Some(_) | None => {}
         }
         match self.fault_at(soon) {
@@ -168,19 +168,21 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedCertificate(error) | Self::MalformedKey(error) => {
-                write!(f, "not a PEM file: {}", crate::pem::words(error))
+                write!(f, "not a PEM file: {}", crate::pem::describe(error))
             }
             Self::NoCertificate => write!(f, "the file holds no certificate{IN_PEM}"),
-            Self::UnusableCertificate(error) => write!(f, "the certificate is of no use: {error}"),
+            Self::UnusableCertificate(error) => {
+                write!(f, "the certificate cannot be used: {error}")
+            }
             Self::NoKey => write!(f, "the file holds no private key{IN_PEM}"),
             Self::EncryptedKey => f.write_str(
                 "the private key is locked with a password; unlock it, for example with openssl \
                  pkey",
             ),
             Self::UnusableKey(rustls::Error::General(error)) => {
-                write!(f, "the private key is of no use: {error}")
+                write!(f, "the private key cannot be used: {error}")
             }
-            Self::UnusableKey(error) => write!(f, "the private key is of no use: {error}"),
+            Self::UnusableKey(error) => write!(f, "the private key cannot be used: {error}"),
             Self::Mismatch => f.write_str("the private key belongs to another certificate"),
         }
     }

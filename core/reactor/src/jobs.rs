@@ -24,7 +24,7 @@ pub(crate) type DoJob<J, A> = dyn Fn(J) -> A + Send + Sync;
 /// Jobs at once. Each mostly waits for an answer from the network.
 const AT_ONCE: usize = 16;
 /// Jobs at once of each worker but the first: they have few, and their threads add up.
-const AT_ONCE_BESIDE: usize = 2;
+const AT_ONCE_PER_WORKER: usize = 2;
 
 /// Until a thread is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -63,8 +63,8 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     }
 
     /// Does the jobs of another worker's application, on fewer threads.
-    pub(crate) fn beside(&self, handle: &Handle) -> Self {
-        Self::with(Arc::clone(&self.do_job), handle, AT_ONCE_BESIDE)
+    pub(crate) fn for_worker(&self, handle: &Handle) -> Self {
+        Self::with(Arc::clone(&self.do_job), handle, AT_ONCE_PER_WORKER)
     }
 
     fn with(do_job: Arc<DoJob<J, A>>, handle: &Handle, at_once: usize) -> Self {
@@ -88,7 +88,7 @@ impl<J: Send + 'static, A: Send + 'static> Jobs<J, A> {
     /// Has a job done, now or as soon as the system gives a thread for it.
     pub(crate) fn start(&mut self, job: J, now: Instant) {
         if let Err(error) = self.offload.grow(self.under_way) {
-            log::error!("no thread for what has to wait for others: {error}; trying again");
+            log::error!("cannot start a thread for a blocking job: {error}; trying again");
             self.kept = Some((job, now + RETRY));
         } else {
             self.hand_over(job);

@@ -89,7 +89,7 @@ impl Listener {
     }
 
     /// What an accepted connection is served by; `None` when TLS cannot be had.
-    pub(crate) fn dress(&self, stream: TcpStream) -> Option<Connected> {
+    pub(crate) fn wrap(&self, stream: TcpStream) -> Option<Connected> {
         let Some(tls) = &self.tls else {
             return Some(Connected::plain(stream));
         };
@@ -173,7 +173,7 @@ impl Listener {
 /// What the operator is told of now and then while it lasts.
 #[derive(Debug, Default)]
 struct Trouble {
-    told_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 /// Between two lines about the same trouble.
@@ -182,9 +182,9 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 impl Trouble {
     fn is_to_be_told(&mut self, now: Instant) -> bool {
         let is_due =
-            self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= TROUBLE_PAUSE);
+            self.logged_at.is_none_or(|at| now.saturating_duration_since(at) >= TROUBLE_PAUSE);
         if is_due {
-            self.told_at = Some(now);
+            self.logged_at = Some(now);
         }
         is_due
     }

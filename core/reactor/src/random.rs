@@ -23,6 +23,6 @@ pub(crate) fn seed() -> io::Result<u64> {
 }
 
 /// Which of several addresses the first tunnel is dialled at: agents that start together spread.
-pub(crate) fn turn() -> io::Result<usize> {
+pub(crate) fn first_address() -> io::Result<usize> {
     random().map(usize::from_ne_bytes)
 }

@@ -33,7 +33,7 @@ mod dialling;
 mod sockets;
 mod workers;
 
-use workers::{Beside, Desk};
+use workers::{Desk, WorkerStart};
 
 /// An application with its sockets, run by the thread that calls [`Reactor::run`].
 pub struct Reactor<A: App> {
@@ -62,7 +62,7 @@ pub struct Reactor<A: App> {
     /// With several workers: what is between this one and the others.
     desk: Option<Desk<A>>,
     /// The other workers, before they run.
-    others: Vec<Beside>,
+    others: Vec<WorkerStart>,
     tls: ClientTls,
     /// What the manager is told.
     phase: Phase,
@@ -132,7 +132,7 @@ impl<A: App> Reactor<A> {
             alarm: Alarm::new(poll.registry(), ALARM),
             poll,
             listeners: Vec::new(),
-            connector: Connector::new(tls.clone(), handle.clone(), random::turn()?),
+            connector: Connector::new(tls.clone(), handle.clone(), random::first_address()?),
             signals: None,
             jobs,
             handle,
@@ -192,7 +192,7 @@ impl<A: App> Reactor<A> {
             }
             self.watch();
             self.start_jobs();
-            let sleep = self.lie_down();
+            let sleep = self.prepare_to_sleep();
             self.hear(&mut events, sleep)?;
             self.now = Instant::now();
             self.driver.begin_turn(self.now);
@@ -281,11 +281,11 @@ impl<A: App> Reactor<A> {
     }
 
     /// How long the kernel may let us sleep: without end where the alarm wakes us.
-    fn lie_down(&mut self) -> Option<Duration> {
+    fn prepare_to_sleep(&mut self) -> Option<Duration> {
         if self.driver.has_work()
             || !self.failed.is_empty()
             || self.listeners.iter().any(Listener::is_ready)
-            || self.desk.as_ref().is_some_and(|desk| !desk.lie_down())
+            || self.desk.as_ref().is_some_and(|desk| !desk.prepare_to_sleep())
         {
             return Some(Duration::ZERO);
         }

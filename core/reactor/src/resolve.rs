@@ -166,7 +166,7 @@ impl Resolver {
                 if *since + LATE <= now && before.is_of_use(now) =>
             {
                 if *since + SILENT <= now {
-                    before.tell_outdated(&name, "they are late");
+                    before.tell_outdated(&name, "the answer is late");
                 }
                 Some(before.addresses.clone())
             }
@@ -229,7 +229,7 @@ impl Answer {
     fn tell_outdated(&mut self, name: &(String, u16), why: &str) {
         if !mem::replace(&mut self.is_outdated, true) {
             let host = &name.0;
-            warn!("no answer from the name servers for {host}, which goes on as before: {why}");
+            warn!("no answer from the name servers for {host}; its last addresses are used: {why}");
         }
     }
 }

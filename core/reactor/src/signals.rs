@@ -43,7 +43,7 @@ impl EarlySignals {
     ///
     /// # Errors
     /// The kernel refuses a signal handler.
-    pub fn heed() -> io::Result<Self> {
+    pub fn install() -> io::Result<Self> {
         let mut early = Self { handlers: Vec::new() };
         for signal in [SIGTERM, SIGINT] {
             let always = Arc::new(AtomicBool::new(true));

@@ -159,7 +159,7 @@ impl Transport for Socket {
         Ok(Flushed::All(0))
     }
 
-    fn part(&mut self) -> io::Result<Flushed> {
+    fn finish_for_close(&mut self) -> io::Result<Flushed> {
         match self {
             Self::Plain(_) => Ok(Flushed::All(0)),
             Self::Tls(_) => self.finish(),
@@ -192,10 +192,10 @@ impl Transport for Socket {
         }
     }
 
-    fn is_worn(&self) -> bool {
+    fn needs_replacing(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(tls) => tls.filter.is_worn(),
+            Self::Tls(tls) => tls.filter.needs_replacing(),
         }
     }
 

@@ -30,7 +30,7 @@ use signal_hook::low_level;
 #[derive(Debug)]
 pub struct Watch {
     /// Closing it tells the thread.
-    bell: UnixStream,
+    sender: UnixStream,
     handler: SigId,
 }
 
@@ -66,7 +66,7 @@ enum Stamp {
 /// What a look at files found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    Calm,
+    Settled,
     /// To be looked at again soon.
     Changing,
 }
@@ -128,14 +128,14 @@ impl Watched {
             if self.complaint.is_some() {
                 self.read(seen);
             }
-            return Look::Calm;
+            return Look::Settled;
         }
         if self.changing.as_ref() != Some(&seen) {
             self.changing = Some(seen);
             return Look::Changing;
         }
         self.read(seen);
-        Look::Calm
+        Look::Settled
     }
 
     fn read(&mut self, seen: Vec<Stamp>) {
@@ -145,7 +145,7 @@ impl Watched {
         match (self.reload)() {
             Ok(()) => {
                 self.complaint = None;
-                info!("{} was read anew", self.what);
+                info!("{} was reloaded", self.what);
             }
             Err(complaint) => {
                 if !was_as_known || self.complaint.as_ref() != Some(&complaint) {
@@ -177,23 +177,23 @@ impl Watch {
         if watched.is_empty() {
             return Ok(None);
         }
-        let (bell, mut ear) = UnixStream::pair()?;
-        let handler = low_level::pipe::register(SIGHUP, bell.try_clone()?)?;
-        let watch = Self { bell, handler };
+        let (sender, mut receiver) = UnixStream::pair()?;
+        let handler = low_level::pipe::register(SIGHUP, sender.try_clone()?)?;
+        let watch = Self { sender, handler };
         thread::Builder::new().name("watch".to_owned()).spawn(move || {
             let mut pause = interval;
-            while let Some(woken) = wait(&mut ear, pause) {
+            while let Some(woken) = wait(&mut receiver, pause) {
                 let look = match woken {
                     Woken::BySignal => {
                         watched.iter_mut().for_each(Watched::read_now);
-                        Look::Calm
+                        Look::Settled
                     }
                     Woken::ByClock => look_over(&mut watched),
                 };
                 let now = Instant::now();
                 watched.iter_mut().for_each(|watched| watched.remind(now));
                 pause = match look {
-                    Look::Calm => interval,
+                    Look::Settled => interval,
                     Look::Changing => interval.min(SETTLED),
                 };
             }
@@ -205,7 +205,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         low_level::unregister(self.handler);
-        let _ = self.bell.shutdown(Shutdown::Both);
+        let _ = self.sender.shutdown(Shutdown::Both);
     }
 }
 
@@ -217,12 +217,12 @@ enum Woken {
 }
 
 /// Sleeps; `None` when nobody wants the watch any more.
-fn wait(ear: &mut UnixStream, pause: Duration) -> Option<Woken> {
+fn wait(receiver: &mut UnixStream, pause: Duration) -> Option<Woken> {
     /// A read timeout of zero would be none.
     const PAUSE_MIN: Duration = Duration::from_millis(1);
-    ear.set_read_timeout(Some(pause.max(PAUSE_MIN))).ok()?;
+    receiver.set_read_timeout(Some(pause.max(PAUSE_MIN))).ok()?;
     // Signals that came together are one.
-    match ear.read(&mut [0; 64]) {
+    match receiver.read(&mut [0; 64]) {
         Ok(0) => None,
         Ok(_) => Some(Woken::BySignal),
         Err(error) => matches!(
@@ -234,7 +234,7 @@ fn wait(ear: &mut UnixStream, pause: Duration) -> Option<Woken> {
 }
 
 fn look_over(watched: &mut [Watched]) -> Look {
-    let mut over_all = Look::Calm;
+    let mut over_all = Look::Settled;
     for watched in watched {
         if watched.look() == Look::Changing {
             over_all = Look::Changing;

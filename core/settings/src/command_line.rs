@@ -121,13 +121,13 @@ fn unknown(word: &str, before: &[&str], help: &str) -> String {
         };
     }
     if before.contains(&"--") {
-        return format!("{word} stands behind --, where nothing is a flag");
+        return format!("{word} comes after --, where nothing is a flag");
     }
     let name = word.trim_start_matches('-');
     let is_known = flags(help).any(|known| known == name);
     let has_two_dashes = word.strip_prefix("--") == Some(name);
     if is_known && has_two_dashes {
-        return format!("{word} belongs behind the command");
+        return format!("{word} belongs after the command");
     }
     let meant = if is_known { Some(name) } else { nearest(name, flags(help)) };
     let hint = meant.map_or_else(String::new, |name| format!("; --{name} may be meant"));

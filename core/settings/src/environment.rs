@@ -63,7 +63,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 
 /// What this machine, or this container, calls itself. The kernel is asked, which needs no `/proc`.
 #[must_use]
-pub fn machine() -> String {
+pub fn machine_name() -> String {
     let system = rustix::system::uname();
     let name = system.nodename().to_str().ok().filter(|name| *name != NAMELESS);
     name.map(str::to_owned)

@@ -14,8 +14,8 @@
 //! Two kinds of settings are not in all layers: records, which are lists of mappings, can only be in
 //! the file, and secrets only in the environment.
 //!
-//! Nothing else reads the command line, or the environment but for AWS's own variables, and nothing here panics when standard
-//! output or standard error are closed.
+//! Nothing else reads the command line or, but for AWS's own variables, the environment, and nothing here panics when
+//! standard output or standard error is closed.
 
 pub mod command_line;
 mod environment;
@@ -33,7 +33,7 @@ mod settings;
 pub mod value;
 mod version;
 
-pub use environment::{Environment, machine};
+pub use environment::{Environment, machine_name};
 pub use error::{Error, reason};
 pub use file::{Entry, File, Value, read_text};
 pub use flags::{Flags, Kind};

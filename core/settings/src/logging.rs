@@ -39,11 +39,11 @@ enum Reader {
 
 /// The HTTP client for AWS writes all bytes of its requests at level trace, keys and tokens among
 /// them. No rule can bring that into the log.
-const INDISCREET: &str = "ureq";
+const LEAKS_SECRETS: &str = "ureq";
 
 /// The TLS library warns of what peers say wrong: any stranger could fill the log. What ends a
 /// connection is logged by whoever had it, in words of its own.
-const TALKATIVE: &str = "rustls";
+const NOISY: &str = "rustls";
 
 struct Logger {
     rules: SimpleLogger,
@@ -105,9 +105,9 @@ fn chosen(rules: &Rules) -> SimpleLogger {
     for (target, level) in &rules.targets {
         chosen = chosen.with_module_level(target, *level);
     }
-    let is_asked_for = rules.targets.iter().any(|(target, _)| TALKATIVE.starts_with(target));
+    let is_asked_for = rules.targets.iter().any(|(target, _)| NOISY.starts_with(target));
     if rules.level < LevelFilter::Debug && !is_asked_for {
-        chosen = chosen.with_module_level(TALKATIVE, rules.level.min(LevelFilter::Error));
+        chosen = chosen.with_module_level(NOISY, rules.level.min(LevelFilter::Error));
     }
     chosen
 }
@@ -129,7 +129,7 @@ impl Reader {
 impl Logger {
     /// Whether the rules want it, and nothing speaks against it.
     fn is_wanted(&self, metadata: &Metadata<'_>) -> bool {
-        self.rules.enabled(metadata) && !metadata.target().starts_with(INDISCREET)
+        self.rules.enabled(metadata) && !metadata.target().starts_with(LEAKS_SECRETS)
     }
 
     /// The access log, when that is for it.

@@ -64,7 +64,7 @@ impl NamedFile {
         let are = if files.len() == 1 { "is" } else { "are" };
         let names: Vec<_> = files.into_iter().map(Self::path).collect();
         Some(format!(
-            "{}: {} is no file that can be read again, so that {} {are} read at the start alone too",
+            "{}: {} cannot be read again, so {} {are} read only at the start too",
             pipe.culprit,
             pipe.path,
             names.join(" and ")

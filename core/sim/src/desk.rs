@@ -62,7 +62,7 @@ impl<A: App> Desk<A> {
                     let conn = driver.adopt(from, moved);
                     driver.adopted(conn);
                 }
-                Parcel::Stirred(name) => {
+                Parcel::Ready(name) => {
                     if let Some(conn) = driver.keep(from, name)
                         && let Some(endpoint) = driver.transport_mut(conn)
                     {
@@ -96,7 +96,9 @@ impl<A: App> Desk<A> {
                 && moved.is_watched()
             {
                 match moved.terms() {
-                    Terms::Sold | Terms::SoldOn(_) => network.release(moved.transport_mut().id()),
+                    Terms::Transferred | Terms::TransferredFrom(_) => {
+                        network.release(moved.transport_mut().id())
+                    }
                     Terms::Lent(_) | Terms::Returned(_) => {}
                 }
             }

@@ -189,7 +189,7 @@ fn two_idle_agents_share_and_of_two_busy_ones_the_nearer_is_taken() {
         let here = View { scope: Scope::Here, ..everywhere };
         assert!(!is_there(super::pick(&all, &here, None, &mut rng)));
     }
-    let _coming = gauge.expect();
+    let _reservation = gauge.reserve();
     for _ in 0..50 {
         let everywhere = view(&tunnels, &homes, Scope::Everywhere, now);
         let picked = super::pick(&all, &everywhere, None, &mut rng);

@@ -8,12 +8,12 @@ fn limits_hold_in_all_and_for_one_address() {
     let mut callers = Callers::default();
     assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
     assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
-    assert_eq!(callers.arrived(here, &limits), Arrival::Turned, "two from one address");
+    assert_eq!(callers.arrived(here, &limits), Arrival::TurnedAway, "two from one address");
     assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
-    assert_eq!(callers.arrived(there, &limits), Arrival::Turned, "three in all");
+    assert_eq!(callers.arrived(there, &limits), Arrival::TurnedAway, "three in all");
     assert_eq!(callers.total(), 5);
-    callers.turned_left();
-    callers.turned_left();
+    callers.turned_away_left();
+    callers.turned_away_left();
     for _ in 0..4 {
         callers.left(here);
         callers.left(there);
@@ -31,7 +31,7 @@ fn those_who_are_turned_away_take_no_place_of_others() {
         assert_eq!(callers.arrived(here, &limits), Arrival::Admitted);
     }
     for _ in 0..3 {
-        assert_eq!(callers.arrived(here, &limits), Arrival::Turned);
+        assert_eq!(callers.arrived(here, &limits), Arrival::TurnedAway);
     }
     assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
     // They who close late outlast those who were served.
@@ -48,11 +48,11 @@ fn a_flood_beyond_the_limit_is_dropped() {
     let address = "::1".parse().unwrap();
     let mut callers = Callers::default();
     let arrivals: Vec<_> = (0..200).map(|_| callers.arrived(address, &limits)).collect();
-    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::Turned).count(), 128);
+    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::TurnedAway).count(), 128);
     assert_eq!(arrivals[199], Arrival::Dropped);
     assert_eq!(callers.total(), 129);
-    callers.turned_left();
-    assert_eq!(callers.arrived(address, &limits), Arrival::Turned);
+    callers.turned_away_left();
+    assert_eq!(callers.arrived(address, &limits), Arrival::TurnedAway);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_flood_from_one_address_is_dropped() {
     let (here, there) = ("::1".parse().unwrap(), "::2".parse().unwrap());
     let mut callers = Callers::default();
     let arrivals: Vec<_> = (0..200).map(|_| callers.arrived(here, &limits)).collect();
-    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::Turned).count(), 128);
+    assert_eq!(arrivals.iter().filter(|one| **one == Arrival::TurnedAway).count(), 128);
     assert_eq!(arrivals[199], Arrival::Dropped);
     assert_eq!(callers.arrived(there, &limits), Arrival::Admitted);
     assert_eq!(callers.total(), 130);

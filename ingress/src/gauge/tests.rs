@@ -22,7 +22,9 @@ fn it_says_what_was_published_last() {
         ejected_until: None,
     };
     let gauge = Gauge::new(Serial(7), epoch, &fair);
-    assert!(gauge.says(&fair) && gauge.takes_requests() && gauge.has_room() && gauge.lasts());
+    assert!(
+        gauge.agrees_with(&fair) && gauge.takes_requests() && gauge.has_room() && gauge.lasts()
+    );
     assert!(!gauge.is_ejected(now));
     let poor = Reading {
         in_flight: 9,
@@ -34,7 +36,12 @@ fn it_says_what_was_published_last() {
         ejected_until: Some(until),
     };
     gauge.publish(&poor);
-    assert!(gauge.says(&poor) && !gauge.says(&fair) && !gauge.lasts() && gauge.is_replaced());
+    assert!(
+        gauge.agrees_with(&poor)
+            && !gauge.agrees_with(&fair)
+            && !gauge.lasts()
+            && gauge.is_replaced()
+    );
     assert!(gauge.is_ejected(now) && gauge.is_ejected(until - Duration::from_micros(1)));
     assert!(!gauge.is_ejected(until + Duration::from_millis(1)));
     gauge.publish(&fair);
@@ -54,12 +61,12 @@ fn who_sets_out_counts_until_it_arrives_or_is_gone() {
         ejected_until: None,
     };
     let gauge = Arc::new(Gauge::new(Serial(7), origin(), &reading));
-    let (first, second) = (Arc::clone(&gauge).expect(), Arc::clone(&gauge).expect());
+    let (first, second) = (Arc::clone(&gauge).reserve(), Arc::clone(&gauge).reserve());
     assert_eq!(first.serial(), Serial(7));
     drop(first);
-    assert_eq!((gauge.in_flight(), gauge.coming()), (0, 1));
+    assert_eq!((gauge.in_flight(), gauge.reserved()), (0, 1));
     drop(second);
-    assert_eq!(gauge.coming(), 0);
+    assert_eq!(gauge.reserved(), 0);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! Operators know roles as IAM names them, `arn:aws:iam::ACCOUNT:role/PATH/NAME`; STS tells a
 //! session as `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION`, without the path. Both are
-//! accepted as patterns and mean the same role. Names of roles are unique in an account, so that
-//! nothing is lost without the path.
+//! accepted as patterns and mean the same role. Names of roles are unique in an account, so nothing
+//! is lost without the path.
 
 use std::fmt;
 
@@ -148,7 +148,7 @@ impl Account {
         }
         if !is_partition(partition) || !is_account(id) {
             return Err(format!(
-                "{text:?} is not an account; give 12 digits in quotes, and in other partitions \
+                "{text:?} is not an account; give 12 digits in quotes, and for a partition other \
                  than aws for example \"aws-cn:123456789012\""
             ));
         }

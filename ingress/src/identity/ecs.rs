@@ -2,8 +2,8 @@
 //!
 //! An agent names its task. That the task is its own follows from the identity that STS told: ECS
 //! names the sessions of task roles after the task, and Systems Manager and EC2 name those of
-//! hosts after the host. Whoever may assume the role some other way can choose the name, so that
-//! the role's trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone, and the
+//! hosts after the host. Whoever may assume the role some other way can choose the name, so the role's
+//! trust policy should name `ecs-tasks.amazonaws.com` (or `ssm.amazonaws.com`) alone, and the
 //! rules should name such roles.
 //!
 //! ```text
@@ -87,7 +87,7 @@ impl EcsSubject {
     pub fn new(principal: &AwsPrincipal, claim: &Claim<'_>) -> Result<Self, String> {
         let Some(session) = principal.session() else {
             return Err(format!(
-                "{principal} is no session of a role, so that it cannot be that of an ECS task"
+                "{principal} is not a session of a role, so it cannot be that of an ECS task"
             ));
         };
         if session.starts_with("mi-") || session.starts_with("i-") {
@@ -217,17 +217,17 @@ impl<'a> EcsArn<'a> {
         }
         // The request to ECS is signed with our own credentials: it goes to AWS or nowhere.
         if sts_hosts::partition_of(region) != Some(partition) {
-            return Err(format!("{arn:?} is of a region that this ingress does not know"));
+            return Err(format!("{arn:?} is in a region that this ingress does not know"));
         }
         Ok(Self { arn, partition, region, account, cluster, id })
     }
 
-    /// Roles are used in their own account, so that a task of another is somebody else's.
+    /// Roles are used in their own account, so a task of another is somebody else's.
     fn check_owner(&self, principal: &AwsPrincipal) -> Result<(), String> {
         if self.account == principal.account() && self.partition == principal.partition() {
             return Ok(());
         }
-        Err(format!("{principal} is not of the account of {}", self.arn))
+        Err(format!("{principal} does not belong to the account of {}", self.arn))
     }
 
     fn cluster_arn(&self, name: &str) -> String {

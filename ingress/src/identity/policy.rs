@@ -233,7 +233,7 @@ impl Policy {
                 let _ = write!(sentence, "no rule for it accepts {facts}");
                 let unfit = facts.service.as_deref().filter(|name| service_label(name).is_none());
                 if let Some(service) = unfit {
-                    let _ = write!(sentence, "; {service:?} cannot stand in a host name");
+                    let _ = write!(sentence, "; {service:?} cannot be part of a host name");
                 }
                 if let Some(refusal) = &facts.unproved {
                     let _ = write!(sentence, "; {refusal}");

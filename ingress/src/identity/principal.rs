@@ -74,7 +74,7 @@ impl AwsPrincipal {
     /// # Errors
     /// It is none of the identities known here, or the two disagree; a sentence with the ARN.
     pub fn parse(arn: &str, account: &str) -> Result<Self, String> {
-        let unknown = || format!("{arn:?} is no identity that this ingress knows");
+        let unknown = || format!("{arn:?} is not an identity that this ingress knows");
         let parts = ArnParts::parse(arn).ok_or_else(unknown)?;
         if parts.account != account {
             return Err(format!(

@@ -66,7 +66,7 @@ pub fn sts_request(
     headers.push((HELLO_HEADER, binding.hello.to_owned()));
     headers.push((NONCE_HEADER, binding.nonce.to_owned()));
     headers.push((SERVER_ID_HEADER, binding.server_id.to_owned()));
-    // Everything that is there is signed, so that nothing in it can be another's.
+    // Everything that is there is signed, so nothing in it can be another's.
     let signed: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let (day, _) = proof.date.split_at(8);
     let authorization = format!(
@@ -124,8 +124,8 @@ fn is_security_token(token: &str) -> bool {
     (1..=SECURITY_TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(is_token_byte)
 }
 
-/// Looks whether a proof was made lately by a clock that agrees with ours. STS looks too; asking
-/// it would be in vain.
+/// Looks whether a proof was made lately by a clock that agrees with ours. STS looks too, so asking
+/// it would be pointless.
 ///
 /// # Errors
 /// The clocks are further apart than `window`; half a sentence that says by how much.

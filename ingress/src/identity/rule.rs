@@ -218,7 +218,7 @@ const fn is_cluster_byte(byte: u8) -> bool {
 }
 
 impl LaunchType {
-    /// Reads the name that ECS has for it; small letters are forgiven.
+    /// Reads the name that ECS has for it, in either case.
     ///
     /// # Errors
     /// It is none; half a sentence.

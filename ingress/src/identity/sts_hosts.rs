@@ -9,7 +9,7 @@
 /// A world of AWS that is apart from the others.
 struct Partition {
     name: &'static str,
-    /// Behind the region: as ever, and with IPv6 addresses too.
+    /// After the region: the usual one, and the one for IPv6 too.
     suffixes: [&'static str; 2],
     regions: &'static [&'static str],
     /// The regions with a host `sts-fips`; in the partition for governments, every host is one.

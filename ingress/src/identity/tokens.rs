@@ -83,36 +83,36 @@ impl Tokens {
             [] => return Ok(()),
             [name, token] => (name, token, ""),
             [name, token, hosts] => (name, token, hosts),
-            [_] => return Err(format!("a line needs a name and a token; {HOW}")),
+            [_] => return Err(format!("a line needs a name and a token; {HINT}")),
             [_, _, _, ..] => {
-                return Err("there is too much; give hosts with commas and without spaces".into());
+                return Err("too many words; separate hosts with commas, without spaces".into());
             }
         };
         if !is_name(name) {
             // It may be the token, if somebody forgot the name.
             return Err(format!(
-                "the first word is no name; give at most {NAME_BYTES_MAX} letters, digits, '.', \
+                "the first word is not a name; give at most {NAME_BYTES_MAX} letters, digits, '.', \
                  '_' and '-'"
             ));
         }
         // Here as well, so that no word is repeated.
-        check_token(token).map_err(|reason| format!("the second word {reason}; {HOW}"))?;
-        if is_like_host(token) && (is_like_token(name) || is_like_token(hosts)) {
+        check_token(token).map_err(|reason| format!("the second word {reason}; {HINT}"))?;
+        if looks_like_host(token) && (looks_like_token(name) || looks_like_token(hosts)) {
             return Err(
-                "the second word is like a host, and another one like a token; give name, \
+                "the second word looks like a host, and another one like a token; give name, \
                         token and hosts in this order"
                     .into(),
             );
         }
         if self.ids.contains_key(name) {
-            return Err("there is a token of this name already".into());
+            return Err("there is already a token of this name".into());
         }
         let id: Box<str> = token_id(token).into();
         if self.by_id.contains_key(&*id) {
-            return Err("there is this token under another name already".into());
+            return Err("this token is there already under another name".into());
         }
         if self.by_id.len() >= TOKENS_MAX {
-            return Err(format!("these are more than {TOKENS_MAX} tokens"));
+            return Err(format!("there are more than {TOKENS_MAX} tokens"));
         }
         let hosts = token_hosts(hosts)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
@@ -171,7 +171,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-const HOW: &str = "make one with openssl rand -hex 32";
+const HINT: &str = "make one with openssl rand -hex 32";
 
 fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len())
@@ -194,12 +194,12 @@ fn check_token(token: &str) -> Result<(), String> {
 }
 
 /// Whether somebody may have made this as we advise, with `openssl rand -hex`. A name may look so too.
-fn is_like_token(word: &str) -> bool {
+fn looks_like_token(word: &str) -> bool {
     word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether these are hosts, of which nobody makes a token.
-fn is_like_host(word: &str) -> bool {
+fn looks_like_host(word: &str) -> bool {
     word.contains('.') && token_hosts(word).is_ok()
 }
 
@@ -207,11 +207,11 @@ fn token_hosts(list: &str) -> Result<Vec<HostPattern>, String> {
     let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
     // It may be the token, if somebody mixed the words up.
     let wrong =
-        |_| "the third word is no list of hosts; give for example a.example.com,*.b.example";
+        |_| "the third word is not a list of hosts; give for example a.example.com,*.b.example";
     let hosts = items.map(|item| HostPattern::parse(item).map_err(wrong));
     let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
     if hosts.iter().any(HostPattern::needs_service) {
-        return Err("{service} cannot stand here: of a token's holder ECS knows nothing".into());
+        return Err("{service} cannot be used here: ECS knows nothing of a token's holder".into());
     }
     Ok(hosts)
 }

@@ -34,7 +34,7 @@ pub(crate) fn batches(asked: &[(ConnId, EcsInquiry)]) -> Vec<Batch> {
 }
 
 /// The questions about all of these, in two halves. ECS takes a question about all of them or not
-/// at all, so that one name which it does not take would speak for everybody: halves of halves find
+/// at all, so one name that it does not take would speak for everybody: halves of halves find
 /// out whose it is.
 pub(crate) fn halves(asked: &[(ConnId, EcsInquiry)]) -> Vec<Batch> {
     let (one, other) = asked.split_at(asked.len() / 2);

@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     clusters: BTreeMap<(String, Form), Cluster>,
     /// Which cluster a question is about, by the first of the agents that it is about.
     inspecting: BTreeMap<ConnId, (String, Form)>,
-    /// By name. The names are those of a list, so that they are few.
+    /// By name. The names are those of a list, so they are few.
     hosts: BTreeMap<String, Host>,
     /// Which host is being asked about whom, and since when.
     asking: BTreeMap<ConnId, (String, Instant)>,
@@ -76,7 +76,7 @@ enum Pace {
     Slowed,
 }
 
-/// What an answer of STS never takes unless something is wrong; a connection in vain takes 5 s.
+/// What an answer of STS never takes unless something is wrong; a failed connection takes 5 s.
 const SOON: Duration = Duration::from_secs(2);
 /// Questions at once to one host that is slow.
 const SLOW_EACH: usize = 3;
@@ -115,7 +115,7 @@ impl Queue {
         }
     }
 
-    /// The next job, which somebody is free for now.
+    /// The next job, for a thread that is free now.
     pub(crate) fn poll(&mut self, now: Instant, is_wanted: impl Fn(ConnId) -> bool) -> Option<Job> {
         while let Some(job) = self.ready.pop_front() {
             match &job {

@@ -1,7 +1,7 @@
 use mesh_protocol::Buf;
 use mesh_protocol::http1::{ResponseHead, ServerConn, Storage};
 
-use super::{Format, Reason, harmless, write, write_no_route};
+use super::{Format, Reason, sanitize, write, write_no_route};
 
 /// What is written for an answer.
 fn written(write: impl FnOnce(&mut ServerConn, &mut Buf)) -> Vec<u8> {
@@ -67,19 +67,19 @@ fn json_is_for_those_who_accept_it() {
 #[test]
 fn names_and_addresses_are_shown_as_they_are() {
     for host in ["shop.example.com", "*.a_b.test:8080", "192.0.2.1", "[2001:db8::1]:80"] {
-        assert_eq!(harmless(host), host);
+        assert_eq!(sanitize(host), host);
     }
 }
 
 #[test]
 fn what_a_page_or_a_terminal_would_act_on_is_not_shown() {
     let host = "<script>\"'&\\\x1b[2J\u{202e}\u{e9}%";
-    assert_eq!(harmless(host), "?script??????[2J???");
+    assert_eq!(sanitize(host), "?script??????[2J???");
 }
 
 #[test]
 fn a_host_that_is_too_long_is_cut() {
     let longest = "a".repeat(253);
-    assert_eq!(harmless(&longest), longest);
-    assert_eq!(harmless(&"a".repeat(60_000)), format!("{longest}..."));
+    assert_eq!(sanitize(&longest), longest);
+    assert_eq!(sanitize(&"a".repeat(60_000)), format!("{longest}..."));
 }

@@ -2,7 +2,7 @@
 
 use mesh_protocol::mux::{self, Event, FrameKind, Turn};
 use mesh_protocol::ws::close;
-use mesh_protocol::{Alive, Buf, Closing, Connection, Context, control, link};
+use mesh_protocol::{Buf, Closing, Connection, Context, Liveness, control, link};
 
 use super::{Successor, TunnelId};
 use crate::downstream::{Downstream, State};
@@ -16,7 +16,7 @@ impl Ingress {
     /// Acts on what arrived on a tunnel.
     pub(crate) fn advance_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let Some(connection) = self.conns.get_mut(id.conn()) else { return };
-        let (is_over, is_worn) = (connection.io.rx_eof, connection.io.is_worn);
+        let (is_over, needs_replacing) = (connection.io.rx_eof, connection.io.needs_replacing);
         let mut rx = std::mem::take(&mut connection.io.rx);
         let outcome = self.handle_frames(id, &mut rx, cx);
         if let Some(tunnel) = self.tunnels.get(id) {
@@ -29,7 +29,7 @@ impl Ingress {
             self.end_tunnel(id, &error, cx);
         } else if is_over && !is_behind {
             self.end_tunnel(id, &link::Error::Closed(None), cx);
-        } else if is_worn {
+        } else if needs_replacing {
             self.tell_to_move(id);
         }
     }
@@ -158,7 +158,7 @@ impl Ingress {
     pub(crate) fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         self.renew_proof_if_due(id, cx);
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if tunnel.link.handle_timeout(cx.now) == Alive::No {
+        if tunnel.link.handle_timeout(cx.now) == Liveness::Dead {
             return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
         self.end_if_left(id, cx);
@@ -170,21 +170,21 @@ impl Ingress {
     fn end_if_left(&mut self, id: TunnelId, cx: &mut Context<'_>) {
         let Some(tunnel) = self.tunnels.get(id) else { return };
         if tunnel.is_replaced() && tunnel.link.session.is_empty() && self.has_successor(id) {
-            return self.let_go(id, cx);
+            return self.close_replaced(id, cx);
         }
         // One that has another in its place is used again while that is lost.
         let intervals = if tunnel.is_draining { 2 } else { 20 };
         let patience = intervals * self.config.timeouts.echo;
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         if tunnel.unused_for(cx.now) >= patience {
-            let why = "its agent said that it leaves, and did not";
+            let why = "its agent said that it was leaving, and did not";
             self.close_tunnel(id, close::NORMAL, why, cx);
         }
     }
 
     /// Ends a tunnel in whose place its agent has another one.
-    pub(crate) fn let_go(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        self.close_tunnel(id, close::GOING_AWAY, "its agent has another one in its place", cx);
+    pub(crate) fn close_replaced(&mut self, id: TunnelId, cx: &mut Context<'_>) {
+        self.close_tunnel(id, close::GOING_AWAY, "its agent has replaced it", cx);
     }
 
     /// Ends a tunnel that cannot go on, saying goodbye as far as that is possible.

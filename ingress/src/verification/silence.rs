@@ -8,7 +8,7 @@
 //!   was not answered ------- Silent(since) ------> remembers that of n
 //!   was answered ----------- Silent(None) -------> forgets it, and its own if it asks about nobody
 //!   no rule asks any more -- Silent(None) ------->    likewise
-//!   asks about nobody now -- Unasked ------------> takes it over, until ECS answers anybody
+//!   asks about nobody now -- AsksNobody ---------> takes it over, until ECS answers anybody
 //! ```
 
 use std::time::Instant;
@@ -76,7 +76,7 @@ impl Ingress {
     /// answers somebody, and the first worker asks it about all who want to register.
     pub(super) fn hand_over_silence(&mut self) {
         if !self.workers.is_first() && self.verifier.silent.take().is_some() {
-            self.tell_first(Message::Unasked);
+            self.tell_first(Message::AsksNobody);
         }
     }
 

@@ -56,6 +56,6 @@ impl EcsStanding {
     pub(crate) fn outlasts(&self, refusal: &EcsRefusal, grace: Duration, now: Instant) -> bool {
         let was_confirmed = self.facts.is_some() && !self.is_open;
         let is_first = self.doubt < Doubt::Denied;
-        refusal.may_pass() && was_confirmed && is_first && now < self.confirmed + grace
+        refusal.is_transient() && was_confirmed && is_first && now < self.confirmed + grace
     }
 }

@@ -66,7 +66,7 @@ impl Parts {
                 listener(ADMIN, sockets.health, Traffic::Single),
             ],
             Signals::Handle,
-            crate::server::unasked,
+            crate::server::answer_without_aws,
         )?;
         let agent = Part::start(
             "agent",

@@ -99,7 +99,7 @@ pub(crate) struct ServerArgs {
     /// seconds without a byte either way after which an exchange is given up [default: 3600]
     #[argh(option)]
     pub(crate) stream_idle_timeout: Option<String>,
-    /// seconds for which a peer may leave everything we send it untaken [default: 60]
+    /// seconds for which a peer may take nothing of what we send it [default: 60]
     #[argh(option)]
     pub(crate) send_timeout: Option<String>,
     /// seconds for an agent to register after its upgrade [default: 10]
@@ -108,7 +108,7 @@ pub(crate) struct ServerArgs {
     /// seconds between two signs of life on a tunnel [default: 10]
     #[argh(option)]
     pub(crate) echo_interval: Option<String>,
-    /// seconds from the start until /ready says so, for agents to come first [default: 0]
+    /// seconds from the start until /ready answers 200, so that agents come first [default: 0]
     #[argh(option)]
     pub(crate) warm_up: Option<String>,
     /// seconds to finish what is under way after SIGTERM [default: 25]
@@ -135,7 +135,7 @@ pub(crate) struct ServerArgs {
     /// bytes that may be on their way to a slow caller per request [default: 256KiB]
     #[argh(option)]
     pub(crate) stream_window: Option<String>,
-    /// bytes more for answers on a long path, per tunnel [default: 8MiB]
+    /// extra bytes for answers on a long path, per tunnel [default: 8MiB]
     #[argh(option)]
     pub(crate) window_growth: Option<String>,
     /// bytes that may wait to be sent on one tunnel [default: 512KiB]

@@ -39,7 +39,7 @@ impl Aws {
 
     /// Does a job of the ingress. Blocks for as long as its calls may take: one of STS, or up to 13 of ECS,
     /// of 15 s each, where a hundred tasks are of as many services.
-    pub(crate) fn work(&self, job: Job) -> Answer {
+    pub(crate) fn do_job(&self, job: Job) -> Answer {
         match job {
             Job::Identify { conn, request, date } => {
                 Answer::Identified { conn, outcome: self.identify(&request, &date) }
@@ -54,7 +54,7 @@ impl Aws {
     }
 
     fn identify(&self, request: &StsRequest, date: &str) -> Result<StsIdentity, Failure> {
-        check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::Unasked)?;
+        check_date(date, SystemTime::now(), proof::DATE_WINDOW).map_err(Failure::StaleProof)?;
         let headers: Vec<_> = request
             .headers
             .iter()

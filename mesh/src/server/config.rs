@@ -13,7 +13,7 @@ use super::tls::TlsFiles;
 
 /// Everything that an ingress needs to start.
 #[derive(Debug)]
-pub(crate) struct Start {
+pub(crate) struct Startup {
     pub(crate) listen: Addresses,
     pub(crate) config: Config,
     pub(crate) workers: WorkerCount,
@@ -81,7 +81,7 @@ pub(crate) struct Addresses {
 /// The load balancer's idle timeout, unless somebody changed it.
 const LOAD_BALANCER_IDLE: Duration = Duration::from_secs(60);
 
-impl Start {
+impl Startup {
     /// Reads the settings of an ingress.
     pub(crate) fn read(settings: &mut Settings) -> Result<Self, Error> {
         let Config { traffic_port, .. } = Config::default();
@@ -92,7 +92,7 @@ impl Start {
         let identity = Identity::read(settings)?;
         let config = Config {
             traffic_port: listen.traffic.port(),
-            traffic_security: match tls.as_ref().is_some_and(|tls| tls.ports.have_traffic()) {
+            traffic_security: match tls.as_ref().is_some_and(|tls| tls.ports.include_traffic()) {
                 true => Security::Tls,
                 false => Security::Plain,
             },
@@ -187,20 +187,20 @@ fn timeouts(settings: &mut Settings) -> Result<Timeouts, Error> {
         warm_up: settings.seconds("warm-up", default.warm_up, 0..=3_600_000)?,
         drain: settings.seconds("drain-timeout", default.drain, 100..=3_600_000)?,
     };
-    for warning in strange(&timeouts, settings) {
+    for warning in timeout_warnings(&timeouts, settings) {
         settings.warn(warning);
     }
     Ok(timeouts)
 }
 
 /// Timeouts that work, but not behind a load balancer that is set up as usual.
-fn strange(timeouts: &Timeouts, settings: &Settings) -> Vec<String> {
+fn timeout_warnings(timeouts: &Timeouts, settings: &Settings) -> Vec<String> {
     let usual = value::show_seconds(&LOAD_BALANCER_IDLE);
     let mut warnings = Vec::new();
     if timeouts.idle <= LOAD_BALANCER_IDLE {
         warnings.push(format!(
-            "{}: {} s is not more than the load balancer's idle timeout of usually {usual} s, so \
-             that it will meet connections that are just being closed and answer 502",
+            "{}: {} s is not more than the load balancer's idle timeout, usually {usual} s: it \
+             will reuse connections that are just being closed, and answer 502",
             settings.culprit("idle-timeout"),
             value::show_seconds(&timeouts.idle),
         ));
@@ -217,7 +217,7 @@ fn strange(timeouts: &Timeouts, settings: &Settings) -> Vec<String> {
         let is_echo = settings.is_set("echo-interval");
         warnings.push(format!(
             "{}: requests on a tunnel that falls silent end after {} s, before it counts as lost \
-             ({} s, two echo intervals), so that no other agent is tried",
+             ({} s, two echo intervals), so no other agent is tried",
             settings.culprit(if is_echo { "echo-interval" } else { "request-timeout" }),
             value::show_seconds(&timeouts.request),
             value::show_seconds(&(2 * timeouts.echo)),

@@ -84,7 +84,7 @@ impl Identity {
         };
         if !identity.ecs_grace.is_zero() && identity.ecs_grace < identity.ecs_recheck {
             settings.warn(format!(
-                "{}: it is less than {}, so that one question to ECS without an answer ends \
+                "{}: it is less than {}, so one question to ECS without an answer ends \
                  registrations",
                 settings.culprit(GRACE),
                 settings.culprit(RECHECK),
@@ -94,7 +94,7 @@ impl Identity {
     }
 
     /// Whether agents can be asked for the proofs that the policy takes: they are bound to a name.
-    fn can_ask(&self, policy: &Policy) -> bool {
+    fn can_challenge(&self, policy: &Policy) -> bool {
         !self.server_ids.is_empty() || policy.methods().is_empty()
     }
 
@@ -119,7 +119,7 @@ pub(crate) fn admission(settings: &mut Settings, identity: &Identity) -> Result<
         );
         return Err(settings.blame("skip-iam-validation", &reason));
     }
-    if !identity.can_ask(&policy) {
+    if !identity.can_challenge(&policy) {
         return Err(Error::new(format!("{culprit}: {NO_NAME}")));
     }
     Ok(Admission::Policy(Box::new(policy)))
@@ -168,7 +168,7 @@ fn policy(settings: &mut Settings) -> Result<Option<Policy>, Error> {
         && tokens.is_none();
     let tokens = tokens.unwrap_or_default();
     for (record, rule) in records.iter().zip(&rules) {
-        if let Some((member, reason)) = idle(rule, &tokens, settings) {
+        if let Some((member, reason)) = matches_nobody(rule, &tokens, settings) {
             let warning = record.blame(member, &format!("this rule matches nobody: {reason}"));
             settings.warn(warning.to_string());
         }
@@ -200,7 +200,11 @@ fn list<T: PartialEq>(
 }
 
 /// Why nobody can be the one that a rule is about, and the member that names them.
-fn idle(rule: &Rule, tokens: &Tokens, settings: &Settings) -> Option<(&'static str, String)> {
+fn matches_nobody(
+    rule: &Rule,
+    tokens: &Tokens,
+    settings: &Settings,
+) -> Option<(&'static str, String)> {
     match &rule.who {
         Who::Token(_) if tokens.is_empty() => Some(("token", "there are no tokens".to_owned())),
         // Its name is not repeated: some write the token itself there.
@@ -230,7 +234,7 @@ fn trusts_every_role(rule: &Rule, clusters: &[ClusterPattern]) -> Option<&'stati
 }
 
 const EVERY_ROLE: &str = "every role of the account counts as the role of a task here: whoever may \
-                          assume one can call the session like any task; name the roles of the tasks";
+                          assume one can name the session after any task; name the roles of the tasks";
 
 /// The tokens of the file and of the environment; `None` if neither is given.
 fn tokens(settings: &mut Settings) -> Result<Option<Tokens>, Error> {
@@ -337,7 +341,7 @@ impl PolicySource {
     pub(crate) fn load(&self) -> Result<Policy, Error> {
         let mut settings = self.settings()?;
         if !files(&settings).iter().all(|file| self.files.contains(&PathBuf::from(file.path()))) {
-            return Err(Error::new(format!("{TOKEN_FILE}: another path takes a restart")));
+            return Err(Error::new(format!("{TOKEN_FILE}: a new path needs a restart")));
         }
         let known = settings.warnings().len();
         let policy = policy(&mut settings)?;
@@ -378,7 +382,7 @@ pub(crate) fn reloading(
 ) -> Watched {
     watched.reloading(move || {
         let policy = source.load().map_err(|error| error.to_string())?;
-        if !identity.can_ask(&policy) {
+        if !identity.can_challenge(&policy) {
             return Err(NO_NAME.to_owned());
         }
         // That may be meant. It is also what half a file says, or one that a full disk cut off.

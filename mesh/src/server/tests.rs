@@ -4,7 +4,7 @@ use argh::FromArgs;
 use mesh_settings::{Environment, Error, Settings};
 
 use super::ServerArgs;
-use super::config::Start;
+use super::config::Startup;
 
 fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     let args = ServerArgs::from_args(&["mesh", "server"], words).unwrap();
@@ -13,8 +13,8 @@ fn settings(words: &[&str], variables: &[(String, &str)]) -> Settings {
     Settings::load(args.flags(), environment).unwrap()
 }
 
-fn read(words: &[&str]) -> Result<Start, Error> {
-    Start::read(&mut settings(words, &[]))
+fn read(words: &[&str]) -> Result<Startup, Error> {
+    Startup::read(&mut settings(words, &[]))
 }
 
 /// Another value than the default for each setting that ends up in the configuration, and what is
@@ -74,7 +74,7 @@ const POLICY: [&str; 6] =
     ["allowed-role-arns", "allowed-clusters", "token-file", "tokens", "rules", "client-ca-file"];
 
 /// The values of the configuration, each with the name of its field.
-fn leaves(start: &Start) -> Vec<String> {
+fn leaves(start: &Startup) -> Vec<String> {
     let mut leaves = Vec::new();
     let mut field = "";
     let text = format!("{start:#?}");
@@ -95,7 +95,7 @@ fn every_field_of_the_configuration_has_a_setting() {
     let by_default = read(&[]).unwrap();
     let variables: Vec<(String, &str)> =
         OTHERS.iter().map(|(name, value, _)| (Environment::variable(name), *value)).collect();
-    let other = leaves(&Start::read(&mut settings(&[], &variables)).unwrap());
+    let other = leaves(&Startup::read(&mut settings(&[], &variables)).unwrap());
     for (line, other) in leaves(&by_default).iter().zip(&other) {
         // There are no more numbers for hosts than that; tests of the ingress take fewer. The word of the
         // process is drawn when it begins.
@@ -130,7 +130,7 @@ fn a_setting_changes_what_it_names_and_nothing_else() {
             .collect();
         let read = |variables: &BTreeMap<String, &str>| {
             let variables: Vec<_> = variables.clone().into_iter().collect();
-            leaves(&Start::read(&mut settings(&[], &variables)).unwrap())
+            leaves(&Startup::read(&mut settings(&[], &variables)).unwrap())
         };
         let mut before = read(&variables);
         variables.insert(Environment::variable(name), value);
@@ -148,7 +148,7 @@ fn the_help_shows_each_setting_with_its_default() {
     let help = ServerArgs::from_args(&["mesh", "server"], &["--help"]).unwrap_err();
     let help = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut settings = settings(&[], &[]);
-    Start::read(&mut settings).unwrap();
+    Startup::read(&mut settings).unwrap();
     for line in settings.report().lines() {
         let (name, value) = line.trim_start_matches("# ").split_once(": ").unwrap();
         let value = value.split_whitespace().next().unwrap();
@@ -250,7 +250,7 @@ fn what_is_strange_behind_a_load_balancer_is_a_warning() {
     ];
     for (words, expected) in cases {
         let mut settings = settings(words, &[]);
-        Start::read(&mut settings).unwrap();
+        Startup::read(&mut settings).unwrap();
         let warnings = settings.warnings().concat();
         assert_eq!(warnings.is_empty(), expected.is_empty(), "{warnings}");
         assert!(warnings.starts_with(expected), "{words:?}: {warnings}");

@@ -1,7 +1,7 @@
 //! The server's own TLS: a certificate to show, and whom to take for an agent.
 
 use log::warn;
-use mesh_agent::args::{end_of, ends_soon, identity_files, read_identity, watched};
+use mesh_agent::args::{expires_soon, expiry_warning, identity_files, read_identity, watched};
 use mesh_reactor::{ServerTls, Watched};
 use mesh_settings::{Error, NamedFile, Settings};
 
@@ -33,7 +33,7 @@ pub(crate) struct Tls {
     pub(crate) traffic: Option<ServerTls>,
     pub(crate) tunnels: Option<ServerTls>,
     /// Whether agents have to show certificates.
-    pub(crate) asks_agents: bool,
+    pub(crate) asks_for_certificates: bool,
     /// What replaces both when the files change, if they can be read again.
     pub(crate) watched: Option<Watched>,
 }
@@ -49,14 +49,14 @@ struct Loaded {
 const TLS_PORTS: &str = "tls-ports";
 
 impl TlsPorts {
-    pub(crate) const fn have_traffic(self) -> bool {
+    pub(crate) const fn include_traffic(self) -> bool {
         match self {
             Self::Both | Self::Alb => true,
             Self::Websocket => false,
         }
     }
 
-    const fn have_tunnels(self) -> bool {
+    const fn include_tunnels(self) -> bool {
         match self {
             Self::Both | Self::Websocket => true,
             Self::Alb => false,
@@ -118,7 +118,7 @@ impl TlsFiles {
             Some(file) => ServerTls::with_client_ca(&identity, &file.read_bytes()?)
                 .map_err(|error| file.blame(error))?,
         };
-        Ok(Loaded { traffic, tunnels, warning: end_of(&identity, &self.identity[0]) })
+        Ok(Loaded { traffic, tunnels, warning: expiry_warning(&identity, &self.identity[0]) })
     }
 }
 
@@ -130,10 +130,10 @@ impl Tls {
         let Loaded { traffic, tunnels, warning } = files.load()?;
         let warnings = warning.into_iter().chain(NamedFile::held_back(&all)).collect();
         let used = (traffic.clone(), tunnels.clone());
-        let (ports, asks_agents) = (files.ports, files.client_ca.is_some());
+        let (ports, asks_for_certificates) = (files.ports, files.client_ca.is_some());
         let identity = files.identity.clone();
         let remind = move || {
-            ends_soon(&identity).inspect(|warning| warn!(target: LOG, "{warning}"));
+            expires_soon(&identity).inspect(|warning| warn!(target: LOG, "{warning}"));
         };
         let reload = move || {
             let loaded = files.load().map_err(|error| error.to_string())?;
@@ -143,8 +143,8 @@ impl Tls {
             Ok(())
         };
         let watched = watched.map(|watched| watched.reloading(reload).reminding(remind));
-        let traffic = ports.have_traffic().then_some(traffic);
-        let tunnels = ports.have_tunnels().then_some(tunnels);
-        Ok((Self { traffic, tunnels, asks_agents, watched }, warnings))
+        let traffic = ports.include_traffic().then_some(traffic);
+        let tunnels = ports.include_tunnels().then_some(tunnels);
+        Ok((Self { traffic, tunnels, asks_for_certificates, watched }, warnings))
     }
 }

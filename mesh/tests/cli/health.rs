@@ -121,9 +121,9 @@ fn what_is_not_well_is_said_in_one_sentence() {
         ),
         (server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<!--\n>"), " answers 404, not 200\n"),
         (server(large_reason), " answers 503, not 200: \"aaaa"),
-        (server(b"SSH-2.0-mesh\r\n"), ": the answer is no HTTP: "),
-        (server(b"HTTP/1.1 200 OK\nA: b\n\n"), ": the answer is no HTTP: "),
-        (server(large), ": the answer is no HTTP: "),
+        (server(b"SSH-2.0-mesh\r\n"), ": the answer is not HTTP: "),
+        (server(b"HTTP/1.1 200 OK\nA: b\n\n"), ": the answer is not HTTP: "),
+        (server(large), ": the answer is not HTTP: "),
         (server(b"\x15\x03\x03\x00\x02\x02\x32"), ": the peer speaks TLS"),
     ];
     for (address, expected) in cases {

@@ -81,8 +81,8 @@ fn files_that_are_not_read_anew_because_of_a_pipe_are_named() {
     let yaml = TempFile::new("anew.yaml", "rules: []\n");
     let words = ["server", "--check", "--config", yaml.path(), "--token-file", "/dev/null"];
     let expected = format!(
-        "warning: --token-file: /dev/null is no file that can be read again, so that {} is read at \
-         the start alone too",
+        "warning: --token-file: /dev/null cannot be read again, so {} is read only at the start \
+         too",
         yaml.path()
     );
     assert!(said(&mut mesh(&words), 0).contains(&expected));

@@ -160,7 +160,7 @@ fn a_life_is_one_line_each_and_a_request_is_none() {
     server.wait_available(1);
     let texts = [
         "registered",
-        "tunnel 1 (demo.local): the agent drains",
+        "tunnel 1 (demo.local): the agent is draining",
         "tunnel 1 (demo.local): ended after",
     ];
     for (text, count) in texts.into_iter().zip([2, 1, 1]) {

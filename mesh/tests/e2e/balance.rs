@@ -1,7 +1,6 @@
 //! Several agents for one host.
 
 use std::collections::BTreeMap;
-use std::thread;
 
 use crate::peers::caller::{get, read_response, request};
 use crate::peers::process::{Server, agent, bare_agent};

@@ -206,8 +206,8 @@ fn a_server_with_nothing_but_authorities_says_that_it_takes_certificates() {
     server.process.wait_log("accepted proofs: certificate");
     // There are no files of rules, and nothing to say of them.
     server.process.signal("HUP");
-    server.process.wait_log("agents.pem was read anew");
-    server.process.expect_log("was read anew", 1);
+    server.process.wait_log("agents.pem was reloaded");
+    server.process.expect_log("was reloaded", 1);
     assert_eq!(server.process.log_count("new rules"), 0);
 }
 
@@ -219,7 +219,7 @@ fn new_authorities_count_for_new_connections_and_new_rules_for_all() {
     let next = Authority::new("next agents");
     gate.folder.put("agents.pem", &next.pem);
     gate.server.process.signal("HUP");
-    gate.server.process.wait_log("agents.pem was read anew");
+    gate.server.process.wait_log("agents.pem was reloaded");
     let late = gate.agent(&["a.test"], &["a.test"]);
     late.wait_log("received fatal alert: UnknownCA");
     let _new = gate.agent_with(&next.issue(&["a.test"]), "", &["a.test"]);

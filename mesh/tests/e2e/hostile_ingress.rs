@@ -83,7 +83,7 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
         (REFUSED, b"nonsense", "refused, unreadably"),
         (CHALLENGE, challenge, r#"the ingress calls itself "s", and this agent dialled"#),
         (WELCOME, b"{}", "bad WELCOME"),
-        (WELCOME, no_streams, "bad WELCOME: a window or number of streams of 0"),
+        (WELCOME, no_streams, "bad WELCOME: window and streams must not be 0"),
         (HELLO, b"{}", "frame out of order"),
     ];
     for (kind, payload, reason) in notices {
@@ -114,7 +114,7 @@ fn an_ingress_that_says_nothing_is_left_after_the_connect_timeout() {
     agent.wait_log("no answer to the upgrade within 300ms");
     let mut unwelcome = ingress.accept_tunnel();
     unwelcome.wait_end();
-    agent.wait_log("not welcome within 300ms");
+    agent.wait_log("no WELCOME within 300ms");
     assert_serves(&ingress, &service);
 }
 
@@ -393,7 +393,7 @@ fn an_ingress_that_asks_to_move_all_the_time_is_followed_without_haste() {
         }
     }
     assert_serves(&ingress, &service);
-    let asked = agent.log_count("asks to move");
+    let asked = agent.log_count("asks this agent to move");
     assert!(asked <= 6, "{asked} lines in the log");
 }
 

@@ -59,7 +59,7 @@ fn an_agent_comes_in_once_its_certificate_was_renewed() {
     agent.wait_log("received fatal alert: CertificateExpired");
     own(&secure, &secure.agents.issue(&[HOST]));
     agent.signal("HUP");
-    agent.wait_log("was read anew");
+    agent.wait_log("was reloaded");
     secure.server.wait_available(1);
     assert_eq!(secure.get("/").status, 200);
 }
@@ -91,7 +91,7 @@ fn a_signal_brings_the_new_certificate_and_leaves_connections_alone() {
     let papers = renew(&secure);
     assert!(!is_served(&secure, &papers), "nobody has looked yet");
     secure.server.process.signal("HUP");
-    secure.server.process.wait_log("was read anew");
+    secure.server.process.wait_log("was reloaded");
     assert!(is_served(&secure, &papers));
     old.send(request("GET", "/after", ""));
     assert_eq!(read_response(&mut old).unwrap().status, 200);
@@ -110,7 +110,7 @@ fn a_new_file_is_found_without_a_signal() {
         assert!(Instant::now() < due, "{}", secure.server.process.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    secure.server.process.expect_log("was read anew", 1);
+    secure.server.process.expect_log("was reloaded", 1);
 }
 
 #[test]
@@ -179,10 +179,9 @@ fn a_key_from_a_pipe_holds_no_other_file_up() {
         Server::start(&["--tls-cert", &certificate, "--tls-key", &key, "--config", &rules]);
     folder.put("server.yaml", "# changed\nrules: []\n");
     server.process.signal("HUP");
-    server.process.wait_log(&format!("the policy from {rules} was read anew"));
+    server.process.wait_log(&format!("the policy from {rules} was reloaded"));
     server.process.wait_log(&format!(
-        "--tls-key: {key} is no file that can be read again, so that {certificate} is read at the \
-         start alone too"
+        "--tls-key: {key} cannot be read again, so {certificate} is read only at the start too"
     ));
 }
 

@@ -79,7 +79,7 @@ fn an_ingress_out_of_descriptors_names_the_port_and_recovers() {
 #[test]
 fn callers_leave_descriptors_for_agents_and_health_checks() {
     let server = Server::start_limited("-n 600", &["--max-connections", "5000"]);
-    server.process.expect_log("--max-connections: 300 at the most, since", 1);
+    server.process.expect_log("--max-connections: 300 at most, because", 1);
     let mut wires: Vec<_> = (0..301).map(|_| Wire::connect(server.traffic)).collect();
     // Those for whom there is no file are reset, some of them before they know that they connected.
     let mut more: Vec<_> = (301..700).map(|_| TcpStream::connect(server.traffic)).collect();
@@ -111,7 +111,7 @@ fn requests_leave_descriptors_for_tunnels() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let agent = limited_agent("-n 300", &server, &service);
     server.wait_available(1);
-    agent.expect_log("--max-streams (by default): 75 at the most, since", 1);
+    agent.expect_log("--max-streams (by default): 75 at most, because", 1);
     let mut wires: Vec<_> = (0..75)
         .map(|_| {
             let mut wire = Wire::connect(server.traffic);

@@ -60,10 +60,10 @@ impl Gate {
 
     fn replace(&self, tokens: &str) {
         self.folder.put("tokens", tokens);
-        let before = self.server.process.log_count("was read anew");
+        let before = self.server.process.log_count("was reloaded");
         self.server.process.signal("HUP");
         wait_until("the tokens are read", || {
-            self.server.process.log_count("was read anew") > before
+            self.server.process.log_count("was reloaded") > before
         });
     }
 }
@@ -287,7 +287,7 @@ fn an_agent_uses_the_new_token_of_its_file_when_it_connects_again() {
     gate.folder.put("token", "two words");
     gate.replace(&format!("edge-1 {ONE} a.test\n"));
     agent.signal("HUP");
-    agent.wait_log(&format!("{file} holds no token: that is one word of printable ASCII"));
+    agent.wait_log(&format!("{file} holds no token: a token is one word of printable ASCII"));
     std::fs::remove_file(&file).unwrap();
     agent.signal("HUP");
     agent.wait_log(&format!("--token-file: cannot read {file}: no such file"));
@@ -328,9 +328,9 @@ fn an_agent_moves_to_another_token_of_its_file_without_a_failed_request() {
     };
     // Nothing is new here.
     agent.signal("HUP");
-    agent.wait_log("was read anew");
+    agent.wait_log("was reloaded");
     assert_eq!(proved_by("old"), 2);
-    assert_eq!(agent.log_count("there is another token"), 0);
+    assert_eq!(agent.log_count("there is a new token"), 0);
     gate.folder.put("token", TWO);
     agent.signal("HUP");
     wait_until("all tunnels are of the new token", || {
@@ -435,7 +435,7 @@ fn a_token_that_is_none_or_given_twice_keeps_an_agent_from_starting() {
     let (good, empty) = (folder.put("good", ONE), folder.put("empty", " \n"));
     let (latin, missing) = (folder.put("latin", "tok\u{e9}n-of-sixteen-bytes"), folder.path("no"));
     let none =
-        |culprit: &str| format!("{culprit} holds no token: that is one word of printable ASCII");
+        |culprit: &str| format!("{culprit} holds no token: a token is one word of printable ASCII");
     let cases: [(&str, Option<&str>, String); 6] = [
         (ONE, Some(&good), "there are two tokens, this and MESH_TOKEN".to_owned()),
         ("two words", None, none("MESH_TOKEN")),

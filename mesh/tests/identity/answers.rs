@@ -148,7 +148,7 @@ fn an_identity_that_makes_no_sense_is_refused() {
     for arn in strange {
         let Some(outcome) = apply(&server) else { return };
         let (code, reason) = refusal(outcome);
-        let is_told = reason.contains("is no identity that this ingress knows");
+        let is_told = reason.contains("is not an identity that this ingress knows");
         assert!(code == "unavailable" || code == "forbidden" && is_told, "{arn}: {code} {reason}");
     }
     assert_eq!(sts.count("GetCallerIdentity"), strange.len());

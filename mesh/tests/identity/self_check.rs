@@ -65,9 +65,9 @@ fn an_agent_that_may_not_look_at_its_cluster_says_which_permission_is_missing() 
     let Some(moto) = Moto::shared() else { return };
     let variables = moto.user("powerless").variables();
     let sentence = format!(
-        "this agent may not look at its cluster production (ECS denies it with AccessDenied: User: \
-         {} is not authorized to perform: ecs:DescribeClusters); it needs ecs:DescribeClusters on it \
-         only for this look",
+        "this agent may not describe its cluster production (ECS denies it with AccessDenied: User: \
+         {} is not authorized to perform: ecs:DescribeClusters); it needs ecs:DescribeClusters on \
+         it only for this check",
         moto.user("powerless").arn
     );
     let agent = look(&moto.url(), &variables, "production", &sentence);

@@ -188,7 +188,7 @@ fn a_task_of_another_account_is_somebody_elses() {
     let server = before(moto, &rules, &[]);
     let task = &moto.task("orders").arn;
     let reason = forbidden(apply(&server, "orders.example.com", task, foreign));
-    assert_eq!(reason, format!("{} is not of the account of {task}", foreign.arn));
+    assert_eq!(reason, format!("{} does not belong to the account of {task}", foreign.arn));
 }
 
 #[test]

@@ -472,7 +472,7 @@ fn a_question_without_an_answer_costs_only_those_whom_it_was_about() {
     });
 }
 
-/// ECS takes a question as a whole or not at all, so that one name which it does not take would speak
+/// ECS takes a question as a whole or not at all, so one name that it does not take would speak
 /// against everybody in it.
 #[test]
 fn whom_ecs_takes_no_question_about_costs_nobody_else_a_place() {
@@ -624,7 +624,7 @@ fn while_sts_is_silent_old_proofs_are_good_for_a_while() {
 /// Whoever could have come again by then and did not, or was not let in, has no more of the silence.
 #[test]
 fn when_sts_speaks_again_old_proofs_are_good_until_their_agents_could_have_come_again() {
-    const COMING_AGAIN: Duration = Duration::from_secs(120);
+    const RETURN_TIME: Duration = Duration::from_secs(120);
     seeds(4, |seed| {
         let cloud = fast();
         let calm = Plan::calm().with_agents(2);
@@ -632,11 +632,11 @@ fn when_sts_speaks_again_old_proofs_are_good_until_their_agents_could_have_come_
         stage.expect_ready(Duration::from_secs(10));
         stage.world.run_for(LIFETIME - RENEWING - Duration::from_secs(60));
         cloud.sky().is_down = true;
-        stage.world.run_for(RENEWING + COMING_AGAIN);
+        stage.world.run_for(RENEWING + RETURN_TIME);
         assert_eq!(stage.tunnels(), 2, "the proofs have ended");
         cloud.sky().is_down = false;
         cloud.sky().forgers.insert(1);
-        stage.world.run_for(COMING_AGAIN + Duration::from_secs(1));
+        stage.world.run_for(RETURN_TIME + Duration::from_secs(1));
         assert_eq!(stage.tunnels(), 1, "long before the end of the grace");
         stage.probe();
     });

@@ -546,7 +546,7 @@ fn an_agent_that_is_asked_to_move_does_not_blame_what_failed_before() {
         stage.world.drain(ingress);
         stage.world.run_for(Duration::from_millis(5));
         let page = agent_health(&mut stage, "visitor");
-        assert!(page.contains("503") && page.contains("asks to move"), "{page}");
+        assert!(page.contains("503") && page.contains("asks this agent to move"), "{page}");
     });
 }
 

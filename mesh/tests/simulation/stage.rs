@@ -468,7 +468,7 @@ impl Stage {
         let all = census(&self.world, self.ingress);
         let tunnels = all.tunnels;
         assert_eq!((all.callers, all.in_flight, all.streams), (0, 0, 0), "{all:?}");
-        assert_eq!(all.coming, 0, "somebody counts as coming for good: {all:?}");
+        assert_eq!(all.reserved, 0, "somebody counts as coming for good: {all:?}");
         assert_eq!(all.connections, tunnels, "only tunnels are left: {all:?}");
         for (agent, service) in self.agents.clone().into_iter().zip(self.services.clone()) {
             if self.world.life(agent) != Life::Running {

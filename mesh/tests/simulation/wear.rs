@@ -17,7 +17,7 @@ pub(crate) fn wear<A: App + 'static>(world: &mut World, node: NodeId) {
     let conns = world.app_mut::<A>(node).conns();
     let all: Vec<_> = conns.iter().map(|(conn, _)| conn).collect();
     for conn in all {
-        conns.get_mut(conn).expect("it is there").io.is_worn = true;
+        conns.get_mut(conn).expect("it is there").io.needs_replacing = true;
     }
 }
 

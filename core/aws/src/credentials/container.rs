@@ -105,7 +105,7 @@ impl Container {
                 }
                 Err(error) => {
                     complaint = error.to_string();
-                    if !error.may_pass() {
+                    if !error.is_transient() {
                         break;
                     }
                 }

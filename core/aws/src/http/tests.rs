@@ -91,7 +91,7 @@ fn what_went_wrong_is_told_in_words() {
         |url: &str| Client::local(PATIENT).get(url, &[]).map(|_| ()).unwrap_err().to_string();
     assert_eq!(complaint(&refused()), "connection refused");
     let hangup = Server::script(vec![Reply::Hangup]);
-    assert!(ask(&hangup, PATIENT).unwrap_err().may_pass());
+    assert!(ask(&hangup, PATIENT).unwrap_err().is_transient());
     let noise = Server::script(vec![Reply::Raw(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec())]);
     assert_eq!(ask(&noise, PATIENT), Err(HttpError::NotHttp));
     assert_eq!(complaint("http://"), HttpError::Unsendable.to_string());

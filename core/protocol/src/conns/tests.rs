@@ -57,10 +57,10 @@ fn slots_behave_like_a_map() {
 fn an_idle_connection_owns_no_memory_and_a_busy_one_takes_used_memory() {
     let (mut conns, ids) = conns_with(2);
     conns.get_mut(ids[0]).unwrap().io.tx.extend(&[0; 900]);
-    conns.settle(ids[0]);
+    conns.reclaim(ids[0]);
     assert!(conns.get(ids[0]).unwrap().io.tx.capacity() > 0, "it is in use");
     conns.get_mut(ids[0]).unwrap().io.tx.clear();
-    conns.settle(ids[0]);
+    conns.reclaim(ids[0]);
     assert_eq!(conns.get(ids[0]).unwrap().io.tx.capacity(), 0);
     assert!(conns.get_mut(ids[1]).unwrap().io.tx.capacity() >= 900);
 }

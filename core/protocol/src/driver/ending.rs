@@ -27,7 +27,7 @@ pub(super) const LINGER_MAX: Duration = Duration::from_secs(30);
 
 impl<A: App, T: Transport> Driver<A, T> {
     /// Takes the connection as far towards its end as the application and the peer want it.
-    pub(super) fn wind_up(&mut self, conn: ConnId) {
+    pub(super) fn advance_closing(&mut self, conn: ConnId) {
         let Some(socket) = socket_of(&mut self.sockets, conn) else {
             return;
         };
@@ -63,7 +63,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             && socket.ready.writable
         {
             let is_agreed = io.closing == Some(Closing::Agreed);
-            let ended = if is_agreed { transport.part() } else { transport.finish() };
+            let ended = if is_agreed { transport.finish_for_close() } else { transport.finish() };
             match ended {
                 Ok(Flushed::All(_)) if is_agreed => {
                     return self.close(conn, CloseReason::Finished);
@@ -155,7 +155,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.app.conns().remove(conn);
         self.timers.remove(conn);
         if self.socket(conn).is_some() {
-            self.end_stay(conn);
+            self.end_loan(conn);
             self.sockets[conn.index()] = None;
         }
     }

@@ -14,7 +14,7 @@
 //! leaves for a single exchange is **lent**, and stays registered at home:
 //!
 //! ```text
-//!   home:   Lent --- the kernel has news ---> Stirred          Returned ---> as it was
+//!   home:   Lent --- the kernel has news ---> Ready          Returned ---> as it was
 //!                                                v                ^
 //!   there:  Guest -----------------------> keep: Own --.          |
 //!             |-- the connection ends -----------------+--> Released, and its name at home is free
@@ -36,7 +36,7 @@ pub enum Parcel<M, C, T> {
     /// A connection.
     Connection(Moved<C, T>),
     /// The kernel has news of a connection that was lent under this name.
-    Stirred(ConnId),
+    Ready(ConnId),
     /// The connection that was lent under this name does not come back.
     Released(ConnId),
 }
@@ -58,9 +58,9 @@ pub struct Moved<C, T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
     /// For good. If it is registered where it comes from, that is to end.
-    Sold,
+    Transferred,
     /// For good, too; but it is registered at this worker, which had lent it.
-    SoldOn(WorkerId),
+    TransferredFrom(WorkerId),
     /// For a while. It stays registered where it comes from, under this name.
     Lent(ConnId),
     /// Back to where it is registered under this name.
@@ -69,7 +69,7 @@ pub enum Terms {
 
 /// Whose a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tenure {
+pub(super) enum Ownership {
     /// This worker's.
     Own,
     /// This worker's, and another one has it.
@@ -103,7 +103,7 @@ impl<M, C, T> Parcel<M, C, T> {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         match self {
-            Self::Message(_) | Self::Stirred(_) => true,
+            Self::Message(_) | Self::Ready(_) => true,
             Self::Connection(moved) => !matches!(moved.terms, Terms::Returned(_)),
             Self::Released(_) => false,
         }
@@ -132,7 +132,7 @@ impl<C, T> Moved<C, T> {
 impl<A: App, T: Transport> Driver<A, T> {
     /// The next thing for another worker. What goes to the same one has to arrive in this order.
     pub fn poll_parcel(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
-        self.parcels.pop_front().or_else(|| self.poll_stirred())
+        self.parcels.pop_front().or_else(|| self.poll_lent_ready())
     }
 
     /// Another worker has something to say.
@@ -145,12 +145,14 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Takes in a connection that another worker had. [`Self::adopted`] is to follow.
     pub fn adopt(&mut self, from: WorkerId, moved: Moved<A::Conn, T>) -> ConnId {
         let Moved { connection, transport, mut socket, terms } = moved;
-        let mut tenure = Tenure::Own;
+        let mut tenure = Ownership::Own;
         let conn = match terms {
-            Terms::Sold | Terms::SoldOn(_) => self.app.conns().insert_boxed(connection),
+            Terms::Transferred | Terms::TransferredFrom(_) => {
+                self.app.conns().insert_boxed(connection)
+            }
             Terms::Lent(name) => {
                 let conn = self.app.conns().insert_boxed(connection);
-                tenure = Tenure::Guest { home: from, name, place: self.guests.len() };
+                tenure = Ownership::Guest { home: from, name, place: self.guests.len() };
                 self.guests.push(Guest { home: from, name, conn });
                 conn
             }
@@ -176,7 +178,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
         match terms {
             // Nobody knows what came meanwhile: it may want to be registered in this very turn.
-            Terms::Sold | Terms::SoldOn(_) => self.begin_unwatched(conn),
+            Terms::Transferred | Terms::TransferredFrom(_) => self.begin_unwatched(conn),
             Terms::Lent(_) | Terms::Returned(_) => {}
         }
         conn
@@ -195,7 +197,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         // Nobody asks for one guest twice.
         let is_meant = |guest: &&Guest| (guest.home, guest.name) == (home, name);
         let conn = self.guests.iter().find(is_meant)?.conn;
-        self.end_stay(conn);
+        self.end_loan(conn);
         Some(conn)
     }
 
@@ -204,7 +206,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     pub fn is_lent(&self, conn: ConnId) -> bool {
         let socket = self.sockets.get(conn.index()).and_then(Option::as_ref);
         socket.is_some_and(|socket| {
-            socket.owner == conn && matches!(socket.tenure, Tenure::Lent { .. })
+            socket.owner == conn && matches!(socket.tenure, Ownership::Lent { .. })
         })
     }
 
@@ -223,7 +225,7 @@ impl<A: App, T: Transport> Driver<A, T> {
                 Outgoing::Message(message) => {
                     self.parcels.push_back((worker, Parcel::Message(message)));
                 }
-                Outgoing::Connection(conn) => self.sell(conn, worker),
+                Outgoing::Connection(conn) => self.transfer(conn, worker),
                 Outgoing::Loan(conn) => self.lend(conn, worker),
                 Outgoing::Return(conn) => self.send_back(conn),
             }
@@ -231,12 +233,12 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// A guest is none any more.
-    pub(super) fn end_stay(&mut self, conn: ConnId) {
+    pub(super) fn end_loan(&mut self, conn: ConnId) {
         if let Some(socket) = self.socket(conn)
-            && let Tenure::Guest { home, name, place } = socket.tenure
+            && let Ownership::Guest { home, name, place } = socket.tenure
         {
-            socket.tenure = Tenure::Own;
-            self.strike(place);
+            socket.tenure = Ownership::Own;
+            self.remove_guest(place);
             self.parcels.push_back((home, Parcel::Released(name)));
         }
     }
@@ -244,52 +246,52 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// There is news of a connection; whether it is lent, and so another one's to make something of.
     pub(super) fn note_news(&mut self, conn: ConnId) -> bool {
         let Some(socket) = self.socket(conn) else { return false };
-        let Tenure::Lent { news, .. } = &mut socket.tenure else { return false };
+        let Ownership::Lent { news, .. } = &mut socket.tenure else { return false };
         if *news == News::Nothing {
             *news = News::Heard;
-            self.stirred.push(conn);
+            self.lent_ready.push(conn);
         }
         true
     }
 
-    fn poll_stirred(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
-        while let Some(name) = self.stirred.pop() {
+    fn poll_lent_ready(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
+        while let Some(name) = self.lent_ready.pop() {
             if let Some(socket) = self.socket(name)
-                && let Tenure::Lent { to, news: news @ News::Heard } = &mut socket.tenure
+                && let Ownership::Lent { to, news: news @ News::Heard } = &mut socket.tenure
             {
                 *news = News::Told;
-                return Some((*to, Parcel::Stirred(name)));
+                return Some((*to, Parcel::Ready(name)));
             }
         }
         None
     }
 
     /// Sends a connection away for good: its name is stale from now on.
-    fn sell(&mut self, conn: ConnId, to: WorkerId) {
+    fn transfer(&mut self, conn: ConnId, to: WorkerId) {
         let Some(tenure) = self.leaving(conn) else { return };
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
         let Some(connection) = self.app.conns().remove(conn) else { return };
-        let Tenure::Guest { home, name, place } = tenure else {
-            return self.pack(to, connection, socket, Terms::Sold);
+        let Ownership::Guest { home, name, place } = tenure else {
+            return self.pack(to, connection, socket, Terms::Transferred);
         };
-        self.strike(place);
-        self.pack(to, connection, socket, Terms::SoldOn(home));
+        self.remove_guest(place);
+        self.pack(to, connection, socket, Terms::TransferredFrom(home));
         // After the shell has ended the registration.
         self.parcels.push_back((home, Parcel::Released(name)));
     }
 
-    /// Lends a connection; one that is registered nowhere has no home to be lent from, and is sold.
+    /// Lends a connection; one that is registered nowhere has no home to be lent from, and is transferred.
     /// Its deadline is the borrower's business, but its entry in the timers stays: a connection that
     /// comes back without waking us ([`Parcel::is_urgent`]) is noticed when that entry is due, at the
     /// latest.
     fn lend(&mut self, conn: ConnId, to: WorkerId) {
         match self.leaving(conn) {
-            Some(Tenure::Own) if self.is_watched(conn) => {}
-            Some(Tenure::Own | Tenure::Guest { .. }) => return self.sell(conn, to),
-            Some(Tenure::Lent { .. }) | None => return,
+            Some(Ownership::Own) if self.is_watched(conn) => {}
+            Some(Ownership::Own | Ownership::Guest { .. }) => return self.transfer(conn, to),
+            Some(Ownership::Lent { .. }) | None => return,
         }
-        let tenure = Tenure::Lent { to, news: News::Nothing };
+        let tenure = Ownership::Lent { to, news: News::Nothing };
         let record = Socket { tenure, ..Socket::new(conn) };
         let Some(socket) = self.sockets[conn.index()].replace(record) else { return };
         let Some(connection) = self.app.conns().lend(conn) else { return };
@@ -298,27 +300,27 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Sends a guest home.
     fn send_back(&mut self, conn: ConnId) {
-        let Some(Tenure::Guest { home, name, place }) = self.leaving(conn) else { return };
+        let Some(Ownership::Guest { home, name, place }) = self.leaving(conn) else { return };
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
-        self.strike(place);
+        self.remove_guest(place);
         let Some(connection) = self.app.conns().remove(conn) else { return };
         self.pack(home, connection, socket, Terms::Returned(name));
     }
 
     /// Takes a guest out of the list; the last one gets its place.
-    fn strike(&mut self, place: usize) {
+    fn remove_guest(&mut self, place: usize) {
         self.guests.swap_remove(place);
         if let Some(&Guest { conn, .. }) = self.guests.get(place)
             && let Some(socket) = self.socket(conn)
-            && let Tenure::Guest { place: its, .. } = &mut socket.tenure
+            && let Ownership::Guest { place: its, .. } = &mut socket.tenure
         {
             *its = place;
         }
     }
 
     /// Whose a connection is that is to leave; `None` for one that stays and ends here.
-    fn leaving(&mut self, conn: ConnId) -> Option<Tenure> {
+    fn leaving(&mut self, conn: ConnId) -> Option<Ownership> {
         let io = &self.app.conns().get(conn)?.io;
         if io.is_closing() {
             return None;

@@ -13,7 +13,7 @@ const FLUSH_ROUNDS_MAX: usize = 4;
 
 impl<A: App, T: Transport> Driver<A, T> {
     /// Transmit, flush, fill, and `Progress` when something moved.
-    pub(super) fn service(&mut self, conn: ConnId) {
+    pub(super) fn serve(&mut self, conn: ConnId) {
         let Some(socket) = self.socket(conn) else {
             return;
         };
@@ -25,17 +25,17 @@ impl<A: App, T: Transport> Driver<A, T> {
             }
             let flushed = self.flush(conn) | has_passed;
             let filled = self.is_behind(conn) || self.fill(conn);
-            let is_over = self.heed_failure(conn);
-            self.answer(conn);
+            let is_over = self.check_failure(conn);
+            self.requeue_if_pending(conn);
             self.watch_ending(conn, flushed, filled);
             if (flushed || filled) && !is_over {
-                self.note_wear(conn);
+                self.note_needs_replacing(conn);
                 self.progress(conn);
                 self.go_on(conn);
             }
         }
-        self.wind_up(conn);
-        self.app.conns().settle(conn);
+        self.advance_closing(conn);
+        self.app.conns().reclaim(conn);
     }
 
     /// Writes what there is and what the application adds; whether a byte left.
@@ -207,7 +207,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Ends a broken connection where reading does not find that out: after the peer's end nobody reads, and
     /// with a full queue nobody does either. A write met the break, or the kernel tells of it. Says whether
     /// the connection is over, and nobody wants what came last.
-    fn heed_failure(&mut self, conn: ConnId) -> bool {
+    fn check_failure(&mut self, conn: ConnId) -> bool {
         let Some(socket) = socket_of(&mut self.sockets, conn) else { return false };
         if !socket.ready.failed && socket.broken.is_none() {
             return false;
@@ -227,7 +227,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Writes once more when reading gave the transport itself something to say.
-    fn answer(&mut self, conn: ConnId) {
+    fn requeue_if_pending(&mut self, conn: ConnId) {
         let Some(socket) = self.socket(conn) else {
             return;
         };
@@ -264,12 +264,13 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Lets the application know that the transport will not last.
-    fn note_wear(&mut self, conn: ConnId) {
-        let is_worn = |socket: &mut Socket<T>| socket.transport.as_ref().is_some_and(T::is_worn);
-        if self.socket(conn).is_some_and(is_worn)
+    fn note_needs_replacing(&mut self, conn: ConnId) {
+        let needs_replacing =
+            |socket: &mut Socket<T>| socket.transport.as_ref().is_some_and(T::needs_replacing);
+        if self.socket(conn).is_some_and(needs_replacing)
             && let Some(connection) = self.app.conns().get_served(conn)
         {
-            connection.io.is_worn = true;
+            connection.io.needs_replacing = true;
         }
     }
 

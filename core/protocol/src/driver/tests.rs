@@ -137,7 +137,7 @@ impl Transport for Scripted {
         self.handshaking
     }
 
-    fn is_worn(&self) -> bool {
+    fn needs_replacing(&self) -> bool {
         self.wear == 0
     }
 
@@ -1112,11 +1112,11 @@ fn an_application_knows_that_a_connection_is_worn_when_it_hears_of_what_left() {
     let mut world = World::new();
     let conn = world.accept(Rule::Keep);
     world.peer(conn).wear = 3;
-    for (bytes, is_worn) in [(b"ab", false), (b"cd", true)] {
+    for (bytes, needs_replacing) in [(b"ab", false), (b"cd", true)] {
         world.connection(conn).io.tx.extend(bytes);
         world.driver.settle();
         assert_eq!(world.heard(), [Heard::Progress(1)]);
-        assert_eq!(world.connection(conn).io.is_worn, is_worn);
+        assert_eq!(world.connection(conn).io.needs_replacing, needs_replacing);
     }
 }
 
@@ -1310,7 +1310,7 @@ impl World {
                     there.driver.adopted(conn);
                     conns.push(conn);
                 }
-                Parcel::Stirred(_) | Parcel::Released(_) => panic!("nothing is lent"),
+                Parcel::Ready(_) | Parcel::Released(_) => panic!("nothing is lent"),
             }
         }
         there.driver.settle();

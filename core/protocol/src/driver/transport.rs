@@ -50,7 +50,7 @@ pub trait Transport {
     ///
     /// # Errors
     /// The connection is over.
-    fn part(&mut self) -> io::Result<Flushed> {
+    fn finish_for_close(&mut self) -> io::Result<Flushed> {
         self.finish()
     }
 
@@ -61,7 +61,7 @@ pub trait Transport {
     /// Makes the coming close a reset.
     fn reset(&mut self);
 
-    /// What the connection broke of, if no call has said so yet. It is said once.
+    /// Why the connection broke, if no call has said so yet. It is told once.
     fn take_error(&mut self) -> Option<io::Error>;
 
     /// Whether a TLS handshake is under way. Only reading ends one.
@@ -70,7 +70,7 @@ pub trait Transport {
     }
 
     /// Whether the connection should be replaced before it can carry no more.
-    fn is_worn(&self) -> bool {
+    fn needs_replacing(&self) -> bool {
         false
     }
 

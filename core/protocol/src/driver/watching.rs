@@ -1,8 +1,8 @@
 //! Which connections the kernel is to tell of.
 //!
 //! ```text
-//!   accepted or bought --> unwatched -- only the peer can go on, or time is up --> watched
-//!                              `-- sold, or over: there is no registration to end
+//!   accepted or passed --> unwatched -- only the peer can go on, or time is up --> watched
+//!                              `-- passed on, or over: there is no registration to end
 //! ```
 //!
 //! A registration is a call when it begins, work for the kernel when it ends, and an event for each
@@ -37,7 +37,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         let mut waiting = std::mem::take(&mut self.unwatched);
         let mut kept = 0;
         waiting.retain(|&Unwatched { conn, until }| {
-            if !self.is_unwatched(conn) {
+            if !self.may_be_registered(conn) {
                 return false;
             }
             let may_wait = kept < UNWATCHED_COUNT_MAX && until > self.now && !self.needs_news(conn);
@@ -79,7 +79,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.socket(conn).is_some_and(|socket| socket.is_watched)
     }
 
-    fn is_unwatched(&mut self, conn: ConnId) -> bool {
+    fn may_be_registered(&mut self, conn: ConnId) -> bool {
         self.socket(conn).is_some_and(|socket| socket.transport.is_some() && !socket.is_watched)
     }
 

@@ -8,7 +8,7 @@
 
 use super::body::{Decoded, Decoder, Encoder, Eof};
 use super::framing::{BodyLength, CloseReason};
-use super::request::Question;
+use super::request::RequestKind;
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Storage};
 use crate::Buf;
@@ -36,7 +36,7 @@ pub struct ClientConn {
 #[derive(Debug)]
 enum State {
     Idle,
-    Asked { request: Encoder, question: Question },
+    Asked { request: Encoder, kind: RequestKind },
     Answered { request: Encoder, response: Decoder },
     Upgraded { tx: Encoder, rx: Decoder },
 }
@@ -63,7 +63,7 @@ impl ClientConn {
         if head.framing.close_reason(head.version).is_some() {
             self.close.get_or_insert(CloseReason::Draining);
         }
-        self.state = State::Asked { request, question: Question::of(head) };
+        self.state = State::Asked { request, kind: RequestKind::of(head) };
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl ClientConn {
         storage: &'s mut Storage<'b>,
     ) -> Result<Option<ResponseHead<'s, 'b>>, Error> {
         let head = self.scan.read(rx, |bytes| ResponseHead::parse_front(bytes, storage));
-        self.judge(head)
+        self.latch_error(head)
     }
 
     /// Takes a response head, and sets how its body is read.
@@ -129,16 +129,16 @@ impl ClientConn {
     /// Its framing is ambiguous, or nobody asked for it. The connection is lost.
     pub fn receive(&mut self, head: &ResponseHead<'_, '_>) -> Result<Received, Error> {
         let received = self.read_response(head);
-        self.judge(received)
+        self.latch_error(received)
     }
 
     fn read_response(&mut self, head: &ResponseHead<'_, '_>) -> Result<Received, Error> {
-        let State::Asked { request, question } = &self.state else {
+        let State::Asked { request, kind } = &self.state else {
             return Err(Error::BadStatus);
         };
-        match (head.status, question) {
+        match (head.status, kind) {
             // Request bytes after the switch would be read as the other protocol.
-            (101, Question::Upgrade) if request.has_ended() => {
+            (101, RequestKind::Upgrade) if request.has_ended() => {
                 self.close = Some(CloseReason::Upgraded);
                 self.state = State::Upgraded {
                     tx: Encoder::new(BodyLength::UntilClose),
@@ -152,9 +152,9 @@ impl ClientConn {
             _ => return Err(Error::BadStatus),
         }
         let announced = head.framing.response_body(head.version)?;
-        let length = match (head.status, question) {
-            (204 | 304, _) | (_, Question::Head) => BodyLength::Empty,
-            (_, Question::Upgrade | Question::Other) => announced,
+        let length = match (head.status, kind) {
+            (204 | 304, _) | (_, RequestKind::Head) => BodyLength::Empty,
+            (_, RequestKind::Upgrade | RequestKind::Other) => announced,
         };
         let until_close = (length == BodyLength::UntilClose).then_some(CloseReason::UntilClose);
         let refusal = head.framing.close_reason(head.version);
@@ -174,7 +174,7 @@ impl ClientConn {
                 decoder.decode(rx, max, eof)
             }
         };
-        self.judge(decoded)
+        self.latch_error(decoded)
     }
 
     /// As [`Self::decode`], with small chunks together: see [`Decoder::gather`].
@@ -193,7 +193,7 @@ impl ClientConn {
                 decoder.gather(rx, max, eof)
             }
         };
-        self.judge(decoded)
+        self.latch_error(decoded)
     }
 
     /// Why this connection cannot take another request, as of now: an unfinished exchange is such
@@ -223,7 +223,7 @@ impl ClientConn {
         self.state = State::Idle;
     }
 
-    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn latch_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }

@@ -34,7 +34,7 @@ impl Page {
 
     /// The page for those who ask for it by another method than GET and HEAD.
     #[must_use]
-    pub fn only_for_get() -> Self {
+    pub fn method_not_allowed() -> Self {
         Self::text(405, "Only GET is answered here.\n")
     }
 

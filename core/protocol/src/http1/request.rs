@@ -20,7 +20,7 @@ pub struct Request<'b> {
 
 /// What decides how the response to a request is framed, whoever sends and whoever reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum RequestKind {
     /// There is no body, whatever its head says (RFC 9112 6.3).
     Head,
     /// 101 may be the answer (RFC 9110 7.8).
@@ -28,7 +28,7 @@ pub(super) enum Question {
     Other,
 }
 
-impl Question {
+impl RequestKind {
     pub(super) fn of(head: &RequestHead<'_, '_>) -> Self {
         if head.method == "HEAD" {
             Self::Head

@@ -15,7 +15,7 @@ use super::fields::{CRLF, Name};
 use super::framing::{BodyLength, CloseReason};
 use super::lines;
 use super::reply::{self, Reply};
-use super::request::{Question, Request};
+use super::request::{Request, RequestKind};
 use super::scan::{self, HeadScan};
 use super::{Error, RequestHead, ResponseHead, Storage, Version};
 use crate::Buf;
@@ -25,7 +25,7 @@ use crate::Buf;
 pub struct ServerConn {
     scan: HeadScan,
     state: State,
-    caller: Caller,
+    context: RequestContext,
     /// The first thing that was said against another request.
     close: Option<CloseReason>,
 }
@@ -40,9 +40,9 @@ enum State {
 
 /// What decides how the request at hand is answered.
 #[derive(Debug, Clone, Copy)]
-struct Caller {
+struct RequestContext {
     version: Version,
-    question: Question,
+    kind: RequestKind,
     /// Whether it waits for a 100 before it sends the body (RFC 9110 10.1.1), and got none.
     awaits_continue: bool,
 }
@@ -54,7 +54,7 @@ impl ServerConn {
         Self {
             scan: HeadScan::new(scan::Kind::Request, head_max),
             state: State::Idle,
-            caller: Caller::UNKNOWN,
+            context: RequestContext::UNKNOWN,
             close: None,
         }
     }
@@ -81,7 +81,7 @@ impl ServerConn {
                 let end = begin + head.bytes.len();
                 Ok(Some((head, end)))
             }
-            Err(error) => self.judge(Err(error)),
+            Err(error) => self.latch_error(Err(error)),
         }
     }
 
@@ -94,11 +94,11 @@ impl ServerConn {
     /// When the exchange before has not been left with [`Self::next`].
     pub fn begin<'b>(&mut self, head: &RequestHead<'_, 'b>) -> Result<Request<'b>, Error> {
         assert!(matches!(self.state, State::Idle), "a request inside of an exchange");
-        self.caller = Caller::new(head);
+        self.context = RequestContext::new(head);
         let refusal = head.framing.close_reason(head.version);
         self.close = self.close.or(refusal);
         let request = Request::new(head);
-        let request = self.judge(request)?;
+        let request = self.latch_error(request)?;
         self.state = State::Asked { request: Decoder::new(request.body) };
         Ok(request)
     }
@@ -114,7 +114,7 @@ impl ServerConn {
             | State::Answered { request: decoder, .. }
             | State::Upgraded { rx: decoder, .. } => decoder.decode(rx, max, Eof::Open),
         };
-        self.judge(decoded)
+        self.latch_error(decoded)
     }
 
     /// As [`Self::decode`], with small chunks together: see [`Decoder::gather`].
@@ -128,20 +128,20 @@ impl ServerConn {
             | State::Answered { request: decoder, .. }
             | State::Upgraded { rx: decoder, .. } => decoder.gather(rx, max, Eof::Open),
         };
-        self.judge(decoded)
+        self.latch_error(decoded)
     }
 
     /// The version that the caller of the request at hand speaks.
     #[must_use]
     pub const fn version(&self) -> Version {
-        self.caller.version
+        self.context.version
     }
 
     /// Whether the caller said that it waits for a 100 before it sends the body, and got none. It may
     /// send the body all the same.
     #[must_use]
     pub const fn awaits_continue(&self) -> bool {
-        self.caller.awaits_continue
+        self.context.awaits_continue
     }
 
     /// Whether a request is read completely.
@@ -159,13 +159,13 @@ impl ServerConn {
     pub fn interim(&mut self, head: &ResponseHead<'_, '_>, tx: &mut Buf) {
         let is_interim = matches!(head.status, 100 | 102..=199);
         let is_due = matches!(self.state, State::Asked { .. });
-        if !is_interim || !is_due || self.caller.version == Version::Http10 {
+        if !is_interim || !is_due || self.context.version == Version::Http10 {
             return;
         }
         let is_kept = |name, text: &str| !is_framing(name) && !head.framing.is_of_hop(name, text);
         lines::copy_response(head, is_kept, tx);
         tx.extend(CRLF);
-        self.caller.awaits_continue &= head.status != 100;
+        self.context.awaits_continue &= head.status != 100;
     }
 
     /// Writes the head of the response, and sets how its body is framed.
@@ -186,8 +186,8 @@ impl ServerConn {
         }
         let announced = head.framing.tunnelled_body()?;
         let is_withheld =
-            matches!(head.status, 204 | 304) || self.caller.question == Question::Head;
-        let length = match (announced, self.caller.version) {
+            matches!(head.status, 204 | 304) || self.context.kind == RequestKind::Head;
+        let length = match (announced, self.context.version) {
             _ if is_withheld => BodyLength::Empty,
             (Some(count), _) => BodyLength::Sized(count),
             (None, Version::Http11) => BodyLength::Chunked,
@@ -236,7 +236,7 @@ impl ServerConn {
     /// is answered already. Nothing is written.
     pub fn upgrade(&mut self, head: &ResponseHead<'_, '_>, tx: &mut Buf) -> Result<(), Error> {
         let is_due = matches!(&self.state, State::Asked { request } if request.has_ended());
-        if head.status != 101 || self.caller.question != Question::Upgrade || !is_due {
+        if head.status != 101 || self.context.kind != RequestKind::Upgrade || !is_due {
             return Err(Error::BadStatus);
         }
         let is_kept = |name, text: &str| {
@@ -309,7 +309,7 @@ impl ServerConn {
         reply::write_head(reply, tx);
         tx.extend(self.connection_line());
         tx.extend(CRLF);
-        if self.caller.question != Question::Head && !matches!(reply.status, 204 | 304) {
+        if self.context.kind != RequestKind::Head && !matches!(reply.status, 204 | 304) {
             tx.extend(reply.body);
         }
         self.state = State::Answered { request, response: Encoder::withheld() };
@@ -323,7 +323,7 @@ impl ServerConn {
     }
 
     const fn connection_line(&self) -> &'static [u8] {
-        match (self.close, self.caller.version) {
+        match (self.close, self.context.version) {
             (Some(_), _) => b"Connection: close\r\n",
             (None, Version::Http10) => b"Connection: keep-alive\r\n",
             (None, Version::Http11) => b"",
@@ -352,10 +352,10 @@ impl ServerConn {
     pub fn next(&mut self) {
         assert_eq!(self.close_reason(), None, "another request on a lost connection");
         self.state = State::Idle;
-        self.caller = Caller::UNKNOWN;
+        self.context = RequestContext::UNKNOWN;
     }
 
-    fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn latch_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.close = Some(CloseReason::ProtocolError);
         }
@@ -363,14 +363,14 @@ impl ServerConn {
     }
 }
 
-impl Caller {
+impl RequestContext {
     /// Nothing was read: the answer is one that anybody understands.
     const UNKNOWN: Self =
-        Self { version: Version::Http11, question: Question::Other, awaits_continue: false };
+        Self { version: Version::Http11, kind: RequestKind::Other, awaits_continue: false };
 
     fn new(head: &RequestHead<'_, '_>) -> Self {
         let awaits_continue = head.framing.expects_continue(head.version);
-        Self { version: head.version, question: Question::of(head), awaits_continue }
+        Self { version: head.version, kind: RequestKind::of(head), awaits_continue }
     }
 }
 

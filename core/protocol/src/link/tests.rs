@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Alive, Error, Goodbye, Link};
+use super::{Error, Goodbye, Link, Liveness};
 use crate::mux::frame::{self, DATA_BYTES_FULL, HEADER_BYTES};
 use crate::mux::{self, Flags, FrameKind, Limits, Session, Side, StreamId, Turn, Turns};
 use crate::ws::{self, Kind, Role, Writer};
@@ -253,11 +253,11 @@ fn a_peer_is_gone_after_two_intervals_without_a_frame() {
         assert_eq!(receive(&mut link, &mut rx, heard).1, None);
         let gone = if *is_sign { heard } else { start } + 2 * INTERVAL;
         for (now, alive) in [
-            (start, Alive::Yes),
-            (start + INTERVAL, Alive::Yes),
-            (gone - Duration::from_nanos(1), Alive::Yes),
-            (gone, Alive::No),
-            (gone + INTERVAL, Alive::No),
+            (start, Liveness::Alive),
+            (start + INTERVAL, Liveness::Alive),
+            (gone - Duration::from_nanos(1), Liveness::Alive),
+            (gone, Liveness::Dead),
+            (gone + INTERVAL, Liveness::Dead),
         ] {
             assert_eq!(link.handle_timeout(now), alive, "{name} {:?}", now - start);
         }
@@ -271,7 +271,7 @@ fn following_the_deadlines_sends_one_echo_an_interval_until_the_peer_is_gone() {
     let mut link = link(Side::Acceptor, start);
     let mut echoes = Vec::new();
     let mut now = link.deadline();
-    while link.handle_timeout(now) == Alive::Yes {
+    while link.handle_timeout(now) == Liveness::Alive {
         echoes.extend(sent(&mut link, Role::Server).iter().map(|_| now - start));
         assert!(link.deadline() > now, "time goes on");
         now = link.deadline();
@@ -316,15 +316,15 @@ fn a_path_longer_than_the_interval_is_measured_too() {
         link.is_answered()
     };
     for sent in 0..2 {
-        assert_eq!(link.handle_timeout(start + INTERVAL * sent), Alive::Yes);
+        assert_eq!(link.handle_timeout(start + INTERVAL * sent), Liveness::Alive);
     }
     assert!(answer(&mut link, 1, start + path));
     assert_eq!(link.round_trip(), Some(path));
     // Who leaves wants an answer to this one.
-    assert_eq!(link.handle_timeout(start + INTERVAL * 2), Alive::Yes);
+    assert_eq!(link.handle_timeout(start + INTERVAL * 2), Liveness::Alive);
     link.ask(start + INTERVAL * 2);
     assert!(!answer(&mut link, 3, start + INTERVAL * 3));
-    assert_eq!(link.handle_timeout(start + INTERVAL * 3), Alive::Yes);
+    assert_eq!(link.handle_timeout(start + INTERVAL * 3), Liveness::Alive);
     assert!(!answer(&mut link, 6, start + INTERVAL * 3), "nobody asked that");
     assert!(answer(&mut link, 5, start + INTERVAL * 4), "the last of two");
 }
@@ -638,13 +638,13 @@ fn no_bytes_make_a_link_panic() {
 fn a_process_that_was_asleep_asks_before_it_gives_up() {
     let start = origin();
     let mut link = link(Side::Acceptor, start);
-    assert_eq!(link.handle_timeout(start), Alive::Yes);
+    assert_eq!(link.handle_timeout(start), Liveness::Alive);
     let mut rx = Buf::new();
     message(&[(FrameKind::Drain, 0, b"")], &mut rx);
     assert_eq!(receive(&mut link, &mut rx, start).1, None);
     let woken = start + 100 * INTERVAL;
-    assert_eq!(link.handle_timeout(woken), Alive::Yes);
+    assert_eq!(link.handle_timeout(woken), Liveness::Alive);
     let in_time = woken + INTERVAL - Duration::from_nanos(1);
-    assert_eq!(link.handle_timeout(in_time), Alive::Yes, "the answer may be under way");
-    assert_eq!(link.handle_timeout(woken + INTERVAL), Alive::No, "asked, and not answered");
+    assert_eq!(link.handle_timeout(in_time), Liveness::Alive, "the answer may be under way");
+    assert_eq!(link.handle_timeout(woken + INTERVAL), Liveness::Dead, "asked, and not answered");
 }

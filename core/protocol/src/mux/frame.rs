@@ -72,7 +72,7 @@ pub enum FrameKind {
     EchoReply = 0x23,
 }
 
-/// From this type on, frames are ignored by who does not know them.
+/// From this type on, frames are ignored by those who do not know them.
 const IGNORABLE: u8 = 0x80;
 
 impl FrameKind {

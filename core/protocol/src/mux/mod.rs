@@ -28,10 +28,11 @@
 //! | 0x15 TRAILERS | both | trailer fields as raw lines; implies END |
 //! | 0x20 HEALTH | agent | JSON [`crate::control::Health`] |
 //! | 0x21 DRAIN | both | nothing. From an agent: open no more streams, those that crossed this are served. From an ingress: open another tunnel elsewhere, this one serves on until it is closed |
-//! | | agent | one byte, 1: another tunnel to this ingress has come in the place of this one, which is the last resort from now on |
+//! | | agent | one byte, 1: another tunnel to this ingress has come in place of this one, which is the last resort from now on |
 //! | 0x22 ECHO / 0x23 ECHO_REPLY | both | u64, returned as it came |
 //!
-//! Types from 0x80 on are ignored by who does not know them; other unknown types end the tunnel.
+//! Types from 0x80 on are ignored by those who do not know them; other unknown types end the
+//! tunnel.
 //!
 //! # Life of a stream
 //!

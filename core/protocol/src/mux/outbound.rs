@@ -76,7 +76,7 @@ impl<'t> Outbound<'t> {
     /// Appends DATA as [`Self::data`] does, of bytes that nobody needs any more: where many are to be
     /// masked, they are masked where they lie, without a copy.
     #[inline]
-    pub(super) fn spend(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
+    pub(super) fn data_in_place(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
         if self.role == Role::Client && self.outlet.is_some() && bytes.len() >= MASKED_BYTES_MIN {
             return self.pass_masked(flags, stream, bytes);
         }

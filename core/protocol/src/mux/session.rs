@@ -121,7 +121,7 @@ pub enum OpenError {
 const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_FULL as u64;
 
 /// Identifiers left when a tunnel counts as worn, so that it is replaced in peace.
-const WORN_BELOW: u32 = u32::MAX - (1 << 24);
+const REPLACE_BELOW: u32 = u32::MAX - (1 << 24);
 
 impl Session {
     /// A session without streams.
@@ -261,7 +261,7 @@ impl Session {
     }
 
     /// Says nothing more of any stream; what waits about the connection is still sent.
-    pub(crate) fn hush(&mut self) {
+    pub(crate) fn drop_stream_output(&mut self) {
         self.queues.clear();
         let pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
@@ -377,8 +377,8 @@ impl Session {
 
     /// Whether so many identifiers were used that the tunnel should be replaced.
     #[must_use]
-    pub const fn is_worn(&self) -> bool {
-        self.next > WORN_BELOW
+    pub const fn needs_replacing(&self) -> bool {
+        self.next > REPLACE_BELOW
     }
 
     /// The connections that streams carry.

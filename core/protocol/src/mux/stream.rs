@@ -173,7 +173,7 @@ impl Sender<'_> {
 
     /// DATA bytes that may go in one turn: a frame or, where little is queued, a few.
     #[must_use]
-    pub fn run(&self, out: &Outbound<'_>) -> usize {
+    pub fn turn_room(&self, out: &Outbound<'_>) -> usize {
         (self.stream.send.credit as usize).min(out.run_max())
     }
 
@@ -209,13 +209,13 @@ impl Sender<'_> {
 
     /// As [`Self::data`], for bytes that nobody needs any more: what they are afterwards is
     /// undefined.
-    pub fn spend(&mut self, bytes: &mut [u8], flags: Flags, out: &mut Outbound<'_>) {
+    pub fn data_in_place(&mut self, bytes: &mut [u8], flags: Flags, out: &mut Outbound<'_>) {
         self.note(bytes.len(), flags, out);
-        out.spend(flags, self.id, bytes);
+        out.data_in_place(flags, self.id, bytes);
     }
 
     fn note(&mut self, count: usize, flags: Flags, out: &Outbound<'_>) {
-        assert!(count <= self.run(out) && !self.stream.send.ended, "beyond room or end");
+        assert!(count <= self.turn_room(out) && !self.stream.send.ended, "beyond room or end");
         let length = u32::try_from(count).expect("at most the room");
         self.stream.send.credit -= length;
         self.stream.send.sent += u64::from(length);

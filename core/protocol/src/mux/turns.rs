@@ -22,7 +22,7 @@ pub(super) struct Queues {
     fresh: Queue,
     bulk: Queue,
     /// Whose the present turn is.
-    turn: Whose,
+    turn: Class,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct Queue {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-enum Whose {
+enum Class {
     #[default]
     Fresh,
     Bulk,
@@ -76,20 +76,20 @@ impl Queues {
 
     /// The next one, which may be over.
     pub(super) fn pop(&mut self, turns: Turns) -> Option<StreamId> {
-        self.fresh.settle();
-        self.bulk.settle();
+        self.fresh.reset_if_empty();
+        self.bulk.reset_if_empty();
         self.turn = if self.fresh.is_owed() || self.bulk.is_owed() {
-            if self.fresh.ahead > self.bulk.ahead { Whose::Fresh } else { Whose::Bulk }
+            if self.fresh.ahead > self.bulk.ahead { Class::Fresh } else { Class::Bulk }
         } else {
             match turns {
-                Turns::All if self.fresh.streams.is_empty() => Whose::Bulk,
-                Turns::All | Turns::FreshOnly => Whose::Fresh,
+                Turns::All if self.fresh.streams.is_empty() => Class::Bulk,
+                Turns::All | Turns::FreshOnly => Class::Fresh,
                 Turns::OwedOnly => return None,
             }
         };
         match self.turn {
-            Whose::Fresh => self.fresh.streams.pop_front(),
-            Whose::Bulk => self.bulk.streams.pop_front(),
+            Class::Fresh => self.fresh.streams.pop_front(),
+            Class::Bulk => self.bulk.streams.pop_front(),
         }
     }
 
@@ -105,11 +105,11 @@ impl Queues {
             return;
         }
         match self.turn {
-            Whose::Fresh => {
+            Class::Fresh => {
                 self.fresh.pay();
                 self.bulk.ahead += bytes;
             }
-            Whose::Bulk => self.bulk.pay(),
+            Class::Bulk => self.bulk.pay(),
         }
     }
 
@@ -125,7 +125,7 @@ impl Queues {
 
 impl Queue {
     /// Nothing is owed to those who come later.
-    fn settle(&mut self) {
+    fn reset_if_empty(&mut self) {
         if self.streams.is_empty() {
             self.ahead = 0;
         }

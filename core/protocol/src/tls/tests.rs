@@ -400,20 +400,20 @@ fn frail_pair(version: &'static SupportedProtocolVersion, records: u64) -> Pair 
 fn a_session_that_cannot_renew_its_keys_says_so_when_half_of_them_is_used() {
     let mut pair = frail_pair(&TLS12, 100);
     for _ in 0..50 {
-        assert!(!pair.client.filter.is_worn());
+        assert!(!pair.client.filter.needs_replacing());
         pair.client.tx.extend(b"one record");
         pair.drive();
     }
-    assert!(pair.client.filter.is_worn());
-    assert!(!pair.server.filter.is_worn(), "what it seals is counted");
+    assert!(pair.client.filter.needs_replacing());
+    assert!(!pair.server.filter.needs_replacing(), "what it seals is counted");
     // The longest batches, to which others may have grown.
     let mut pair = frail_pair(&TLS12, 100);
     pair.client.tx.extend(&vec![1; 49 * 16 * 1024]);
     pair.drive();
-    assert!(!pair.client.filter.is_worn());
+    assert!(!pair.client.filter.needs_replacing());
     pair.client.tx.extend(b"one more");
     pair.drive();
-    assert!(pair.client.filter.is_worn());
+    assert!(pair.client.filter.needs_replacing());
 }
 
 #[test]
@@ -435,5 +435,5 @@ fn a_session_that_renews_its_keys_never_wears() {
     pair.client.tx.extend(&bytes);
     pair.drive();
     assert_eq!(pair.server.rx.len(), bytes.len());
-    assert!(!pair.client.filter.is_worn());
+    assert!(!pair.client.filter.needs_replacing());
 }

@@ -75,7 +75,7 @@ impl Attempt {
         }
     }
 
-    /// Begins with the next address that can be tried, in the place of the present one, which goes on if
+    /// Begins with the next address that can be tried, in place of the present one, which goes on if
     /// there is none.
     pub(super) fn begin_next(
         &mut self,
@@ -137,7 +137,7 @@ fn begin(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<T
 }
 
 /// Whether this machine has no way to an address, such as one of IPv6 where there is no IPv6.
-pub(super) fn is_no_way(error: &io::Error) -> bool {
+pub(super) fn has_no_route(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::ADDRNOTAVAIL | Errno::NETUNREACH | Errno::AFNOSUPPORT))
 }

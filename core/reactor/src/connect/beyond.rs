@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use mesh_protocol::proxy::{Ask, Way};
+use mesh_protocol::proxy::{ConnectRequest, Way};
 use mesh_protocol::{Security, Target};
 use mio::net::TcpStream;
 
@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 #[derive(Debug)]
 pub(super) struct Beyond {
     pub(super) target: Target,
-    ask: Ask,
+    ask: ConnectRequest,
     has_begun: bool,
 }
 
@@ -23,7 +23,7 @@ impl Beyond {
         let Some(proxy) = target.via.take() else {
             return (target, None);
         };
-        let ask = Ask::new(&proxy, &target.host, target.port);
+        let ask = ConnectRequest::new(&proxy, &target.host, target.port);
         let first = Target {
             host: proxy.host,
             port: proxy.port,

@@ -97,11 +97,11 @@ fn the_end_of_a_certificate_is_seen_coming() {
         let since = Duration::from_secs(u64::try_from(seconds).unwrap());
         identity.validity_at(UnixTime::since_unix_epoch(since))
     };
-    assert_eq!(at(2029, 12, 31), Validity::NotBegun);
+    assert_eq!(at(2029, 12, 31), Validity::NotYetValid);
     assert_eq!(at(2030, 1, 2), Validity::Good);
     assert_eq!(at(2030, 1, 22), Validity::Ending(Duration::from_secs(10 * 24 * 3600)));
     assert_eq!(at(2030, 2, 2), Validity::Expired);
-    assert_eq!(identity.validity(), Validity::NotBegun);
+    assert_eq!(identity.validity(), Validity::NotYetValid);
 }
 
 #[test]

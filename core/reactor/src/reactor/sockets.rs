@@ -38,7 +38,7 @@ impl<A: App> Reactor<A> {
                 break;
             };
             let id = listener.id;
-            let Some(socket) = listener.dress(stream) else { continue };
+            let Some(socket) = listener.wrap(stream) else { continue };
             self.driver.accepted(id, peer, socket);
         }
     }

@@ -55,7 +55,7 @@ struct Peer<A: App> {
 struct Bell {
     waker: Arc<Waker>,
     is_rung: AtomicBool,
-    is_lying: AtomicBool,
+    is_asleep: AtomicBool,
 }
 
 /// Whether the other workers live: the first one asks, and each answers in its next turn.
@@ -66,13 +66,13 @@ struct Pulse {
 }
 
 /// A worker that does not run yet.
-pub(super) struct Beside {
+pub(super) struct WorkerStart {
     handle: Handle,
     run: Box<dyn FnOnce() -> io::Result<()> + Send>,
 }
 
 /// Stops the first worker when another one ends, whatever ends it.
-struct Farewell(Handle);
+struct StopOnDrop(Handle);
 
 /// Parcels taken in one turn, so that connections have theirs.
 const PARCELS_MAX: usize = 1024;
@@ -99,19 +99,19 @@ impl<A: App> Reactor<A> {
         for app in apps {
             let poll = Poll::new()?;
             let (handle, letters) = Handle::new(poll.registry(), MAILBOX)?;
-            let jobs = self.jobs.beside(&handle);
+            let jobs = self.jobs.for_worker(&handle);
             others.push(Self::with(app, poll, handle, letters, self.tls.clone(), jobs)?);
         }
         let mut all: Vec<&mut Self> = std::iter::once(&mut self).chain(&mut others).collect();
         connect(&mut all)?;
         for reactor in others {
-            let farewell = Farewell(self.handle.clone());
+            let farewell = StopOnDrop(self.handle.clone());
             let handle = reactor.handle.clone();
             let run = move || {
                 let _farewell = farewell;
                 reactor.turns().map(drop)
             };
-            self.others.push(Beside { handle, run: Box::new(run) });
+            self.others.push(WorkerStart { handle, run: Box::new(run) });
         }
         Ok(self)
     }
@@ -121,7 +121,7 @@ impl<A: App> Reactor<A> {
         let mut threads = Vec::new();
         let mut handles = Vec::new();
         let mut refused = None;
-        for (number, Beside { handle, run }) in (1..).zip(std::mem::take(&mut self.others)) {
+        for (number, WorkerStart { handle, run }) in (1..).zip(std::mem::take(&mut self.others)) {
             match thread::Builder::new().name(format!("worker {number}")).spawn(run) {
                 Ok(thread) => {
                     threads.push(thread);
@@ -147,8 +147,10 @@ impl<A: App> Reactor<A> {
                 && moved.is_watched()
             {
                 match moved.terms() {
-                    Terms::Sold => moved.transport_mut().deregister(self.poll.registry()),
-                    Terms::SoldOn(home) => moved.transport_mut().deregister(desk.registry(home)),
+                    Terms::Transferred => moved.transport_mut().deregister(self.poll.registry()),
+                    Terms::TransferredFrom(home) => {
+                        moved.transport_mut().deregister(desk.registry(home))
+                    }
                     Terms::Lent(_) | Terms::Returned(_) => {}
                 }
             }
@@ -169,7 +171,7 @@ impl<A: App> Reactor<A> {
                     let conn = self.driver.adopt(from, moved);
                     self.driver.adopted(conn);
                 }
-                Parcel::Stirred(name) => self.keep(from, name),
+                Parcel::Ready(name) => self.keep(from, name),
                 Parcel::Released(name) => self.driver.released(name),
             }
         }
@@ -241,8 +243,8 @@ impl<A: App> Desk<A> {
 
     /// The worker is about to wait for the kernel. It may not, if there are parcels that nobody
     /// rang for or that were rung for meanwhile.
-    pub(super) fn lie_down(&self) -> bool {
-        !self.has_more && self.peers[self.own.index()].bell.is_still_after_lying_down()
+    pub(super) fn prepare_to_sleep(&self) -> bool {
+        !self.has_more && self.peers[self.own.index()].bell.may_sleep()
     }
 
     /// A turn begins: whatever is sent from now on has to be rung for.
@@ -250,7 +252,7 @@ impl<A: App> Desk<A> {
         self.has_more = false;
         let own = self.own.index();
         let bell = &self.peers[own].bell;
-        bell.is_lying.store(false, Ordering::Relaxed);
+        bell.is_asleep.store(false, Ordering::Relaxed);
         if bell.is_rung.load(Ordering::Relaxed) {
             bell.is_rung.swap(false, Ordering::AcqRel);
         }
@@ -265,18 +267,18 @@ impl<A: App> Desk<A> {
 
 impl Bell {
     fn new(waker: Arc<Waker>) -> Self {
-        Self { waker, is_rung: AtomicBool::new(false), is_lying: AtomicBool::new(false) }
+        Self { waker, is_rung: AtomicBool::new(false), is_asleep: AtomicBool::new(false) }
     }
 
     fn ring(&self) {
-        if !self.is_rung.swap(true, Ordering::SeqCst) && self.is_lying.load(Ordering::SeqCst) {
+        if !self.is_rung.swap(true, Ordering::SeqCst) && self.is_asleep.load(Ordering::SeqCst) {
             // It fails only when the loop is gone.
             let _ = self.waker.wake();
         }
     }
 
-    fn is_still_after_lying_down(&self) -> bool {
-        self.is_lying.store(true, Ordering::SeqCst);
+    fn may_sleep(&self) -> bool {
+        self.is_asleep.store(true, Ordering::SeqCst);
         !self.is_rung.load(Ordering::SeqCst)
     }
 }
@@ -314,7 +316,7 @@ fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
 }
 
-impl Drop for Farewell {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
     }

@@ -13,10 +13,10 @@ impl Plain {
         let slices = slices(tx, pieces);
         let slices = &slices[..=pieces.len()];
         let Some(count) = retry(|| self.stream.write_vectored(slices))? else {
-            settle(0, tx, pieces);
+            consume_written(0, tx, pieces);
             return Ok(Flushed::Blocked(0));
         };
-        settle(count, tx, pieces);
+        consume_written(count, tx, pieces);
         Ok(match self.flush(tx, Then::More)? {
             Flushed::All(more) => Flushed::All(count + more),
             Flushed::Blocked(more) => Flushed::Blocked(count + more),
@@ -32,7 +32,7 @@ impl Tls {
             Flushed::All(count) => (count, self.filter.seal(&slices(tx, pieces)[..=pieces.len()])),
             Flushed::Blocked(count) => (count, 0),
         };
-        settle(sealed, tx, pieces);
+        consume_written(sealed, tx, pieces);
         Ok(match self.flush(tx, Then::More)? {
             Flushed::All(more) => Flushed::All(count + more),
             Flushed::Blocked(more) => Flushed::Blocked(count + more),
@@ -51,7 +51,7 @@ fn slices<'a>(tx: &'a Buf, pieces: &[&'a [u8]]) -> [IoSlice<'a>; PIECES_MAX + 1]
 }
 
 /// So many bytes of `tx`, and then of the pieces, were written: leaves the rest in `tx`.
-fn settle(written: usize, tx: &mut Buf, pieces: &[&[u8]]) {
+fn consume_written(written: usize, tx: &mut Buf, pieces: &[&[u8]]) {
     let queued = written.min(tx.len());
     tx.consume(queued);
     let mut passed = written - queued;

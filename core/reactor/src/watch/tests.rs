@@ -60,7 +60,7 @@ fn what_stays_is_not_read() {
     let folder = Folder::new("stays");
     let (mut watched, found) = watched(vec![folder.write("a", "one")]);
     for _ in 0..3 {
-        assert_eq!(watched.look(), Look::Calm);
+        assert_eq!(watched.look(), Look::Settled);
     }
     assert!(found.try_recv().is_err());
 }
@@ -74,9 +74,9 @@ fn a_change_is_read_once_it_is_over() {
     folder.write("b", "second");
     assert_eq!(watched.look(), Look::Changing, "it goes on");
     assert!(found.try_recv().is_err());
-    assert_eq!(watched.look(), Look::Calm);
+    assert_eq!(watched.look(), Look::Settled);
     assert_eq!(found.try_recv().unwrap().unwrap(), "first");
-    assert_eq!(watched.look(), Look::Calm);
+    assert_eq!(watched.look(), Look::Settled);
     assert!(found.try_recv().is_err(), "read once");
 }
 
@@ -88,7 +88,7 @@ fn a_file_replaced_by_one_of_the_same_length_and_time_is_a_change() {
     folder.replace("a", "two");
     let file = fs::File::options().write(true).open(folder.0.join("a")).unwrap();
     file.set_modified(modified).unwrap();
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert_eq!(found.try_recv().unwrap().unwrap(), "two");
 }
 
@@ -105,7 +105,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     let (mut watched, found) = watched(vec![folder.0.join("a")]);
     symlink("v2", folder.0.join("data.new")).unwrap();
     fs::rename(folder.0.join("data.new"), folder.0.join("data")).unwrap();
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert_eq!(found.try_recv().unwrap().unwrap(), "two");
 }
 
@@ -117,7 +117,7 @@ fn a_file_that_is_missing_for_a_moment_is_nothing() {
     fs::rename(&here, &away).unwrap();
     assert_eq!(watched.look(), Look::Changing);
     fs::rename(&away, &here).unwrap();
-    assert_eq!(watched.look(), Look::Calm);
+    assert_eq!(watched.look(), Look::Settled);
     assert!(found.try_recv().is_err(), "it came back as it was");
 }
 
@@ -127,10 +127,10 @@ fn a_file_that_is_missing_is_missed_and_then_found() {
     let file = folder.write("a", "one");
     let (mut watched, found) = watched(vec![file.clone()]);
     fs::remove_file(&file).unwrap();
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert!(found.try_recv().unwrap().unwrap_err().contains("No such file"));
     folder.write("a", "two");
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert_eq!(found.try_recv().unwrap().unwrap(), "two");
 }
 
@@ -139,14 +139,14 @@ fn what_failed_is_tried_again_at_each_look() {
     let folder = Folder::new("failed");
     let (mut watched, found) = watched(vec![folder.write("a", "one")]);
     folder.write("a", "broken");
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert!(found.try_recv().unwrap().is_err());
-    assert_eq!(watched.look(), Look::Calm);
+    assert_eq!(watched.look(), Look::Settled);
     assert!(found.try_recv().unwrap().is_err());
     folder.write("a", "whole");
-    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Calm]);
+    assert_eq!([watched.look(), watched.look()], [Look::Changing, Look::Settled]);
     assert_eq!(found.try_recv().unwrap().unwrap(), "whole");
-    assert_eq!(watched.look(), Look::Calm);
+    assert_eq!(watched.look(), Look::Settled);
     assert!(found.try_recv().is_err(), "and then no more");
 }
 

@@ -60,7 +60,7 @@ fn a_proxy_that_refuses_is_named_with_what_it_said() {
         ("HTTP/1.1 403 Forbidden\r\n\r\nno", "it answered 403"),
         ("HTTP/1.1 407 Who?\r\n\r\n", "it answered 407: it wants (other) credentials"),
         ("", "it closed the connection"),
-        ("220 mail.example ESMTP\r\n\r\n", "what it answered is no HTTP"),
+        ("220 mail.example ESMTP\r\n\r\n", "its answer is not HTTP"),
         ("HTTP/1.1 200 OK\r\n\r\n220 mail", "something was said before the tunnel began"),
     ] {
         let (proxy, thread) = proxy(move |_, mut stream| {

@@ -73,7 +73,7 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
         (&["--colour", "server"], "--colour is not a flag of this command; see mesh server --help"),
         (
             &["--alb-port", "1", "server"],
-            "--alb-port belongs behind the command; see mesh server --help",
+            "--alb-port belongs after the command; see mesh server --help",
         ),
         (
             &["server", "--health-port", "1"],
@@ -81,7 +81,7 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
         ),
         (
             &["server", "--", "--check"],
-            "--check stands behind --, where nothing is a flag; see mesh server --help",
+            "--check comes after --, where nothing is a flag; see mesh server --help",
         ),
         (&[""], "\"\" is not a command; give server or client; see mesh --help"),
         (

@@ -65,7 +65,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// It could not.
-    pub fn look(file: &Path) -> io::Result<()> {
+    pub fn check(file: &Path) -> io::Result<()> {
         match fs::metadata(file) {
             Ok(found) if found.is_file() || found.is_dir() => {
                 OpenOptions::new().append(true).open(file).map(drop)

@@ -83,7 +83,7 @@ impl Settings {
     /// for it.
     pub fn tell_lowered(&self, name: &'static str, to: impl Display, why: &str) {
         let level = if self.is_set(name) { log::Level::Warn } else { log::Level::Info };
-        log::log!(level, "{}: {to} at the most, since {why}", self.culprit(name));
+        log::log!(level, "{}: {to} at most, because {why}", self.culprit(name));
     }
 
     /// Says what was strange in the settings on standard error, where there is no log: before the

@@ -30,7 +30,7 @@ pub enum EcsRefusal {
         cluster: String,
     },
     /// The task is on its way: its containers may run before ECS says so of the task.
-    NotBegun {
+    NotStarted {
         /// Which.
         task: String,
         /// What ECS says so far.
@@ -96,11 +96,11 @@ impl EcsRefusal {
     /// Whether ECS may say so of what is there. Its answers come from copies, some of which may be old
     /// for a while; nothing that has ended is as if it went on.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         match self {
             Self::UnknownCluster { .. }
             | Self::UnknownTask { .. }
-            | Self::NotBegun { .. }
+            | Self::NotStarted { .. }
             | Self::UnknownService { .. }
             | Self::UnknownInstance { .. } => true,
             Self::ClusterDeleted { .. }
@@ -127,18 +127,18 @@ impl fmt::Display for EcsRefusal {
             Self::OtherCluster { task, cluster } => {
                 write!(f, "{task} is in another cluster, {}", shown(cluster))
             }
-            Self::NotBegun { task, status } => {
-                write!(f, "{task} is {} and has not begun", shown(status))
+            Self::NotStarted { task, status } => {
+                write!(f, "{task} is {} and has not started", shown(status))
             }
             Self::NotRunning { task, status } => {
                 write!(f, "{task} is {} and not RUNNING", shown(status))
             }
             Self::Stopping { task } => write!(f, "{task} is about to stop"),
             Self::UnknownService { task, service } => {
-                write!(f, "{task} is said to be of the service {service}, which is not there")
+                write!(f, "{task} is said to belong to the service {service}, which is not there")
             }
             Self::ServiceDeleted { task, service } => {
-                write!(f, "{task} is said to be of the service {service}, which was deleted")
+                write!(f, "{task} is said to belong to the service {service}, which was deleted")
             }
             Self::NotOfService { task, service } => {
                 write!(f, "{task} was not started by a deployment of the service {service}")

@@ -130,13 +130,13 @@ fn a_task_must_run_and_go_on_running() {
     for status in ["PROVISIONING", "PENDING", "ACTIVATING"] {
         let pending = task_with(&[("lastStatus", status.into())]);
         let error = verify(Requirement::Place, &pending).unwrap_err();
-        assert_eq!(error.to_string(), format!("{TASK} is {status} and has not begun"));
-        assert!(error.may_pass());
+        assert_eq!(error.to_string(), format!("{TASK} is {status} and has not started"));
+        assert!(error.is_transient());
         // It never will.
         let words = [("desiredStatus", "STOPPED".into()), ("lastStatus", status.into())];
         let error = verify(Requirement::Place, &task_with(&words)).unwrap_err();
         assert_eq!(error.to_string(), format!("{TASK} is {status} and not RUNNING"));
-        assert!(!error.may_pass());
+        assert!(!error.is_transient());
     }
     for status in ["DEACTIVATING", "STOPPED", "running", ""] {
         let task = task_with(&[("lastStatus", status.into())]);
@@ -197,7 +197,7 @@ fn a_service_is_proved_by_its_deployment_and_not_by_the_group() {
         assert!(matches!(error, EcsRefusal::UnknownService { .. }), "{group}: {error}");
     }
     let error = unproved(with("service:gone".into(), "ecs-svc/1".into()));
-    assert!(matches!(error, EcsRefusal::ServiceDeleted { .. }) && !error.may_pass(), "{error}");
+    assert!(matches!(error, EcsRefusal::ServiceDeleted { .. }) && !error.is_transient(), "{error}");
     let facts = with("service:leaving".into(), "ecs-svc/1".into()).unwrap();
     assert_eq!(facts.service.as_deref(), Some("leaving"));
     for group in ["family:mesh".into(), "orders".into(), "service:".into(), "".into(), null()] {
@@ -287,10 +287,10 @@ fn a_session_stands_for_its_own_task_only() {
 fn a_task_of_another_account_or_partition_is_refused() {
     let arn = TASK.replace(ACCOUNT, "210987654321");
     let error = EcsSubject::new(&session(TASK_ID), &claim(Some(&arn), None, "")).unwrap_err();
-    assert!(error.contains("is not of the account of"), "{error}");
+    assert!(error.contains("does not belong to the account of"), "{error}");
     let arn = TASK.replace("aws:ecs:eu-central-1", "aws-cn:ecs:cn-north-1");
     let error = EcsSubject::new(&session(TASK_ID), &claim(Some(&arn), None, "")).unwrap_err();
-    assert!(error.contains("is not of the account of"), "{error}");
+    assert!(error.contains("does not belong to the account of"), "{error}");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn what_is_no_arn_of_a_known_region_is_never_asked_about() {
     for region in regions {
         let arn = TASK.replace("eu-central-1", region);
         let error = EcsSubject::new(&session(TASK_ID), &claim(Some(&arn), None, "")).unwrap_err();
-        assert!(error.contains("is of a region that this ingress does not know"), "{error}");
+        assert!(error.contains("is in a region that this ingress does not know"), "{error}");
     }
     let long = format!("arn:aws:ecs:eu-central-1:{ACCOUNT}:task/{}/{TASK_ID}", "c".repeat(256));
     let arns = [

@@ -101,7 +101,7 @@ impl EcsSubject {
             }
             "RUNNING" => Ok((found, None)),
             status @ ("PROVISIONING" | "PENDING" | "ACTIVATING") if !is_to_stop => {
-                Err(EcsRefusal::NotBegun { task, status: status.to_owned() })
+                Err(EcsRefusal::NotStarted { task, status: status.to_owned() })
             }
             status => Err(EcsRefusal::NotRunning { task, status: status.to_owned() }),
         }

@@ -277,7 +277,7 @@ fn a_service_that_is_no_label_is_refused_with_the_reason() {
     let facts = facts("production", Some("my_orders"), LaunchType::Ec2);
     let expected = format!(
         "{SESSION} may not register orders.x: no rule for it accepts cluster production, service \
-         my_orders, launch type EC2; \"my_orders\" cannot stand in a host name"
+         my_orders, launch type EC2; \"my_orders\" cannot be part of a host name"
     );
     assert_eq!(decide_with(&policy, &agent(), &["orders.x"], &facts), denied(&expected));
     let expected = format!("{SESSION} may not register my_orders.x: no rule for it");

@@ -66,9 +66,9 @@ fn what_is_wrong_is_named_with_its_line_and_never_shown() {
         ("a 0123456789abcde\u{e9}\n".to_owned(), "the second word has characters that are not"),
         (format!("a {TOKEN}\u{7f}\n"), "the second word has characters that are not"),
         (format!("a {long}\n"), "the second word is longer than 1024 characters"),
-        (format!("a {TOKEN}\na {TOKEN}2\n"), "f line 2: there is a token of this name already"),
+        (format!("a {TOKEN}\na {TOKEN}2\n"), "f line 2: there is already a token of this name"),
         (format!("a {TOKEN}\nb {TOKEN}\n"), "f line 2: there is this token under another name"),
-        (format!("a {TOKEN} not/a/host\n"), "the third word is no list of hosts"),
+        (format!("a {TOKEN} not/a/host\n"), "the third word is not a list of hosts"),
         // In another order, or without the name.
         (format!("{TOKEN} edge-1\n"), "f line 1: the second word is shorter than 16 characters"),
         (format!("{TOKEN} edge-1 a.x\n"), "f line 1: the second word is shorter than 16"),
@@ -77,7 +77,7 @@ fn what_is_wrong_is_named_with_its_line_and_never_shown() {
         (format!("{TOKEN} *.a.example,b.example\n"), "the second word is like a host"),
         (format!("edge-1 edge.example.com {TOKEN}\n"), "the second word is like a host"),
         (format!("edge-1 edge.example.com {TOKEN}{TOKEN}\n"), "the second word is like a host"),
-        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "the third word is no list of hosts"),
+        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "the third word is not a list of hosts"),
         (format!("{TOKEN} {TOKEN}2\n{TOKEN} {TOKEN}3\n"), "there is a token of this name"),
         (format!("a {TOKEN} {{service}}.x\n"), "{service} cannot stand here"),
         (format!("a #{TOKEN}\n"), "f line 1: a line needs a name and a token"),
@@ -108,9 +108,9 @@ fn unusual_names_and_tokens_are_not_taken_for_each_other() {
 fn two_sources_may_not_have_the_same_token_either() {
     let mut tokens = parse(&format!("a {TOKEN}")).unwrap();
     let error = tokens.add("MESH_TOKENS", &format!("b {TOKEN}"), Separators::Lines).unwrap_err();
-    assert_eq!(error, "MESH_TOKENS line 1: there is this token under another name already");
+    assert_eq!(error, "MESH_TOKENS line 1: this token is there already under another name");
     let error = tokens.add("MESH_TOKENS", &format!("a {TOKEN}2"), Separators::Lines).unwrap_err();
-    assert_eq!(error, "MESH_TOKENS line 1: there is a token of this name already");
+    assert_eq!(error, "MESH_TOKENS line 1: there is already a token of this name");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn there_may_be_ten_thousand_and_no_more() {
     let mut text: String = (0..TOKENS_MAX).map(|i| format!("n{i} {TOKEN}{i}\n")).collect();
     assert_eq!(parse(&text).unwrap().len(), TOKENS_MAX);
     text.push_str("more 0123456789abcdefmore\n");
-    assert_eq!(parse(&text).unwrap_err(), "f line 10001: these are more than 10000 tokens");
+    assert_eq!(parse(&text).unwrap_err(), "f line 10001: there are more than 10000 tokens");
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn sts_is_not_asked_about_an_old_proof() {
     let conn = Conns::new().insert(Duplex::new(0), ());
     let host = "sts.eu-central-1.amazonaws.com".to_owned();
     let request = StsRequest { host, headers: Vec::new(), body: "" };
-    let answer = aws.work(Job::Identify { conn, request, date: "20200101T000000Z".to_owned() });
+    let answer = aws.do_job(Job::Identify { conn, request, date: "20200101T000000Z".to_owned() });
     let Answer::Identified { outcome, .. } = answer else { panic!("about STS: {answer:?}") };
-    assert!(matches!(outcome, Err(Failure::Unasked(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::StaleProof(_))), "{outcome:?}");
 }

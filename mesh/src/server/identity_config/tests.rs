@@ -10,7 +10,7 @@ use mesh_settings::{Environment, Error, Settings};
 
 use super::PolicySource;
 use crate::server::ServerArgs;
-use crate::server::config::Start;
+use crate::server::config::Startup;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ID: [&str; 2] = ["--server-id", "mesh.example.com"];
@@ -49,8 +49,8 @@ fn settings(words: &[&str], variables: &[(&str, &str)]) -> Result<Settings, Erro
     Settings::load(args.flags(), variables.iter().copied().collect())
 }
 
-fn start(words: &[&str], variables: &[(&str, &str)]) -> Result<Start, Error> {
-    Start::read(&mut settings(words, variables)?)
+fn start(words: &[&str], variables: &[(&str, &str)]) -> Result<Startup, Error> {
+    Startup::read(&mut settings(words, variables)?)
 }
 
 fn policy(words: &[&str], variables: &[(&str, &str)]) -> Policy {
@@ -116,7 +116,7 @@ fn tokens_come_from_the_file_and_from_the_environment() {
     }
     assert_eq!(policy.methods(), [Method::Token]);
     let mut settings = settings(&[&words[..], &ID].concat(), &variables).unwrap();
-    let start = Start::read(&mut settings).unwrap();
+    let start = Startup::read(&mut settings).unwrap();
     let all = format!("{}{start:?}{settings:?}{:?}", settings.report(), settings.warnings());
     assert!(all.contains("# tokens: set"), "{all}");
     assert!(!all.contains("fedcba98") && !all.contains("01234567"), "{all}");
@@ -149,7 +149,7 @@ fn rules_are_read_from_the_file_and_shown_as_they_can_be_read_again() {
     assert_eq!(decide(&rules, &certificate, "b.y"), Decision::Granted);
     let report = |file: &TempFile| {
         let mut settings = settings(&["--config", file.path()], &[]).unwrap();
-        let _ = Start::read(&mut settings);
+        let _ = Startup::read(&mut settings);
         settings.report()
     };
     let id = "server-id: mesh.example.com\n";
@@ -349,7 +349,7 @@ fn endpoints_are_a_scheme_a_host_and_a_port() {
     ];
     for (url, authority, is_safe) in cases {
         let mut settings = settings(&["--sts-endpoint", url], &[]).unwrap();
-        let start = Start::read(&mut settings).unwrap();
+        let start = Startup::read(&mut settings).unwrap();
         assert_eq!(start.identity.sts_authority(), Some(authority));
         assert_eq!(settings.warnings().is_empty(), is_safe, "{:?}", settings.warnings());
     }
@@ -359,7 +359,7 @@ fn endpoints_are_a_scheme_a_host_and_a_port() {
 fn a_grace_that_is_over_before_anybody_asks_is_a_warning() {
     let warnings = |words: &[&str]| {
         let mut settings = settings(words, &[]).unwrap();
-        Start::read(&mut settings).unwrap();
+        Startup::read(&mut settings).unwrap();
         settings.warnings().to_vec()
     };
     let expected = "--ecs-grace (by default): it is less than --ecs-recheck-interval, so that one \
@@ -378,7 +378,7 @@ fn whoever_lets_every_role_count_as_that_of_a_task_is_warned() {
         let file = TempFile::new(&rule);
         let words = [&["--config", file.path()], &ID[..], words].concat();
         let mut settings = settings(&words, &[]).unwrap();
-        Start::read(&mut settings).unwrap();
+        Startup::read(&mut settings).unwrap();
         settings.warnings().to_vec()
     };
     let account = "account: \"123456789012\"";
@@ -405,7 +405,7 @@ fn whoever_lets_every_role_count_as_that_of_a_task_is_warned() {
         let role = format!("arn:aws:iam::123456789012:role/{role}");
         let words = [&["--allowed-role-arns", &role], &ID[..], more].concat();
         let mut settings = settings(&words, &[]).unwrap();
-        Start::read(&mut settings).unwrap();
+        Startup::read(&mut settings).unwrap();
         settings.warnings().to_vec()
     };
     let warned = warnings("*", &["--allowed-clusters", "a"]);
@@ -420,7 +420,7 @@ fn an_empty_token_file_is_a_warning() {
     let file = TempFile::new("# nobody yet\n");
     let words = ["--token-file", file.path(), ID[0], ID[1]];
     let mut settings = settings(&words, &[]).unwrap();
-    let start = Start::read(&mut settings).unwrap();
+    let start = Startup::read(&mut settings).unwrap();
     assert!(matches!(start.config.admission, Admission::Policy(_)));
     assert_eq!(settings.warnings(), ["--token-file: there is no token"]);
 }
@@ -459,7 +459,7 @@ fn the_policy_is_made_again_from_the_files() {
     let others = TempFile::new(&format!("edge-1 {TOKEN} a.x\n"));
     file.write(&format!("{RULES}token-file: {}\n", others.path()));
     let error = source.load().unwrap_err().to_string();
-    assert!(error.ends_with("token-file: another path takes a restart"), "{error}");
+    assert!(error.ends_with("token-file: a new path needs a restart"), "{error}");
     file.write(RULES);
     assert!(!may(&source.load().unwrap(), one, "a.x"), "no path takes the tokens away");
 }

@@ -74,7 +74,7 @@ fn pass(from: &mut World, to: &mut World, (sender, receiver): (WorkerId, WorkerI
                 to.driver.adopted(conn);
                 Passed::Connection(conn, terms)
             }
-            Parcel::Stirred(name) => {
+            Parcel::Ready(name) => {
                 assert!(is_urgent);
                 Passed::Kept(to.driver.keep(sender, name))
             }
@@ -191,7 +191,7 @@ fn a_guest_that_goes_elsewhere_goes_for_good() {
         let (mut pair, guest) = Pair::lent();
         pair.send(guest, WorkerId::FIRST, way);
         let passed = pair.pass_back();
-        let [Passed::Connection(conn, Terms::SoldOn(WorkerId::FIRST)), Passed::Released] =
+        let [Passed::Connection(conn, Terms::TransferredFrom(WorkerId::FIRST)), Passed::Released] =
             passed[..]
         else {
             panic!("{passed:?}");

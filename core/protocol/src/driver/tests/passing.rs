@@ -50,7 +50,7 @@ fn what_has_no_room_is_queued_behind_what_was_there() {
     let sent = pattern(20_000);
     world.receive(from, Incoming::Bytes(sent.clone()), READABLE);
     // Only the one that forwards has its turn before the socket is full.
-    world.driver.service(from);
+    world.driver.serve(from);
     let expected: Vec<u8> = [b"head", &sent[..]].concat();
     assert_eq!(world.acts(), [Act::Passed(1, expected[..10_000].to_vec())]);
     assert_eq!(world.connection(to).io.tx.as_slice(), &expected[10_000..]);
@@ -119,7 +119,7 @@ fn who_sends_much_has_as_many_rounds_as_anybody() {
     world.driver.app_mut().passing.extend((0..6).map(|_| pattern(9000)));
     world.connection(conn);
     world.driver.collect();
-    world.driver.service(conn);
+    world.driver.serve(conn);
     assert_eq!(world.acts().len(), 4, "the next connection has its turn");
     assert!(world.driver.has_work());
     assert_eq!(world.heard(), [Heard::Progress(1)]);
@@ -138,7 +138,7 @@ fn what_waits_in_the_kernel_waits_with_the_patience_that_it_was_given() {
     world.peer(to).room = 4096;
     world.receive(from, Incoming::Bytes(pattern(9000)), READABLE);
     // As when a request and its body come together, on a connection that another one used before.
-    world.driver.service(from);
+    world.driver.serve(from);
     world.driver.settle();
     let acts = world.acts();
     assert_eq!(acts[0], Act::Waits(1, Patience::Short));

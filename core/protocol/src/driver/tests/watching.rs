@@ -104,7 +104,7 @@ fn who_goes_to_another_worker_unwatched_is_unwatched_there() {
     let Some((OTHER, Parcel::Connection(moved))) = here.driver.poll_parcel() else {
         panic!("a connection")
     };
-    assert_eq!((moved.terms(), moved.is_watched()), (Terms::Sold, false));
+    assert_eq!((moved.terms(), moved.is_watched()), (Terms::Transferred, false));
     assert_eq!(here.watch(), []);
     let conn = there.driver.adopt(WorkerId::FIRST, moved);
     there.driver.app_mut().names.insert(conn, 1);

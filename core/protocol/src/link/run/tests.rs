@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::link::{Alive, Error, Link};
+use crate::link::{Error, Link, Liveness};
 use crate::mux::frame::{
     self, DATA_BYTES_FULL as FULL, DATA_BYTES_MAX, RUN_FRAMES, RUN_FRAMES_MAX,
 };
@@ -214,12 +214,12 @@ fn a_run_is_a_sign_of_life() {
     let mut link = Pair::new(start).ingress;
     let (mut rx, mut rng) = (Buf::new(), Rng::from_seed(1));
     message(Role::Client, &[data(1, FULL, &mut rng)], &mut rx);
-    assert_eq!(link.handle_timeout(start), Alive::Yes);
+    assert_eq!(link.handle_timeout(start), Liveness::Alive);
     let heard = start + interval;
     assert!(link.poll_run(&mut rx, heard).unwrap().is_some());
-    assert_eq!(link.handle_timeout(heard), Alive::Yes, "asked once more");
-    assert_eq!(link.handle_timeout(heard + interval), Alive::Yes);
-    assert_eq!(link.handle_timeout(heard + 2 * interval), Alive::No);
+    assert_eq!(link.handle_timeout(heard), Liveness::Alive, "asked once more");
+    assert_eq!(link.handle_timeout(heard + interval), Liveness::Alive);
+    assert_eq!(link.handle_timeout(heard + 2 * interval), Liveness::Dead);
 }
 
 /// All that may come through a tunnel, and some of what may not.
@@ -309,7 +309,7 @@ fn transmit(turns: &[(usize, Flags)], sink: Option<&mut Sink>) -> Buf {
         let Some(&(length, flags)) = turns.next() else { return Turn::Over };
         let mut sender = session.sender(stream).unwrap();
         let bytes: Vec<u8> = (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect();
-        sender.data(&bytes[..length.min(sender.run(out))], flags, out);
+        sender.data(&bytes[..length.min(sender.turn_room(out))], flags, out);
         Turn::Again
     };
     let (mut tx, mut rng) = (Buf::new(), Rng::from_seed(1));
@@ -423,7 +423,7 @@ fn spend(length: usize, flags: Flags, sink: Option<&mut Sink>) -> Buf {
     let mut sender = session.sender(StreamId(1)).unwrap();
     sender.data(b"a little", Flags::NONE, &mut out);
     let mut bytes: Vec<u8> = (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect();
-    sender.spend(&mut bytes, flags, &mut out);
+    sender.data_in_place(&mut bytes, flags, &mut out);
     assert_eq!(sender.has_ended(), flags == Flags::END);
     out.finish();
     tx

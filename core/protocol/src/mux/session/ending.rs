@@ -27,7 +27,7 @@ impl Session {
         if !std::mem::replace(&mut stream.send.ended, true) {
             frame::write(FrameKind::Data, Flags::END, id, &mut self.pending, |_| {});
         }
-        self.settle(id);
+        self.forget_if_over(id);
     }
 
     /// Forgets a stream without a word: the peer ends it by itself, or both did. What its bytes that
@@ -70,7 +70,7 @@ impl Session {
 
     /// Forgets the stream if both directions have ended.
     #[inline]
-    pub fn settle(&mut self, id: StreamId) {
+    pub fn forget_if_over(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
             self.forget(id);
         }

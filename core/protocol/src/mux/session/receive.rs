@@ -133,7 +133,7 @@ impl Session {
         stream.responded = !is_interim;
         stream.recv.ended = frame.flags.has(Flags::END);
         let Some(owner) = stream.owner else { return Ok(Event::Handled) };
-        self.settle(frame.stream);
+        self.forget_if_over(frame.stream);
         let head = Head { bytes: frame.payload, flags: frame.flags };
         Ok(Event::Response { owner, head })
     }
@@ -158,7 +158,7 @@ impl Session {
         stream.recv.take(bytes.len())?;
         stream.recv.ended = end.is_some();
         let Some(owner) = stream.owner else { return Ok(Event::Handled) };
-        self.settle(frame.stream);
+        self.forget_if_over(frame.stream);
         Ok(Event::Data { owner, bytes, end })
     }
 

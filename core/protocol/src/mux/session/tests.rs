@@ -90,7 +90,7 @@ fn send(session: &mut Session, stream: u32, act: impl FnOnce(Sender<'_>, &mut Ou
     let mut out = Outbound::new(Role::Server, &mut tx, &mut rng);
     act(session.sender(StreamId(stream)).unwrap(), &mut out);
     out.finish();
-    session.settle(StreamId(stream));
+    session.forget_if_over(StreamId(stream));
 }
 
 #[test]
@@ -361,11 +361,11 @@ fn nothing_is_opened_while_too_much_waits_to_be_sent() {
 fn identifiers_run_out_after_a_warning() {
     let owner = owners(1)[0];
     let mut opener = session(Side::Opener, 10);
-    assert!(!opener.is_worn());
-    opener.next = super::WORN_BELOW;
-    assert!(!opener.is_worn());
+    assert!(!opener.needs_replacing());
+    opener.next = super::REPLACE_BELOW;
+    assert!(!opener.needs_replacing());
     opener.open(owner, Flags::NONE, |_| {}).unwrap();
-    assert!(opener.is_worn());
+    assert!(opener.needs_replacing());
     opener.next = u32::MAX - 2;
     assert!(opener.has_room());
     assert_eq!(opener.open(owner, Flags::NONE, |_| {}), Ok(StreamId(u32::MAX - 2)));

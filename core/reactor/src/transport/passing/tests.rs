@@ -3,7 +3,7 @@ use std::thread;
 
 use mesh_protocol::{Buf, Flushed, PIECES_MAX, Transport};
 
-use super::settle;
+use super::consume_written;
 use crate::transport::Socket;
 use crate::transport::tests::{Events, pair, pattern, read_all, sealed_pair};
 
@@ -15,7 +15,7 @@ fn what_was_not_written_is_queued_wherever_the_kernel_stopped() {
         for written in 0..=whole.len() {
             let mut tx = Buf::new();
             tx.extend(queued.as_bytes());
-            settle(written, &mut tx, &pieces);
+            consume_written(written, &mut tx, &pieces);
             assert_eq!(tx.as_slice(), &whole.as_bytes()[written..]);
             assert_eq!(tx.taken(), written as u64, "what was sent counts");
         }

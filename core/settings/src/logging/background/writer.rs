@@ -17,8 +17,8 @@ pub(super) struct Writer<O, W> {
     is_torn: bool,
     /// Whether the last attempt failed: there is more to come of that, and a warning told of it.
     is_failing: bool,
-    complained: Seldom,
-    reported: Seldom,
+    complained: RateLimit,
+    reported: RateLimit,
 }
 
 /// Lines that are there already are written together, so much at a time.
@@ -26,9 +26,9 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 impl<O: Write, W: FnMut(&str)> Writer<O, W> {
     pub(super) const fn new(names: Names, out: O, warn: W, queue: Arc<Queue>) -> Self {
-        let complained = Seldom { every: Duration::from_secs(60), last: None };
+        let complained = RateLimit { every: Duration::from_secs(60), last: None };
         // A writer that is just too slow loses some lines all the time.
-        let reported = Seldom { every: Duration::from_secs(1), last: None };
+        let reported = RateLimit { every: Duration::from_secs(1), last: None };
         Self { names, out, warn, queue, is_torn: false, is_failing: false, complained, reported }
     }
 
@@ -114,12 +114,12 @@ impl<O: Write, W: FnMut(&str)> Writer<O, W> {
 }
 
 /// Something that is not said again at once.
-struct Seldom {
+struct RateLimit {
     every: Duration,
     last: Option<Instant>,
 }
 
-impl Seldom {
+impl RateLimit {
     fn is_due(&self) -> bool {
         self.last.is_none_or(|last| last.elapsed() >= self.every)
     }

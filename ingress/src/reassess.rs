@@ -40,7 +40,7 @@ impl Ingress {
         }
         self.config.admission = Admission::Policy(policy);
         let tunnels: Vec<_> = self.tunnels.iter().map(|(id, _)| id).collect();
-        let measured = tunnels.into_iter().map(|id| (id, self.measure(id)));
+        let measured = tunnels.into_iter().map(|id| (id, self.reassess(id)));
         let unfit: Vec<_> = measured.filter_map(|(id, why)| Some((id, why?))).collect();
         self.withdraw_all(&unfit, cx);
         self.ask_for_more(cx);
@@ -48,7 +48,7 @@ impl Ingress {
 
     /// Why the rules no longer allow a registration, if they do not.
     #[must_use]
-    pub(crate) fn measure(&mut self, id: TunnelId) -> Option<Refusal> {
+    pub(crate) fn reassess(&mut self, id: TunnelId) -> Option<Refusal> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
         let tunnel = self.tunnels.get(id)?;
         let standing = &tunnel.standing;
