@@ -80,7 +80,7 @@ fn an_agent_says_why_it_got_no_tunnel_and_comes_back() {
     let no_streams = br#"{"version":"0","session":"1","window":65536,"streams":0}"#;
     let notices: [(u8, &[u8], &str); 6] = [
         (REFUSED, refusal, r"not with\nthis identity"),
-        (REFUSED, b"nonsense", "refused, unreadably"),
+        (REFUSED, b"nonsense", "refused, reason unreadable"),
         (CHALLENGE, challenge, r#"the ingress calls itself "s", and this agent dialled"#),
         (WELCOME, b"{}", "bad WELCOME"),
         (WELCOME, no_streams, "bad WELCOME: window and streams must not be 0"),

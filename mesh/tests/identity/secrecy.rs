@@ -79,7 +79,7 @@ fn a_token_in_the_place_of_its_name_is_not_logged() {
     let server = ingress("", &Variables::new(), &[&TRACE[..], &words].concat());
     for (line, reason) in [
         (format!("{TOKEN} edge-1\n"), "line 1: the second word is shorter than"),
-        (format!("{TOKEN} edge.example.com\n"), "line 1: the second word is like a host"),
+        (format!("{TOKEN} edge.example.com\n"), "line 1: the second word looks like a host"),
         (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "line 1: the third word is no list"),
     ] {
         folder.replace("tokens", &line);

@@ -158,7 +158,7 @@ fn the_session_has_to_be_the_one_that_ecs_made_for_the_task() {
         (moto.session("operator"), &*task.arn, "is not the session of the task"),
         (moto.session("operator"), "", "and it named none; give --task-arn"),
         (&task.identity, "arn:aws:ecs", "\"arn:aws:ecs\" is not the ARN of a task"),
-        (moto.user("agent"), &*task.arn, "is no session of a role, so that it cannot be that of"),
+        (moto.user("agent"), &*task.arn, "is not a session of a role, so it cannot be that of"),
         (moto.session("host"), &*task.arn, "and it named none; give --container-instance"),
     ];
     for (identity, task, expected) in cases {

@@ -64,7 +64,7 @@ fn what_is_of_no_use_is_refused_in_words_that_name_the_file() {
             by_certificate,
             "not a PEM file: its section CERTIFICATE has no end",
         ),
-        (&rubbish("CERTIFICATE"), &key, by_certificate, "the certificate is of no use"),
+        (&rubbish("CERTIFICATE"), &key, by_certificate, "the certificate cannot be used"),
         (&certificate, "", by_key, "the file holds no private key"),
         (&certificate, &certificate, by_key, "the file holds no private key"),
         (&certificate, &cut(&key), by_key, "not a PEM file: its section PRIVATE KEY has no end"),
@@ -74,7 +74,7 @@ fn what_is_of_no_use_is_refused_in_words_that_name_the_file() {
             by_certificate,
             "not a PEM file: no section begins like -----BEGIN \\u{7}",
         ),
-        (&certificate, &rubbish("PRIVATE KEY"), by_key, "the private key is of no use"),
+        (&certificate, &rubbish("PRIVATE KEY"), by_key, "the private key cannot be used"),
         (&certificate, &other, by_key, "the private key belongs to another certificate"),
     ];
     for (certificate, key, part, expected) in cases {

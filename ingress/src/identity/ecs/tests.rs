@@ -280,7 +280,7 @@ fn a_session_stands_for_its_own_task_only() {
     let user = format!("arn:aws:iam::{ACCOUNT}:user/{TASK_ID}");
     let user = AwsPrincipal::parse(&user, ACCOUNT).unwrap();
     let error = EcsSubject::new(&user, &claim(Some(TASK), None, "")).unwrap_err();
-    assert!(error.contains("is no session of a role"), "{error}");
+    assert!(error.contains("is not a session of a role"), "{error}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn what_is_no_identity_is_refused() {
     ];
     for arn in cases {
         let error = parse(arn).unwrap_err();
-        assert!(error.contains("is no identity"), "{error}");
+        assert!(error.contains("is not an identity"), "{error}");
     }
 }
 

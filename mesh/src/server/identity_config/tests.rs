@@ -362,7 +362,7 @@ fn a_grace_that_is_over_before_anybody_asks_is_a_warning() {
         Startup::read(&mut settings).unwrap();
         settings.warnings().to_vec()
     };
-    let expected = "--ecs-grace (by default): it is less than --ecs-recheck-interval, so that one \
+    let expected = "--ecs-grace (by default): it is less than --ecs-recheck-interval, so one \
                     question to ECS without an answer ends registrations";
     assert_eq!(warnings(&["--ecs-recheck-interval", "3600"]), [expected]);
     assert_eq!(warnings(&["--ecs-recheck-interval", "900"]), [""; 0]);
