@@ -239,7 +239,9 @@ impl Agent {
             let is_closing = match io.closing {
                 None => false,
                 Some(Closing::Abort) => true,
-                Some(Closing::Write | Closing::AfterFlush | Closing::Agreed) => !is_cut,
+                Some(Closing::Write | Closing::AfterFlush | Closing::Agreed | Closing::Discard) => {
+                    !is_cut
+                }
             };
             Some(conn) != ended
                 && matches!(connection.state, Conn::Upstream(_))

@@ -128,7 +128,7 @@ impl Agent {
             }
             return;
         }
-        io.close(if is_judged { Closing::Agreed } else { Closing::Abort });
+        io.close(if is_judged { Closing::Discard } else { Closing::Abort });
         let missing = io.awaits.map_or("no answer", Awaited::missing);
         let timeout = self.config.health.timeout;
         self.judge(conn, Verdict::Bad(format!("{missing} within {timeout:?}")));
@@ -206,7 +206,7 @@ impl Probe {
         self.heard += taken;
         self.rest = self.rest.map(|rest| rest.saturating_sub(taken));
         if io.rx_eof || self.rest == Some(0) {
-            io.close(Closing::Agreed);
+            io.close(Closing::Discard);
         } else if self.heard >= HEARD_BYTES_MAX {
             io.close(Closing::Abort);
         }

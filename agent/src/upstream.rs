@@ -130,7 +130,7 @@ impl Agent {
         if let Some((upstream, io)) = self.upstream(conn) {
             upstream.state = State::Spent { since };
             let is_cut = !io.tx.is_empty() || !upstream.http.has_request_ended();
-            if is_cut { io.abandon() } else { io.close(Closing::Agreed) }
+            if is_cut { io.abandon() } else { io.close(Closing::Discard) }
         }
     }
 

@@ -11,6 +11,10 @@ use crate::ingress::Ingress;
 use crate::moving::Routed;
 use crate::replies::{self, Format, HeadSeen, Reason};
 
+/// What a connection may have been sent in all that is closed without waiting for the peer's end: no more
+/// than leaves at once (RFC 6928 2).
+const SHORT_BYTES_MAX: u64 = 14_600;
+
 impl Ingress {
     /// The exchange failed. It is tried once more where that is safe, else answered, else cut.
     pub(crate) fn fail(
@@ -112,9 +116,13 @@ impl Ingress {
         downstream.state = State::Delivered { since };
         if let Some(reason) = downstream.http.close_reason() {
             log::trace!("a caller's connection ends: {reason}");
+            // Of a long answer much is still here when the connection closes, and what comes then
+            // would destroy it; and some callers send an empty line behind a body (RFC 9112 2.2).
             let is_last = matches!(reason, CloseReason::PeerAskedClose | CloseReason::Http10)
                 && downstream.http.has_request_ended()
-                && io.rx.is_empty();
+                && !downstream.http.has_body()
+                && io.rx.is_empty()
+                && io.tx.added() <= SHORT_BYTES_MAX;
             io.close(if is_last { Closing::Agreed } else { Closing::AfterFlush });
         }
     }

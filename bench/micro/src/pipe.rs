@@ -82,6 +82,10 @@ impl Transport for Pipe {
         Ok(Flushed::All(0))
     }
 
+    fn has_unread(&mut self) -> bool {
+        !self.inbound.borrow().is_empty()
+    }
+
     fn reset(&mut self) {}
 
     fn take_error(&mut self) -> Option<io::Error> {

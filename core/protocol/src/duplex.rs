@@ -66,9 +66,11 @@ pub enum Closing {
     /// the answer on its way (RFC 9112 9.6).
     AfterFlush,
     /// Close once `tx` has left, without listening any longer: the peer said that what it sent was
-    /// its last message, so that nothing unread can come in between; or what it was sent is of no use
-    /// to it any more, and may be destroyed.
+    /// its last message. If it has sent something all the same by then, as [`Self::AfterFlush`].
     Agreed,
+    /// Close once `tx` has left, whatever the peer still sends: what it was sent is of no use to it
+    /// any more, and may be destroyed.
+    Discard,
     /// Reset at once, behind what of `tx` can leave at once. The peer must not take what it got for
     /// the whole.
     Abort,

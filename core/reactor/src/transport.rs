@@ -166,6 +166,10 @@ impl Transport for Socket {
         }
     }
 
+    fn has_unread(&mut self) -> bool {
+        matches!(self.stream_mut().peek(&mut [0]), Ok(1..))
+    }
+
     fn set_patience(&mut self, patience: Patience) {
         let unheard = match patience {
             Patience::Long => Duration::ZERO,

@@ -84,6 +84,10 @@ impl Transport for Endpoint {
         Ok(Flushed::All(0))
     }
 
+    fn has_unread(&mut self) -> bool {
+        self.network.borrow().has_unread(self.id)
+    }
+
     fn take_error(&mut self) -> Option<io::Error> {
         self.network.borrow_mut().take_error(self.id)
     }

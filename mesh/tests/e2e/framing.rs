@@ -187,6 +187,27 @@ fn what_follows_a_last_request_does_not_destroy_its_answer() {
     }
 }
 
+/// The ingress has not looked for it when it closes the connection.
+#[test]
+fn what_comes_while_a_last_request_is_served_does_not_destroy_its_answer() {
+    let (mesh, origin) = Mesh::start_by_hand();
+    let requests = [
+        "GET / HTTP/1.0\r\nHost: demo.local\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: demo.local\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: demo.local\r\nContent-Length: 2\r\n\r\nhi",
+    ];
+    for request in requests.into_iter().cycle().take(30) {
+        let mut caller = mesh.call();
+        caller.send(request);
+        let mut call = origin.next();
+        caller.send("\r\n");
+        call.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+        let (answer, end) = caller.read_to_end();
+        assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"\r\n\r\nhello"));
+        assert_eq!(end, End::Closed, "{request:?}");
+    }
+}
+
 #[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let (mesh, _app) = Mesh::start();

@@ -62,10 +62,14 @@ impl<A: App, T: Transport> Driver<A, T> {
             && socket.finished_at.is_none()
             && socket.ready.writable
         {
-            let is_agreed = io.closing == Some(Closing::Agreed);
-            let ended = if is_agreed { transport.finish_for_close() } else { transport.finish() };
+            if io.closing == Some(Closing::Agreed) && transport.has_unread() {
+                // Closing now would destroy what has just been written.
+                io.closing = Some(Closing::AfterFlush);
+            }
+            let is_last = matches!(io.closing, Some(Closing::Agreed | Closing::Discard));
+            let ended = if is_last { transport.finish_for_close() } else { transport.finish() };
             match ended {
-                Ok(Flushed::All(_)) if is_agreed => {
+                Ok(Flushed::All(_)) if is_last => {
                     return self.close(conn, CloseReason::Finished);
                 }
                 Ok(Flushed::All(_)) => socket.finished_at = Some(self.now),

@@ -121,6 +121,11 @@ impl Transport for Scripted {
         let _ = self.acts.send(Act::Finished(self.name));
         Ok(Flushed::All(0))
     }
+
+    fn has_unread(&mut self) -> bool {
+        matches!(self.incoming.front(), Some(Incoming::Bytes(_)))
+    }
+
     fn set_patience(&mut self, patience: Patience) {
         let _ = self.acts.send(Act::Waits(self.name, patience));
     }
@@ -1259,8 +1264,9 @@ fn disturb(world: &mut World, conn: ConnId, rng: &mut Rng) {
         }
         7 => {
             if let Some(connection) = world.driver.app_mut().conns.get_mut(conn) {
-                let how = [Closing::Write, Closing::AfterFlush, Closing::Agreed, Closing::Abort];
-                connection.io.close(how[usize::try_from(rng.below(4)).unwrap()]);
+                use Closing::{Abort, AfterFlush, Agreed, Discard, Write};
+                let how = [Write, AfterFlush, Agreed, Discard, Abort];
+                connection.io.close(how[usize::try_from(rng.below(5)).unwrap()]);
             }
         }
         8 => world.driver.connect_failed(conn, ErrorKind::TimedOut.into()),

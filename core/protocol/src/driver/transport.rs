@@ -18,7 +18,7 @@ pub trait Transport {
     /// Anything but "would block" ends the sending direction.
     fn flush(&mut self, tx: &mut Buf) -> io::Result<Flushed>;
 
-    /// As [`Self::flush`], for bytes that [`Self::finish`] or [`Self::part`] follows at once, if
+    /// As [`Self::flush`], for bytes that [`Self::finish`] or [`Self::finish_for_close`] follows at once, if
     /// all of them go: bytes and end may then leave together.
     ///
     /// # Errors
@@ -53,6 +53,10 @@ pub trait Transport {
     fn finish_for_close(&mut self) -> io::Result<Flushed> {
         self.finish()
     }
+
+    /// Whether the peer has sent something that was not read. Asked of a connection that is closed
+    /// right after.
+    fn has_unread(&mut self) -> bool;
 
     /// How long the peer may leave unacknowledged what it is sent from now on. A transport is told
     /// when that changes; it begins with the long one.

@@ -45,6 +45,7 @@ struct RequestContext {
     kind: RequestKind,
     /// Whether it waits for a 100 before it sends the body (RFC 9110 10.1.1), and got none.
     awaits_continue: bool,
+    has_body: bool,
 }
 
 impl ServerConn {
@@ -99,6 +100,7 @@ impl ServerConn {
         self.close = self.close.or(refusal);
         let request = Request::new(head);
         let request = self.latch_error(request)?;
+        self.context.has_body = !matches!(request.body, BodyLength::Empty | BodyLength::Sized(0));
         self.state = State::Asked { request: Decoder::new(request.body) };
         Ok(request)
     }
@@ -142,6 +144,12 @@ impl ServerConn {
     #[must_use]
     pub const fn awaits_continue(&self) -> bool {
         self.context.awaits_continue
+    }
+
+    /// Whether the request at hand, or the last one, came with a body.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        self.context.has_body
     }
 
     /// Whether a request is read completely.
@@ -365,12 +373,17 @@ impl ServerConn {
 
 impl RequestContext {
     /// Nothing was read: the answer is one that anybody understands.
-    const UNKNOWN: Self =
-        Self { version: Version::Http11, kind: RequestKind::Other, awaits_continue: false };
+    const UNKNOWN: Self = Self {
+        version: Version::Http11,
+        kind: RequestKind::Other,
+        awaits_continue: false,
+        has_body: false,
+    };
 
     fn new(head: &RequestHead<'_, '_>) -> Self {
         let awaits_continue = head.framing.expects_continue(head.version);
-        Self { version: head.version, kind: RequestKind::of(head), awaits_continue }
+        let kind = RequestKind::of(head);
+        Self { version: head.version, kind, awaits_continue, has_body: false }
     }
 }
 

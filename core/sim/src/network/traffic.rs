@@ -101,6 +101,12 @@ impl Network {
         Ok(Got::Bytes(count))
     }
 
+    /// Whether something has arrived that was not read.
+    pub(crate) fn has_unread(&self, id: EndId) -> bool {
+        let link = self.link(id.link);
+        link.is_some_and(|link| link.pipes[id.side.other() as usize].arrived > 0)
+    }
+
     /// What the end broke of, which is said once (SO_ERROR).
     pub(crate) fn take_error(&mut self, id: EndId) -> Option<io::Error> {
         let end = self.end_mut(id)?;

@@ -44,6 +44,23 @@ fn who_is_served_and_gone_is_never_watched() {
 }
 
 #[test]
+fn who_sends_on_after_its_last_message_does_not_lose_the_answer() {
+    for (closing, is_over) in [(Closing::Agreed, false), (Closing::Discard, true)] {
+        let mut world = World::new();
+        let conn = arrive(&mut world, Rule::Keep, Some("question"));
+        world.peer(conn).incoming.push_back(bytes("\r\n"));
+        world.connection(conn).io.tx.extend(b"answer");
+        world.connection(conn).io.close(closing);
+        world.driver.settle();
+        let mut expected = vec![Act::WroteLast(1, b"answer".to_vec()), Act::Finished(1)];
+        expected.extend(is_over.then_some(Act::Dropped(1)));
+        assert_eq!(world.acts(), expected, "{closing:?}");
+        world.pass(2 * LINGER_TIMEOUT);
+        assert_eq!(world.heard().last(), Some(&Heard::Closed(1, "finished")), "{closing:?}");
+    }
+}
+
+#[test]
 fn who_waits_for_its_peer_is_watched_at_once() {
     let mut world = World::new();
     let conn = arrive(&mut world, Rule::Keep, Some("the half of a"));
