@@ -319,11 +319,16 @@ fn read_fields<'s, 'b>(
     Ok(Framing::new(fields, names, noted))
 }
 
-/// Whether there is a tab in the line of a field. Around a value it is no part of it (RFC 9110 5.5), but there
+/// Whether there is a tab beside the value of a field. It is no part of the value (RFC 9110 5.5), but there
 /// are readers that take the value for another one then, and the line goes on as it is.
 fn has_tab(bytes: &[u8], field: &httparse::Header<'_>) -> bool {
-    let line = bytes.get(line_start(bytes, field)..).unwrap_or_default();
-    line.iter().take_while(|byte| **byte != b'\n').any(|byte| *byte == b'\t')
+    let name_end = line_start(bytes, field) + field.name.len();
+    let value_end = value_end(bytes, field);
+    let before =
+        bytes.get(name_end..value_end.saturating_sub(field.value.len())).unwrap_or_default();
+    let behind = bytes.get(value_end..).unwrap_or_default();
+    let behind = behind.iter().take_while(|byte| **byte != b'\n');
+    before.iter().chain(behind).any(|byte| *byte == b'\t')
 }
 
 fn field<'b>(fields: &[httparse::Header<'b>], name: &str) -> Option<&'b [u8]> {
