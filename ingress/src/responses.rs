@@ -11,9 +11,10 @@ use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
 use crate::tunnel::{Ejected, TunnelId};
 
-/// Bytes that may wait for a caller with an interim response; a longer one is left out. The final head
-/// and a whole window may join them; by then the request's own head has left the tunnel, which made room
-/// for as much where heads may be so long (docs/operations.md, "Memory").
+/// Bytes that may wait for a caller with an interim response, or before the one 100 that it waits for; a
+/// longer one is left out. The final head and a whole window may join them; by then the request's own head
+/// has left the tunnel, which made room for as much where heads may be so long (docs/operations.md,
+/// "Memory").
 const INTERIM_QUEUE_MAX: usize = 8 * 1024;
 
 impl Ingress {
@@ -66,8 +67,11 @@ impl Ingress {
             if !(100..200).contains(&response.status) || response.status == 101 {
                 return Err(http1::Error::BadStatus);
             }
-            // An interim response is a courtesy: a caller that does not read gets no more of them.
-            if io.tx.len() + head.bytes.len() <= INTERIM_QUEUE_MAX {
+            // An interim response is a courtesy: a caller that does not read gets no more of them, but for
+            // the one that it waits for.
+            let is_awaited = response.status == 100 && http.awaits_continue();
+            let before = if is_awaited { 0 } else { io.tx.len() };
+            if before + head.bytes.len() <= INTERIM_QUEUE_MAX {
                 http.interim(&response, &mut io.tx);
             }
             return Ok(());

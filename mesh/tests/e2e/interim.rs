@@ -55,7 +55,10 @@ fn only_the_service_asks_for_a_body_that_waits() {
     let mut call = origin.next();
     assert_eq!(call.lines_of("expect"), ["Expect: 100-continue"]);
     assert!(caller.is_quiet_for(A_WHILE));
-    call.wire.send("HTTP/1.1 100 Continue\r\n\r\n");
+    // Hints of all that may wait for a caller come at once with it.
+    let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(8150));
+    call.wire.send(format!("{hint}HTTP/1.1 100 Continue\r\n\r\n"));
+    expect(&mut caller, &hint);
     expect(&mut caller, "HTTP/1.1 100 Continue\r\n\r\n");
     caller.send("body");
     expect(&mut call.wire, "body");
