@@ -338,7 +338,7 @@ impl Ingress {
     /// An agent that has introduced itself, and the policy that it is measured by.
     pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Application)> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
-        match &self.conns.get(conn)?.state {
+        match self.conns.state(conn)? {
             Conn::Registration(registration) => Some((policy, registration.application()?)),
             Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }

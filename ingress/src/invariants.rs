@@ -195,7 +195,7 @@ impl Ingress {
             );
         }
         for (stream, owner) in tunnel.link.session.owners() {
-            let connection = self.conns.get(owner).map(|connection| &connection.state);
+            let connection = self.conns.state(owner);
             let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) =
                 connection
             else {

@@ -188,10 +188,7 @@ impl Ingress {
 
     /// The agent took too long, or AWS did; or it is time to ask again.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
-        else {
-            return;
-        };
+        let Some(Conn::Registration(registration)) = self.conns.state(conn) else { return };
         if registration.deadline(&self.config.timeouts) > cx.now {
             return;
         }

@@ -206,7 +206,7 @@ impl Ingress {
 
     /// Whether a caller waits for the head of its answer, and for nothing before it.
     fn is_unanswered(&self, conn: ConnId) -> bool {
-        let state = self.conns.get(conn).map(|connection| &connection.state);
+        let state = self.conns.state(conn);
         let Some(Conn::Downstream(downstream)) = state else { return false };
         let State::Busy(exchange) = &downstream.state else { return false };
         exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
@@ -214,7 +214,7 @@ impl Ingress {
 
     /// Whether a caller who asked for an upgrade has not sent all of the body before it.
     fn lacks_body_of_upgrade(&self, conn: ConnId) -> bool {
-        let state = self.conns.get(conn).map(|connection| &connection.state);
+        let state = self.conns.state(conn);
         let Some(Conn::Downstream(downstream)) = state else { return false };
         let State::Busy(exchange) = &downstream.state else { return false };
         exchange.replay.flags.has(Flags::UPGRADE) && !downstream.http.has_request_ended()
