@@ -4,6 +4,8 @@
 use mesh_protocol::Buf;
 use mesh_protocol::http1::{self, Reply, RequestHead, ServerConn, Storage};
 
+use crate::routes::HOST_BYTES_MAX;
+
 /// Why the mesh answers in place of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -240,11 +242,10 @@ pub fn write_no_route(host: &str, format: Format, http: &mut ServerConn, tx: &mu
 /// A host as it may stand in an answer, whoever shows that: what no name or address has in it becomes
 /// `?`, and what is longer than any name is cut.
 fn sanitize(host: &str) -> String {
-    const NAME_BYTES_MAX: usize = 253;
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._:[]*".contains(char);
-    let shown = host.chars().take(NAME_BYTES_MAX);
+    let shown = host.chars().take(HOST_BYTES_MAX);
     let mut shown: String = shown.map(|char| if is_plain(char) { char } else { '?' }).collect();
-    if host.chars().nth(NAME_BYTES_MAX).is_some() {
+    if host.chars().nth(HOST_BYTES_MAX).is_some() {
         shown.push_str("...");
     }
     shown
