@@ -92,17 +92,6 @@ impl Standing {
     }
 }
 
-/// What an agent asks for, as the policy wants it.
-pub(crate) fn claim(hello: &Hello) -> Claim<'_> {
-    Claim {
-        hosts: &hello.hosts,
-        service: &hello.service,
-        cluster: &hello.cluster,
-        task: Some(&*hello.task).filter(|task| !task.is_empty()),
-        container_instance: Some(&*hello.container_instance).filter(|arn| !arn.is_empty()),
-    }
-}
-
 impl Ingress {
     /// An agent said hello.
     pub(crate) fn introduce(
