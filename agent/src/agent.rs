@@ -158,7 +158,7 @@ impl Agent {
     }
 
     fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Tunnel) => self.advance_tunnel(TunnelId(conn), cx),
             Some(Conn::Upstream(_)) => self.advance_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.advance_probe(conn, cx),
@@ -181,7 +181,7 @@ impl Agent {
     }
 
     fn expired(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Tunnel) => self.expire_tunnel(TunnelId(conn), cx),
             Some(Conn::Upstream(_)) => self.expire_upstream(conn, cx),
             Some(Conn::Probe(_)) => self.expire_probe(conn, cx),
@@ -191,7 +191,7 @@ impl Agent {
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Tunnel) => self.lose_tunnel(TunnelId(conn), &reason.to_string(), cx),
             Some(Conn::Moving(tunnel)) => {
                 let serial = tunnel.serial;
@@ -269,7 +269,7 @@ impl App for Agent {
 
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         self.now = cx.now;
-        if matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. })) {
+        if matches!(self.conns.state(conn), Some(Conn::Tunnel)) {
             self.transmit_tunnel(TunnelId(conn), cx);
         }
     }
@@ -294,7 +294,7 @@ impl App for Agent {
     }
 
     fn has_output(&self, conn: ConnId) -> bool {
-        matches!(self.conns.get(conn), Some(Connection { state: Conn::Tunnel, .. }))
+        matches!(self.conns.state(conn), Some(Conn::Tunnel))
             && self.tunnels.get(&TunnelId(conn)).is_some_and(|tunnel| tunnel.has_output())
     }
 

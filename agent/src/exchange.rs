@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mesh_protocol::http1::forward;
 use mesh_protocol::http1::{self, BodyLength, ClientConn, Eof, Received, Storage};
-use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId, Turn};
+use mesh_protocol::mux::{Flags, Outbound, Sender, Session, StreamId};
 use mesh_protocol::{Buf, Duplex};
 
 use crate::tunnel::TunnelId;
@@ -49,8 +49,10 @@ pub(crate) enum Phase {
 /// What a turn left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// More to come.
-    Turn(Turn),
+    /// Nothing that could be sent now.
+    Over,
+    /// More that can be sent now.
+    Again,
     /// The response is complete.
     Complete,
 }
@@ -67,16 +69,14 @@ impl Exchange {
         now: Instant,
     ) -> Result<Pumped, http1::Error> {
         let are_few = session.len() <= FAST_STREAMS_MAX;
-        let Some(mut sender) = session.sender(self.stream) else {
-            return Ok(Pumped::Turn(Turn::Over));
-        };
+        let Some(mut sender) = session.sender(self.stream) else { return Ok(Pumped::Over) };
         if sender.has_ended() {
-            return Ok(Pumped::Turn(Turn::Over));
+            return Ok(Pumped::Over);
         }
         let before = io.rx.len();
         while self.phase == Phase::Waiting && before - io.rx.len() < INTERIM_BYTES_MAX {
             if !self.pump_head(http, io, &mut sender, out)? {
-                return Ok(Pumped::Turn(Turn::Over));
+                return Ok(Pumped::Over);
             }
         }
         if !sender.has_ended() {
@@ -94,11 +94,11 @@ impl Exchange {
         }
         if sender.has_ended() {
             let is_over = self.phase != Phase::Upgraded;
-            return Ok(if is_over { Pumped::Complete } else { Pumped::Turn(Turn::Over) });
+            return Ok(if is_over { Pumped::Complete } else { Pumped::Over });
         }
         let has_more = !io.rx.is_empty() || io.rx_eof;
         let again = sender.room() > 0 && has_more && io.rx.len() != before;
-        Ok(Pumped::Turn(if again { Turn::Again } else { Turn::Over }))
+        Ok(if again { Pumped::Again } else { Pumped::Over })
     }
 
     /// Sends one response head; false when none is complete yet.

@@ -150,8 +150,7 @@ impl Agent {
             assert!(self.conns.get(id.conn()).is_some(), "a tunnel without a connection");
             let Some(link) = tunnel.link() else { continue };
             for (stream, owner) in link.session.owners() {
-                let state = self.conns.get(owner).map(|connection| &connection.state);
-                let exchange = match state {
+                let exchange = match self.conns.state(owner) {
                     Some(Conn::Upstream(upstream)) => match &upstream.state {
                         State::Busy(exchange) => Some(exchange),
                         State::Idle { .. } | State::Spent { .. } => None,

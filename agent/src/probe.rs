@@ -12,8 +12,7 @@ use mesh_protocol::{
 };
 
 use crate::agent::{Agent, Conn, authority, target};
-use crate::faults::TLS_ALERT;
-use crate::faults::{IS_INGRESS, SPEAKS_TLS};
+use crate::faults::{IS_INGRESS, SPEAKS_TLS, TLS_ALERT};
 use crate::health::{Change, Verdict};
 use crate::ledger::Ledger;
 use crate::upstream::GIVING_WAY;

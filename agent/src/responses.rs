@@ -215,11 +215,9 @@ impl Agent {
 
     /// Ends the exchange of a connection, and the connection.
     pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str) {
-        let since = self.now;
         let Some(exchange) = self.take_exchange(conn) else { return };
         self.reset(exchange.tunnel, exchange.stream, code, text);
-        if let Some((upstream, io)) = self.upstream(conn) {
-            upstream.state = State::Spent { since };
+        if let Some((_, io)) = self.upstream(conn) {
             io.abandon();
         }
         let tunnel = exchange.tunnel;
@@ -239,6 +237,8 @@ impl Agent {
         }
     }
 
+    /// Takes the exchange off its connection, which is of no more use unless the caller of this says
+    /// otherwise.
     #[inline]
     fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
         let spent = State::Spent { since: self.now };

@@ -64,8 +64,7 @@ impl Ingress {
         if self.config.access_log == AccessLog::Off {
             return;
         }
-        let connection = self.conns.get(conn).map(|connection| &connection.state);
-        let Some(Conn::Downstream(downstream)) = connection else { return };
+        let Some(Conn::Downstream(downstream)) = self.conns.state(conn) else { return };
         let client = downstream.peer.ip().to_canonical();
         let record = record(client, LoggedRequest::read(head, downstream.http.version(), client));
         match self.config.access_log {

@@ -13,7 +13,7 @@
 
 use mesh_protocol::control::{self, Challenge, Hello, IamProof, Proof, RefusalCode, TokenProof};
 use mesh_protocol::mux::FrameKind;
-use mesh_protocol::{ConnId, Connection, Context};
+use mesh_protocol::{ConnId, Connection, Context, Duplex};
 
 use crate::application::{Applicant, Application, Step};
 use crate::config::Admission;
@@ -92,17 +92,6 @@ impl Standing {
     }
 }
 
-/// What an agent asks for, as the policy wants it.
-pub(crate) fn claim(hello: &Hello) -> Claim<'_> {
-    Claim {
-        hosts: &hello.hosts,
-        service: &hello.service,
-        cluster: &hello.cluster,
-        task: Some(&*hello.task).filter(|task| !task.is_empty()),
-        container_instance: Some(&*hello.container_instance).filter(|arn| !arn.is_empty()),
-    }
-}
-
 impl Ingress {
     /// An agent said hello.
     pub(crate) fn introduce(
@@ -113,7 +102,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let checked = self.check_hello(&hello);
-        let Some(registration) = self.registration(conn) else { return };
+        let Some((registration, _)) = self.registration(conn) else { return };
         let peer = registration.peer;
         let hosts = checked.clone().unwrap_or_default();
         let kept = if hello.kept.len() > KEPT_MAX { Vec::new() } else { hello.kept };
@@ -320,16 +309,21 @@ impl Ingress {
     }
 
     /// An agent whose connection became a WebSocket.
-    fn registration(&mut self, conn: ConnId) -> Option<&mut Registration> {
-        match &mut self.conns.get_mut(conn)?.state {
-            Conn::Registration(registration) => Some(registration),
-            Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
-        }
+    pub(crate) fn registration(
+        &mut self,
+        conn: ConnId,
+    ) -> Option<(&mut Registration, &mut Duplex)> {
+        let Connection { io, state: Conn::Registration(registration) } =
+            self.conns.get_mut(conn)?
+        else {
+            return None;
+        };
+        Some((registration, io))
     }
 
     /// An agent that has introduced itself, to be worked on.
     pub(crate) fn application_mut(&mut self, conn: ConnId) -> Option<&mut Application> {
-        match &mut self.registration(conn)?.phase {
+        match &mut self.registration(conn)?.0.phase {
             Phase::Applying(application) => Some(application),
             Phase::Greeting | Phase::Over => None,
         }
@@ -338,7 +332,7 @@ impl Ingress {
     /// An agent that has introduced itself, and the policy that it is measured by.
     pub(crate) fn applying(&self, conn: ConnId) -> Option<(&Policy, &Application)> {
         let Admission::Policy(policy) = &self.config.admission else { return None };
-        match &self.conns.get(conn)?.state {
+        match self.conns.state(conn)? {
             Conn::Registration(registration) => Some((policy, registration.application()?)),
             Conn::Downstream(_) | Conn::Admin(_) | Conn::Tunnel | Conn::Moving(_) => None,
         }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use mesh_protocol::control::Hello;
 use mesh_protocol::proof::Binding;
 
-use crate::admission::claim;
 use crate::identity::{Claim, Principal};
 use crate::jobs::EcsInquiry;
 
@@ -44,7 +43,7 @@ pub(crate) enum Step {
 impl Application {
     /// What it asks for.
     pub(crate) fn claim(&self) -> Claim<'_> {
-        claim(&self.applicant.hello)
+        Claim::of(&self.applicant.hello)
     }
 
     /// What the proof of a challenged agent has to be bound to.

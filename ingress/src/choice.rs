@@ -92,7 +92,7 @@ impl Ingress {
 
     /// Where a caller is at home, unless its first request is still to be chosen for.
     fn home_of(&self, conn: ConnId) -> Option<WorkerId> {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(downstream)) => downstream.home,
             Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
             | None => None,

@@ -126,7 +126,8 @@ impl Ingress {
         io.close(Closing::AfterFlush);
     }
 
-    /// Takes the exchange off its connection.
+    /// Takes the exchange off its connection, which counts as answered unless the caller of this says
+    /// otherwise.
     #[inline]
     pub(crate) fn take_exchange(&mut self, conn: ConnId) -> Option<Exchange> {
         let since = self.now;

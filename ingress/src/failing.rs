@@ -41,7 +41,8 @@ impl Ingress {
             if let Ok(place) = chosen {
                 self.metrics.retries += 1;
                 exchange.replay.restart(tried);
-                return self.hand_over(conn, place, Routed::retry(exchange), cx);
+                self.place_request(conn, place, Routed::retry(exchange), cx);
+                return self.advance_exchange(conn, cx);
             }
         }
         exchange.status = reason.status();

@@ -122,7 +122,7 @@ impl Ingress {
     }
 
     fn progress(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(_)) => self.advance_downstream(conn, cx),
             Some(Conn::Tunnel) => self.advance_tunnel(TunnelId(conn), cx),
             Some(Conn::Admin(_)) => self.advance_admin(conn, cx),
@@ -132,7 +132,7 @@ impl Ingress {
     }
 
     fn expired(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(_)) => self.expire_downstream(conn, cx),
             Some(Conn::Tunnel) => self.expire_tunnel(TunnelId(conn), cx),
             Some(Conn::Admin(_)) => self.expire_admin(conn),
@@ -143,7 +143,7 @@ impl Ingress {
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, cx: &mut Context<'_>) {
         self.log_failed_handshake(conn, reason);
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(_)) => self.downstream_closed(conn, reason),
             Some(Conn::Tunnel) => self.lose_tunnel(TunnelId(conn), &reason.to_string(), cx),
             Some(Conn::Admin(_)) => self.others -= 1,
@@ -162,7 +162,7 @@ impl Ingress {
 
     /// A connection came from another worker.
     fn adopted(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(_)) => self.adopt_caller(conn, cx),
             Some(Conn::Moving(_)) => self.adopt_tunnel(conn, cx),
             Some(Conn::Tunnel | Conn::Admin(_) | Conn::Registration(_)) | None => {}
@@ -253,7 +253,7 @@ impl App for Ingress {
 
     fn transmit(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         self.now = cx.now;
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Tunnel) => self.transmit_tunnel(TunnelId(conn), cx),
             Some(Conn::Registration(_)) => self.transmit_registration(conn, cx),
             Some(Conn::Downstream(_) | Conn::Admin(_) | Conn::Moving(_)) | None => {}
@@ -261,7 +261,7 @@ impl App for Ingress {
     }
 
     fn has_output(&self, conn: ConnId) -> bool {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Tunnel) => {
                 self.tunnels.get(TunnelId(conn)).is_some_and(|tunnel| tunnel.link.has_output())
             }
@@ -271,7 +271,7 @@ impl App for Ingress {
     }
 
     fn awaits_peer(&self, conn: ConnId) -> bool {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Downstream(downstream)) => downstream.awaits_caller(),
             Some(Conn::Admin(_) | Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_))
             | None => true,
@@ -280,12 +280,11 @@ impl App for Ingress {
 
     fn is_heard_out(&self, conn: ConnId) -> bool {
         // What a caller sends is a question, of no use once it cannot be answered.
-        let connection = self.conns.get(conn);
-        connection.is_some_and(|one| matches!(one.state, Conn::Downstream(_)))
+        matches!(self.conns.state(conn), Some(Conn::Downstream(_)))
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
-        match self.conns.get(conn).map(|connection| &connection.state) {
+        match self.conns.state(conn) {
             Some(Conn::Registration(_) | Conn::Tunnel | Conn::Moving(_)) => true,
             Some(Conn::Downstream(_) | Conn::Admin(_)) | None => false,
         }

@@ -195,10 +195,7 @@ impl Ingress {
             );
         }
         for (stream, owner) in tunnel.link.session.owners() {
-            let connection = self.conns.get(owner).map(|connection| &connection.state);
-            let Some(Conn::Downstream(Downstream { state: State::Busy(exchange), .. })) =
-                connection
-            else {
+            let Some((_, exchange)) = self.busy(owner) else {
                 panic!("stream {} has no exchange", stream.number());
             };
             assert_eq!((exchange.tunnel, exchange.stream), (id, stream), "another one's stream");

@@ -119,7 +119,7 @@ impl Ingress {
     /// The next job that is still wanted.
     pub(crate) fn next_job(&mut self) -> Option<Job> {
         let conns = &self.conns;
-        let is_wanted = |conn| match conns.get(conn).map(|connection| &connection.state) {
+        let is_wanted = |conn| match conns.state(conn) {
             Some(Conn::Registration(one)) => {
                 one.application().is_some_and(|one| one.verifying_since().is_some())
             }

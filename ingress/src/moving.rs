@@ -128,14 +128,17 @@ impl Ingress {
                 .or_else(|_| self.choose_from(conn, route, scope, tried, cx)),
         };
         match chosen {
-            Ok(place) => self.hand_over(conn, place, routed, cx),
+            Ok(place) => {
+                self.place_request(conn, place, routed, cx);
+                self.advance_exchange(conn, cx);
+            }
             Err(reason) => self.answer_stranded(conn, routed, reason),
         }
     }
 
-    /// Sends a request that moved or is tried again on its way to the tunnel that was chosen for it. All of
-    /// its body may be there already.
-    pub(crate) fn hand_over(
+    /// Sends a request on its way to the tunnel that was chosen for it. If it moved or is tried again, all
+    /// of its body may be there already, and has its turn after this.
+    pub(crate) fn place_request(
         &mut self,
         conn: ConnId,
         place: Place,
@@ -143,10 +146,7 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         match place {
-            Place::Here(tunnel) => {
-                self.open_stream(conn, tunnel, routed, cx);
-                self.advance_exchange(conn, cx);
-            }
+            Place::Here(tunnel) => self.open_stream(conn, tunnel, routed, cx),
             Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, routed),
         }
     }

@@ -9,7 +9,7 @@ use mesh_protocol::control::{self, RefusalCode, Refused};
 use mesh_protocol::mux::FrameKind;
 use mesh_protocol::ws::close;
 
-use crate::admission::{claim, subject};
+use crate::admission::subject;
 use crate::audit;
 use crate::config::Admission;
 use crate::identity::{Claim, Decision, Policy, Principal, Requirement};
@@ -58,7 +58,7 @@ impl Ingress {
             let reason = "this agent's token was withdrawn";
             return Some(Refusal::new(RefusalCode::Unauthenticated, reason));
         }
-        match judge(policy, principal, &claim(&tunnel.hello), standing.ecs.as_ref()) {
+        match judge(policy, principal, &Claim::of(&tunnel.hello), standing.ecs.as_ref()) {
             Verdict::Fits(requirement) => self.keep(id, requirement),
             Verdict::Open(asked) => self.leave_open(id, asked),
             Verdict::Unfit(reason) => return Some(Refusal::new(RefusalCode::Forbidden, reason)),

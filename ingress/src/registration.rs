@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use mesh_protocol::control::{self, Hello, Proof, RefusalCode, Refused, Welcome};
 use mesh_protocol::http1::RequestHead;
 use mesh_protocol::mux::frame::full_frames;
-use mesh_protocol::mux::{self, Event, FrameKind, Session, Side, Turn};
+use mesh_protocol::mux::{self, Event, FrameKind, Session, Side};
 use mesh_protocol::ws::{self, Role, close};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Link, link, proof};
 
@@ -154,11 +154,7 @@ impl Ingress {
     /// Reads frames until the agent is decided about.
     pub(crate) fn advance_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         loop {
-            let Some(Connection { io, state: Conn::Registration(registration) }) =
-                self.conns.get_mut(conn)
-            else {
-                return;
-            };
+            let Some((registration, io)) = self.registration(conn) else { return };
             if io.rx_eof {
                 return self.leave_unregistered(conn, cx);
             }
@@ -188,10 +184,7 @@ impl Ingress {
 
     /// The agent took too long, or AWS did; or it is time to ask again.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(Connection { state: Conn::Registration(registration), .. }) = self.conns.get(conn)
-        else {
-            return;
-        };
+        let Some(Conn::Registration(registration)) = self.conns.state(conn) else { return };
         if registration.deadline(&self.config.timeouts) > cx.now {
             return;
         }
@@ -213,11 +206,7 @@ impl Ingress {
 
     /// The agent goes before it is decided about: its choice, and no refusal.
     fn leave_unregistered(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some(Connection { io, state: Conn::Registration(registration) }) =
-            self.conns.get_mut(conn)
-        else {
-            return;
-        };
+        let Some((registration, io)) = self.registration(conn) else { return };
         io.close(Closing::AfterFlush);
         let peer = registration.peer;
         // An agent that looks for more ingresses leaves one that it knows like this, for ever.
@@ -235,7 +224,7 @@ impl Ingress {
         }
         registration.phase = Phase::Over;
         registration.link.close(close::NORMAL, "");
-        registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
+        registration.link.transmit_control(&mut io.tx, cx.rng);
         self.end_registration(conn);
     }
 
@@ -247,7 +236,7 @@ impl Ingress {
             return;
         };
         if registration.link.has_output() {
-            registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
+            registration.link.transmit_control(&mut io.tx, cx.rng);
         }
     }
 
@@ -310,11 +299,7 @@ impl Ingress {
         refusal: &Refusal,
         cx: &mut Context<'_>,
     ) {
-        let Some(Connection { io, state: Conn::Registration(registration) }) =
-            self.conns.get_mut(conn)
-        else {
-            return;
-        };
+        let Some((registration, io)) = self.registration(conn) else { return };
         if registration.is_over() {
             return;
         }
@@ -324,7 +309,7 @@ impl Ingress {
         let refused = Refused { code: refusal.code, reason: refusal.reason.clone() };
         registration.link.session.send(FrameKind::Refused, &control::encode(&refused));
         registration.link.close(close::POLICY_VIOLATION, "refused");
-        registration.link.transmit(&mut io.tx, cx.rng, |_, _, _, _| Turn::Over);
+        registration.link.transmit_control(&mut io.tx, cx.rng);
         io.close(Closing::AfterFlush);
         self.metrics.refused(refusal.code);
         self.end_registration(conn);

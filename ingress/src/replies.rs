@@ -4,6 +4,8 @@
 use mesh_protocol::Buf;
 use mesh_protocol::http1::{self, Reply, RequestHead, ServerConn, Storage};
 
+use crate::routes::HOST_BYTES_MAX;
+
 /// Why the mesh answers in place of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -211,49 +213,46 @@ fn weight(parameter: &[u8]) -> Option<u32> {
 
 /// Writes the answer for a reason.
 pub fn write(reason: Reason, format: Format, http: &mut ServerConn, tx: &mut Buf) {
-    let body = match format {
-        Format::Text => format!("{}\n", reason.sentence()),
-        Format::Json => {
-            let body = serde_json::json!({ "error": reason.name(), "message": reason.sentence() });
-            format!("{body}\n")
-        }
-    };
-    send(reason, format, &body, http, tx);
+    send(reason, format, reason.sentence(), None, http, tx);
 }
 
 /// Writes the answer for [`Reason::NoRoute`], which names the host: a caller behind a load balancer
 /// often did not choose it.
 pub fn write_no_route(host: &str, format: Format, http: &mut ServerConn, tx: &mut Buf) {
-    let (reason, host) = (Reason::NoRoute, sanitize(host));
+    let host = sanitize(host);
     let sentence = format!("No service is registered for the host {host}.");
-    let body = match format {
-        Format::Text => format!("{sentence}\n"),
-        Format::Json => {
-            let error = reason.name();
-            let body = serde_json::json!({ "error": error, "host": host, "message": sentence });
-            format!("{body}\n")
-        }
-    };
-    send(reason, format, &body, http, tx);
+    send(Reason::NoRoute, format, &sentence, Some(&host), http, tx);
 }
 
 /// A host as it may stand in an answer, whoever shows that: what no name or address has in it becomes
 /// `?`, and what is longer than any name is cut.
 fn sanitize(host: &str) -> String {
-    const NAME_BYTES_MAX: usize = 253;
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._:[]*".contains(char);
-    let shown = host.chars().take(NAME_BYTES_MAX);
+    let shown = host.chars().take(HOST_BYTES_MAX);
     let mut shown: String = shown.map(|char| if is_plain(char) { char } else { '?' }).collect();
-    if host.chars().nth(NAME_BYTES_MAX).is_some() {
+    if host.chars().nth(HOST_BYTES_MAX).is_some() {
         shown.push_str("...");
     }
     shown
 }
 
-fn send(reason: Reason, format: Format, body: &str, http: &mut ServerConn, tx: &mut Buf) {
-    let content_type = match format {
-        Format::Text => "text/plain; charset=utf-8",
-        Format::Json => "application/json",
+fn send(
+    reason: Reason,
+    format: Format,
+    sentence: &str,
+    host: Option<&str>,
+    http: &mut ServerConn,
+    tx: &mut Buf,
+) {
+    let (content_type, body) = match format {
+        Format::Text => ("text/plain; charset=utf-8", format!("{sentence}\n")),
+        Format::Json => {
+            let mut body = serde_json::json!({ "error": reason.name(), "message": sentence });
+            if let Some(host) = host {
+                body["host"] = host.into();
+            }
+            ("application/json", format!("{body}\n"))
+        }
     };
     let error = ("x-mesh-error", reason.name());
     // A cache may keep a 404 without asking (RFC 9110 15.1), and the next moment the host is there.

@@ -188,10 +188,7 @@ impl Ingress {
         let replay = Replay::new(rewritten, flags, request.is_idempotent, window);
         let routed = Routed::fresh(route, replay, cx.now);
         // What follows the head has its turn later: `rx` is taken out now.
-        match place {
-            Place::Here(tunnel) => self.open_stream(conn, tunnel, routed, cx),
-            Place::There(worker, gauge) => self.send_caller(conn, worker, gauge, routed),
-        }
+        self.place_request(conn, place, routed, cx);
     }
 
     /// Opens a stream and with it the exchange.

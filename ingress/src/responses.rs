@@ -6,7 +6,7 @@ use mesh_protocol::mux::{Flags, Head, ResetCode};
 use mesh_protocol::{Closing, ConnId, Context};
 
 use crate::downstream::{Downstream, State};
-use crate::exchange::{Phase, Reached};
+use crate::exchange::{Exchange, Phase, Reached};
 use crate::ingress::{Conn, Ingress};
 use crate::replies::Reason;
 use crate::tunnel::{Ejected, TunnelId};
@@ -210,17 +210,22 @@ impl Ingress {
 
     /// Whether a caller waits for the head of its answer, and for nothing before it.
     fn is_unanswered(&self, conn: ConnId) -> bool {
-        let state = self.conns.get(conn).map(|connection| &connection.state);
-        let Some(Conn::Downstream(downstream)) = state else { return false };
-        let State::Busy(exchange) = &downstream.state else { return false };
-        exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
+        self.busy(conn).is_some_and(|(downstream, exchange)| {
+            exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
+        })
     }
 
     /// Whether a caller who asked for an upgrade has not sent all of the body before it.
     fn lacks_body_of_upgrade(&self, conn: ConnId) -> bool {
-        let state = self.conns.get(conn).map(|connection| &connection.state);
-        let Some(Conn::Downstream(downstream)) = state else { return false };
-        let State::Busy(exchange) = &downstream.state else { return false };
-        exchange.replay.flags.has(Flags::UPGRADE) && !downstream.http.has_request_ended()
+        self.busy(conn).is_some_and(|(downstream, exchange)| {
+            exchange.replay.flags.has(Flags::UPGRADE) && !downstream.http.has_request_ended()
+        })
+    }
+
+    /// A caller whose request is under way, and its exchange.
+    pub(crate) fn busy(&self, conn: ConnId) -> Option<(&Downstream, &Exchange)> {
+        let Conn::Downstream(downstream) = self.conns.state(conn)? else { return None };
+        let State::Busy(exchange) = &downstream.state else { return None };
+        Some((downstream, exchange))
     }
 }

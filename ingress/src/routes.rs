@@ -105,7 +105,7 @@ pub enum Place {
 }
 
 /// The longest DNS name (RFC 1035 2.3.4).
-const NAME_BYTES_MAX: usize = 253;
+pub(crate) const HOST_BYTES_MAX: usize = 253;
 
 impl Routes {
     /// Adds a tunnel to a pattern that [`normalize`] returned.
@@ -221,7 +221,7 @@ impl Routes {
     /// agent give way to less specific ones, and are found only when nothing else is.
     #[must_use]
     pub fn lookup(&self, host: &str) -> Option<RouteId> {
-        let mut buffer = [0; NAME_BYTES_MAX];
+        let mut buffer = [0; HOST_BYTES_MAX];
         let name = name_of(host, &mut buffer)?;
         self.matching(name).find(|id| self.has_agents(*id)).or_else(|| self.matching(name).next())
     }
@@ -229,7 +229,7 @@ impl Routes {
     /// The next less specific route for the host of a request that has agents.
     #[must_use]
     pub fn lookup_after(&self, route: RouteId, host: &str) -> Option<RouteId> {
-        let mut buffer = [0; NAME_BYTES_MAX];
+        let mut buffer = [0; HOST_BYTES_MAX];
         let name = name_of(host, &mut buffer)?;
         let mut rest = self.matching(name).skip_while(|id| *id != route).skip(1);
         rest.find(|id| self.has_agents(*id))
@@ -271,7 +271,7 @@ impl Routes {
         match pattern {
             Pattern::Exact(name) => self.by_pattern.get(name).copied(),
             Pattern::Suffix(suffix) => {
-                let mut key = [0; NAME_BYTES_MAX + 2];
+                let mut key = [0; HOST_BYTES_MAX + 2];
                 let (star, rest) = key.split_at_mut(2);
                 star.copy_from_slice(b"*.");
                 rest.get_mut(..suffix.len())?.copy_from_slice(suffix.as_bytes());
@@ -303,7 +303,7 @@ fn patterns(name: &str) -> impl Iterator<Item = Pattern<'_>> {
 
 /// The host of a request without its port, in lower case, which it mostly is, without the trailing
 /// dot.
-fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'b str> {
+fn name_of<'b>(host: &'b str, buffer: &'b mut [u8; HOST_BYTES_MAX]) -> Option<&'b str> {
     let name = without_dot(without_port(host));
     let lower = buffer.get_mut(..name.len())?;
     if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -350,7 +350,7 @@ pub fn normalize(pattern: &str) -> Option<String> {
             && label.len() <= 63
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    let is_name = name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label);
+    let is_name = name.len() <= HOST_BYTES_MAX && name.split('.').all(is_label);
     is_name.then_some(pattern)
 }
 

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mesh_protocol::{ConnId, Connection, Context, Outgoing, WorkerId};
+use mesh_protocol::{ConnId, Context, Outgoing, WorkerId};
 
 use crate::config::Config;
 use crate::gauge::{Gauge, Homes};
@@ -304,9 +304,7 @@ impl Ingress {
 
     /// A tunnel on its way to its worker ended before it left.
     pub(crate) fn moving_tunnel_closed(&mut self, conn: ConnId) {
-        let Some(Connection { state: Conn::Moving(tunnel), .. }) = self.conns.get(conn) else {
-            return;
-        };
+        let Some(Conn::Moving(tunnel)) = self.conns.state(conn) else { return };
         log::info!("{tunnel}: ended at once");
         let serial = tunnel.serial;
         self.metrics.tunnels_lost += 1;

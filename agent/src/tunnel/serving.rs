@@ -7,7 +7,7 @@ use mesh_protocol::{Buf, Closing, Connection, Context, Liveness, WorkerId, link}
 
 use super::{Phase, TunnelId};
 use crate::agent::{Agent, Conn};
-use crate::exchange::{Exchange, Pumped};
+use crate::exchange::Pumped;
 use crate::ledger::Serial;
 use crate::losses::{ASKED, WORN};
 use crate::registration::read_welcome;
@@ -135,7 +135,8 @@ impl Agent {
                 return Turn::Over;
             };
             match exchange.pump(http, io, session, out, now) {
-                Ok(Pumped::Turn(turn)) => return turn,
+                Ok(Pumped::Over) => {}
+                Ok(Pumped::Again) => return Turn::Again,
                 Ok(Pumped::Complete) => {
                     // The request may still be under way: nobody waits for it any more.
                     session.forget(stream);
@@ -231,7 +232,7 @@ impl Agent {
         for (_, owner) in owners {
             if let Some(Connection { io, state: Conn::Upstream(upstream) }) =
                 self.conns.get_mut(owner)
-                && let State::Busy(Exchange { .. }) = upstream.state
+                && matches!(upstream.state, State::Busy(_))
             {
                 upstream.state = State::Spent { since: cx.now };
                 io.abandon();

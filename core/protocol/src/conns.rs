@@ -138,6 +138,12 @@ impl<C> Conns<C> {
         slot.connection.as_deref().filter(|_| slot.generation == id.generation)
     }
 
+    /// The state of the connection, to be looked at.
+    #[must_use]
+    pub fn state(&self, id: ConnId) -> Option<&C> {
+        self.get(id).map(|connection| &connection.state)
+    }
+
     /// The connection, to be worked on: the shell will look at it again.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = slot_of(&mut self.slots, id)?;

@@ -196,6 +196,11 @@ impl Link {
         self.write(tx, cx.rng, Some(outlet), turn);
     }
 
+    /// As [`Self::transmit`] where there are no streams yet.
+    pub fn transmit_control(&mut self, tx: &mut Buf, rng: &mut Rng) {
+        self.write(tx, rng, None, |_, _, _, _| Turn::Over);
+    }
+
     fn write(
         &mut self,
         tx: &mut Buf,

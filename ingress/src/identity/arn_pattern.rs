@@ -89,19 +89,13 @@ impl IdentityPattern {
         }
         let pattern = |part: &str| Pattern::new(part);
         Ok(match (service, parts.as_slice()) {
-            ("iam", ["role", role]) => {
-                Self::Role { role: pattern(role), session: Pattern::new("*") }
-            }
             ("iam", ["role", _, .., role]) if is_anything(role) => {
                 return Err(format!(
                     "{text:?} would be any role of the account, because STS does not tell the \
                      path of a role; name the role, or give a pattern that its name begins with"
                 ));
             }
-            ("iam", ["role", _, .., role]) => {
-                Self::Role { role: pattern(role), session: Pattern::new("*") }
-            }
-            ("sts", ["assumed-role", role]) => {
+            ("iam", ["role", .., role]) | ("sts", ["assumed-role", role]) => {
                 Self::Role { role: pattern(role), session: Pattern::new("*") }
             }
             ("sts", ["assumed-role", role, session]) => {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mesh_protocol::control::TokenProof;
+use mesh_protocol::control::{Hello, TokenProof};
 use mesh_protocol::proof::Binding;
 
 use super::ecs::EcsFacts;
@@ -33,6 +33,19 @@ pub struct Claim<'a> {
     pub task: Option<&'a str>,
     /// The ARN of the container instance that is its host, if it is no task.
     pub container_instance: Option<&'a str>,
+}
+
+impl<'a> Claim<'a> {
+    /// What an agent's HELLO asks for.
+    pub(crate) fn of(hello: &'a Hello) -> Self {
+        Self {
+            hosts: &hello.hosts,
+            service: &hello.service,
+            cluster: &hello.cluster,
+            task: Some(&*hello.task).filter(|task| !task.is_empty()),
+            container_instance: Some(&*hello.container_instance).filter(|arn| !arn.is_empty()),
+        }
+    }
 }
 
 /// What becomes of a claim.

@@ -47,7 +47,7 @@ pub enum Separators {
 /// Enough for a fleet, and few enough to be read within a blink.
 pub const TOKENS_MAX: usize = 10_000;
 
-const NAME_BYTES_MAX: usize = 64;
+const TOKEN_NAME_BYTES_MAX: usize = 64;
 
 impl Default for Tokens {
     fn default() -> Self {
@@ -91,8 +91,8 @@ impl Tokens {
         if !is_name(name) {
             // It may be the token, if somebody forgot the name.
             return Err(format!(
-                "the first word is not a name; give at most {NAME_BYTES_MAX} letters, digits, '.', \
-                 '_' and '-'"
+                "the first word is not a name; give at most {TOKEN_NAME_BYTES_MAX} letters, \
+                 digits, '.', '_' and '-'"
             ));
         }
         // Here as well, so that no word is repeated.
@@ -174,7 +174,7 @@ impl fmt::Debug for Tokens {
 const HINT: &str = "make one with openssl rand -hex 32";
 
 fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
+    (1..=TOKEN_NAME_BYTES_MAX).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))

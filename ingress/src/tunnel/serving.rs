@@ -107,7 +107,6 @@ impl Ingress {
         let Some(connection) = self.conns.get_served(id.conn()) else { return };
         let mut tx = std::mem::take(&mut connection.io.tx);
         let (mut failures, mut leavers) = (Vec::new(), Vec::new());
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
         let (conns, now) = (&mut self.conns, cx.now);
         tunnel.link.transmit_to(id.conn(), &mut tx, cx, |session, _, owner, out| {
             let Some(Connection { io, state: Conn::Downstream(downstream) }) = conns.get_mut(owner)
@@ -126,9 +125,7 @@ impl Ingress {
             }
             turn
         });
-        if let Some(tunnel) = self.tunnels.get(id) {
-            tunnel.publish();
-        }
+        tunnel.publish();
         if let Some(connection) = self.conns.get_served(id.conn()) {
             connection.io.tx = tx;
         }

@@ -100,7 +100,7 @@ impl App for SampleService {
     fn transmit(&mut self, _: ConnId, _: &mut Context<'_>) {}
 
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant> {
-        let caller = &self.conns.get(conn)?.state;
+        let caller = self.conns.state(conn)?;
         Some(match caller.state {
             State::Head | State::Body(_) => caller.moved + IDLE_TIMEOUT,
             State::Events { due, .. } => due,

@@ -113,9 +113,7 @@ pub fn is_protected(name: &str) -> bool {
         "authorization",
         "content-length",
     ];
-    // The load balancer vouches for the caller in the latter.
-    const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];
-    has_name(&NAMES, name) || has_prefix(&PREFIXES, name)
+    has_name(&NAMES, name) || has_forwarding_prefix(name)
 }
 
 /// Whether a field may come after the body. Trailers arrive when everything was decided, so names
@@ -140,8 +138,7 @@ pub fn is_trailer_allowed(name: &str) -> bool {
         "proxy-authenticate",
         "proxy-authorization",
     ];
-    const PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-"];
-    !(is_hop_by_hop(name) || has_name(&NAMES, name) || has_prefix(&PREFIXES, name))
+    !(is_hop_by_hop(name) || has_name(&NAMES, name) || has_forwarding_prefix(name))
 }
 
 /// The elements of one comma-separated list, empty ones left out (RFC 9110 5.6.1).
@@ -213,8 +210,9 @@ fn has_name(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-fn has_prefix(prefixes: &[&str], name: &str) -> bool {
-    prefixes.iter().any(|prefix| {
+/// Whether it is a field in which the load balancer vouches for the caller.
+fn has_forwarding_prefix(name: &str) -> bool {
+    ["x-forwarded-", "x-amzn-"].iter().any(|prefix| {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     })
 }

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Reply, ServerConn, forward};
-use crate::Buf;
+use super::{Reply, forward};
 
 /// A page, which nobody may keep: it is about this moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +35,6 @@ impl Page {
     #[must_use]
     pub fn method_not_allowed() -> Self {
         Self::text(405, "Only GET is answered here.\n")
-    }
-
-    /// Answers the request that was begun.
-    pub fn write(&self, http: &mut ServerConn, tx: &mut Buf) {
-        http.reply(&self.as_reply(), tx);
     }
 
     /// The page as an answer.

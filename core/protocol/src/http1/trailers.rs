@@ -4,8 +4,7 @@
 //! routing or authentication are not passed on (RFC 9110 6.5.1).
 
 use super::Error;
-use super::fields::is_trailer_allowed;
-use super::fields::{CRLF, is_token, is_value};
+use super::fields::{CRLF, is_token, is_trailer_allowed, is_value};
 use crate::Buf;
 
 /// Bytes of a trailer section, its final blank line not counted.

@@ -29,7 +29,7 @@ pub struct Outbound<'t> {
 /// whole messages, so longer ones would only delay their beginnings.
 const MESSAGE_BYTES_GOAL: usize = DATA_BYTES_FULL + HEADER_BYTES;
 /// What is in front of DATA in a message of its own.
-const HEAD_BYTES_MAX: usize = BINARY_HEADER_BYTES + HEADER_BYTES;
+const FRAME_HEAD_BYTES_MAX: usize = BINARY_HEADER_BYTES + HEADER_BYTES;
 /// DATA that is worth a call of its own where it could be copied to what is sent later: on loopback, that
 /// much is one packet.
 const MASKED_BYTES_MIN: usize = 4 * DATA_BYTES_FULL;
@@ -95,7 +95,7 @@ impl<'t> Outbound<'t> {
 
     /// Sends DATA past `tx`, unmasked.
     fn pass(&mut self, flags: Flags, stream: StreamId, bytes: &[u8]) {
-        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
+        let mut heads = [[0; FRAME_HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
         let mut pieces = [&[][..]; PIECES_MAX];
         let mut used = 0;
         for ((payload, flags), head) in frames(bytes.chunks(DATA_BYTES_FULL), flags).zip(&mut heads)
@@ -109,7 +109,7 @@ impl<'t> Outbound<'t> {
 
     /// Sends DATA past `tx`, masked where it lies.
     fn pass_masked(&mut self, flags: Flags, stream: StreamId, bytes: &mut [u8]) {
-        let mut heads = [[0; HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
+        let mut heads = [[0; FRAME_HEAD_BYTES_MAX]; RUN_FRAMES_MAX];
         let mut pieces = [&[][..]; PIECES_MAX];
         let mut used = 0;
         for ((payload, flags), head) in
@@ -206,7 +206,7 @@ fn head_of(
     stream: StreamId,
     length: usize,
     mask: Option<[u8; 4]>,
-    head: &mut [u8; HEAD_BYTES_MAX],
+    head: &mut [u8; FRAME_HEAD_BYTES_MAX],
 ) -> &[u8] {
     let (message, frame) = head.split_first_chunk_mut().expect("one behind the other");
     let begin = ws::frame::write_header(mask, HEADER_BYTES + length, message);

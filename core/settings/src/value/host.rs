@@ -54,11 +54,11 @@ fn hint(name: &str) -> &'static str {
 /// Whether the text is a DNS name, or an IPv4 address. Underscores are no host name letters by the
 /// book (RFC 1123 2.1), and containers are named with them all the same.
 pub(super) fn is_name(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX && text.split('.').all(is_label)
+    text.len() <= HOST_BYTES_MAX && text.split('.').all(is_label)
 }
 
 /// RFC 1035 2.3.4, without the root label.
-const NAME_BYTES_MAX: usize = 253;
+const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
 fn is_label(label: &str) -> bool {
