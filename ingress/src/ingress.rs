@@ -115,7 +115,7 @@ impl Ingress {
         }
     }
 
-    /// How often this worker gave a caller's connection to another one.
+    /// How often a caller's connection came to this worker from another one.
     #[must_use]
     pub const fn moves(&self) -> u64 {
         self.metrics.moves

@@ -142,7 +142,7 @@ impl Metrics {
             ),
             ("mesh_caller_aborts_total", "Exchanges the caller abandoned.", self.caller_aborts),
             ("mesh_retries_total", "Requests given to a second agent.", self.retries),
-            ("mesh_moves_total", "Callers' connections given to another worker.", self.moves),
+            ("mesh_moves_total", "Callers' connections that came from another worker.", self.moves),
             ("mesh_tunnels_lost_total", "Tunnels that ended.", self.tunnels_lost),
             ("mesh_ejections_total", "Agents ejected for failing.", self.ejections),
         ];

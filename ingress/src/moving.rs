@@ -85,7 +85,6 @@ impl Ingress {
             }
             downstream.state = State::Moving(routed);
         }
-        self.metrics.moves += 1;
         self.outgoing.push_back((to, leaving));
     }
 
@@ -95,7 +94,6 @@ impl Ingress {
         if let Some((downstream, _)) = self.downstream(conn) {
             downstream.state = State::Homeward { since, memory };
         }
-        self.metrics.moves += 1;
         self.outgoing.push_back((home, Outgoing::Return(conn)));
     }
 
@@ -106,6 +104,7 @@ impl Ingress {
         let mut routed = match std::mem::replace(&mut downstream.state, idle) {
             State::Moving(routed) => routed,
             State::Homeward { memory, .. } => {
+                self.metrics.moves += 1;
                 self.heads.keep(memory);
                 return self.advance_downstream(conn, cx);
             }
@@ -118,6 +117,7 @@ impl Ingress {
                 return self.advance_downstream(conn, cx);
             }
         };
+        self.metrics.moves += 1;
         let picked = routed.reservation.take().map(|reservation| reservation.serial());
         let scope = if routed.hops < HOPS_MAX { Scope::Everywhere } else { Scope::Here };
         let (route, tried) = (routed.route, routed.replay.tried.as_ref());
