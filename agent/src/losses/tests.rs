@@ -56,3 +56,16 @@ fn an_explanation_is_of_one_loss_and_not_of_the_next() {
     losses.note_old();
     assert_eq!(losses.last(), "the ingress refused this agent");
 }
+
+#[test]
+fn a_complaint_that_tells_another_time_is_no_news() {
+    let mut losses = Losses::default();
+    assert!(losses.complain("the agent's clock is 3600 s behind"));
+    assert!(!losses.complain("the agent's clock is 3601 s behind"));
+    assert!(losses.complain("STS at https://sts.test answers 503"));
+    assert!(losses.complain("STS at https://sts.test answers 504"), "another status");
+    losses.note("it is over".to_owned(), origin());
+    assert_eq!(losses.last(), "STS at https://sts.test answers 504", "whoever asks is told");
+    losses.clear();
+    assert!(losses.complain("STS at https://sts.test answers 504"), "it was registered meanwhile");
+}
