@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(600);
 /// Different losses that are said within that time. An ingress has its say in them.
 const LOGGED_MAX: usize = 16;
 /// Behind these words of a sentence there is a status of HTTP.
-const STATUS_FOLLOWS: [&str; 2] = ["status ", "answers "];
+const STATUS_FOLLOWS: [&str; 3] = ["status ", "answers ", "answered "];
 /// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
 /// say.
 pub(crate) const ASKED: &str = "the ingress asks this agent to move";

@@ -1,3 +1,5 @@
+use mesh_protocol::proxy;
+
 use super::*;
 
 #[expect(clippy::disallowed_methods, reason = "any instant does; these tests compare")]
@@ -40,6 +42,11 @@ fn another_number_is_no_news() {
     assert!(losses.note("answered with status 503 (draining)".to_owned(), now));
     assert!(losses.note("answered with status 403 (draining)".to_owned(), now));
     assert!(!losses.note("answered with status 503 (draining)".to_owned(), now));
+    for status in [403, 407, 502, 503] {
+        let loss = format!("the proxy p:8443: {}", proxy::Refusal::Status(status));
+        assert!(losses.note(loss.clone(), now), "{loss}");
+        assert!(!losses.note(loss.clone(), now), "{loss}");
+    }
 }
 
 #[test]
