@@ -48,8 +48,6 @@ pub struct Agent {
     pub(crate) health: Health,
     pub(crate) faults: Faults,
     pub(crate) drain: Drain,
-    /// Why it was last not registered, as the log was told; empty since it was.
-    pub(crate) complaint: String,
     /// Whether an ingress refused a proof since the last one was asked for.
     pub(crate) was_proof_refused: bool,
     pub(crate) losses: Losses,
@@ -125,7 +123,6 @@ impl Agent {
             health: Health::new(now),
             faults: Faults::default(),
             drain: Drain::default(),
-            complaint: String::new(),
             was_proof_refused: false,
             losses: Losses::default(),
             started: now,

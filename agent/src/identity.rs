@@ -191,7 +191,7 @@ impl Agent {
         // AWS may have taken credentials back long before their time, and only the ingress hears of that. A
         // search for them that is under way is still needed.
         self.was_proof_refused |= has_proved && code == RefusalCode::Unauthenticated;
-        self.complain(format!("the ingress refused this agent: {why}"));
+        self.complain(&format!("the ingress refused this agent: {why}"));
         self.close_tunnel(id, close::NORMAL, &why, cx);
     }
 
@@ -215,7 +215,7 @@ impl Agent {
     }
 
     fn fail_proof(&mut self, id: TunnelId, why: &str, cx: &mut Context<'_>) {
-        self.complain(why.to_owned());
+        self.complain(why);
         self.close_tunnel(id, close::NORMAL, "no proof of identity", cx);
     }
 }

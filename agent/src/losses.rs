@@ -14,6 +14,8 @@ use crate::ledger::Entry;
 const PAUSE: Duration = Duration::from_secs(600);
 /// Different losses that are said within that time. An ingress has its say in them.
 const LOGGED_MAX: usize = 16;
+/// Behind these words of a sentence there is a status of HTTP.
+const STATUS_FOLLOWS: [&str; 3] = ["status ", "answers ", "answered "];
 /// Why a tunnel is to be replaced: the ingress leaves, or wants another proof of identity. It does not
 /// say.
 pub(crate) const ASKED: &str = "the ingress asks this agent to move";
@@ -29,6 +31,9 @@ pub(crate) struct Losses {
     /// Each as [`without_numbers`] has it. Invariant: at most [`LOGGED_MAX`].
     logged: Vec<(String, Instant)>,
     last: String,
+    /// Why this agent was last not registered, as the log was told and [`without_numbers`] has it; empty
+    /// since it was.
+    complaint: String,
     /// More about the loss that comes next, if there is more to say.
     explanation: Option<String>,
 }
@@ -45,8 +50,17 @@ impl Losses {
     }
 
     /// Says more of a tunnel that is about to be lost.
-    pub(crate) fn explain(&mut self, explanation: &str) {
+    fn explain(&mut self, explanation: &str) {
         self.explanation = Some(explanation.to_owned());
+    }
+
+    /// Takes down why this agent is not registered, of which a tunnel is to end; whether that is news.
+    pub(crate) fn complain(&mut self, complaint: &str) -> bool {
+        self.explain(complaint);
+        let kind = without_numbers(complaint);
+        let is_news = self.complaint != kind;
+        self.complaint = kind;
+        is_news
     }
 
     /// A tunnel has ended that was to be replaced: that is no loss, but for what there is to
@@ -71,12 +85,12 @@ impl Losses {
     }
 }
 
-/// What a loss has in common with those that differ from it in a time or a count: a sentence that
-/// counts seconds is not news each second. Another status of HTTP is.
-fn without_numbers(loss: &str) -> String {
+/// What a sentence has in common with those that differ from it in a time or a count: one that counts
+/// seconds is not news each second. Another status of HTTP is.
+fn without_numbers(sentence: &str) -> String {
     let mut before = "";
-    let words = loss.split_inclusive(' ').map(|word| {
-        let is_status = std::mem::replace(&mut before, word) == "status ";
+    let words = sentence.split_inclusive(' ').map(|word| {
+        let is_status = STATUS_FOLLOWS.contains(&std::mem::replace(&mut before, word));
         if is_status { word.to_owned() } else { word.replace(|one: char| one.is_ascii_digit(), "") }
     });
     words.collect()
@@ -86,7 +100,7 @@ impl Agent {
     /// The last tunnel that served is to be replaced: what failed beside it before is not why there
     /// is none.
     pub(crate) fn note_loss_by_move(&mut self, why: &str) {
-        self.complaint.clear();
+        self.losses.complaint.clear();
         self.losses.last = format!("{why}, and there is no other tunnel yet");
     }
 

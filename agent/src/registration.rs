@@ -1,5 +1,6 @@
 //! Getting a tunnel, and getting another one when it is lost.
 
+use log::Level;
 use mesh_protocol::control::{self, Hello, RefusalCode, Refused, Welcome, shorten};
 use mesh_protocol::http1::scan::{HeadScan, Kind};
 use mesh_protocol::http1::{ResponseHead, Storage};
@@ -132,7 +133,7 @@ impl Agent {
             self.config.hosts.len(),
             control::CONTROL_BYTES_MAX,
         );
-        self.complain(why);
+        self.complain(&why);
         self.close_tunnel(id, close::NORMAL, "too many hosts", cx);
     }
 
@@ -152,7 +153,6 @@ impl Agent {
         tunnel.phase = Phase::Serving(link);
         let serial = tunnel.serial;
         self.ledger.name(serial, &welcome.session);
-        self.complaint.clear();
         self.losses.clear();
         self.conns.touch(id.conn());
         if let Some(entry) = self.ledger.get(serial) {
@@ -168,14 +168,9 @@ impl Agent {
 
     /// Says why this agent is not registered. What is said again and again, at each attempt, is for
     /// those who look closely. The tunnel that it is about is to end.
-    pub(crate) fn complain(&mut self, complaint: String) {
-        self.losses.explain(&complaint);
-        if self.complaint == complaint {
-            log::debug!("{complaint}");
-        } else {
-            log::error!("{complaint}");
-            self.complaint = complaint;
-        }
+    pub(crate) fn complain(&mut self, complaint: &str) {
+        let level = if self.losses.complain(complaint) { Level::Error } else { Level::Debug };
+        log::log!(level, "{complaint}");
     }
 
     /// A tunnel, at whatever worker, is to be replaced.

@@ -166,9 +166,9 @@ impl Aws {
         let sts = Sts::new(&self.environment).map_err(|error| error.to_string())?;
         let identity = sts.caller_identity(&self.chain, &self.sts()?, now());
         identity.map(|identity| identity.arn).map_err(|failure| match failure {
-            StsFailure::Refused { code, .. } => format!(
-                "STS does not accept this agent's AWS credentials ({code}), and neither will an \
-                 ingress that asks for them"
+            // A wrong clock has the code of a wrong key, and another explanation.
+            StsFailure::Refused { .. } => format!(
+                "no ingress that asks for this agent's AWS credentials will accept them now: {failure}"
             ),
             StsFailure::Unreachable(sentence) | StsFailure::Unexpected(sentence) => {
                 format!("this agent's own identity is not known: {sentence}")

@@ -1,3 +1,5 @@
+use mesh_protocol::proxy;
+
 use super::*;
 
 #[expect(clippy::disallowed_methods, reason = "any instant does; these tests compare")]
@@ -40,6 +42,11 @@ fn another_number_is_no_news() {
     assert!(losses.note("answered with status 503 (draining)".to_owned(), now));
     assert!(losses.note("answered with status 403 (draining)".to_owned(), now));
     assert!(!losses.note("answered with status 503 (draining)".to_owned(), now));
+    for status in [403, 407, 502, 503] {
+        let loss = format!("the proxy p:8443: {}", proxy::Refusal::Status(status));
+        assert!(losses.note(loss.clone(), now), "{loss}");
+        assert!(!losses.note(loss.clone(), now), "{loss}");
+    }
 }
 
 #[test]
@@ -55,4 +62,17 @@ fn an_explanation_is_of_one_loss_and_not_of_the_next() {
     losses.explain("the ingress refused this agent");
     losses.note_old();
     assert_eq!(losses.last(), "the ingress refused this agent");
+}
+
+#[test]
+fn a_complaint_that_tells_another_time_is_no_news() {
+    let mut losses = Losses::default();
+    assert!(losses.complain("the agent's clock is 3600 s behind"));
+    assert!(!losses.complain("the agent's clock is 3601 s behind"));
+    assert!(losses.complain("STS at https://sts.test answers 503"));
+    assert!(losses.complain("STS at https://sts.test answers 504"), "another status");
+    losses.note("it is over".to_owned(), origin());
+    assert_eq!(losses.last(), "STS at https://sts.test answers 504", "whoever asks is told");
+    losses.clear();
+    assert!(losses.complain("STS at https://sts.test answers 504"), "it was registered meanwhile");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mesh_protocol::tls::TlsFilter;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -66,6 +67,9 @@ impl ClientTls {
         Ok(TlsFilter::new(session.map_err(SessionError::Session)?))
     }
 
+    /// Nothing is resumed. A resumed session does not look at the server's certificate, and brings
+    /// the ticket for the next one: whoever goes on like that never sees that it has expired. And
+    /// agents connect rarely.
     fn trusting(roots: RootCertStore) -> Self {
         let mut config = ClientConfig::builder_with_provider(Arc::new(ciphers::provider()))
             .with_safe_default_protocol_versions()
@@ -73,6 +77,7 @@ impl ClientTls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::disabled();
         Self { current: Current::new(config) }
     }
 }

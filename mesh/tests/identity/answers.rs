@@ -44,7 +44,10 @@ fn an_agent_learns_that_its_session_is_over() {
          (403): The security token included in the request is expired",
     );
     agent.wait_log("connecting again in");
-    agent.wait_log("STS does not accept this agent's AWS credentials (ExpiredToken)");
+    agent.wait_log(
+        "no ingress that asks for this agent's AWS credentials will accept them now: STS refuses with \
+         ExpiredToken (403): The security token included in the request is expired",
+    );
 }
 
 /// As when its role is deleted and made anew: its session ends long before its time, and the container
@@ -75,7 +78,7 @@ fn an_agent_whose_credentials_were_taken_back_looks_for_others() {
     let host = ["--host", "shop.example.com"];
     let agent = client(&sts.url(), &server, &service, &variables, &host);
     // Its look at itself asks for others too, and is over then.
-    agent.wait_log("STS does not accept this agent's AWS credentials (InvalidClientTokenId)");
+    agent.wait_log("AWS credentials will accept them now: STS refuses with InvalidClientTokenId");
     sts.wait_count("GetCallerIdentity", sts.count("GetCallerIdentity") + 2);
     *key.lock().unwrap() = "ASIALATTER";
     server.wait_available(1);

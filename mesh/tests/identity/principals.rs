@@ -155,8 +155,8 @@ fn wrong_keys_and_wrong_session_tokens_prove_nothing() {
         ));
         agent.wait_log("connecting again in");
         agent.wait_log(&format!(
-            "STS does not accept this agent's AWS credentials ({code}), and neither will an \
-             ingress that asks for them"
+            "no ingress that asks for this agent's AWS credentials will accept them now: STS \
+             refuses with {code} (403): "
         ));
     }
     assert_eq!(server.metric("mesh_registrations_total", ""), 0);

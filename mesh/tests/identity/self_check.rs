@@ -52,8 +52,8 @@ fn an_agent_that_sts_refuses_is_told_what_will_come_of_it() {
         [(wrong, "SignatureDoesNotMatch"), (Identity::unknown(), "InvalidClientTokenId")]
     {
         let sentence = format!(
-            "STS does not accept this agent's AWS credentials ({code}), and neither will an \
-             ingress that asks for them"
+            "no ingress that asks for this agent's AWS credentials will accept them now: STS \
+             refuses with {code} (403): "
         );
         let agent = look(&moto.url(), &identity.variables(), "production", &sentence);
         agent.expect_log(WARNING, 1);

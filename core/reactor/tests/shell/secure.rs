@@ -12,7 +12,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    DEFAULT_VERSIONS, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+    DEFAULT_VERSIONS, HandshakeKind, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion,
 };
 
 use crate::probe::{Heard, PATIENCE, Rule, Running, pattern};
@@ -122,6 +123,29 @@ fn what_waits_for_the_handshake_leaves_after_it_with_either_version() {
         assert_eq!(client.next(), Heard::Connected);
         assert_eq!(client.received(), b"hello");
         assert_eq!(client.closed(), "finished");
+    }
+}
+
+#[test]
+fn a_server_that_is_known_has_to_show_its_certificate_again() {
+    for version in [&TLS12, &TLS13] {
+        let authority = Authority::speaking(&[version]);
+        let trusted = authority.trusted();
+        for _ in 0..2 {
+            let address = authority.serve(|mut stream| {
+                // Tickets of TLS 1.3 are before the first byte that comes back.
+                let mut asked = [0; 5];
+                stream.read_exact(&mut asked).unwrap();
+                assert_eq!(stream.conn.handshake_kind(), Some(HandshakeKind::Full));
+                stream.write_all(&asked).unwrap();
+                echo(stream);
+            });
+            let (target, rule) = (secure("localhost", address), Rule::Ask(b"hello".to_vec()));
+            let client = Running::dial_trusting(target, rule, trusted.clone());
+            assert_eq!(client.next(), Heard::Connected);
+            assert_eq!(client.received(), b"hello");
+            assert_eq!(client.closed(), "finished");
+        }
     }
 }
 
