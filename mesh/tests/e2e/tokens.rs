@@ -225,12 +225,17 @@ fn a_changed_token_file_is_found_without_a_signal() {
 #[test]
 fn a_token_file_that_was_emptied_ends_everything_and_is_warned_about() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
-    let _agent = gate.agent(ONE, &["a.test"]);
+    let agent = gate.agent(ONE, &["a.test"]);
     gate.server.wait_available(1);
     gate.folder.put("tokens", "");
     gate.server.process.signal("HUP");
     gate.server.process.wait_log("by the new rules no token and no AWS identity may register");
     gate.server.wait_metric("mesh_tunnels", 0);
+    // Of certificates, for which nobody is asked, it hears nothing.
+    agent.wait_log(
+        "refused (Unauthenticated): the ingress has no token and no rule about an AWS identity, so \
+         that no agent can prove who it is",
+    );
 }
 
 #[test]
