@@ -139,7 +139,7 @@ impl Ingress {
             None => json!("ok"),
             Some(since) => {
                 let seconds = self.now.saturating_duration_since(since).as_secs();
-                json!({ "ecs": "unreachable", "seconds": seconds })
+                json!({ "ecs": "silent", "seconds": seconds })
             }
         }
     }
