@@ -100,12 +100,13 @@ impl Metrics {
         }
     }
 
-    /// Counts a question to AWS, and why it was not answered.
+    /// Counts a question to AWS, and why it was not answered. One that was not asked is none.
     pub fn checked(&mut self, authority: Authority, failure: Option<&Failure>) {
         let outcome = match failure {
             None => 0,
-            Some(Failure::Refused(_) | Failure::Invalid(_) | Failure::StaleProof(_)) => 1,
+            Some(Failure::Refused(_) | Failure::Invalid(_)) => 1,
             Some(Failure::Unreachable(_)) => 2,
+            Some(Failure::StaleProof(_)) => return,
         };
         if let Some(index) = AUTHORITIES.iter().position(|(known, _)| *known == authority) {
             self.checks[index][outcome] += 1;

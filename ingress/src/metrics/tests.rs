@@ -204,12 +204,15 @@ fn everything_has_its_place() {
     metrics.withdrawn(RefusalCode::Forbidden);
     metrics.checked(Authority::Ecs, None);
     metrics.checked(Authority::Sts, Some(&Failure::Unreachable("gone".to_owned())));
+    // Nobody was asked.
+    metrics.checked(Authority::Sts, Some(&Failure::StaleProof("old".to_owned())));
     let page = page(&metrics);
     for line in [
         "mesh_registrations_total{method=\"certificate\"} 1",
         "mesh_registrations_refused_total{reason=\"overloaded\"} 1",
         "mesh_registrations_withdrawn_total{reason=\"forbidden\"} 1",
         "mesh_identity_checks_total{service=\"ecs\",outcome=\"answered\"} 1",
+        "mesh_identity_checks_total{service=\"sts\",outcome=\"refused\"} 0",
         "mesh_identity_checks_total{service=\"sts\",outcome=\"unreachable\"} 1",
     ] {
         assert!(page.contains(line), "{line}");
