@@ -349,6 +349,7 @@ impl Ingress {
                     "draining": tunnel.is_leaving(),
                     "ejected": tunnel.is_ejected(self.now),
                     "in_flight": tunnel.in_flight(),
+                    "max_streams": tunnel.hello.streams.min(self.config.limits.streams_per_tunnel),
                     "requests": tunnel.requests,
                     "connected_seconds":
                         self.now.saturating_duration_since(tunnel.since).as_secs(),
