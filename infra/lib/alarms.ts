@@ -17,6 +17,15 @@ const MINUTE = Duration.minutes(1);
 const ERRORS_PER_MINUTE = 10;
 /** A line of the ingress's log for each agent that it refuses, whatever the reason. */
 export const REFUSAL = { target: 'mesh_ingress::audit', words: 'refused the agent from' } as const;
+/** A line each minute while there is no place for agents, who are told before they can say who they are. */
+export const FULL = { target: 'mesh_ingress::room', words: 'agents are turned away' } as const;
+/** One line when ECS falls silent about agents that are registered. */
+export const SILENCE = {
+  target: 'mesh_ingress::verification::silence',
+  words: 'ECS cannot be asked about registered agents',
+} as const;
+/** `--ecs-grace` where nothing says otherwise. */
+const ECS_GRACE_SECONDS = 900;
 /** For a task in the place of one that was lost: to be noticed, to start, and to be found healthy. */
 const STARTING_MINUTES = 3;
 
@@ -54,19 +63,48 @@ export class Alarms extends Construct {
     this.watchErrors(
       'AgentsRefused',
       this.refusals(log),
-      'The ingress refuses an agent again and again. Its log says which one and why.',
+      'The ingress refuses agents, or turns them away, again and again. Its log says why.',
       1,
     );
+    this.watchSilence(this.lines(log, 'Silences', 'ecs-silences', SILENCE));
   }
 
-  private refusals(logGroup: ILogGroup): cloudwatch.IMetric {
-    const filter = new MetricFilter(this, 'Refusals', {
+  private refusals(log: ILogGroup): cloudwatch.IMetric {
+    // No pattern has words that are required beside some of which one is enough.
+    this.lines(log, 'TurnedAway', 'refusals', FULL);
+    return this.lines(log, 'Refusals', 'refusals', REFUSAL);
+  }
+
+  /** Counts lines of the log. */
+  private lines(
+    logGroup: ILogGroup,
+    id: string,
+    name: string,
+    { target, words }: { readonly target: string; readonly words: string },
+  ): cloudwatch.IMetric {
+    const filter = new MetricFilter(this, id, {
       logGroup,
-      filterPattern: FilterPattern.allTerms(REFUSAL.target, REFUSAL.words),
+      filterPattern: FilterPattern.allTerms(target, words),
       metricNamespace: 'AnywhereMesh',
-      metricName: `${this.params.stackName}-refusals`,
+      metricName: `${this.params.stackName}-${name}`,
     });
     return filter.metric(perMinute('Sum'));
+  }
+
+  // The line comes once, and all is well for callers until the grace is over. Until then it rings: an
+  // end after a minute would read as if ECS answered again.
+  private watchSilence(metric: cloudwatch.IMetric): void {
+    const grace = this.params.ecsGraceSeconds ?? ECS_GRACE_SECONDS;
+    this.alarm('EcsSilent', {
+      metric,
+      threshold: 1,
+      comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      evaluationPeriods: Math.max(1, Math.ceil(grace / MINUTE.toSeconds())),
+      datapointsToAlarm: 1,
+      treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
+      alarmDescription:
+        'ECS does not answer the ingress. Agents lose their places when the grace is over.',
+    });
   }
 
   private watchHosts(name: string, healthy: cloudwatch.IMetric, evaluationPeriods: number): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 
-import { REFUSAL } from '../lib/alarms';
+import { FULL, REFUSAL, SILENCE } from '../lib/alarms';
 import {
   EVERYTHING,
   IMAGE,
@@ -193,6 +193,7 @@ describe('alarms', () => {
     ['LoadBalancerErrors', 'HTTPCode_ELB_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
     ['IngressErrors', 'HTTPCode_Target_5XX_Count', 'Sum', FROM, 10, [3, 5], 'notBreaching'],
     ['AgentsRefused', 'mesh-refusals', 'Sum', FROM, 1, [3, 5], 'notBreaching'],
+    ['EcsSilent', 'mesh-ecs-silences', 'Sum', FROM, 1, [1, 15], 'notBreaching'],
   ])(
     '%s watches %s: %s %s %i in %j minutes',
     (id, MetricName, Statistic, ComparisonOperator, Threshold, minutes, TreatMissingData) => {
@@ -203,7 +204,7 @@ describe('alarms', () => {
       const found = alarm?.['Properties'];
       expect(found).toMatchObject({
         MetricName,
-        Namespace: id === 'AgentsRefused' ? 'AnywhereMesh' : 'AWS/ApplicationELB',
+        Namespace: MetricName.startsWith('mesh-') ? 'AnywhereMesh' : 'AWS/ApplicationELB',
         Statistic,
         Period: 60,
         ComparisonOperator,
@@ -212,7 +213,7 @@ describe('alarms', () => {
       });
       const { DatapointsToAlarm = found.EvaluationPeriods, EvaluationPeriods } = found;
       expect([DatapointsToAlarm, EvaluationPeriods]).toEqual(minutes);
-      template.resourceCountIs(ALARM, 7);
+      template.resourceCountIs(ALARM, 8);
     },
   );
 
@@ -233,18 +234,30 @@ describe('alarms', () => {
     }
   });
 
-  test('each line about a refused agent counts, as the ingress writes it', () => {
+  test.each([
+    [REFUSAL, 'mesh-refusals', 'audit.rs', `log::warn!("${REFUSAL.words} {peer}`],
+    [FULL, 'mesh-refusals', 'room.rs', `"${FULL.words}: `],
+    [SILENCE, 'mesh-ecs-silences', 'verification/silence.rs', `"${SILENCE.words}: `],
+  ])('each line with %j counts for %s, as the ingress writes it in %s', (line, MetricName, file, quoted) => {
     const template = templateWith();
     template.hasResourceProperties('AWS::Logs::MetricFilter', {
-      FilterPattern: '"mesh_ingress::audit" "refused the agent from"',
+      FilterPattern: `"${line.target}" "${line.words}"`,
       LogGroupName: { Ref: Match.stringLikeRegexp('IngressLogs') },
-      MetricTransformations: [
-        { MetricNamespace: 'AnywhereMesh', MetricName: 'mesh-refusals', MetricValue: '1' },
-      ],
+      MetricTransformations: [{ MetricNamespace: 'AnywhereMesh', MetricName, MetricValue: '1' }],
     });
-    const source = readFileSync(join(__dirname, '../../ingress/src/audit.rs'), 'utf8');
-    expect(source).toContain(`log::warn!("${REFUSAL.words} {peer}`);
-    expect(source).toContain(`The target is \`${REFUSAL.target}\``);
+    template.resourceCountIs('AWS::Logs::MetricFilter', 3);
+    const source = readFileSync(join(__dirname, '../../ingress/src', file), 'utf8');
+    expect(source).toContain(quoted);
+    // The target is the module's path.
+    const path = file.replace('.rs', '').replaceAll('/', '::');
+    expect(line.target).toBe(`mesh_ingress::${path}`);
+  });
+
+  test('a silence of ECS rings for as long as agents are kept', () => {
+    for (const [ecsGraceSeconds, EvaluationPeriods] of [[1830, 31], [0, 1]] as const) {
+      const template = templateWith({ ecsGraceSeconds });
+      template.hasResourceProperties(ALARM, { AlarmName: 'mesh-EcsSilent', EvaluationPeriods });
+    }
   });
 
   test('none rings before there are tasks: they are made after the service stands', () => {
@@ -256,7 +269,7 @@ describe('alarms', () => {
   });
 
   test('an ingress that is turned off misses nobody', () => {
-    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 3);
+    templateWith({ desiredCount: 0 }).resourceCountIs(ALARM, 4);
   });
 
   test('they are about the load balancer that agents use', () => {

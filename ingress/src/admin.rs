@@ -9,7 +9,6 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws
 
 use crate::config::Timeouts;
 use crate::ingress::{ADMIN, Conn, Ingress, TUNNEL};
-use crate::pages;
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
 
@@ -165,10 +164,10 @@ impl Ingress {
         }
     }
 
-    /// Writes a page to whoever asked for it on the health port or the agents' port.
+    /// Writes a page to whoever asked for it on the health port or the agents' port. No request comes round
+    /// from there, and an agent may publish the health port.
     pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
-        let name = self.config.process.clone();
-        self.reply_admin(conn, |http, io| pages::write(page, &name, http, &mut io.tx));
+        self.reply_admin(conn, |http, io| http.reply(&page.as_reply(), &mut io.tx));
     }
 
     /// Answers a request on the agents' port: it is to become a tunnel.

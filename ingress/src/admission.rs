@@ -172,6 +172,12 @@ impl Ingress {
                 return self.register(conn, standing, cx);
             }
             Some(Decision::Denied(reason)) => Refusal::new(RefusalCode::Forbidden, reason),
+            // Where certificates are asked for, nobody gets so far without one. As a rule a file of tokens is lost.
+            None if connection.io.peer_names.is_none() => Refusal::new(
+                RefusalCode::Unauthenticated,
+                "the ingress has no token and no rule about an AWS identity, so that no agent can \
+                 prove who it is",
+            ),
             Some(Decision::NeedsEcs(_)) | None => Refusal::new(
                 RefusalCode::Unauthenticated,
                 "the ingress accepts client certificates only, and this agent has shown none with \

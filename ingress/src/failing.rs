@@ -28,6 +28,7 @@ impl Ingress {
         self.reset_stream(&exchange, reason);
         if exchange.phase != Phase::Waiting {
             self.cut(conn, &exchange, reason);
+            self.metrics.cut(reason);
             let fault = Fault::of_begun(reason);
             return self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesh_protocol::control::RefusalCode;
 
 use crate::admission::ProofKind;
+use crate::ending::Fault;
 use crate::jobs::{Authority, Failure};
 use crate::replies::Reason;
 use crate::routes::RouteId;
@@ -20,6 +21,8 @@ pub struct Metrics {
     /// Requests by host and service.
     pub(crate) hosts: Hosts,
     reasons: [u64; Reason::ALL.len()],
+    /// Answers that were cut after their head.
+    cuts: [u64; Reason::ALL.len()],
     /// Callers' connections accepted.
     pub connections: u64,
     /// Callers' connections refused for a limit.
@@ -79,6 +82,13 @@ impl Metrics {
         }
     }
 
+    /// Counts an answer of a service that was cut after its head.
+    pub fn cut(&mut self, reason: Reason) {
+        if let Some(index) = Reason::ALL.iter().position(|known| *known == reason) {
+            self.cuts[index] += 1;
+        }
+    }
+
     /// Counts a registration by its kind of proof.
     pub fn registered(&mut self, proof: ProofKind) {
         if let Some(index) = ProofKind::ALL.iter().position(|known| *known == proof) {
@@ -100,12 +110,13 @@ impl Metrics {
         }
     }
 
-    /// Counts a question to AWS, and why it was not answered.
+    /// Counts a question to AWS, and why it was not answered. One that was not asked is none.
     pub fn checked(&mut self, authority: Authority, failure: Option<&Failure>) {
         let outcome = match failure {
             None => 0,
-            Some(Failure::Refused(_) | Failure::Invalid(_) | Failure::StaleProof(_)) => 1,
+            Some(Failure::Refused(_) | Failure::Invalid(_)) => 1,
             Some(Failure::Unreachable(_)) => 2,
+            Some(Failure::StaleProof(_)) => return,
         };
         if let Some(index) = AUTHORITIES.iter().position(|(known, _)| *known == authority) {
             self.checks[index][outcome] += 1;
@@ -155,6 +166,11 @@ impl Metrics {
         for (reason, count) in Reason::ALL.iter().zip(self.reasons) {
             writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.name())?;
         }
+        let name = "mesh_answers_cut_total";
+        writeln!(out, "# HELP {name} Answers that broke off.\n# TYPE {name} counter")?;
+        for (reason, count) in Reason::ALL.into_iter().zip(self.cuts) {
+            writeln!(out, "{name}{{reason=\"{}\"}} {count}", Fault::of_begun(reason).name())?;
+        }
         self.hosts.write(out, available)
     }
 }
@@ -174,6 +190,7 @@ impl Metrics {
         ];
         singles.into_iter().for_each(|(sum, one)| *sum += one);
         add_all(&mut self.reasons, &other.reasons);
+        add_all(&mut self.cuts, &other.cuts);
         add_all(&mut self.registered, &other.registered);
         add_all(&mut self.refused, &other.refused);
         add_all(&mut self.withdrawn, &other.withdrawn);

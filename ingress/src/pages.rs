@@ -139,7 +139,7 @@ impl Ingress {
             None => json!("ok"),
             Some(since) => {
                 let seconds = self.now.saturating_duration_since(since).as_secs();
-                json!({ "ecs": "unreachable", "seconds": seconds })
+                json!({ "ecs": "silent", "seconds": seconds })
             }
         }
     }
@@ -310,8 +310,9 @@ impl Ingress {
     }
 }
 
-/// Writes a page of an ingress. It says so, since an agent may be told by mistake that this is its service.
-pub(crate) fn write(page: &Page, ingress: &str, http: &mut ServerConn, tx: &mut Buf) {
+/// Writes a page of an ingress to a caller. It says so, since an agent may be told by mistake that this is its
+/// service, and each request would come round.
+fn write(page: &Page, ingress: &str, http: &mut ServerConn, tx: &mut Buf) {
     let reply = page.as_reply();
     let fields = [reply.fields, &[(INGRESS_FIELD, ingress)]].concat();
     http.reply(&Reply { fields: &fields, ..reply }, tx);
@@ -349,6 +350,7 @@ impl Ingress {
                     "draining": tunnel.is_leaving(),
                     "ejected": tunnel.is_ejected(self.now),
                     "in_flight": tunnel.in_flight(),
+                    "max_streams": tunnel.hello.streams.min(self.config.limits.streams_per_tunnel),
                     "requests": tunnel.requests,
                     "connected_seconds":
                         self.now.saturating_duration_since(tunnel.since).as_secs(),

@@ -19,6 +19,8 @@
 //! Nothing is routed to an agent before its WELCOME, and one that does not get there in time is
 //! cut. `admission` decides; here is what goes over the wire.
 
+mod leaving;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -155,21 +157,21 @@ impl Ingress {
     pub(crate) fn advance_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         loop {
             let Some((registration, io)) = self.registration(conn) else { return };
-            if io.rx_eof {
-                return self.leave_unregistered(conn, cx);
-            }
-            if registration.is_over() {
+            let is_eof = io.rx_eof;
+            if registration.is_over() && !is_eof {
                 return;
             }
             match read_frame(registration, io, cx.now) {
+                // As a rule the end of its connection comes with its goodbye.
+                Err(Failure::Link(link::Error::Closed(goodbye))) => {
+                    return self.leave_unregistered(conn, goodbye, cx);
+                }
+                Ok(_) | Err(_) if is_eof => return self.leave_unregistered(conn, None, cx),
                 Ok(None) => return,
                 Ok(Some(Received::Hello { hello, digest })) => {
                     self.introduce(conn, *hello, digest, cx);
                 }
                 Ok(Some(Received::Proof(proof))) => self.examine(conn, &proof, cx),
-                Err(Failure::Link(link::Error::Closed(_))) => {
-                    return self.leave_unregistered(conn, cx);
-                }
                 Err(failure) => {
                     let reason = match failure {
                         Failure::Link(error) => error.to_string(),
@@ -202,30 +204,6 @@ impl Ingress {
             ),
         };
         self.refuse_agent(conn, None, &refusal, cx);
-    }
-
-    /// The agent goes before it is decided about: its choice, and no refusal.
-    fn leave_unregistered(&mut self, conn: ConnId, cx: &mut Context<'_>) {
-        let Some((registration, io)) = self.registration(conn) else { return };
-        io.close(Closing::AfterFlush);
-        let peer = registration.peer;
-        // An agent that looks for more ingresses leaves one that it knows like this, for ever.
-        match &registration.phase {
-            Phase::Greeting => {
-                log::debug!("the agent from {peer} left before it introduced itself");
-            }
-            Phase::Applying(Application { step: Step::Challenged { .. }, .. }) => log::info!(
-                "the agent from {peer} left before it was registered, asked for a proof of identity"
-            ),
-            Phase::Applying(_) => {
-                log::info!("the agent from {peer} left before it was registered");
-            }
-            Phase::Over => return,
-        }
-        registration.phase = Phase::Over;
-        registration.link.close(close::NORMAL, "");
-        registration.link.transmit_control(&mut io.tx, cx.rng);
-        self.end_registration(conn);
     }
 
     /// Sends what waits in a registration's link.

@@ -123,7 +123,7 @@ impl Reason {
             Self::HeadTooLarge => "The request head is too large.",
             Self::NoRoute => "No service is registered for this host.",
             Self::NoHealthyAgent => "The service is not available now.",
-            Self::Overloaded => "Too many requests are in flight.",
+            Self::Overloaded => "A limit of the ingress or of the service's agent is reached.",
             Self::AgentLost => "The connection to the service was lost.",
             Self::UpstreamConnect => "The service cannot be reached.",
             Self::UpstreamReset => "The service broke the connection.",

@@ -142,6 +142,7 @@ fn distinct() -> [Metrics; 2] {
         metrics.ejections = next();
         let counts = [
             &mut metrics.reasons[..],
+            &mut metrics.cuts[..],
             &mut metrics.registered[..],
             &mut metrics.refused[..],
             &mut metrics.withdrawn[..],
@@ -204,13 +205,21 @@ fn everything_has_its_place() {
     metrics.withdrawn(RefusalCode::Forbidden);
     metrics.checked(Authority::Ecs, None);
     metrics.checked(Authority::Sts, Some(&Failure::Unreachable("gone".to_owned())));
+    // Nobody was asked.
+    metrics.checked(Authority::Sts, Some(&Failure::StaleProof("old".to_owned())));
+    metrics.cut(Reason::UpstreamReset);
+    metrics.cut(Reason::RequestTimeout);
     let page = page(&metrics);
     for line in [
         "mesh_registrations_total{method=\"certificate\"} 1",
         "mesh_registrations_refused_total{reason=\"overloaded\"} 1",
         "mesh_registrations_withdrawn_total{reason=\"forbidden\"} 1",
         "mesh_identity_checks_total{service=\"ecs\",outcome=\"answered\"} 1",
+        "mesh_identity_checks_total{service=\"sts\",outcome=\"refused\"} 0",
         "mesh_identity_checks_total{service=\"sts\",outcome=\"unreachable\"} 1",
+        "mesh_answers_cut_total{reason=\"upstream_reset\"} 1",
+        // The word of the access log.
+        "mesh_answers_cut_total{reason=\"stream_idle\"} 1",
     ] {
         assert!(page.contains(line), "{line}");
     }

@@ -79,14 +79,13 @@ fn an_agent_says_why_its_service_is_down() {
 fn the_ingress_of_an_agent_is_not_taken_for_its_service() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let endpoint = format!("ws://{}", server.tunnels);
-    for port in [server.traffic, server.health, server.tunnels] {
-        let words = ["--health-check-interval=1", PORT[0], PORT[1]];
-        let agent = bare_agent(&endpoint, &format!("http://{port}"), HOST, &words);
-        agent.wait_log("the local service is unhealthy: it is the ingress of this agent;");
-        let told = json(&get(address(&agent), "/health"));
-        let reason = told["service_reason"].as_str().expect("a reason");
-        assert!(reason.starts_with("it is the ingress of this agent;"), "{reason}");
-    }
+    let words = ["--health-check-interval=1", PORT[0], PORT[1]];
+    let looped = bare_agent(&endpoint, &format!("http://{}", server.traffic), HOST, &words);
+    looped.wait_log("the local service is unhealthy: it is the ingress of this agent;");
+    let told = json(&get(address(&looped), "/health"));
+    let reason = told["service_reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("it is the ingress of this agent;"), "{reason}");
+    drop(looped);
     // That of another mesh may be its service.
     let other = Server::start(&[]);
     let _chained = bare_agent(
@@ -100,6 +99,17 @@ fn the_ingress_of_an_agent_is_not_taken_for_its_service() {
     let _agent = agent(server.tunnels, &service, &[]);
     server.wait_available(1);
     assert_eq!(server.get("/").field("x-mesh-ingress"), None);
+}
+
+#[test]
+fn an_agent_may_publish_the_health_port_of_its_ingress() {
+    let server = Server::start(&[]);
+    let endpoint = format!("ws://{}", server.tunnels);
+    let _agent = bare_agent(&endpoint, &format!("http://{}", server.health), HOST, &[]);
+    server.wait_available(1);
+    let page = server.get("/metrics");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("mesh_tunnels_available 1"), "{}", page.text());
 }
 
 #[test]

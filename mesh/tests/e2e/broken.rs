@@ -63,6 +63,9 @@ fn a_response_that_breaks_off_arrives_as_broken_off() {
             assert_eq!(end, if is_framed { End::Closed } else { End::Reset }, "{what}");
         }
     }
+    // Each of them counts as 200 besides.
+    let cut = |reason| mesh.server.metric("mesh_answers_cut_total", reason);
+    wait_until("all are counted", || (cut(""), cut("upstream_protocol")) == (16, 2));
 }
 
 #[test]

@@ -388,7 +388,10 @@ fn an_agent_holds_one_tunnel_to_one_ingress_however_many_it_wants() {
     server.wait_available(1);
     agent.wait_log("there is a tunnel to this ingress already");
     server.process.wait_log("left before it introduced itself");
-    assert_eq!(server.process.log_count("INFO  [mesh_ingress::registration] the agent"), 0);
+    assert_eq!(
+        server.process.log_count("INFO  [mesh_ingress::registration::leaving] the agent"),
+        0
+    );
     server.process.expect_log("registered demo.local", 1);
     server.wait_metric("mesh_tunnels", 1);
 }

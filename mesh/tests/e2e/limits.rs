@@ -59,6 +59,8 @@ fn one_connection_more_than_max_connections_is_turned_away() {
     server.wait_metric("mesh_connections", 3);
     let response = server.get("/");
     assert_eq!(response.verdict(), (503, "overloaded"));
+    // No request is in flight.
+    assert_eq!(response.text(), "A limit of the ingress or of the service's agent is reached.\n");
     assert!(response.is_last());
     assert_eq!(server.page("/health").status, 200, "the health port has its own");
     kept[0].send(request("GET", "/", ""));

@@ -89,6 +89,7 @@ fn what_is_registered_is_shown_to_this_machine_only() {
             (&Value::Bool(true), &Value::Bool(false))
         );
         assert!(agent["connected_seconds"].is_u64() && agent["in_flight"].is_u64());
+        assert_eq!(agent["max_streams"], 1024);
         assert_eq!(shown["hosts"][0]["agents"], 1);
     }
     assert!(service.requests().is_empty());

@@ -6,9 +6,11 @@ use std::process::Command;
 
 use crate::harness::binaries::{MESH, mesh_agent};
 use crate::peers::caller::{ask, get};
+use crate::peers::frames::{CHALLENGE, HELLO};
 use crate::peers::papers::Folder;
 use crate::peers::place::own_ip;
 use crate::peers::process::{Place, Process, Server};
+use crate::peers::raw_agent::{RawAgent, hello};
 use crate::peers::service::Service;
 use crate::peers::wire::wait_until;
 
@@ -223,12 +225,17 @@ fn a_changed_token_file_is_found_without_a_signal() {
 #[test]
 fn a_token_file_that_was_emptied_ends_everything_and_is_warned_about() {
     let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
-    let _agent = gate.agent(ONE, &["a.test"]);
+    let agent = gate.agent(ONE, &["a.test"]);
     gate.server.wait_available(1);
     gate.folder.put("tokens", "");
     gate.server.process.signal("HUP");
     gate.server.process.wait_log("by the new rules no token and no AWS identity may register");
     gate.server.wait_metric("mesh_tunnels", 0);
+    // Of certificates, for which nobody is asked, it hears nothing.
+    agent.wait_log(
+        "refused (Unauthenticated): the ingress has no token and no rule about an AWS identity, so \
+         that no agent can prove who it is",
+    );
 }
 
 #[test]
@@ -424,8 +431,26 @@ fn an_agent_without_a_token_says_what_it_needs() {
     );
     wait_until("it tries again", || agent.log_count("connecting again in") > 3);
     agent.expect_log(" ERROR ", 1);
+    let log = &gate.server.process;
+    log.wait_log(
+        ", who asked for \"a.test\": it left before it was registered, asked for a proof of \
+         identity: closed by the peer with code 1000: \"no proof of identity\"",
+    );
+    // An ingress that lets nobody in would be told by nothing else.
+    assert!(log.log_count("WARN  [mesh_ingress::audit] refused the agent from ") > 0);
+    let refused = r#"reason="unauthenticated""#;
+    assert!(gate.server.metric("mesh_registrations_refused_total", refused) > 0);
+}
+
+#[test]
+fn an_agent_that_is_cut_off_before_its_proof_is_not_refused() {
+    let gate = Gate::start(&format!("edge-1 {ONE} a.test\n"), &[]);
+    let mut agent = RawAgent::connect(gate.server.tunnels);
+    agent.send(HELLO, 0, 0, hello("a.test").as_bytes());
+    agent.expect(CHALLENGE);
+    drop(agent);
     gate.server.process.wait_log("left before it was registered, asked for a proof of identity");
-    assert_eq!(gate.server.process.log_count("refused"), 0, "that is its own choice");
+    assert_eq!(gate.server.process.log_count("refused"), 0);
     assert_eq!(gate.server.metric("mesh_registrations_refused_total", ""), 0);
 }
 

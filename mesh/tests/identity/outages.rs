@@ -109,7 +109,7 @@ fn registrations_are_kept_while_ecs_is_away() {
     assert_eq!(server.metric("mesh_ecs_silent_seconds", ""), 0);
 
     ecs_is_away(&proxy);
-    wait_until("ECS is known to be away", || identity(&server)["ecs"] == "unreachable");
+    wait_until("ECS is known to be away", || identity(&server)["ecs"] == "silent");
     wait_until("seconds of it", || server.metric("mesh_ecs_silent_seconds", "") >= 2);
     let unreachable = "service=\"ecs\",outcome=\"unreachable\"";
     assert!(server.metric("mesh_identity_checks_total", unreachable) >= 1);

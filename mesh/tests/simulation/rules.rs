@@ -242,7 +242,7 @@ fn rules_that_are_taken_back_take_back_what_they_ask_of_ecs() {
         cloud.sky().is_down = true;
         change(&mut stage, vec![rule_of_tasks()]);
         stage.world.run_for(Duration::from_secs(1));
-        assert!(stage.page("/health").contains("unreachable"));
+        assert!(stage.page("/health").contains("\"ecs\":\"silent\""));
         change(&mut stage, vec![rule("agents", &[HOST])]);
         stage.world.run_for(Duration::from_secs(1));
         let asked = cloud.sky().asked.descriptions;
