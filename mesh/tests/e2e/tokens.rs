@@ -248,7 +248,10 @@ fn a_broken_token_file_changes_nothing_and_is_warned_about() {
         (format!("edge-1 {ONE}\nedge-2 short\n"), "line 2: the second word is shorter than"),
         (format!("edge-1 {ONE}\n{TWO}\n"), "line 2: a line needs a name and a token"),
         (format!("edge-1 {ONE} a.test, b.test\n"), "line 1: too many words"),
-        (format!("edge-1 {ONE}\nedge-2 {ONE}\n"), "line 2: there is this token under another name"),
+        (
+            format!("edge-1 {ONE}\nedge-2 {ONE}\n"),
+            "line 2: this token is there already under another name",
+        ),
         (format!("edge-1 {ONE} *a.test\n"), "line 1: "),
     ];
     for (text, reason) in cases {
