@@ -80,7 +80,7 @@ fn a_token_in_the_place_of_its_name_is_not_logged() {
     for (line, reason) in [
         (format!("{TOKEN} edge-1\n"), "line 1: the second word is shorter than"),
         (format!("{TOKEN} edge.example.com\n"), "line 1: the second word looks like a host"),
-        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "line 1: the third word is no list"),
+        (format!("edge-1 edge.example.com {TOKEN}/+=\n"), "line 1: the third word is not a list"),
     ] {
         folder.replace("tokens", &line);
         server.process.signal("HUP");
