@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mesh_protocol::control::RefusalCode;
-use mesh_protocol::http1::{self, Page, Reply, RequestHead, ServerConn, Storage, path_of};
+use mesh_protocol::http1::{self, Page, Reply, RequestHead, ServerConn, Storage, Version, path_of};
 use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws};
 
 use crate::config::Timeouts;
@@ -200,23 +200,36 @@ impl Ingress {
                 connection.state = state;
                 self.registering += 1;
             }
-            Err(error) => self.reply_admin(conn, |http, io| {
-                let body = format!("This port is for agents ({error}).\n");
-                // RFC 6455 4.2.2 wants the version to be named.
-                let upgrade = [
-                    ("Connection", "Upgrade"),
-                    ("Upgrade", "websocket"),
-                    ("Sec-WebSocket-Version", ws::upgrade::VERSION),
-                ];
-                // No other upgrade of a web page would do either.
-                let is_hopeless = error == ws::Error::FromWebPage;
-                let (status, fields) =
-                    if is_hopeless { (403, &[][..]) } else { (426, &upgrade[..]) };
-                let content_type = "text/plain; charset=utf-8";
-                let body = body.as_bytes();
-                http.reply(&Reply { status, fields, content_type, body }, &mut io.tx);
-            }),
+            Err(error) => self.refuse_upgrade(conn, &error, head.version, peer),
         }
+    }
+
+    /// It is no request of an agent, or not any more: a proxy on the way may have made another one of it.
+    fn refuse_upgrade(
+        &mut self,
+        conn: ConnId,
+        error: &ws::Error,
+        version: Version,
+        peer: SocketAddr,
+    ) {
+        if *error == ws::Error::FromWebPage {
+            // No other upgrade of a web page would do either.
+            return self.reply_admin(conn, |http, io| {
+                let (status, content_type) = (403, "text/plain; charset=utf-8");
+                let body = format!("This port is for agents ({error}).\n");
+                let reply = Reply { status, fields: &[], content_type, body: body.as_bytes() };
+                http.reply(&reply, &mut io.tx);
+            });
+        }
+        let reason = match version {
+            Version::Http10 => Reason::HttpVersion,
+            Version::Http11 => Reason::NoUpgrade,
+        };
+        log::debug!("{peer} gets no tunnel ({}): {error}", reason.name());
+        self.metrics.count(reason);
+        self.reply_admin(conn, |http, io| {
+            replies::write(reason, Format::Text, http, &mut io.tx);
+        });
     }
 
     fn reply_admin(&mut self, conn: ConnId, reply: impl FnOnce(&mut ServerConn, &mut Duplex)) {

@@ -97,6 +97,8 @@ impl Culprit {
         match reason {
             Reason::AgentLost | Reason::Overloaded => Self::Tunnel,
             Reason::BadRequest
+            | Reason::HttpVersion
+            | Reason::NoUpgrade
             | Reason::NoRoute
             | Reason::HeadTimeout
             | Reason::BodyTimeout

@@ -1,8 +1,8 @@
 //! The answers that the mesh writes itself. Each names its reason in `x-mesh-error`, because the
 //! load balancer's own 502, 503 and 504 look alike.
 
-use mesh_protocol::Buf;
 use mesh_protocol::http1::{self, Reply, RequestHead, ServerConn, Storage};
+use mesh_protocol::{Buf, ws};
 
 use crate::routes::HOST_BYTES_MAX;
 
@@ -11,6 +11,10 @@ use crate::routes::HOST_BYTES_MAX;
 pub enum Reason {
     /// The request is malformed.
     BadRequest,
+    /// It came to the agents' port by HTTP/1.0, which cannot ask for a tunnel.
+    HttpVersion,
+    /// It came to the agents' port and asks for no tunnel, or not any more.
+    NoUpgrade,
     /// The request head is too large.
     HeadTooLarge,
     /// No agent is known for this host.
@@ -39,8 +43,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
+        Self::HttpVersion,
+        Self::NoUpgrade,
         Self::HeadTooLarge,
         Self::NoRoute,
         Self::NoHealthyAgent,
@@ -68,6 +74,8 @@ impl Reason {
             | Self::UpstreamReset
             | Self::UpstreamProtocol => true,
             Self::BadRequest
+            | Self::HttpVersion
+            | Self::NoUpgrade
             | Self::HeadTooLarge
             | Self::NoRoute
             | Self::NoHealthyAgent
@@ -86,6 +94,7 @@ impl Reason {
             Self::BadRequest => 400,
             Self::NoRoute => 404,
             Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HttpVersion | Self::NoUpgrade => 426,
             Self::HeadTooLarge => 431,
             Self::AgentLost
             | Self::UpstreamConnect
@@ -96,11 +105,13 @@ impl Reason {
         }
     }
 
-    /// The word in `x-mesh-error`, in metrics and in logs.
+    /// The word in `x-mesh-error`, in metrics and in logs. Agents show only those of small letters.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::HttpVersion => "http_version",
+            Self::NoUpgrade => "no_upgrade",
             Self::HeadTooLarge => "head_too_large",
             Self::NoRoute => "no_route",
             Self::NoHealthyAgent => "no_healthy_agent",
@@ -120,6 +131,8 @@ impl Reason {
     const fn sentence(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is malformed.",
+            Self::HttpVersion => "This port is for agents, and HTTP/1.0 cannot ask for a tunnel.",
+            Self::NoUpgrade => "This port is for agents, and the request asks for no tunnel.",
             Self::HeadTooLarge => "The request head is too large.",
             Self::NoRoute => "No service is registered for this host.",
             Self::NoHealthyAgent => "The service is not available now.",
@@ -258,7 +271,10 @@ fn send(
     // A cache may keep a 404 without asking (RFC 9110 15.1), and the next moment the host is there.
     let cache = ("Cache-Control", "no-store");
     let retry = ("Retry-After", "1");
+    // RFC 6455 4.2.2 wants the version to be named.
+    let version = ("Sec-WebSocket-Version", ws::upgrade::VERSION);
     let fields: &[_] = match reason.status() {
+        426 => &[error, cache, ("Connection", "Upgrade"), ("Upgrade", "websocket"), version],
         503 => &[error, cache, retry],
         _ => &[error, cache],
     };

@@ -189,6 +189,8 @@ impl Ingress {
             // An answer may rest for as long as it likes, and a caller may never send its body.
             Reason::RequestTimeout => self.is_unanswered(owner),
             Reason::BadRequest
+            | Reason::HttpVersion
+            | Reason::NoUpgrade
             | Reason::NoRoute
             | Reason::HeadTimeout
             | Reason::BodyTimeout

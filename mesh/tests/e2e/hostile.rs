@@ -230,33 +230,36 @@ fn a_web_page_gets_no_tunnel_even_from_this_machine() {
 
 #[test]
 fn what_is_no_websocket_of_ours_gets_no_tunnel() {
-    let (server, _agent, _service) = mesh(&[], &[]);
+    const NO_UPGRADE: (u16, &str) = (426, "no_upgrade");
+    let (server, _agent, _service) = mesh(&["--log-level", "debug"], &[]);
     let without = |line: &str| OFFER.replace(&format!("{line}\r\n"), "");
     let cases = [
-        (without("Upgrade: websocket"), 426),
-        (without("Connection: Upgrade"), 426),
-        (without("Sec-WebSocket-Version: 13"), 426),
-        (without("Sec-WebSocket-Protocol: mesh.v1"), 426),
-        (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 426),
-        (without("Host: mesh"), 400),
-        (OFFER.replace("HTTP/1.1", "HTTP/1.0"), 426),
-        (OFFER.replace("Host: mesh", "Host: mesh\r\nContent-Length: 5"), 426),
-        (OFFER.replace("Version: 13", "Version: 8"), 426),
-        (OFFER.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), 426),
-        (OFFER.replace("mesh.v1", "mesh.v2"), 426),
-        (OFFER.replace("GET", "POST"), 426),
-        (OFFER.replace("Connection: Upgrade", "Connection: close"), 426),
-        (request("GET", "/", ""), 426),
+        (without("Upgrade: websocket"), NO_UPGRADE),
+        (without("Connection: Upgrade"), NO_UPGRADE),
+        (without("Sec-WebSocket-Version: 13"), NO_UPGRADE),
+        (without("Sec-WebSocket-Protocol: mesh.v1"), NO_UPGRADE),
+        (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), NO_UPGRADE),
+        (without("Host: mesh"), (400, "bad_request")),
+        (OFFER.replace("HTTP/1.1", "HTTP/1.0"), (426, "http_version")),
+        (OFFER.replace("Host: mesh", "Host: mesh\r\nContent-Length: 5"), NO_UPGRADE),
+        (OFFER.replace("Version: 13", "Version: 8"), NO_UPGRADE),
+        (OFFER.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), NO_UPGRADE),
+        (OFFER.replace("mesh.v1", "mesh.v2"), NO_UPGRADE),
+        (OFFER.replace("GET", "POST"), NO_UPGRADE),
+        (OFFER.replace("Connection: Upgrade", "Connection: close"), NO_UPGRADE),
+        (request("GET", "/", ""), NO_UPGRADE),
     ];
-    for (bytes, status) in cases {
+    for (bytes, verdict) in cases {
         let answer = offer(server.tunnels, &bytes);
-        assert_eq!(answer.status, status, "{bytes}");
-        let wanted = (status == 426).then_some("websocket");
+        assert_eq!(answer.verdict(), verdict, "{bytes}");
+        let wanted = (answer.status == 426).then_some("websocket");
         assert_eq!(answer.field("upgrade"), wanted, "{bytes}");
         assert_eq!(answer.field("sec-websocket-version"), wanted.and(Some("13")), "{bytes}");
         let is_said = answer.head.contains("Connection: Upgrade\r\n");
-        assert_eq!(is_said, status == 426, "{bytes}");
+        assert_eq!(is_said, answer.status == 426, "{bytes}");
     }
+    server.process.wait_log("gets no tunnel (http_version): bad WebSocket upgrade");
+    assert_eq!(server.metric("mesh_errors_total", "no_upgrade"), 12);
     assert_eq!(offer(server.tunnels, &request("GET", "/health", "")).status, 200);
     server.wait_metric("mesh_tunnels", 1);
     // A WebSocket on the callers' port belongs to the service.
