@@ -201,7 +201,7 @@ impl Sender<'_> {
         written
     }
 
-    /// Sends body bytes, at most [`Self::run`] of them; with [`Flags::END`] they are the last.
+    /// Sends body bytes, at most [`Self::turn_room`] of them; with [`Flags::END`] they are the last.
     pub fn data(&mut self, bytes: &[u8], flags: Flags, out: &mut Outbound<'_>) {
         self.note(bytes.len(), flags, out);
         out.data(flags, self.id, bytes);

@@ -24,7 +24,7 @@ pub enum Event<'m> {
         /// The head.
         head: Head<'m>,
     },
-    /// Body bytes arrived; when they are flushed, [`Session::release`] them.
+    /// Body bytes arrived; [`Session::release_all_but`] returns their credit when they have left.
     Data {
         /// Whose.
         owner: ConnId,
