@@ -52,7 +52,7 @@ pub struct Driver<A: App, T> {
     lent_ready: Vec<ConnId>,
     /// Connections that other workers lent.
     ///
-    /// Invariant: exactly those whose tenure says so, each at the place that it says.
+    /// Invariant: exactly those whose ownership says so, each at the place that it says.
     guests: Vec<Guest>,
     /// Connections that the kernel may not tell of yet, in the order in which they came.
     unwatched: Vec<Unwatched>,
@@ -66,7 +66,7 @@ pub struct Driver<A: App, T> {
 #[derive(Debug)]
 struct Socket<T> {
     owner: ConnId,
-    tenure: Ownership,
+    ownership: Ownership,
     /// Whether it is registered with the kernel, wherever that is.
     is_watched: bool,
     /// `None` while the connection is being made or lent.
@@ -124,7 +124,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         };
         socket.ready.note(readiness);
         socket.ready.readable |= readiness.closed;
-        if let Ownership::Lent { .. } = socket.tenure {
+        if let Ownership::Lent { .. } = socket.ownership {
             self.note_news(conn);
         } else if !std::mem::replace(&mut socket.queued, true) {
             self.queue.push_back(conn);
@@ -349,7 +349,7 @@ impl<T> Socket<T> {
     const fn new(owner: ConnId) -> Self {
         Self {
             owner,
-            tenure: Ownership::Own,
+            ownership: Ownership::Own,
             is_watched: true,
             transport: None,
             ready: Readiness { readable: false, writable: false, closed: false, failed: false },

@@ -145,14 +145,14 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// Takes in a connection that another worker had. [`Self::adopted`] is to follow.
     pub fn adopt(&mut self, from: WorkerId, moved: Moved<A::Conn, T>) -> ConnId {
         let Moved { connection, transport, mut socket, terms } = moved;
-        let mut tenure = Ownership::Own;
+        let mut ownership = Ownership::Own;
         let conn = match terms {
             Terms::Transferred | Terms::TransferredFrom(_) => {
                 self.app.conns().insert_boxed(connection)
             }
             Terms::Lent(name) => {
                 let conn = self.app.conns().insert_boxed(connection);
-                tenure = Ownership::Guest { home: from, name, place: self.guests.len() };
+                ownership = Ownership::Guest { home: from, name, place: self.guests.len() };
                 self.guests.push(Guest { home: from, name, conn });
                 conn
             }
@@ -168,7 +168,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         if let Some(slot) = self.socket(conn) {
             *slot = Socket {
                 owner: conn,
-                tenure,
+                ownership,
                 is_watched: true,
                 transport: Some(transport),
                 queued: true,
@@ -206,7 +206,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     pub fn is_lent(&self, conn: ConnId) -> bool {
         let socket = self.sockets.get(conn.index()).and_then(Option::as_ref);
         socket.is_some_and(|socket| {
-            socket.owner == conn && matches!(socket.tenure, Ownership::Lent { .. })
+            socket.owner == conn && matches!(socket.ownership, Ownership::Lent { .. })
         })
     }
 
@@ -235,9 +235,9 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// A guest is none any more.
     pub(super) fn end_loan(&mut self, conn: ConnId) {
         if let Some(socket) = self.socket(conn)
-            && let Ownership::Guest { home, name, place } = socket.tenure
+            && let Ownership::Guest { home, name, place } = socket.ownership
         {
-            socket.tenure = Ownership::Own;
+            socket.ownership = Ownership::Own;
             self.remove_guest(place);
             self.parcels.push_back((home, Parcel::Released(name)));
         }
@@ -246,7 +246,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     /// There is news of a connection; whether it is lent, and so another one's to make something of.
     pub(super) fn note_news(&mut self, conn: ConnId) -> bool {
         let Some(socket) = self.socket(conn) else { return false };
-        let Ownership::Lent { news, .. } = &mut socket.tenure else { return false };
+        let Ownership::Lent { news, .. } = &mut socket.ownership else { return false };
         if *news == News::Nothing {
             *news = News::Heard;
             self.lent_ready.push(conn);
@@ -257,7 +257,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn poll_lent_ready(&mut self) -> Option<(WorkerId, ParcelOf<A, T>)> {
         while let Some(name) = self.lent_ready.pop() {
             if let Some(socket) = self.socket(name)
-                && let Ownership::Lent { to, news: news @ News::Heard } = &mut socket.tenure
+                && let Ownership::Lent { to, news: news @ News::Heard } = &mut socket.ownership
             {
                 *news = News::Told;
                 return Some((*to, Parcel::Ready(name)));
@@ -268,11 +268,11 @@ impl<A: App, T: Transport> Driver<A, T> {
 
     /// Sends a connection away for good: its name is stale from now on.
     fn transfer(&mut self, conn: ConnId, to: WorkerId) {
-        let Some(tenure) = self.leaving(conn) else { return };
+        let Some(ownership) = self.leaving(conn) else { return };
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
         let Some(connection) = self.app.conns().remove(conn) else { return };
-        let Ownership::Guest { home, name, place } = tenure else {
+        let Ownership::Guest { home, name, place } = ownership else {
             return self.pack(to, connection, socket, Terms::Transferred);
         };
         self.remove_guest(place);
@@ -291,8 +291,8 @@ impl<A: App, T: Transport> Driver<A, T> {
             Some(Ownership::Own | Ownership::Guest { .. }) => return self.transfer(conn, to),
             Some(Ownership::Lent { .. }) | None => return,
         }
-        let tenure = Ownership::Lent { to, news: News::Nothing };
-        let record = Socket { tenure, ..Socket::new(conn) };
+        let ownership = Ownership::Lent { to, news: News::Nothing };
+        let record = Socket { ownership, ..Socket::new(conn) };
         let Some(socket) = self.sockets[conn.index()].replace(record) else { return };
         let Some(connection) = self.app.conns().lend(conn) else { return };
         self.pack(to, connection, socket, Terms::Lent(conn));
@@ -313,7 +313,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         self.guests.swap_remove(place);
         if let Some(&Guest { conn, .. }) = self.guests.get(place)
             && let Some(socket) = self.socket(conn)
-            && let Ownership::Guest { place: its, .. } = &mut socket.tenure
+            && let Ownership::Guest { place: its, .. } = &mut socket.ownership
         {
             *its = place;
         }
@@ -327,7 +327,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         }
         let socket = self.socket(conn)?;
         socket.transport.as_ref()?;
-        Some(socket.tenure)
+        Some(socket.ownership)
     }
 
     fn pack(
