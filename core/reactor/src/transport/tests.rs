@@ -48,8 +48,10 @@ impl Events {
         Self { poll, events: mio::Events::with_capacity(1) }
     }
 
+    /// Waits for news, which has to come: nothing else would end a test that waits in vain.
     pub(super) fn wait(&mut self) {
-        self.poll.poll(&mut self.events, None).unwrap();
+        self.poll.poll(&mut self.events, Some(Duration::from_secs(60))).unwrap();
+        assert!(!self.events.is_empty(), "the kernel has had nothing to say for a minute");
     }
 }
 
