@@ -137,13 +137,13 @@ fn small_pieces_that_wait_when_their_tunnel_is_lost_reach_their_caller() {
         stage.expect_ready(Duration::from_secs(5));
         let client = HttpClient::new(TRAFFIC_ADDRESS, vec![Request::get(HOST, "/drip")]);
         let caller = add(&mut stage, client.reading(Reading::Never));
-        stage.world.run_for(Duration::from_secs(40));
         let ingress = stage.ingress;
-        let waiting = |stage: &Stage| census(&stage.world, ingress).callers_tx;
-        assert!(waiting(&stage) > window + 32 * 1024, "{} bytes", waiting(&stage));
+        let waiting = move |world: &World| census(world, ingress).callers_tx;
+        let much = move |world: &World| waiting(world) > window + 32 * 1024;
+        stage.world.expect("more waits than is granted", much, Duration::from_secs(55));
         stage.world.strike(stage.agents[0], ingress, Fault::Cut);
         stage.world.run_for(Duration::from_secs(1));
-        let waits = waiting(&stage);
+        let waits = waiting(&stage.world);
         assert!((window..=window + 32 * 1024).contains(&waits), "{waits} bytes");
         stage.world.peer_mut::<HttpClient>(caller).read_on();
         let part = &responses(&mut stage, caller)[0];
