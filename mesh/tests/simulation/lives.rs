@@ -221,7 +221,7 @@ fn an_agent_leaves_as_soon_as_its_last_caller_has_given_up() {
         let (ingress, agent) = (stage.ingress, stage.agents[0]);
         stage.world.drain(agent);
         let left = move |world: &World| census(world, ingress).in_flight == 0;
-        stage.world.expect("the caller gives up", left, Duration::from_secs(20));
+        stage.world.expect("the caller gives up", left, Duration::from_secs(60));
         let gone = move |world: &World| world.life(agent) == Life::Exited;
         stage.world.expect("the agent leaves", gone, Duration::from_secs(1));
     });
