@@ -81,7 +81,10 @@ impl Agent {
     ) -> ConnId {
         let age = if is_replayable { self.config.timeouts.upstream_idle } else { FRESH };
         while let Some(conn) = self.pool.take(age, cx.now) {
-            if cx.has_unread(conn) {
+            // What cannot be sent again is worth asking the kernel.
+            let has_unread =
+                if is_replayable { cx.has_unread(conn) } else { cx.has_unread_by_now(conn) };
+            if has_unread {
                 // The service closed it or speaks out of turn, and that has not had its turn yet.
                 self.let_go(conn);
                 continue;

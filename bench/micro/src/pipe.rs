@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use mesh_protocol::{Buf, Filled, Flushed, Transport};
+use mesh_protocol::{Buf, Filled, Flushed, Transport, Unread};
 
 /// What is on its way in one direction.
 type Way = Rc<RefCell<Vec<u8>>>;
@@ -82,8 +82,8 @@ impl Transport for Pipe {
         Ok(Flushed::All(0))
     }
 
-    fn has_unread(&mut self) -> bool {
-        !self.inbound.borrow().is_empty()
+    fn peek(&mut self) -> Unread {
+        if self.inbound.borrow().is_empty() { Unread::Nothing } else { Unread::Bytes }
     }
 
     fn reset(&mut self) {}

@@ -297,6 +297,12 @@ impl Context<'_> {
         self.sockets.has_unread(conn)
     }
 
+    /// As [`Self::has_unread`], for one system call more: the kernel may know of what it had not heard
+    /// when it was waited for, as a request that is read in this turn may have come after that too.
+    pub fn has_unread_by_now(&mut self, conn: ConnId) -> bool {
+        self.sockets.has_unread_by_now(conn)
+    }
+
     /// Closes a listener. Those who waited there already come in within this turn.
     pub fn stop_accepting(&mut self, listener: ListenerId) {
         self.commands.push_back(Command::StopAccepting(listener));

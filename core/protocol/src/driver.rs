@@ -32,7 +32,7 @@ mod transport;
 mod watching;
 
 pub use moving::{Moved, Parcel, ParcelOf, Terms};
-pub use transport::{Filled, Flushed, Readiness, Transport};
+pub use transport::{Filled, Flushed, Readiness, Transport, Unread};
 
 use crate::outlet::Sockets;
 use moving::{Guest, Ownership};

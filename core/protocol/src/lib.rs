@@ -30,7 +30,9 @@ pub use app::{
 };
 pub use buf::Buf;
 pub use conns::{ConnId, Connection, Conns};
-pub use driver::{Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Terms, Transport};
+pub use driver::{
+    Driver, Filled, Flushed, Moved, Parcel, ParcelOf, Readiness, Terms, Transport, Unread,
+};
 pub use duplex::{Awaited, Closing, Duplex, Patience};
 pub use heads::Heads;
 pub use link::{Link, Liveness};

@@ -17,6 +17,9 @@ pub(crate) trait Sockets {
     /// Whether the kernel said of the connection that there is something to read, and not since then
     /// that there is nothing left.
     fn has_unread(&self, conn: ConnId) -> bool;
+
+    /// The same, and what the kernel says when it is asked.
+    fn has_unread_by_now(&mut self, conn: ConnId) -> bool;
 }
 
 impl fmt::Debug for dyn Sockets + '_ {

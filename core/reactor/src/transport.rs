@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use mesh_protocol::tls::TlsFilter;
-use mesh_protocol::{Buf, Filled, Flushed, Patience, Traffic, Transport};
+use mesh_protocol::{Buf, Filled, Flushed, Patience, Traffic, Transport, Unread};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
@@ -166,8 +166,12 @@ impl Transport for Socket {
         }
     }
 
-    fn has_unread(&mut self) -> bool {
-        matches!(self.stream_mut().peek(&mut [0]), Ok(1..))
+    fn peek(&mut self) -> Unread {
+        match retry(|| self.stream_mut().peek(&mut [0])) {
+            Ok(None) => Unread::Nothing,
+            Ok(Some(1..)) => Unread::Bytes,
+            Ok(Some(0)) | Err(_) => Unread::End,
+        }
     }
 
     fn set_patience(&mut self, patience: Patience) {

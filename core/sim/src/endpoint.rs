@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use mesh_protocol::{Buf, Filled, Flushed, Rng, Transport};
+use mesh_protocol::{Buf, Filled, Flushed, Rng, Transport, Unread};
 
 use crate::draw;
 use crate::link::EndId;
@@ -84,8 +84,8 @@ impl Transport for Endpoint {
         Ok(Flushed::All(0))
     }
 
-    fn has_unread(&mut self) -> bool {
-        self.network.borrow().has_unread(self.id)
+    fn peek(&mut self) -> Unread {
+        self.network.borrow().peek(self.id)
     }
 
     fn take_error(&mut self) -> Option<io::Error> {

@@ -46,6 +46,23 @@ fn call(stage: &mut Stage, request: &Request) -> [NodeId; COUNT] {
     callers
 }
 
+/// The end of the kept connections may be heard a turn after a request that came behind it.
+#[test]
+fn what_may_not_be_repeated_does_not_go_to_a_connection_that_has_ended() {
+    for request in calls() {
+        seeds(4 * SEEDS, |seed| {
+            let mut stage = frozen(seed);
+            stage.world.strike(stage.services[0], stage.agents[0], Fault::Truncate);
+            let callers = call(&mut stage, &request);
+            stage.world.thaw(stage.agents[0]);
+            stage.world.run_for(Duration::from_secs(2));
+            for caller in callers {
+                assert_eq!(stage.responses(caller)[0].status(), 200);
+            }
+        });
+    }
+}
+
 /// Lets the agent go on: its service has all of none of these calls.
 fn check_that_none_is_served(stage: &mut Stage) {
     stage.world.thaw(stage.agents[0]);

@@ -11,7 +11,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Driver, Flushed, Transport, socket_of};
+use super::{Driver, Flushed, Transport, Unread, socket_of};
 use crate::{App, CloseReason, Closing, Command, ConnId, Event};
 
 /// How long a closing connection may go without taking any of what is left for it. The kernel tells of room
@@ -62,7 +62,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             && socket.finished_at.is_none()
             && socket.ready.writable
         {
-            if io.closing == Some(Closing::Agreed) && transport.has_unread() {
+            if io.closing == Some(Closing::Agreed) && transport.peek() == Unread::Bytes {
                 // Closing now would destroy what has just been written.
                 io.closing = Some(Closing::AfterFlush);
             }

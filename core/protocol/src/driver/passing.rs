@@ -1,6 +1,6 @@
 //! Bytes that an application sends past a connection's `tx`.
 
-use super::{Flushed, Socket, Transport, socket_of};
+use super::{Flushed, Socket, Transport, Unread, socket_of};
 use crate::outlet::Sockets;
 use crate::{Buf, ConnId};
 
@@ -15,6 +15,14 @@ impl<T: Transport> Sockets for Vec<Option<Socket<T>>> {
     fn has_unread(&self, conn: ConnId) -> bool {
         let socket = self.get(conn.index()).and_then(Option::as_ref);
         socket.is_some_and(|socket| socket.owner == conn && socket.ready.readable && !socket.eof)
+    }
+
+    fn has_unread_by_now(&mut self, conn: ConnId) -> bool {
+        let peeked = socket_of(self, conn)
+            .filter(|socket| !socket.eof)
+            .and_then(|socket| socket.transport.as_mut())
+            .map(Transport::peek);
+        self.has_unread(conn) || peeked.is_some_and(|unread| unread != Unread::Nothing)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ending::{FLUSH_TIMEOUT, LINGER_MAX, LINGER_TIMEOUT};
-use super::{Driver, Filled, Flushed, Parcel, Readiness, Terms, Transport};
+use super::{Driver, Filled, Flushed, Parcel, Readiness, Terms, Transport, Unread};
 use crate::{
     App, Awaited, Buf, CloseReason, Closing, Command, ConnId, Connection, Conns, Context, Duplex,
     Event, ListenerId, Outgoing, Patience, Rng, Security, Target, Traffic, WorkerId,
@@ -122,8 +122,12 @@ impl Transport for Scripted {
         Ok(Flushed::All(0))
     }
 
-    fn has_unread(&mut self) -> bool {
-        matches!(self.incoming.front(), Some(Incoming::Bytes(_)))
+    fn peek(&mut self) -> Unread {
+        match self.incoming.front() {
+            Some(Incoming::Bytes(_)) => Unread::Bytes,
+            Some(Incoming::Eof | Incoming::Reset) => Unread::End,
+            Some(Incoming::Handshake | Incoming::HandshakeHeard) | None => Unread::Nothing,
+        }
     }
 
     fn set_patience(&mut self, patience: Patience) {

@@ -54,9 +54,8 @@ pub trait Transport {
         self.finish()
     }
 
-    /// Whether the peer has sent something that was not read. Asked of a connection that is closed
-    /// right after.
-    fn has_unread(&mut self) -> bool;
+    /// What a read would find now, however long ago the kernel was last heard.
+    fn peek(&mut self) -> Unread;
 
     /// How long the peer may leave unacknowledged what it is sent from now on. A transport is told
     /// when that changes; it begins with the long one.
@@ -96,6 +95,17 @@ pub enum Filled {
     Blocked(usize),
     /// The peer has sent its last byte.
     Eof,
+}
+
+/// What a peer has sent that was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Nothing, and more can come.
+    Nothing,
+    /// Bytes.
+    Bytes,
+    /// Its end, or the connection broke.
+    End,
 }
 
 /// What a write achieved, in bytes that left. With TLS these are bytes of ciphertext, but not of

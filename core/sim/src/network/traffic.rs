@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
-use mesh_protocol::Readiness;
+use mesh_protocol::{Readiness, Unread};
 
 use super::readiness::{BROKEN, FINISHED, READABLE};
 use super::{Happening, Network};
@@ -101,10 +101,15 @@ impl Network {
         Ok(Got::Bytes(count))
     }
 
-    /// Whether something has arrived that was not read.
-    pub(crate) fn has_unread(&self, id: EndId) -> bool {
-        let link = self.link(id.link);
-        link.is_some_and(|link| link.pipes[id.side.other() as usize].arrived > 0)
+    /// What has arrived that was not read.
+    pub(crate) fn peek(&self, id: EndId) -> Unread {
+        let Some(link) = self.link(id.link) else { return Unread::End };
+        let pipe = &link.pipes[id.side.other() as usize];
+        match pipe.arrived {
+            1.. => Unread::Bytes,
+            0 if pipe.fin_arrived || link.ends[id.side as usize].broken => Unread::End,
+            0 => Unread::Nothing,
+        }
     }
 
     /// What the end broke of, which is said once (SO_ERROR).

@@ -160,3 +160,20 @@ fn there_is_something_to_read_until_the_kernel_has_no_more() {
     world.driver.settle();
     assert!(!has_unread(&world), "nothing comes after the end");
 }
+
+#[test]
+fn the_kernel_may_know_more_than_it_said() {
+    for (comes, is_something) in [
+        (bytes("hello"), true),
+        (Incoming::Eof, true),
+        (Incoming::Reset, true),
+        (Incoming::Handshake, false),
+    ] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Swallow);
+        assert!(!world.driver.sockets.has_unread_by_now(conn), "nothing came");
+        world.peer(conn).incoming.push_back(comes);
+        assert!(!world.driver.sockets.has_unread(conn), "it has not said so");
+        assert_eq!(world.driver.sockets.has_unread_by_now(conn), is_something);
+    }
+}

@@ -296,6 +296,10 @@ impl Sockets for Sink {
     fn has_unread(&self, _: ConnId) -> bool {
         false
     }
+
+    fn has_unread_by_now(&mut self, _: ConnId) -> bool {
+        false
+    }
 }
 
 /// What an ingress transmits in these turns, by way of `tx` or past it.
