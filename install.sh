@@ -112,6 +112,7 @@ do_install() {
     put_units
     put_settings
     if ! has_systemd; then
+        takes_units || say "no unit was installed: there is no $unit_folder"
         say "systemd does not run here: start the program by other means, as in"
         say "    (while read -r line || [ -n \"\$line\" ]; do case \$line in [A-Z]*=*) export \"\$line\" ;; esac; done" \
             "<$settings_file; exec $binary$(arguments))"
@@ -335,7 +336,10 @@ check_systemd() {
 
 # Before anything is touched: a program whose unit is missing would be there and not run.
 check_units() {
-    takes_units || return 0
+    if ! takes_units; then
+        [ -z "$drop_ins" ] || fail "--drop-in: there is no $unit_folder, so that no unit is installed"
+        return
+    fi
     if [ ! -f "$units/$unit.service" ]; then
         [ -f "$unit_file" ] ||
             fail "there is no $unit.service in $units; give its folder with --units"

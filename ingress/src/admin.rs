@@ -9,6 +9,7 @@ use mesh_protocol::{Closing, ConnId, Connection, Context, Duplex, ListenerId, ws
 
 use crate::config::Timeouts;
 use crate::ingress::{ADMIN, Conn, Ingress, TUNNEL};
+use crate::pages;
 use crate::registration::REGISTRATION_RX_MAX;
 use crate::replies::{self, Format, Reason};
 
@@ -61,6 +62,14 @@ impl Admin {
             State::Idle { begun: Some(begun) } => begun + timeouts.head,
             State::Delivered => self.since + timeouts.head,
             State::Idle { begun: None } | State::Asked => self.since + timeouts.idle,
+        }
+    }
+
+    /// Its answer has been written.
+    fn delivered(&mut self, io: &mut Duplex, now: Instant) {
+        (self.state, self.since) = (State::Delivered, now);
+        if self.http.close_reason().is_some() {
+            io.close(Closing::AfterFlush);
         }
     }
 }
@@ -164,10 +173,19 @@ impl Ingress {
         }
     }
 
-    /// Writes a page to whoever asked for it on the health port or the agents' port. No request comes round
-    /// from there, and an agent may publish the health port.
+    /// Writes a page to whoever asked for it on the health port or the agents' port. An agent may publish the
+    /// health port, so that this one does not say whose it is.
     pub(crate) fn reply_page(&mut self, conn: ConnId, page: &Page) {
-        self.reply_admin(conn, |http, io| http.reply(&page.as_reply(), &mut io.tx));
+        let now = self.now;
+        let Some(Connection { io, state: Conn::Admin(admin) }) = self.conns.get_mut(conn) else {
+            return;
+        };
+        if admin.listener == TUNNEL {
+            pages::write(page, &self.config.process, &mut admin.http, &mut io.tx);
+        } else {
+            admin.http.reply(&page.as_reply(), &mut io.tx);
+        }
+        admin.delivered(io, now);
     }
 
     /// Answers a request on the agents' port: it is to become a tunnel.
@@ -238,9 +256,6 @@ impl Ingress {
             return;
         };
         reply(&mut admin.http, io);
-        (admin.state, admin.since) = (State::Delivered, now);
-        if admin.http.close_reason().is_some() {
-            io.close(Closing::AfterFlush);
-        }
+        admin.delivered(io, now);
     }
 }

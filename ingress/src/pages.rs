@@ -310,9 +310,8 @@ impl Ingress {
     }
 }
 
-/// Writes a page of an ingress to a caller. It says so, since an agent may be told by mistake that this is its
-/// service, and each request would come round.
-fn write(page: &Page, ingress: &str, http: &mut ServerConn, tx: &mut Buf) {
+/// Writes a page that says which ingress it is of: an agent may be told by mistake that this is its service.
+pub(crate) fn write(page: &Page, ingress: &str, http: &mut ServerConn, tx: &mut Buf) {
     let reply = page.as_reply();
     let fields = [reply.fields, &[(INGRESS_FIELD, ingress)]].concat();
     http.reply(&Reply { fields: &fields, ..reply }, tx);

@@ -260,10 +260,14 @@ fn announce_admission(admission: &Admission, proofs: &[&str]) {
             "agents are accepted from everywhere without authentication (--skip-iam-validation): \
              whoever reaches the WebSocket port can take over any host"
         ),
+        Admission::Policy(_) if proofs.is_empty() => warn!(
+            target: LOG,
+            "agents must prove who they are, and none can; accepted proofs: none"
+        ),
         Admission::Policy(_) => info!(
             target: LOG,
             "agents must prove who they are; accepted proofs: {}",
-            if proofs.is_empty() { "none".to_owned() } else { proofs.join(", ") }
+            proofs.join(", ")
         ),
     }
 }

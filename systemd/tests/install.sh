@@ -378,6 +378,7 @@ mkdir -p "$root/etc/systemd/system"
 SYSTEMD=257 run 0 install "${agent1[@]}"
 is_there "$unit"
 is_gone "$unit.d"
+says_not 'no unit was installed'
 
 fresh 'the ingress has a unit of its own, and starts without settings'
 run 0 install --program mesh --from "$work/3.0.0/mesh" --sums "$work/3.0.0/SHA256SUMS"
@@ -396,9 +397,13 @@ is_gone usr/local/bin/mesh-agent
 
 fresh 'without systemd the program is installed, and a sentence says how to go on'
 rm -r "$root/run"
+run 1 install "${agent1[@]}" --drop-in token
+says "--drop-in: there is no $root/etc/systemd/system, so that no unit is installed"
+is_gone usr/local/bin/mesh-agent
 run 0 install "${agent1[@]}"
 has_version mesh-agent 1.0.0
 says 'systemd does not run here'
+says "no unit was installed: there is no $root/etc/systemd/system"
 is_gone etc/systemd
 not_called .
 echo '- and what it says to do instead takes the settings as systemd does, and runs nothing in them'

@@ -55,9 +55,9 @@ impl Startup {
         let label = |text: &String| text.clone();
         let service = settings.parsed("service-name", String::new(), value::label, label)?;
         let cluster = settings.parsed("cluster-name", String::new(), value::label, label)?;
-        let task = settings.parsed("task-arn", String::new(), ecs_arn, label)?;
+        let task = settings.parsed("task-arn", String::new(), task_arn, label)?;
         let container_instance =
-            settings.parsed("container-instance", String::new(), ecs_arn, label)?;
+            settings.parsed("container-instance", String::new(), container_instance_arn, label)?;
         // Written as the ingress writes what it calls itself, whatever it is dialled as.
         let dialled = || value::server_id(&ingress.host).unwrap_or_else(|_| ingress.host.clone());
         let server_id = settings.optional("server-id", value::server_id)?.unwrap_or_else(dialled);
@@ -242,15 +242,24 @@ fn worker_count(settings: &mut Settings, limits: &Limits) -> Result<u8, Error> {
     Ok(u8::try_from(wanted.min(tunnels)).unwrap_or(u8::MAX))
 }
 
-/// The ARN of something in ECS, or nothing.
-fn ecs_arn(text: &str) -> Result<String, String> {
+fn task_arn(text: &str) -> Result<String, String> {
+    ecs_arn(text, "task")
+}
+
+fn container_instance_arn(text: &str) -> Result<String, String> {
+    ecs_arn(text, "container-instance")
+}
+
+/// The ARN of something of this kind in ECS, or nothing.
+fn ecs_arn(text: &str, kind: &str) -> Result<String, String> {
     let is_plain = text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if text.is_empty() || (is_plain && text.starts_with("arn:")) {
+    let is_arn = text.starts_with("arn:") && text.contains(&format!(":{kind}/"));
+    if text.is_empty() || (is_plain && is_arn) {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{text:?} is no ARN; give for example \
-         arn:aws:ecs:eu-central-1:123456789012:task/production/0123456789abcdef0123456789abcdef"
+        "{text:?} is not the ARN of a {kind}; give for example \
+         arn:aws:ecs:eu-central-1:123456789012:{kind}/production/0123456789abcdef0123456789abcdef"
     ))
 }
 

@@ -194,6 +194,10 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
         (&["--host", ""], "--host: this names no host; give the host name to serve"),
         (&["--host", "a:80"], "--host: \"a:80\" is not a host name; give it without the port"),
         (
+            &["--host", "a", "--server-id", "x:1"],
+            "--server-id: \"x:1\" is neither a host name nor an address; give it without scheme, port",
+        ),
+        (
             &["--host", "a", "--local-endpoint", "https://localhost"],
             "--local-endpoint: TLS to the local service is not supported",
         ),
@@ -244,6 +248,24 @@ fn hosts_and_endpoints_that_cannot_be_are_refused_with_one_sentence() {
              --ingress-endpoint (by default)",
         ),
     ]);
+}
+
+#[test]
+fn an_arn_has_to_be_of_the_kind_that_is_asked_for() {
+    let arn = |kind: &str| format!("arn:aws:ecs:eu-central-1:123456789012:{kind}/production/1");
+    let (task, instance) = ("task", "container-instance");
+    for (flag, kind, other) in
+        [("--task-arn", task, instance), ("--container-instance", instance, task)]
+    {
+        assert!(read(&["--host", "a", flag, &arn(kind)]).is_ok());
+        for wrong in [&arn(other), "foo", "arn:aws:s3:::foo"] {
+            let expected = format!(
+                "{flag}: {wrong:?} is not the ARN of a {kind}; give for example \
+                 arn:aws:ecs:eu-central-1:123456789012:{kind}/production/"
+            );
+            check(&[(&["--host", "a", flag, wrong], &expected)]);
+        }
+    }
 }
 
 #[test]

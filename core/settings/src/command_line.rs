@@ -117,6 +117,10 @@ fn unknown(word: &str, before: &[&str], help: &str) -> String {
             (None, Some(flag)) if flags(help).any(|name| Some(name) == flag.strip_prefix("--")) => {
                 format!("{word:?} stands alone, and {flag} takes no value")
             }
+            // The image of the agent has another program than that of `mesh client`.
+            (None, None) if word == "client" => {
+                format!("this program is the client alone; leave {word:?} out")
+            }
             (None, _) => format!("{word:?} stands alone; a value needs its flag before it"),
         };
     }
@@ -129,7 +133,8 @@ fn unknown(word: &str, before: &[&str], help: &str) -> String {
     if is_known && has_two_dashes {
         return format!("{word} belongs after the command");
     }
-    let meant = if is_known { Some(name) } else { nearest(name, flags(help)) };
+    let longer = || flags(help).find(|known| known.starts_with(&format!("{name}-")));
+    let meant = if is_known { Some(name) } else { nearest(name, flags(help)).or_else(longer) };
     let hint = meant.map_or_else(String::new, |name| format!("; --{name} may be meant"));
     format!("{word} is not a flag of this command{hint}")
 }

@@ -80,12 +80,13 @@ fn the_ingress_of_an_agent_is_not_taken_for_its_service() {
     let (server, service) = (Server::start(&[]), Service::start("a"));
     let endpoint = format!("ws://{}", server.tunnels);
     let words = ["--health-check-interval=1", PORT[0], PORT[1]];
-    let looped = bare_agent(&endpoint, &format!("http://{}", server.traffic), HOST, &words);
-    looped.wait_log("the local service is unhealthy: it is the ingress of this agent;");
-    let told = json(&get(address(&looped), "/health"));
-    let reason = told["service_reason"].as_str().expect("a reason");
-    assert!(reason.starts_with("it is the ingress of this agent;"), "{reason}");
-    drop(looped);
+    for port in [server.traffic, server.tunnels] {
+        let looped = bare_agent(&endpoint, &format!("http://{port}"), HOST, &words);
+        looped.wait_log("the local service is unhealthy: it is the ingress of this agent;");
+        let told = json(&get(address(&looped), "/health"));
+        let reason = told["service_reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("it is the ingress of this agent;"), "{reason}");
+    }
     // That of another mesh may be its service.
     let other = Server::start(&[]);
     let _chained = bare_agent(

@@ -177,6 +177,7 @@ fn a_key_from_a_pipe_holds_no_other_file_up() {
     let rules = folder.put("server.yaml", "rules: []\n");
     let server =
         Server::start(&["--tls-cert", &certificate, "--tls-key", &key, "--config", &rules]);
+    server.process.wait_log("WARN  [mesh] agents must prove who they are, and none can;");
     folder.put("server.yaml", "# changed\nrules: []\n");
     server.process.signal("HUP");
     server.process.wait_log(&format!("the policy from {rules} was reloaded"));

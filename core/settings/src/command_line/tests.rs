@@ -104,6 +104,25 @@ fn a_mistake_is_one_sentence_that_says_what_would_be_right() {
 }
 
 #[test]
+fn the_beginning_of_a_flag_may_mean_that_flag() {
+    let words = ["server", "--alb", "80"];
+    let exit = Program::from_args(&["mesh"], &words).unwrap_err();
+    assert_eq!(
+        mistake::<Program>("mesh", &words, &exit.output),
+        "--alb is not a flag of this command; --alb-port may be meant; see mesh server --help"
+    );
+}
+
+#[test]
+fn a_program_that_is_the_client_alone_says_so() {
+    let exit = Client::from_args(&["mesh-agent"], &["client"]).unwrap_err();
+    assert_eq!(
+        mistake::<Client>("mesh-agent", &["client"], &exit.output),
+        "this program is the client alone; leave \"client\" out; see mesh-agent --help"
+    );
+}
+
+#[test]
 fn a_value_may_follow_an_equals_sign() {
     let typed = ["server", "--alb-port=80", "--host=a=b", "a=b", "-x=y"].map(Into::into);
     let expected = ["server", "--alb-port", "80", "--host", "a=b", "a=b", "-x=y"];

@@ -36,7 +36,15 @@ impl Settings {
                 origin.to_string()
             }
         };
-        Error::new(format!("listen on {wanted} ({origin}): {}", reason(error)))
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let reason = if is_foreign {
+            "this machine has no such address".to_owned()
+        } else if is_denied && wanted.port() < 1024 {
+            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE".to_owned()
+        } else {
+            reason(error)
+        };
+        Error::new(format!("listen on {wanted} ({origin}): {reason}"))
     }
 
     /// An error that blames this setting.

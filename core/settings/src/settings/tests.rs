@@ -199,15 +199,19 @@ fn a_socket_that_cannot_be_had_names_what_has_to_change() {
         settings.cannot_listen(wanted, port, &io::Error::from(kind)).to_string()
     };
     let cases = [
-        ("port", io::ErrorKind::AddrInUse, "MESH_PORT"),
-        ("other", io::ErrorKind::AddrInUse, "--other"),
-        ("port", io::ErrorKind::AddrNotAvailable, "--bind"),
+        ("port", io::ErrorKind::AddrInUse, "MESH_PORT): address"),
+        ("other", io::ErrorKind::AddrInUse, "--other): address"),
+        ("port", io::ErrorKind::PermissionDenied, "MESH_PORT): permission denied"),
+        ("port", io::ErrorKind::AddrNotAvailable, "--bind): this machine has no such address"),
     ];
-    for (port, kind, culprit) in cases {
+    for (port, kind, expected) in cases {
         let sentence = sentence(port, kind);
-        let expected = format!("listen on 192.0.2.1:8080 ({culprit}): ");
+        let expected = format!("listen on 192.0.2.1:8080 ({expected}");
         assert!(sentence.starts_with(&expected), "{sentence}");
     }
+    let error = io::Error::from(io::ErrorKind::PermissionDenied);
+    let sentence = settings.cannot_listen(SocketAddr::from(([0; 4], 80)), "port", &error);
+    assert!(sentence.to_string().ends_with("; ports below 1024 need CAP_NET_BIND_SERVICE"));
 }
 
 #[test]

@@ -29,13 +29,20 @@ pub fn server_id(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err(format!("{text:?} must be one name; give for example mesh.example.com"));
     }
-    host_pattern(text)
+    host_pattern(text).map_err(|_| {
+        format!(
+            "{text:?} is neither a host name nor an address; give it without scheme, port and \
+             path, for example mesh.example.com"
+        )
+    })
 }
 
 /// What would be right, guessed from what is wrong.
 fn hint(name: &str) -> &'static str {
     if name.contains("://") {
         "give it without the scheme, for example shop.example.com"
+    } else if name.starts_with(['"', '\'']) {
+        "give it without the quotes, for example shop.example.com"
     } else if name.contains('/') {
         "give it without a path, for example shop.example.com"
     } else if name.contains('*') {

@@ -127,6 +127,8 @@ fn hosts_are_names_or_patterns_and_nothing_else() {
             ("demo.local:8080", Err("without the port")),
             ("http://demo.local", Err("without the scheme")),
             ("demo.local/path", Err("without a path")),
+            ("\"demo.local\"", Err("without the quotes")),
+            ("'*'", Err("without the quotes")),
             ("a.*", Err("a star stands alone or as the first label")),
             ("*a.com", Err("a star stands alone")),
             ("*.*.com", Err("a star stands alone")),
