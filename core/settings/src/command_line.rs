@@ -51,7 +51,7 @@ const fn code(error: &Error) -> u8 {
 fn fail(program: &str, sentence: &str, code: u8) -> ExitCode {
     // The journal would take it for a remark otherwise.
     let priority = if journal::is_behind(io::stderr()) { "<3>" } else { "" };
-    output::complain(&format!("{priority}{program}: {sentence}"));
+    output::complain(&format!("{priority}{program}: {}", logging::printable(sentence)));
     ExitCode::from(code)
 }
 

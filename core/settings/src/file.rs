@@ -8,6 +8,7 @@
 //!   - "*.shop.example.com"    # YAML wants quotes around what begins with a star
 //! ```
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
@@ -164,7 +165,8 @@ impl<'a> Reader<'a> {
         &mut self,
         read: impl Fn(&mut Self, &str) -> Result<Value, Error>,
     ) -> Result<Vec<Entry>, Error> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Vec::new();
+        let mut first_lines = HashMap::new();
         loop {
             let event = self.next()?;
             if event == Event::MappingEnd {
@@ -174,8 +176,8 @@ impl<'a> Reader<'a> {
                 return Err(self.fault("a key must be the name of a setting"));
             };
             let (key, line) = (key.into_owned(), self.line);
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let complaint = format!("{key} is given a second time, after line {}", first.line);
+            if let Some(first) = first_lines.insert(key.clone(), line) {
+                let complaint = format!("{key} is given a second time, after line {first}");
                 return Err(self.fault(&complaint));
             }
             let value = read(self, &key)?;

@@ -24,6 +24,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 use self::background::{Background, Names, Queue};
+pub(crate) use self::line::printable;
 use self::stream::Stream;
 use crate::output;
 

@@ -40,6 +40,19 @@ fn what_is_strange_is_said_before_what_keeps_a_program_from_starting() {
     }
 }
 
+/// It is the operator's, who may have it from somebody else.
+#[test]
+fn what_stands_in_a_name_looks_like_no_other_line_and_steers_no_terminal() {
+    let yaml = TempFile::new("names.yaml", "\"x\\n\\x1b[31mred\": 5\n");
+    let error = said(&mut mesh(&["server", "--config", yaml.path()]), 1);
+    let at = format!("mesh: {} line 1: x\\n\\u{{1b}}[31mred is not a setting", yaml.path());
+    assert!(error.len() == 1 && error[0].starts_with(&at), "{error:?}");
+    let error = said(&mut mesh(&["server", "--fo\no", "1"]), 2);
+    assert!(error.len() == 1 && error[0].starts_with("mesh: --fo\\no is not a flag"), "{error:?}");
+    let lines = said(mesh(&["server", "--alb-port", "x"]).env("MESH_X\nY", "1"), 1);
+    assert!(lines.len() == 2 && lines[0].starts_with("warning: MESH_X\\nY is not"), "{lines:?}");
+}
+
 /// The warnings of a server with this file and these tokens.
 fn warnings(yaml: &TempFile, tokens: &str) -> Vec<String> {
     let words = ["server", "--check", "--server-id", "a", "--config", yaml.path()];

@@ -41,8 +41,9 @@ const fn colour_of(level: Level) -> &'static str {
     }
 }
 
-/// The message on one line: what a peer sent must not look like another line, or steer a terminal.
-fn printable(message: &str) -> String {
+/// The message on one line: what a peer sent must not look like another line, or steer a terminal, and
+/// neither must what stands in a file.
+pub(crate) fn printable(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for c in message.chars() {
         if c.is_control() {

@@ -99,7 +99,7 @@ impl Settings {
     pub fn complain(&self) {
         let priority = if journal::is_behind(io::stderr()) { "<4>" } else { "" };
         for warning in &self.warnings {
-            output::complain(&format!("{priority}warning: {warning}"));
+            output::complain(&format!("{priority}warning: {}", logging::printable(warning)));
         }
     }
 
