@@ -100,6 +100,20 @@ fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
     assert!(!ingress.has_successor(id), "the other one is lost");
 }
 
+/// Its worker says so in the gauge at once, and with a message that may still be on its way.
+#[test]
+fn a_tunnel_that_has_ended_is_in_nobodys_place() {
+    let mut ingress = ingress(None, None);
+    let id = tunnel_id(0);
+    for remote in ingress.workers.remotes.values_mut() {
+        remote.agent = AgentId(Serial(1));
+    }
+    ingress.tunnels.get_mut(id).unwrap().note_successor(Successor::Found);
+    assert!(ingress.has_successor(id));
+    ingress.workers.remotes.values().for_each(|remote| remote.gauge.leave());
+    assert!(!ingress.has_successor(id));
+}
+
 #[test]
 fn an_agent_without_a_process_has_nobody_elses_tunnel_in_the_place_of_its_own() {
     let mut ingress = ingress(None, None);
