@@ -148,12 +148,13 @@ impl Ingress {
     /// The workers of one process: the same rules for all, and the listeners for the first.
     #[must_use]
     pub fn workers(config: &Config, now: Instant, count: u8) -> Vec<Self> {
-        let homes = Arc::new(Homes::new(count.max(1)));
+        let count = count.max(1);
+        let homes = Arc::new(Homes::new(count));
         let worker = |number| Self {
             workers: Workers::new(WorkerId(number), Arc::clone(&homes), count),
             ..Self::new(config.clone(), now)
         };
-        (0..count.max(1)).map(worker).collect()
+        (0..count).map(worker).collect()
     }
 
     /// Tunnels of all workers.

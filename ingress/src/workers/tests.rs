@@ -50,6 +50,13 @@ fn ingress(here: Option<Principal>, there: Option<Principal>) -> Ingress {
 }
 
 #[test]
+fn there_is_one_worker_at_least() {
+    let workers = Ingress::workers(&Config::default(), origin(), 0);
+    let counts: Vec<_> = workers.iter().map(|one| one.workers.count).collect();
+    assert_eq!(counts, [1]);
+}
+
+#[test]
 fn an_agent_is_known_by_its_process_and_what_it_proved() {
     let pairs = [
         (None, None),
