@@ -26,8 +26,7 @@ impl Ingress {
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
         self.deliver(owner);
-        self.finish(owner, &Ended::of(&exchange, None, cx.now));
-        self.heads.keep(exchange.replay.into_memory());
+        self.conclude(owner, exchange, None);
         if let Some((_, io)) = self.downstream(owner)
             && io.tx.is_empty()
             && io.closing.is_none()
@@ -62,8 +61,7 @@ impl Ingress {
         if fault.is_some() {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(conn, &Ended::of(&exchange, fault, self.now));
-        self.heads.keep(exchange.replay.into_memory());
+        self.conclude(conn, exchange, fault);
     }
 
     /// A caller's connection is over.
@@ -159,6 +157,12 @@ impl Ingress {
             tunnel.publish();
             self.conns.touch(exchange.tunnel.conn());
         }
+    }
+
+    /// The exchange is over: it is counted and logged, and its memory serves another request.
+    pub(crate) fn conclude(&mut self, conn: ConnId, exchange: Exchange, fault: Option<Fault>) {
+        self.finish(conn, &Ended::of(&exchange, fault, self.now));
+        self.heads.keep(exchange.replay.into_memory());
     }
 
     /// The one place where an exchange is counted and logged.
