@@ -151,8 +151,8 @@ impl Ingress {
         }
     }
 
-    /// Nobody is left for a request that moved.
-    fn answer_stranded(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
+    /// Nobody is left for a request that moved or is tried again, or its tunnel does not take it.
+    pub(crate) fn answer_stranded(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
         let Some(tried) = &routed.replay.tried else {
             self.count_unserved(routed.route, reason);
             self.decline(conn, reason, HeadSeen::Rewritten(routed.replay.head()));

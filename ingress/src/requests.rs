@@ -199,13 +199,15 @@ impl Ingress {
         routed: Routed,
         cx: &mut Context<'_>,
     ) {
-        let Routed { route, replay, since, request_bytes, .. } = routed;
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return self.answer_stranded(conn, routed, Reason::NoHealthyAgent);
+        };
+        let replay = &routed.replay;
         let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
-            let head = HeadSeen::Rewritten(replay.head());
-            return self.decline(conn, Reason::Overloaded, head);
+            return self.answer_stranded(conn, routed, Reason::Overloaded);
         };
+        let Routed { route, replay, since, request_bytes, .. } = routed;
         tunnel.requests += 1;
         let needs_replacing = tunnel.link.session.needs_replacing();
         let (serial, agent) = (tunnel.serial, tunnel.agent);
