@@ -129,8 +129,10 @@ pub(crate) enum Expired {
     Body,
     /// The service did not answer.
     Request,
-    /// The caller does not read, or nothing moves at all.
-    Stalled,
+    /// The caller does not take what waits for it, or other workers say nothing.
+    Unread,
+    /// Nothing waits for the caller: it is the service that does not go on.
+    Silent,
 }
 
 impl Downstream {
@@ -242,11 +244,6 @@ impl Downstream {
         used
     }
 
-    /// Whether it is in the middle of an exchange.
-    pub(crate) const fn is_busy(&self) -> bool {
-        matches!(self.state, State::Busy(_))
-    }
-
     /// Whether it is the caller's turn. It is not while its request, all of which is here, is served.
     pub(crate) fn awaits_caller(&self) -> bool {
         match &self.state {
@@ -272,25 +269,22 @@ impl Downstream {
                 (*since + timeouts.idle, Expired::Idle)
             }
             State::Head { since } => (*since + timeouts.head, Expired::Head),
-            State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
-            State::Asked { since } => (*since + timeouts.head, Expired::Stalled),
-            State::Moving(routed) => (routed.since + timeouts.request, Expired::Stalled),
+            State::Delivered { since } => (*since + timeouts.send, Expired::Unread),
+            State::Asked { since } => (*since + timeouts.head, Expired::Unread),
+            State::Moving(routed) => (routed.since + timeouts.request, Expired::Unread),
             State::Busy(exchange) if !io.tx.is_empty() => {
-                (exchange.moved + timeouts.send, Expired::Stalled)
+                (exchange.moved + timeouts.send, Expired::Unread)
             }
             State::Busy(exchange) => match exchange.phase {
-                Phase::Waiting if self.http.has_request_ended() => {
-                    (exchange.moved + timeouts.request, Expired::Request)
+                Phase::Waiting => {
+                    let is_callers_turn = !self.http.has_request_ended()
+                        && (io.rx.is_empty() || exchange.is_starved)
+                        && !self.is_kept_waiting(exchange);
+                    let expired = if is_callers_turn { Expired::Body } else { Expired::Request };
+                    (exchange.moved + timeouts.request, expired)
                 }
-                Phase::Waiting
-                    if (io.rx.is_empty() || exchange.is_starved)
-                        && !self.is_kept_waiting(exchange) =>
-                {
-                    (exchange.moved + timeouts.request, Expired::Body)
-                }
-                Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),
                 Phase::Responding | Phase::Upgraded => {
-                    (exchange.moved + timeouts.stream_idle, Expired::Stalled)
+                    (exchange.moved + timeouts.stream_idle, Expired::Silent)
                 }
             },
         }

@@ -75,11 +75,8 @@ impl Ingress {
                 let tunnel = exchange.tunnel;
                 self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
             }
-            // Nothing waits for the caller: it is the service that does not go on.
-            Expired::Stalled if io.tx.is_empty() && downstream.is_busy() => {
-                self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx);
-            }
-            Expired::Stalled => {
+            Expired::Silent => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            Expired::Unread => {
                 io.close(Closing::Abort);
                 self.abandon(conn, Some(Fault::SendTimeout));
             }
