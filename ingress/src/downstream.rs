@@ -112,6 +112,8 @@ pub(crate) enum Step {
     Head,
     /// The exchange may go on.
     Exchange,
+    /// Nothing keeps the connection here any more: it goes back to the worker that lent it.
+    Home(WorkerId),
     /// The caller has left between requests.
     Close,
 }
@@ -180,12 +182,6 @@ impl Downstream {
         if count == 0 || in_a_row >= SETTLED_AFTER { Stay::Settle } else { Stay::Visit }
     }
 
-    /// The worker that lent the connection, if nothing keeps the connection here any more.
-    pub(crate) fn poll_lender(&mut self, io: &Duplex) -> Option<WorkerId> {
-        let is_idle = matches!(self.state, State::Idle { .. }) && io.rx.is_empty();
-        if is_idle { self.lender.take() } else { None }
-    }
-
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
         if io.is_closing() {
@@ -223,7 +219,12 @@ impl Downstream {
 
     fn look_for_head(&mut self, io: &Duplex, now: Instant) -> Step {
         if io.rx.is_empty() {
-            return if io.rx_eof { Step::Close } else { Step::Wait };
+            if io.rx_eof {
+                return Step::Close;
+            }
+            let is_idle = matches!(self.state, State::Idle { .. });
+            let home = if is_idle { self.lender.take() } else { None };
+            return home.map_or(Step::Wait, Step::Home);
         }
         if let State::Idle { .. } = self.state {
             self.state = State::Head { since: now };

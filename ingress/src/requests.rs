@@ -35,12 +35,8 @@ impl Ingress {
                 continue;
             }
             match downstream.advance(io, cx.now) {
-                Step::Wait => {
-                    if let Some(home) = downstream.poll_lender(io) {
-                        self.send_home(conn, home);
-                    }
-                    return;
-                }
+                Step::Wait => return,
+                Step::Home(home) => return self.send_home(conn, home),
                 Step::Exchange => return self.advance_exchange(conn, cx),
                 Step::Head => match self.begin(conn, cx) {
                     Ok(Begun::Whole) => {}
