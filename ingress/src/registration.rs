@@ -187,9 +187,6 @@ impl Ingress {
     /// The agent took too long, or AWS did; or it is time to ask again.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(Conn::Registration(registration)) = self.conns.state(conn) else { return };
-        if registration.deadline(&self.config.timeouts) > cx.now {
-            return;
-        }
         let refusal = match registration.application().map(|one| &one.step) {
             Some(Step::Inspecting { again: Some(_), .. }) => return self.inspect_again(conn),
             None | Some(Step::Introduced) => {

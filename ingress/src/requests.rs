@@ -52,10 +52,7 @@ impl Ingress {
     pub(crate) fn expire_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts;
         let Some((downstream, io)) = self.downstream(conn) else { return };
-        let (due, expired) = downstream.deadline(io, &timeouts);
-        if due > cx.now {
-            return;
-        }
+        let (_, expired) = downstream.deadline(io, &timeouts);
         match expired {
             Expired::Idle => io.close(Closing::AfterFlush),
             Expired::Handshake => {
