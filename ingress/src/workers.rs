@@ -105,10 +105,6 @@ pub(crate) struct Workers {
     pub(crate) remotes: BTreeMap<Serial, Remote>,
     /// Where callers are.
     pub(crate) homes: Arc<Homes>,
-    /// At the first one: since when ECS is silent to whom.
-    pub(crate) silent: BTreeMap<WorkerId, Instant>,
-    /// At the first one: how many have said goodbye to their agents.
-    pub(crate) goodbyes: u8,
 }
 
 /// What waits for the shell to be sent.
@@ -120,8 +116,7 @@ impl Workers {
     }
 
     fn new(own: WorkerId, homes: Arc<Homes>, count: u8) -> Self {
-        let (remotes, silent) = (BTreeMap::new(), BTreeMap::new());
-        Self { own, count, remotes, homes, silent, goodbyes: 0 }
+        Self { own, count, remotes: BTreeMap::new(), homes }
     }
 
     pub(crate) fn is_first(&self) -> bool {
@@ -136,11 +131,6 @@ impl Workers {
     /// Requests in flight at other workers.
     pub(crate) fn in_flight(&self) -> usize {
         self.remotes.values().map(|remote| remote.gauge.in_flight()).sum()
-    }
-
-    /// Since when ECS is silent to one of the others.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        self.silent.values().min().copied()
     }
 }
 
@@ -207,7 +197,7 @@ impl Ingress {
             Message::Drain => self.begin_drain(cx),
             Message::Leave => self.leave(cx),
             Message::SaidGoodbye => {
-                self.workers.goodbyes += 1;
+                self.drain.said_goodbye();
                 self.check_drained(None, cx);
             }
             Message::Asked { page, question } => {
