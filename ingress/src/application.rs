@@ -16,7 +16,7 @@ pub(crate) struct Application {
 }
 
 /// An agent, and what it asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Applicant {
     /// What it said, its hosts normalised.
     pub(crate) hello: Hello,
