@@ -209,7 +209,7 @@ impl Ingress {
     }
 
     fn is_unused(&self) -> bool {
-        self.callers.total() == 0 && self.in_flight == 0
+        self.callers.total() == 0
     }
 
     /// Takes in nobody after those who wait for it.

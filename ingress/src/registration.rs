@@ -219,10 +219,10 @@ impl Ingress {
     /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
         let Some(application) = self.application_mut(conn) else { return };
-        let Applicant { hello, since, .. } = &application.applicant;
-        let (hello, since) = (hello.clone(), *since);
+        let Applicant { hello, introduced, .. } = &application.applicant;
+        let (hello, introduced) = (hello.clone(), *introduced);
         let who = standing.principal.as_ref();
-        let refusal = if self.is_overtaken(&hello, since, who) {
+        let refusal = if self.is_overtaken(&hello, introduced, who) {
             Some((RefusalCode::Unavailable, "this agent has registered again meanwhile"))
         } else if self.make_room(&hello) {
             None

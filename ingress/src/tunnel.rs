@@ -1,4 +1,4 @@
-//! One registered agent: its link, what it registered, and how it fares.
+//! One tunnel of a registered agent: its link, what came with it, and how it fares.
 
 mod outliers;
 mod serving;
@@ -127,7 +127,7 @@ impl Tunnel {
         standing: Standing,
         now: Instant,
     ) -> Self {
-        let Applicant { hello, since: introduced, .. } = applicant;
+        let Applicant { hello, introduced, .. } = applicant;
         let is_healthy = hello.healthy;
         Self {
             link,
