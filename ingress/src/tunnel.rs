@@ -75,7 +75,8 @@ pub struct Tunnel {
     pub health_reason: String,
     /// When the log was last told that it changed.
     health_logged: Option<Instant>,
-    /// Whether the agent gets no new requests because it is about to leave: it said so.
+    /// Whether the agent gets no new requests because it is about to leave: it said so, or its registration
+    /// is being withdrawn.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
