@@ -284,7 +284,7 @@ impl Downstream {
                     let expired = if is_callers_turn { Expired::Body } else { Expired::Request };
                     (exchange.moved + timeouts.request, expired)
                 }
-                Phase::Responding | Phase::Upgraded => {
+                Phase::Responding { .. } | Phase::Upgraded => {
                     (exchange.moved + timeouts.stream_idle, Expired::Silent)
                 }
             },

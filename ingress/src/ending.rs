@@ -246,10 +246,20 @@ pub(crate) struct Ended<'e> {
 
 impl<'e> Ended<'e> {
     pub(crate) fn of(exchange: &'e Exchange, error: Option<Fault>, now: Instant) -> Self {
+        let status = match (exchange.phase, error) {
+            (Phase::Responding { status }, _) => status,
+            (Phase::Upgraded, _) => 101,
+            (Phase::Waiting, Some(Fault::Told(reason))) => reason.status(),
+            // It was sent none.
+            (
+                Phase::Waiting,
+                None | Some(Fault::CallerGone | Fault::SendTimeout | Fault::StreamIdle),
+            ) => 0,
+        };
         let seen = Observation {
             route: exchange.route,
             service: &exchange.service,
-            status: exchange.status,
+            status,
             duration: now.saturating_duration_since(exchange.since),
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,

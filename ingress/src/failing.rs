@@ -45,7 +45,6 @@ impl Ingress {
                 return self.advance_exchange(conn, cx);
             }
         }
-        exchange.status = reason.status();
         self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
         self.conclude(conn, exchange, Some(Fault::Told(reason)));
     }

@@ -218,7 +218,6 @@ impl Ingress {
             moved: cx.now,
             replay,
             phase: Phase::Waiting,
-            status: 0,
             request_bytes,
             response_bytes: 0,
             is_starved: false,
@@ -251,7 +250,7 @@ impl Ingress {
         }
         if has_left(&downstream.http, exchange, io) {
             // An answer that has begun must not end as if it were whole.
-            let has_begun = exchange.phase == Phase::Responding;
+            let has_begun = matches!(exchange.phase, Phase::Responding { .. });
             io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
             return self.abandon(conn, Some(Fault::CallerGone));
         }
