@@ -106,8 +106,8 @@ impl Ingress {
         let peer = registration.peer;
         let hosts = checked.clone().unwrap_or_default();
         let kept = if hello.kept.len() > KEPT_MAX { Vec::new() } else { hello.kept };
-        let (hello, since) = (Hello { hosts, kept, ..hello }, cx.now);
-        let applicant = Applicant { hello, since, digest };
+        let (hello, introduced) = (Hello { hosts, kept, ..hello }, cx.now);
+        let applicant = Applicant { hello, introduced, digest };
         registration.phase = Phase::Applying(Application { applicant, step: Step::Introduced });
         if let Err(reason) = checked {
             let refusal = Refusal::new(RefusalCode::Invalid, reason);

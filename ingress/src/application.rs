@@ -16,12 +16,12 @@ pub(crate) struct Application {
 }
 
 /// An agent, and what it asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Applicant {
     /// What it said, its hosts normalised.
     pub(crate) hello: Hello,
     /// When it said so.
-    pub(crate) since: Instant,
+    pub(crate) introduced: Instant,
     /// The digest of its HELLO as it came.
     pub(crate) digest: String,
 }

@@ -112,6 +112,8 @@ pub(crate) enum Step {
     Head,
     /// The exchange may go on.
     Exchange,
+    /// Nothing keeps the connection here any more: it goes back to the worker that lent it.
+    Home(WorkerId),
     /// The caller has left between requests.
     Close,
 }
@@ -129,8 +131,10 @@ pub(crate) enum Expired {
     Body,
     /// The service did not answer.
     Request,
-    /// The caller does not read, or nothing moves at all.
-    Stalled,
+    /// The caller does not take what waits for it, or other workers say nothing.
+    Unread,
+    /// Nothing waits for the caller: it is the service that does not go on.
+    Silent,
 }
 
 impl Downstream {
@@ -178,12 +182,6 @@ impl Downstream {
         if count == 0 || in_a_row >= SETTLED_AFTER { Stay::Settle } else { Stay::Visit }
     }
 
-    /// The worker that lent the connection, if nothing keeps the connection here any more.
-    pub(crate) fn poll_lender(&mut self, io: &Duplex) -> Option<WorkerId> {
-        let is_idle = matches!(self.state, State::Idle { .. }) && io.rx.is_empty();
-        if is_idle { self.lender.take() } else { None }
-    }
-
     /// Looks at what arrived and what left.
     pub(crate) fn advance(&mut self, io: &Duplex, now: Instant) -> Step {
         if io.is_closing() {
@@ -221,7 +219,12 @@ impl Downstream {
 
     fn look_for_head(&mut self, io: &Duplex, now: Instant) -> Step {
         if io.rx.is_empty() {
-            return if io.rx_eof { Step::Close } else { Step::Wait };
+            if io.rx_eof {
+                return Step::Close;
+            }
+            let is_idle = matches!(self.state, State::Idle { .. });
+            let home = if is_idle { self.lender.take() } else { None };
+            return home.map_or(Step::Wait, Step::Home);
         }
         if let State::Idle { .. } = self.state {
             self.state = State::Head { since: now };
@@ -240,11 +243,6 @@ impl Downstream {
             used += decoded.used;
         }
         used
-    }
-
-    /// Whether it is in the middle of an exchange.
-    pub(crate) const fn is_busy(&self) -> bool {
-        matches!(self.state, State::Busy(_))
     }
 
     /// Whether it is the caller's turn. It is not while its request, all of which is here, is served.
@@ -272,25 +270,22 @@ impl Downstream {
                 (*since + timeouts.idle, Expired::Idle)
             }
             State::Head { since } => (*since + timeouts.head, Expired::Head),
-            State::Delivered { since } => (*since + timeouts.send, Expired::Stalled),
-            State::Asked { since } => (*since + timeouts.head, Expired::Stalled),
-            State::Moving(routed) => (routed.since + timeouts.request, Expired::Stalled),
+            State::Delivered { since } => (*since + timeouts.send, Expired::Unread),
+            State::Asked { since } => (*since + timeouts.head, Expired::Unread),
+            State::Moving(routed) => (routed.since + timeouts.request, Expired::Unread),
             State::Busy(exchange) if !io.tx.is_empty() => {
-                (exchange.moved + timeouts.send, Expired::Stalled)
+                (exchange.moved + timeouts.send, Expired::Unread)
             }
             State::Busy(exchange) => match exchange.phase {
-                Phase::Waiting if self.http.has_request_ended() => {
-                    (exchange.moved + timeouts.request, Expired::Request)
+                Phase::Waiting => {
+                    let is_callers_turn = !self.http.has_request_ended()
+                        && (io.rx.is_empty() || exchange.is_starved)
+                        && !self.is_kept_waiting(exchange);
+                    let expired = if is_callers_turn { Expired::Body } else { Expired::Request };
+                    (exchange.moved + timeouts.request, expired)
                 }
-                Phase::Waiting
-                    if (io.rx.is_empty() || exchange.is_starved)
-                        && !self.is_kept_waiting(exchange) =>
-                {
-                    (exchange.moved + timeouts.request, Expired::Body)
-                }
-                Phase::Waiting => (exchange.moved + timeouts.request, Expired::Request),
-                Phase::Responding | Phase::Upgraded => {
-                    (exchange.moved + timeouts.stream_idle, Expired::Stalled)
+                Phase::Responding { .. } | Phase::Upgraded => {
+                    (exchange.moved + timeouts.stream_idle, Expired::Silent)
                 }
             },
         }

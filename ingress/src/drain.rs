@@ -35,6 +35,8 @@ pub(crate) struct Drain {
     phase: Phase,
     /// When `/health` or `/ready` was last asked for.
     checked_at: Option<Instant>,
+    /// At the first worker: how many others have said goodbye to their agents.
+    goodbyes: u8,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,11 @@ impl Drain {
     /// Somebody asked for `/health` or `/ready`.
     pub(crate) const fn checked(&mut self, now: Instant) {
         self.checked_at = Some(now);
+    }
+
+    /// Another worker has said goodbye to its agents.
+    pub(crate) const fn said_goodbye(&mut self) {
+        self.goodbyes += 1;
     }
 
     fn is_watched(&self, now: Instant) -> bool {
@@ -188,7 +195,7 @@ impl Ingress {
         if !self.workers.is_first() {
             self.drain.phase = Phase::Over;
             self.tell_first(Message::SaidGoodbye);
-        } else if self.workers.goodbyes + 1 >= self.workers.count {
+        } else if self.drain.goodbyes + 1 >= self.workers.count {
             self.drain.phase = Phase::Over;
             cx.exit();
         }
@@ -202,7 +209,7 @@ impl Ingress {
     }
 
     fn is_unused(&self) -> bool {
-        self.callers.total() == 0 && self.in_flight == 0
+        self.callers.total() == 0
     }
 
     /// Takes in nobody after those who wait for it.

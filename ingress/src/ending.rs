@@ -26,8 +26,7 @@ impl Ingress {
         // A request that is still under way is of no use to anybody now.
         self.cancel_stream(&exchange);
         self.deliver(owner);
-        self.finish(owner, &Ended::of(&exchange, None, cx.now));
-        self.heads.keep(exchange.replay.into_memory());
+        self.conclude(owner, exchange, None);
         if let Some((_, io)) = self.downstream(owner)
             && io.tx.is_empty()
             && io.closing.is_none()
@@ -62,8 +61,7 @@ impl Ingress {
         if fault.is_some() {
             self.metrics.caller_aborts += 1;
         }
-        self.finish(conn, &Ended::of(&exchange, fault, self.now));
-        self.heads.keep(exchange.replay.into_memory());
+        self.conclude(conn, exchange, fault);
     }
 
     /// A caller's connection is over.
@@ -161,6 +159,12 @@ impl Ingress {
         }
     }
 
+    /// The exchange is over: it is counted and logged, and its memory serves another request.
+    pub(crate) fn conclude(&mut self, conn: ConnId, exchange: Exchange, fault: Option<Fault>) {
+        self.finish(conn, &Ended::of(&exchange, fault, self.now));
+        self.heads.keep(exchange.replay.into_memory());
+    }
+
     /// The one place where an exchange is counted and logged.
     pub(crate) fn finish(&mut self, conn: ConnId, ended: &Ended<'_>) {
         let seen = &ended.seen;
@@ -242,10 +246,20 @@ pub(crate) struct Ended<'e> {
 
 impl<'e> Ended<'e> {
     pub(crate) fn of(exchange: &'e Exchange, error: Option<Fault>, now: Instant) -> Self {
+        let status = match (exchange.phase, error) {
+            (Phase::Responding { status }, _) => status,
+            (Phase::Upgraded, _) => 101,
+            (Phase::Waiting, Some(Fault::Told(reason))) => reason.status(),
+            // It was sent none.
+            (
+                Phase::Waiting,
+                None | Some(Fault::CallerGone | Fault::SendTimeout | Fault::StreamIdle),
+            ) => 0,
+        };
         let seen = Observation {
             route: exchange.route,
             service: &exchange.service,
-            status: exchange.status,
+            status,
             duration: now.saturating_duration_since(exchange.since),
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,

@@ -29,8 +29,6 @@ pub(crate) struct Exchange {
     pub(crate) moved: Instant,
     pub(crate) replay: Replay,
     pub(crate) phase: Phase,
-    /// The status that the caller was sent; 0 before.
-    pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     /// What its caller has sent of the body ends within a chunk's size or the like.
@@ -43,7 +41,7 @@ pub(crate) enum Phase {
     /// No response head yet.
     Waiting,
     /// The response head went to the caller, the body is on its way.
-    Responding,
+    Responding { status: u16 },
     /// After 101: raw bytes both ways.
     Upgraded,
 }

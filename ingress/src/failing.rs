@@ -5,7 +5,7 @@ use mesh_protocol::{Buf, Closing, ConnId, Context};
 
 use crate::balance::{Scope, Tried};
 use crate::downstream::State;
-use crate::ending::{Ended, Fault};
+use crate::ending::Fault;
 use crate::exchange::{Phase, Reached};
 use crate::ingress::Ingress;
 use crate::moving::Routed;
@@ -29,8 +29,7 @@ impl Ingress {
         if exchange.phase != Phase::Waiting {
             self.cut(conn, &exchange, reason);
             self.metrics.cut(reason);
-            let fault = Fault::of_begun(reason);
-            return self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
+            return self.conclude(conn, exchange, Some(Fault::of_begun(reason)));
         }
         let is_repeatable = exchange.replay.is_possible(reached);
         // A 503 asks the caller to come again, which may do harm.
@@ -46,10 +45,8 @@ impl Ingress {
                 return self.advance_exchange(conn, cx);
             }
         }
-        exchange.status = reason.status();
         self.answer(conn, reason, Format::asked_in(exchange.replay.head()));
-        let fault = Fault::Told(reason);
-        self.finish(conn, &Ended::of(&exchange, Some(fault), cx.now));
+        self.conclude(conn, exchange, Some(Fault::Told(reason)));
     }
 
     /// Answers a request that did not become an exchange, and logs it.

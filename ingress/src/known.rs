@@ -73,11 +73,11 @@ impl Known<'_> {
         }
     }
 
-    /// Whether another one has come in its place.
+    /// Whether another one has come in its place, or it has ended.
     pub(crate) fn is_replaced(self) -> bool {
         match self {
             Self::Here(tunnel) => tunnel.is_replaced(),
-            Self::There(remote) => remote.gauge.is_replaced(),
+            Self::There(remote) => remote.gauge.is_replaced() || remote.gauge.is_gone(),
         }
     }
 }

@@ -151,11 +151,12 @@ impl Ingress {
         }
     }
 
-    /// Nobody is left for a request that moved.
-    fn answer_stranded(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
+    /// Nobody is left for a request that moved or is tried again, or its tunnel does not take it.
+    pub(crate) fn answer_stranded(&mut self, conn: ConnId, routed: Routed, reason: Reason) {
         let Some(tried) = &routed.replay.tried else {
             self.count_unserved(routed.route, reason);
-            return self.decline(conn, reason, HeadSeen::Rewritten(routed.replay.head()));
+            self.decline(conn, reason, HeadSeen::Rewritten(routed.replay.head()));
+            return self.heads.keep(routed.replay.into_memory());
         };
         self.answer(conn, tried.reason, Format::asked_in(routed.replay.head()));
         let seen = Observation {
@@ -168,5 +169,6 @@ impl Ingress {
         };
         let (error, head) = (Some(Fault::Told(tried.reason)), routed.replay.head());
         self.finish(conn, &Ended { seen, error, tunnel: None, retried: true, head });
+        self.heads.keep(routed.replay.into_memory());
     }
 }

@@ -32,7 +32,7 @@ use mesh_protocol::ws::{self, Role, close};
 use mesh_protocol::{Buf, Closing, ConnId, Connection, Context, Duplex, Link, link, proof};
 
 use crate::admission::Standing;
-use crate::application::{Application, Step};
+use crate::application::{Applicant, Application, Step};
 use crate::audit;
 use crate::config::Timeouts;
 use crate::identity::Principal;
@@ -187,9 +187,6 @@ impl Ingress {
     /// The agent took too long, or AWS did; or it is time to ask again.
     pub(crate) fn expire_registration(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let Some(Conn::Registration(registration)) = self.conns.state(conn) else { return };
-        if registration.deadline(&self.config.timeouts) > cx.now {
-            return;
-        }
         let refusal = match registration.application().map(|one| &one.step) {
             Some(Step::Inspecting { again: Some(_), .. }) => return self.inspect_again(conn),
             None | Some(Step::Introduced) => {
@@ -222,12 +219,12 @@ impl Ingress {
     /// so instead.
     pub(crate) fn register(&mut self, conn: ConnId, standing: Standing, cx: &mut Context<'_>) {
         let Some(application) = self.application_mut(conn) else { return };
-        let applicant = application.applicant.clone();
-        let hello = &applicant.hello;
+        let Applicant { hello, introduced, .. } = &application.applicant;
+        let (hello, introduced) = (hello.clone(), *introduced);
         let who = standing.principal.as_ref();
-        let refusal = if self.is_overtaken(hello, applicant.since, who) {
+        let refusal = if self.is_overtaken(&hello, introduced, who) {
             Some((RefusalCode::Unavailable, "this agent has registered again meanwhile"))
-        } else if self.make_room(hello) {
+        } else if self.make_room(&hello) {
             None
         } else {
             Some((
@@ -243,7 +240,10 @@ impl Ingress {
             unreachable!("only registrations are decided about")
         };
         io.rx_limit = link::RX_BYTES_MAX;
-        let Registration { mut link, peer, .. } = *registration;
+        let Registration { mut link, peer, phase, .. } = *registration;
+        let Phase::Applying(Application { applicant, .. }) = phase else {
+            unreachable!("only who applies is welcomed")
+        };
         self.registered += 1;
         self.others -= 1;
         self.end_registration(conn);
@@ -260,7 +260,6 @@ impl Ingress {
         link.session.agree(hello.streams, hello.window);
         link.session.send(FrameKind::Welcome, &control::encode(&welcome));
         self.metrics.registered(standing.proof());
-        let hello = hello.clone();
         let mut tunnel = Tunnel::new(link, serial, agent, applicant, peer, standing, cx.now);
         tunnel.spread_renewal(&self.config.identity, cx.rng);
         audit::accepted(&tunnel);

@@ -35,12 +35,8 @@ impl Ingress {
                 continue;
             }
             match downstream.advance(io, cx.now) {
-                Step::Wait => {
-                    if let Some(home) = downstream.poll_lender(io) {
-                        self.send_home(conn, home);
-                    }
-                    return;
-                }
+                Step::Wait => return,
+                Step::Home(home) => return self.send_home(conn, home),
                 Step::Exchange => return self.advance_exchange(conn, cx),
                 Step::Head => match self.begin(conn, cx) {
                     Ok(Begun::Whole) => {}
@@ -56,10 +52,7 @@ impl Ingress {
     pub(crate) fn expire_downstream(&mut self, conn: ConnId, cx: &mut Context<'_>) {
         let timeouts = self.config.timeouts;
         let Some((downstream, io)) = self.downstream(conn) else { return };
-        let (due, expired) = downstream.deadline(io, &timeouts);
-        if due > cx.now {
-            return;
-        }
+        let (_, expired) = downstream.deadline(io, &timeouts);
         match expired {
             Expired::Idle => io.close(Closing::AfterFlush),
             Expired::Handshake => {
@@ -75,11 +68,8 @@ impl Ingress {
                 let tunnel = exchange.tunnel;
                 self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
             }
-            // Nothing waits for the caller: it is the service that does not go on.
-            Expired::Stalled if io.tx.is_empty() && downstream.is_busy() => {
-                self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx);
-            }
-            Expired::Stalled => {
+            Expired::Silent => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
+            Expired::Unread => {
                 io.close(Closing::Abort);
                 self.abandon(conn, Some(Fault::SendTimeout));
             }
@@ -199,13 +189,15 @@ impl Ingress {
         routed: Routed,
         cx: &mut Context<'_>,
     ) {
-        let Routed { route, replay, since, request_bytes, .. } = routed;
-        let Some(tunnel) = self.tunnels.get_mut(id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return self.answer_stranded(conn, routed, Reason::NoHealthyAgent);
+        };
+        let replay = &routed.replay;
         let opened = tunnel.link.session.open(conn, replay.flags, |out| out.extend(replay.head()));
         let Ok(stream) = opened else {
-            let head = HeadSeen::Rewritten(replay.head());
-            return self.decline(conn, Reason::Overloaded, head);
+            return self.answer_stranded(conn, routed, Reason::Overloaded);
         };
+        let Routed { route, replay, since, request_bytes, .. } = routed;
         tunnel.requests += 1;
         let needs_replacing = tunnel.link.session.needs_replacing();
         let (serial, agent) = (tunnel.serial, tunnel.agent);
@@ -226,7 +218,6 @@ impl Ingress {
             moved: cx.now,
             replay,
             phase: Phase::Waiting,
-            status: 0,
             request_bytes,
             response_bytes: 0,
             is_starved: false,
@@ -259,7 +250,7 @@ impl Ingress {
         }
         if has_left(&downstream.http, exchange, io) {
             // An answer that has begun must not end as if it were whole.
-            let has_begun = exchange.phase == Phase::Responding;
+            let has_begun = matches!(exchange.phase, Phase::Responding { .. });
             io.close(if has_begun { Closing::Abort } else { Closing::AfterFlush });
             return self.abandon(conn, Some(Fault::CallerGone));
         }

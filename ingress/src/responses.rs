@@ -92,9 +92,8 @@ impl Ingress {
                 http.close_after();
             }
             http.respond(&response, &mut io.tx)?;
-            exchange.phase = Phase::Responding;
+            exchange.phase = Phase::Responding { status: response.status };
         }
-        exchange.status = response.status;
         Ok(())
     }
 

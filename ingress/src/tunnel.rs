@@ -1,4 +1,4 @@
-//! One registered agent: its link, what it registered, and how it fares.
+//! One tunnel of a registered agent: its link, what came with it, and how it fares.
 
 mod outliers;
 mod serving;
@@ -75,7 +75,8 @@ pub struct Tunnel {
     pub health_reason: String,
     /// When the log was last told that it changed.
     health_logged: Option<Instant>,
-    /// Whether the agent gets no new requests because it is about to leave: it said so.
+    /// Whether the agent gets no new requests because it is about to leave: it said so, or its registration
+    /// is being withdrawn.
     pub is_draining: bool,
     /// Whether the agent was asked to open another tunnel.
     pub was_told_to_move: bool,
@@ -127,7 +128,7 @@ impl Tunnel {
         standing: Standing,
         now: Instant,
     ) -> Self {
-        let Applicant { hello, since: introduced, .. } = applicant;
+        let Applicant { hello, introduced, .. } = applicant;
         let is_healthy = hello.healthy;
         Self {
             link,

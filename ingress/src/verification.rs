@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::control::RefusalCode;
-use mesh_protocol::{ConnId, Context};
+use mesh_protocol::{ConnId, Context, WorkerId};
 use ring::hmac;
 
 use crate::config::IdentityChecks;
@@ -44,6 +44,8 @@ pub(crate) struct Verifier {
     told: Option<Instant>,
     /// Since when ECS gives no answer.
     silent: Option<Instant>,
+    /// At the first worker: since when it gives none to which of the others.
+    silent_elsewhere: BTreeMap<WorkerId, Instant>,
     /// When STS last failed to say who an agent is.
     pub(crate) sts_failed: Option<Instant>,
     /// When ECS is asked again about newcomers whose tasks have not begun.

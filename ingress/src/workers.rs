@@ -105,10 +105,6 @@ pub(crate) struct Workers {
     pub(crate) remotes: BTreeMap<Serial, Remote>,
     /// Where callers are.
     pub(crate) homes: Arc<Homes>,
-    /// At the first one: since when ECS is silent to whom.
-    pub(crate) silent: BTreeMap<WorkerId, Instant>,
-    /// At the first one: how many have said goodbye to their agents.
-    pub(crate) goodbyes: u8,
 }
 
 /// What waits for the shell to be sent.
@@ -120,8 +116,7 @@ impl Workers {
     }
 
     fn new(own: WorkerId, homes: Arc<Homes>, count: u8) -> Self {
-        let (remotes, silent) = (BTreeMap::new(), BTreeMap::new());
-        Self { own, count, remotes, homes, silent, goodbyes: 0 }
+        Self { own, count, remotes: BTreeMap::new(), homes }
     }
 
     pub(crate) fn is_first(&self) -> bool {
@@ -137,23 +132,19 @@ impl Workers {
     pub(crate) fn in_flight(&self) -> usize {
         self.remotes.values().map(|remote| remote.gauge.in_flight()).sum()
     }
-
-    /// Since when ECS is silent to one of the others.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        self.silent.values().min().copied()
-    }
 }
 
 impl Ingress {
     /// The workers of one process: the same rules for all, and the listeners for the first.
     #[must_use]
     pub fn workers(config: &Config, now: Instant, count: u8) -> Vec<Self> {
-        let homes = Arc::new(Homes::new(count.max(1)));
+        let count = count.max(1);
+        let homes = Arc::new(Homes::new(count));
         let worker = |number| Self {
             workers: Workers::new(WorkerId(number), Arc::clone(&homes), count),
             ..Self::new(config.clone(), now)
         };
-        (0..count.max(1)).map(worker).collect()
+        (0..count).map(worker).collect()
     }
 
     /// Tunnels of all workers.
@@ -206,7 +197,7 @@ impl Ingress {
             Message::Drain => self.begin_drain(cx),
             Message::Leave => self.leave(cx),
             Message::SaidGoodbye => {
-                self.workers.goodbyes += 1;
+                self.drain.said_goodbye();
                 self.check_drained(None, cx);
             }
             Message::Asked { page, question } => {

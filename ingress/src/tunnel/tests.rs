@@ -49,7 +49,7 @@ pub(crate) fn tunnel(streams: u32, now: Instant) -> Tunnel {
         task: String::new(),
         container_instance: String::new(),
     };
-    let applicant = Applicant { hello, since: now, digest: String::new() };
+    let applicant = Applicant { hello, introduced: now, digest: String::new() };
     let (peer, standing) = ("127.0.0.1:1".parse().unwrap(), Standing::default());
     Tunnel::new(link, Serial(1), AgentId(Serial(1)), applicant, peer, standing, now)
 }

@@ -28,7 +28,8 @@ impl Ingress {
 
     /// Since when ECS gives no answer, to this worker or to any that told it so.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
-        self.verifier.silent.into_iter().chain(self.workers.silent_since()).min()
+        let elsewhere = self.verifier.silent_elsewhere.values().copied();
+        self.verifier.silent.into_iter().chain(elsewhere).min()
     }
 
     /// Says once that ECS is silent about registered agents.
@@ -64,9 +65,9 @@ impl Ingress {
 
     /// Another worker says since when ECS is silent to it, or that it answers.
     pub(crate) fn hear_of_silence(&mut self, from: WorkerId, since: Option<Instant>) {
-        self.workers.silent.remove(&from);
+        self.verifier.silent_elsewhere.remove(&from);
         match since {
-            Some(since) => drop(self.workers.silent.insert(from, since)),
+            Some(since) => drop(self.verifier.silent_elsewhere.insert(from, since)),
             None if self.verifier.due.is_none() => self.end_silence(),
             None => {}
         }
@@ -82,7 +83,7 @@ impl Ingress {
 
     /// Another worker has nobody left about whom it asks ECS.
     pub(crate) fn take_over_silence(&mut self, from: WorkerId) {
-        let theirs = self.workers.silent.remove(&from).filter(|_| self.asks_ecs());
+        let theirs = self.verifier.silent_elsewhere.remove(&from).filter(|_| self.asks_ecs());
         self.verifier.silent = self.verifier.silent.into_iter().chain(theirs).min();
     }
 }

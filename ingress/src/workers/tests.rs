@@ -50,6 +50,13 @@ fn ingress(here: Option<Principal>, there: Option<Principal>) -> Ingress {
 }
 
 #[test]
+fn there_is_one_worker_at_least() {
+    let workers = Ingress::workers(&Config::default(), origin(), 0);
+    let counts: Vec<_> = workers.iter().map(|one| one.workers.count).collect();
+    assert_eq!(counts, [1]);
+}
+
+#[test]
 fn an_agent_is_known_by_its_process_and_what_it_proved() {
     let pairs = [
         (None, None),
@@ -98,6 +105,20 @@ fn what_an_agent_says_it_has_another_tunnel_for_has_it_by_any_identity() {
     assert!(ingress.has_successor(id));
     ingress.workers.remotes.clear();
     assert!(!ingress.has_successor(id), "the other one is lost");
+}
+
+/// Its worker says so in the gauge at once, and with a message that may still be on its way.
+#[test]
+fn a_tunnel_that_has_ended_is_in_nobodys_place() {
+    let mut ingress = ingress(None, None);
+    let id = tunnel_id(0);
+    for remote in ingress.workers.remotes.values_mut() {
+        remote.agent = AgentId(Serial(1));
+    }
+    ingress.tunnels.get_mut(id).unwrap().note_successor(Successor::Found);
+    assert!(ingress.has_successor(id));
+    ingress.workers.remotes.values().for_each(|remote| remote.gauge.leave());
+    assert!(!ingress.has_successor(id));
 }
 
 #[test]
