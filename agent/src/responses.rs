@@ -165,6 +165,8 @@ impl Agent {
         let has_rest = has_rest || cx.has_unread(conn);
         let reusable = upstream.http.close_reason().is_none() && !has_rest;
         if reusable && self.pool.put(conn, since, now) {
+            // All of it has left, but the tunnel had its turn before this connection could say so.
+            self.give_back_grown(conn);
             if let Some((upstream, _)) = self.upstream(conn) {
                 upstream.state = State::Idle { since: now };
             }
