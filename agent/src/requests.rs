@@ -65,8 +65,8 @@ impl Agent {
             false => Ok(()),
         });
         if ended.is_err() {
-            upstream.state = State::Spent { since: cx.now };
             io.abandon();
+            self.conclude(conn);
         }
         ended
     }
@@ -198,11 +198,9 @@ impl Agent {
     /// not been sent is none of its business. The end may come together with the request, where this process
     /// or its network was late.
     pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
-        let now = self.now;
-        let Some((upstream, io)) = self.upstream(owner) else { return };
-        if let State::Busy(exchange) = &upstream.state {
-            log::debug!("stream {} reset: {code:?} {text:?}", exchange.stream.number());
-            upstream.state = State::Spent { since: now };
+        let Some(Exchange { stream, .. }) = self.conclude(owner) else { return };
+        log::debug!("stream {} reset: {code:?} {text:?}", stream.number());
+        if let Some((_, io)) = self.upstream(owner) {
             io.abandon();
         }
     }

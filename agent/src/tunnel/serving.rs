@@ -230,11 +230,9 @@ impl Agent {
             tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
         owners.sort_unstable();
         for (_, owner) in owners {
-            if let Some(Connection { io, state: Conn::Upstream(upstream) }) =
-                self.conns.get_mut(owner)
-                && matches!(upstream.state, State::Busy(_))
+            if self.conclude(owner).is_some()
+                && let Some((_, io)) = self.upstream(owner)
             {
-                upstream.state = State::Spent { since: cx.now };
                 io.abandon();
             }
         }
