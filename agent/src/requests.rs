@@ -110,7 +110,7 @@ impl Agent {
         exchange.since = cx.now;
         exchange.make_room_at = Some(cx.now + GIVING_WAY);
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
-        let upstream = Upstream::new(exchange, head_bytes, cx.now);
+        let upstream = Upstream::new(exchange, head_bytes);
         let io = Duplex::new(RX_MAX);
         let conn = self.conns.insert(io, Conn::Upstream(upstream));
         cx.connect(conn, target(&self.config.local, Traffic::Single));

@@ -62,21 +62,22 @@ impl Agent {
         if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;
         }
+        // What was sent has arrived by now: a packet that is lost from here on is not to end the exchange.
         io.patience = Patience::Long;
         if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;
         }
-        match (&upstream.state, upstream.connecting) {
-            (State::Busy(_), Some(_)) => {
+        match &upstream.state {
+            State::Busy(_) if upstream.is_connecting => {
                 let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).missing());
                 self.faults.log(&fault, cx.now);
                 self.suspect_service(cx);
                 self.fail(conn, ResetCode::ConnectFailed, &fault);
             }
-            (State::Busy(_), None) => {
+            State::Busy(_) => {
                 self.fail(conn, ResetCode::Timeout, "nothing moved for too long");
             }
-            (State::Idle { .. } | State::Spent { .. }, _) => {
+            State::Idle { .. } | State::Spent { .. } => {
                 self.pool.remove(conn);
                 self.let_go(conn);
             }
