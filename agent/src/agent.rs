@@ -169,7 +169,9 @@ impl Agent {
             Some(Connection { state: Conn::Tunnel, .. }) => {
                 self.tunnel_connected(TunnelId(conn), cx)
             }
-            Some(Connection { state: Conn::Upstream(upstream), .. }) => upstream.connecting = None,
+            Some(Connection { state: Conn::Upstream(upstream), .. }) => {
+                upstream.is_connecting = false;
+            }
             Some(Connection {
                 state: Conn::Probe(_) | Conn::Moving(_) | Conn::Visitor(_), ..
             })

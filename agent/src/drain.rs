@@ -199,7 +199,7 @@ impl Agent {
 
     /// Whether no other worker has anything left.
     fn others_are_over(&self) -> bool {
-        self.drain.others_over == self.workers.others()
+        self.drain.others_over == self.workers.others_count()
     }
 
     /// Another worker has nothing left.

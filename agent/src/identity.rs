@@ -90,7 +90,7 @@ pub struct Question {
     /// Its nonce for this connection.
     pub nonce: String,
     /// The digest of our HELLO.
-    pub hello: String,
+    pub digest: String,
     /// The kinds of proof it takes.
     pub methods: Vec<String>,
 }
@@ -99,7 +99,7 @@ impl Question {
     /// What the proof is to be bound to.
     #[must_use]
     pub fn binding(&self) -> Binding<'_> {
-        Binding { server_id: &self.server_id, nonce: &self.nonce, hello: &self.hello }
+        Binding { server_id: &self.server_id, nonce: &self.nonce, hello: &self.digest }
     }
 
     /// Whether this kind of proof is taken.
@@ -137,7 +137,7 @@ impl Agent {
         };
         tunnel.phase = Phase::Proving { link, since: cx.now, has_sent: false };
         let Challenge { server_id, nonce, methods } = challenge;
-        let question = Question { server_id, nonce, hello: tunnel.hello.clone(), methods };
+        let question = Question { server_id, nonce, digest: tunnel.digest.clone(), methods };
         let anew = std::mem::take(&mut self.was_proof_refused);
         self.jobs.push_back(Job::Prove { conn: id.conn(), question, anew });
         self.conns.touch(id.conn());

@@ -99,6 +99,7 @@ impl Agent {
             let Conn::Upstream(upstream) = &connection.state else { continue };
             match &upstream.state {
                 State::Idle { .. } => {
+                    assert!(upstream.grown.is_none(), "a kept connection holds growth of windows");
                     idle.insert(conn);
                 }
                 State::Busy(exchange) => self.check_exchange(conn, exchange),

@@ -120,7 +120,7 @@ impl Agent {
             return self.reject_oversized_hello(id, hello.len(), cx);
         }
         link.session.send(FrameKind::Hello, &hello);
-        tunnel.hello = proof::digest_hello(&hello);
+        tunnel.digest = proof::digest_hello(&hello);
         tunnel.phase = Phase::Greeting(Box::new(link));
         self.conns.touch(id.conn());
     }

@@ -65,8 +65,8 @@ impl Agent {
             false => Ok(()),
         });
         if ended.is_err() {
-            upstream.state = State::Spent { since: cx.now };
             io.abandon();
+            self.conclude(conn);
         }
         ended
     }
@@ -113,7 +113,7 @@ impl Agent {
         exchange.since = cx.now;
         exchange.make_room_at = Some(cx.now + GIVING_WAY);
         let head_bytes = self.config.limits.head_bytes.min(RESPONSE_HEAD_BYTES_MAX);
-        let upstream = Upstream::new(exchange, head_bytes, cx.now);
+        let upstream = Upstream::new(exchange, head_bytes);
         let io = Duplex::new(RX_MAX);
         let conn = self.conns.insert(io, Conn::Upstream(upstream));
         cx.connect(conn, target(&self.config.local, Traffic::Single));
@@ -201,11 +201,9 @@ impl Agent {
     /// not been sent is none of its business. The end may come together with the request, where this process
     /// or its network was late.
     pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
-        let now = self.now;
-        let Some((upstream, io)) = self.upstream(owner) else { return };
-        if let State::Busy(exchange) = &upstream.state {
-            log::debug!("stream {} reset: {code:?} {text:?}", exchange.stream.number());
-            upstream.state = State::Spent { since: now };
+        let Some(Exchange { stream, .. }) = self.conclude(owner) else { return };
+        log::debug!("stream {} reset: {code:?} {text:?}", stream.number());
+        if let Some((_, io)) = self.upstream(owner) {
             io.abandon();
         }
     }

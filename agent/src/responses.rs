@@ -62,21 +62,22 @@ impl Agent {
         if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;
         }
+        // What was sent has arrived by now: a packet that is lost from here on is not to end the exchange.
         io.patience = Patience::Long;
         if upstream.deadline(io.patience, &timeouts) > cx.now {
             return;
         }
-        match (&upstream.state, upstream.connecting) {
-            (State::Busy(_), Some(_)) => {
+        match &upstream.state {
+            State::Busy(_) if upstream.is_connecting => {
                 let fault = format!("{} in time", io.awaits.unwrap_or(Awaited::Peer).missing());
                 self.faults.log(&fault, cx.now);
                 self.suspect_service(cx);
                 self.fail(conn, ResetCode::ConnectFailed, &fault);
             }
-            (State::Busy(_), None) => {
+            State::Busy(_) => {
                 self.fail(conn, ResetCode::Timeout, "nothing moved for too long");
             }
-            (State::Idle { .. } | State::Spent { .. }, _) => {
+            State::Idle { .. } | State::Spent { .. } => {
                 self.pool.remove(conn);
                 self.let_go(conn);
             }
@@ -154,17 +155,15 @@ impl Agent {
     /// The response is complete: the connection is kept, or closed.
     pub(crate) fn complete(&mut self, conn: ConnId, cx: &Context<'_>) {
         let now = cx.now;
-        let Some(exchange) = self.take_exchange(conn) else { return };
-        let since = exchange.since;
-        if let Some(head) = exchange.replay {
-            self.heads.keep(head);
-        }
+        let Some(Exchange { since, .. }) = self.conclude(conn) else { return };
         let Some((upstream, io)) = self.upstream(conn) else { return };
         let has_rest = !io.tx.is_empty() || !io.rx.is_empty() || io.rx_eof;
         // What follows on a response would be the answer to somebody else's request.
         let has_rest = has_rest || cx.has_unread(conn);
         let reusable = upstream.http.close_reason().is_none() && !has_rest;
         if reusable && self.pool.put(conn, since, now) {
+            // All of it has left, but the tunnel had its turn before this connection could say so.
+            self.give_back_grown(conn);
             if let Some((upstream, _)) = self.upstream(conn) {
                 upstream.state = State::Idle { since: now };
             }
@@ -215,14 +214,10 @@ impl Agent {
 
     /// Ends the exchange of a connection, and the connection.
     pub(crate) fn fail(&mut self, conn: ConnId, code: ResetCode, text: &str) {
-        let Some(exchange) = self.take_exchange(conn) else { return };
-        self.reset(exchange.tunnel, exchange.stream, code, text);
+        let Some(Exchange { tunnel, stream, .. }) = self.conclude(conn) else { return };
+        self.reset(tunnel, stream, code, text);
         if let Some((_, io)) = self.upstream(conn) {
             io.abandon();
-        }
-        let tunnel = exchange.tunnel;
-        if let Some(head) = exchange.replay {
-            self.heads.keep(head);
         }
         self.conns.touch(tunnel.conn());
     }
@@ -230,11 +225,21 @@ impl Agent {
     /// Both directions of an upgraded connection have ended: the ingress hears of the service's
     /// end, which may not have had a turn yet.
     fn end_upgraded(&mut self, conn: ConnId) {
-        let Some(exchange) = self.take_exchange(conn) else { return };
-        if let Some(link) = self.link_mut(exchange.tunnel) {
-            link.session.end(exchange.stream);
-            self.conns.touch(exchange.tunnel.conn());
+        let Some(Exchange { tunnel, stream, .. }) = self.conclude(conn) else { return };
+        if let Some(link) = self.link_mut(tunnel) {
+            link.session.end(stream);
+            self.conns.touch(tunnel.conn());
         }
+    }
+
+    /// The exchange of a connection is over, and its memory serves another request.
+    #[inline]
+    pub(crate) fn conclude(&mut self, conn: ConnId) -> Option<Exchange> {
+        let mut exchange = self.take_exchange(conn)?;
+        if let Some(head) = exchange.replay.take() {
+            self.heads.keep(head);
+        }
+        Some(exchange)
     }
 
     /// Takes the exchange off its connection, which is of no more use unless the caller of this says

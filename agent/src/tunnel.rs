@@ -39,7 +39,7 @@ pub struct Tunnel {
     pub(crate) serial: Serial,
     pub(crate) phase: Phase,
     /// The digest of the HELLO that was sent.
-    pub(crate) hello: String,
+    pub(crate) digest: String,
     /// When it was begun.
     pub(crate) since: Instant,
     /// When it turned out that it will not last, or another one came in its place.
@@ -72,7 +72,7 @@ const LETTING_GO: Duration = Duration::from_secs(3600);
 
 impl Tunnel {
     pub(crate) const fn new(serial: Serial, now: Instant) -> Self {
-        Self { serial, phase: Phase::Connecting, hello: String::new(), since: now, moving: None }
+        Self { serial, phase: Phase::Connecting, digest: String::new(), since: now, moving: None }
     }
 
     /// The link, once there is one.

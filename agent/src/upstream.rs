@@ -27,8 +27,8 @@ use crate::workers::Message;
 pub struct Upstream {
     pub(crate) http: ClientConn,
     pub(crate) state: State,
-    /// While the connection is being made: since when.
-    pub(crate) connecting: Option<Instant>,
+    /// Whether the connection is still being made, which began with its exchange.
+    pub(crate) is_connecting: bool,
     pub(crate) grown: Option<Grown>,
 }
 
@@ -67,9 +67,9 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub(crate) const GIVING_WAY: Duration = Duration::from_secs(1);
 
 impl Upstream {
-    pub(crate) const fn new(exchange: Exchange, head_bytes: usize, now: Instant) -> Self {
+    pub(crate) const fn new(exchange: Exchange, head_bytes: usize) -> Self {
         let http = ClientConn::new(head_bytes);
-        Self { http, state: State::Busy(exchange), connecting: Some(now), grown: None }
+        Self { http, state: State::Busy(exchange), is_connecting: true, grown: None }
     }
 
     /// When the connection has waited long enough, or another one is to give way to it.
@@ -82,14 +82,15 @@ impl Upstream {
     }
 
     fn due(&self, patience: Patience, timeouts: &Timeouts) -> Instant {
-        match (&self.state, self.connecting) {
-            (_, Some(since)) => since + timeouts.upstream_connect,
-            (State::Idle { since }, None) => *since + timeouts.upstream_idle,
-            (State::Busy(exchange), None) => match patience {
+        match &self.state {
+            State::Busy(exchange) if self.is_connecting => {
+                exchange.since + timeouts.upstream_connect
+            }
+            State::Busy(exchange) => match patience {
                 Patience::Long => exchange.moved + timeouts.stream_idle,
                 Patience::Short => exchange.moved + timeouts.stream_idle.min(SETTLED),
             },
-            (State::Spent { since }, None) => *since + timeouts.upstream_idle,
+            State::Idle { since } | State::Spent { since } => *since + timeouts.upstream_idle,
         }
     }
 }

@@ -80,7 +80,7 @@ impl Workers {
     }
 
     /// How many there are besides this one.
-    pub(crate) const fn others(&self) -> u8 {
+    pub(crate) const fn others_count(&self) -> u8 {
         self.count - 1
     }
 

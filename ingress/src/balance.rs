@@ -2,9 +2,9 @@
 //!
 //! The agent is the one with fewer requests in flight of two random ones. Two choices spread load
 //! nearly as well as comparing all, without everybody rushing to the one that is best now. Of two
-//! that
-//! are equally busy, one with a tunnel at this worker: its caller need not move. Two that are idle are
-//! equal: moving costs nobody anything then, and agents that share a host share its few requests too.
+//! that are equally busy, it is one with a tunnel at this worker: its caller need not move. Two that
+//! are idle are equal: moving costs nobody anything then, and agents that share a host share its few
+//! requests too.
 //!
 //! An agent with several tunnels is one agent. It is drawn as often as others are, what all of its
 //! tunnels carry is its load, and when it is set aside on one of them, it is set aside. Which of the

@@ -162,27 +162,21 @@ impl Agent {
 
     /// The tunnel's deadline passed: an echo is due, or something took too long.
     pub(crate) fn expire_tunnel(&mut self, id: TunnelId, cx: &mut Context<'_>) {
-        let timeouts = &self.config.timeouts;
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        if tunnel.deadline(timeouts) > cx.now {
-            return;
-        }
         let left_at = tunnel.left_at();
         let Phase::Serving(link) = &mut tunnel.phase else {
-            let (since, timeout) = tunnel.phase_timeout(timeouts);
+            let (_, timeout) = tunnel.phase_timeout(&self.config.timeouts);
             let missing =
                 self.conns.get(id.conn()).map_or("", |connection| tunnel.missing(&connection.io));
             let why = format!("{missing} within {timeout:?}");
-            debug_assert!(since + timeout <= cx.now, "the deadline is what it is computed from");
             return self.close_tunnel(id, close::NORMAL, &why, cx);
         };
         if link.handle_timeout(cx.now) == Liveness::Dead {
             return self.close_tunnel(id, close::NORMAL, "silent for two echo intervals", cx);
         }
         if left_at.is_some_and(|due| due <= cx.now) {
-            return self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
+            self.close_tunnel(id, close::NORMAL, LEFT_BEHIND, cx);
         }
-        self.conns.touch(id.conn());
     }
 
     /// The tunnel will not last, for this reason: another one first, then this one may go.
@@ -230,11 +224,9 @@ impl Agent {
             tunnel.link().map(|link| link.session.owners().collect()).unwrap_or_default();
         owners.sort_unstable();
         for (_, owner) in owners {
-            if let Some(Connection { io, state: Conn::Upstream(upstream) }) =
-                self.conns.get_mut(owner)
-                && matches!(upstream.state, State::Busy(_))
+            if self.conclude(owner).is_some()
+                && let Some((_, io)) = self.upstream(owner)
             {
-                upstream.state = State::Spent { since: cx.now };
                 io.abandon();
             }
         }

@@ -116,7 +116,7 @@ pub enum Event {
         /// Where.
         conn: ConnId,
     },
-    /// The connection's deadline has passed, by what `App::conn_deadline` says now. It counts as touched.
+    /// The connection's deadline has passed, by what [`App::conn_deadline`] says now. It counts as touched.
     Deadline {
         /// Whose.
         conn: ConnId,

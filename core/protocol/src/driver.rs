@@ -77,6 +77,8 @@ struct Socket<T> {
     passed: bool,
     /// Writing failed with this; what the peer still said is read before the connection ends.
     broken: Option<io::Error>,
+    /// Nothing more is read: the peer has ended, or the connection broke. Only the former is told, as
+    /// `Duplex::rx_eof`.
     eof: bool,
     /// What the transport was told.
     patience: Patience,
@@ -132,8 +134,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     }
 
     /// Somebody connected to a listener. Whoever the application does not accept is reset. The
-    /// shell
-    /// registers the transport when [`Self::take_unwatched`] says so.
+    /// shell registers the transport when [`Self::take_unwatched`] says so.
     pub fn accepted(
         &mut self,
         listener: ListenerId,

@@ -21,6 +21,7 @@ mod cloud;
 mod cores;
 mod cuts;
 mod deadlines;
+mod ecs;
 mod fairness;
 mod far;
 mod fleet;

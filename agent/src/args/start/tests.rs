@@ -15,9 +15,9 @@ fn a_proof_does_not_wait_for_whoever_is_to_know_where_the_agent_is() {
     let work = prove_and_ask(Arc::new(Prover { token, aws, given }), asks);
     let conn = Conns::new().insert(Duplex::new(1), ());
     for _ in 0..3 {
-        let (server_id, nonce, hello) = Default::default();
+        let (server_id, nonce, digest) = Default::default();
         let methods = vec![proof::TOKEN.to_owned()];
-        let question = Question { server_id, nonce, hello, methods };
+        let question = Question { server_id, nonce, digest, methods };
         let answer = work(Job::Prove { conn, question, anew: false });
         assert!(matches!(answer, Answer::Proved { outcome: Ok(_), .. }), "{answer:?}");
     }

@@ -8,7 +8,6 @@
 //!
 //! When the peer said that it sends nothing more there is no lingering.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use super::{Driver, Flushed, Transport, Unread, socket_of};
@@ -43,18 +42,18 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(transport) = socket.transport.as_mut() else {
             if ends {
                 self.commands.push_back(Command::Forget { conn });
-                return self.close(conn, CloseReason::Aborted);
+                self.close(conn, CloseReason::Aborted);
             }
-            let deadline = self.app.conn_deadline(conn);
-            return self.timers.update(conn, deadline);
+            return;
         };
         if io.closing == Some(Closing::Abort) {
             transport.reset();
             return self.close(conn, CloseReason::Aborted);
         }
         let is_read = socket.eof && !io.is_behind;
-        if socket.broken.is_some() && (is_read || ends) {
-            let error = socket.broken.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        if (is_read || ends)
+            && let Some(error) = socket.broken.take()
+        {
             return self.close(conn, CloseReason::Failed(error));
         }
         if io.closing.is_some()
@@ -78,10 +77,14 @@ impl<A: App, T: Transport> Driver<A, T> {
             }
         }
         if socket.finished_at.is_some() && socket.eof && (ends || io.rx.is_empty()) {
-            return self.close(conn, CloseReason::Finished);
+            self.close(conn, CloseReason::Finished);
         }
-        let deadline = if ends { self.end_of(conn) } else { self.app.conn_deadline(conn) };
-        self.timers.update(conn, deadline);
+    }
+
+    /// Has the connection asked again when its deadline passes.
+    pub(super) fn update_deadline(&mut self, conn: ConnId) {
+        let due = self.deadline_of(conn);
+        self.timers.update(conn, due);
     }
 
     /// Notes that a closing connection made progress: until our FIN by what it took, and then by what it sends. A

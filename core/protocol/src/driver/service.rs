@@ -35,6 +35,7 @@ impl<A: App, T: Transport> Driver<A, T> {
             }
         }
         self.advance_closing(conn);
+        self.update_deadline(conn);
         self.app.conns().reclaim(conn);
     }
 

@@ -6,12 +6,14 @@
 //! source straight into the tunnel's `tx`, and from its `rx` straight to their destination.
 
 mod ending;
+mod opening;
 mod receive;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
+pub use opening::OpenError;
 pub use receive::{Event, Head};
 
 use super::frame::{self, DATA_BYTES_FULL, Flags, FrameKind, StreamId};
@@ -106,22 +108,8 @@ pub struct Limits {
     pub growth: u32,
 }
 
-/// Why a stream cannot be opened now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
-    /// As many streams as the peer allows are open.
-    TooManyStreams,
-    /// What was sent before has not left yet.
-    Congested,
-    /// All identifiers were used; a new tunnel is needed.
-    Exhausted,
-}
-
 /// What a stream may send before its turn comes after those that sent less: two frames.
 const FRESH_BYTES_MAX: u64 = 2 * DATA_BYTES_FULL as u64;
-
-/// Identifiers left when a tunnel counts as worn, so that it is replaced in peace.
-const REPLACE_BELOW: u32 = u32::MAX - (1 << 24);
 
 impl Session {
     /// A session without streams.
@@ -157,34 +145,6 @@ impl Session {
     pub fn agree(&mut self, streams: u32, send_window: u32) {
         self.limits.streams = self.limits.streams.min(streams);
         self.limits.send_window = send_window;
-    }
-
-    /// Opens a stream for the connection; `head` writes the request head.
-    ///
-    /// # Errors
-    /// No stream can be opened now; nothing was written.
-    pub fn open(
-        &mut self,
-        owner: ConnId,
-        flags: Flags,
-        head: impl FnOnce(&mut Buf),
-    ) -> Result<StreamId, OpenError> {
-        debug_assert_eq!(self.side, Side::Opener);
-        if self.streams.len() >= self.limits.streams as usize {
-            return Err(OpenError::TooManyStreams);
-        }
-        if self.pending.len() >= self.limits.pending_bytes {
-            return Err(OpenError::Congested);
-        }
-        let id = StreamId(self.next);
-        self.next = self.next.checked_add(2).ok_or(OpenError::Exhausted)?;
-        let mut stream = Stream::new(Some(owner), self.limits.send_window, self.limits.recv_window);
-        stream.send.ended = flags.has(Flags::END);
-        self.streams.insert(id, stream);
-        let before = self.pending.len();
-        frame::write(FrameKind::Request, flags, id, &mut self.pending, head);
-        self.request_bytes = self.request_bytes.max(self.pending.len() - before);
-        Ok(id)
     }
 
     /// Names the connection that serves a stream the peer opened.
@@ -331,14 +291,6 @@ impl Session {
         self.streams.get(&id).is_none_or(|stream| stream.send.ended)
     }
 
-    /// Whether one more stream can be opened now.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.streams.len() < self.limits.streams as usize
-            && self.pending.len() < self.limits.pending_bytes
-            && self.next.checked_add(2).is_some()
-    }
-
     /// Whether so much waits to be sent that it should not wait for its turn: a quarter of what may.
     #[must_use]
     pub const fn is_filling(&self) -> bool {
@@ -373,12 +325,6 @@ impl Session {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
-    }
-
-    /// Whether so many identifiers were used that the tunnel should be replaced.
-    #[must_use]
-    pub const fn needs_replacing(&self) -> bool {
-        self.next > REPLACE_BELOW
     }
 
     /// The connections that streams carry.

@@ -16,7 +16,7 @@ pub(super) struct Stream {
     pub(super) owner: Option<ConnId>,
     pub(super) send: Send,
     pub(super) recv: Recv,
-    /// Whether the acceptor has sent its final response head.
+    /// At the opener: whether the final response head has come.
     pub(super) responded: bool,
     pub(super) queued: bool,
 }
@@ -191,7 +191,6 @@ impl Sender<'_> {
         out: &mut Outbound<'_>,
         head: impl FnOnce(&mut crate::Buf) -> R,
     ) -> R {
-        self.stream.responded |= !flags.has(Flags::INTERIM);
         self.stream.send.ended |= flags.has(Flags::END);
         let before = out.queued();
         let written = out.frame(FrameKind::Response, flags, self.id, head);

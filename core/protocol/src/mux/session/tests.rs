@@ -362,7 +362,7 @@ fn identifiers_run_out_after_a_warning() {
     let owner = owners(1)[0];
     let mut opener = session(Side::Opener, 10);
     assert!(!opener.needs_replacing());
-    opener.next = super::REPLACE_BELOW;
+    opener.next = super::opening::REPLACE_BELOW;
     assert!(!opener.needs_replacing());
     opener.open(owner, Flags::NONE, |_| {}).unwrap();
     assert!(opener.needs_replacing());
