@@ -410,6 +410,39 @@ fn a_service_that_ends_in_good_order_and_is_gone_is_no_broken_one() {
     });
 }
 
+/// Its agent has answered: that says nothing of the next request.
+#[test]
+fn a_service_that_resets_what_it_upgraded_is_no_failing_one() {
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = RawPeer::listening((), |(), turn| {
+            if turn.rx.starts_with(b"GET /talk ") && take_head(turn.rx) {
+                turn.tx.extend_from_slice(
+                    b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n",
+                );
+            } else if take_head(turn.rx) {
+                turn.tx.extend_from_slice(b"HTTP/1.1 204 Fine\r\n\r\n");
+            } else if turn.rx.starts_with(b"too much") {
+                turn.then = Then::Reset;
+            } else if turn.end.is_some() {
+                turn.then = Then::Close;
+            }
+        });
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let mut callers = Vec::new();
+        for _ in 0..6 {
+            let caller = caller(b"too much".to_vec(), false);
+            callers.push(stage.world.add_peer("caller", caller, &[]));
+        }
+        let over = move |world: &World| callers.iter().all(|id| talker(world, *id).end.is_some());
+        stage.world.expect("all hear of it", over, Duration::from_secs(5));
+        assert_eq!(stage.metric("mesh_answers_cut_total{reason=\"upstream_reset\"}"), Some(6));
+        assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
+    });
+}
+
 #[test]
 fn a_caller_that_breaks_an_upgraded_connection_has_abandoned_its_exchange() {
     for (then, aborts) in [(Then::Reset, 1), (Then::Finish, 0)] {
