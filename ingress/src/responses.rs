@@ -83,6 +83,7 @@ impl Ingress {
             }
             http.upgrade(&response, &mut io.tx)?;
             exchange.phase = Phase::Upgraded;
+            io.is_opaque = true;
         } else {
             if response.status < 200 {
                 return Err(http1::Error::BadStatus);

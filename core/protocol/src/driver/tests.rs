@@ -34,6 +34,8 @@ enum Incoming {
     /// Its last words are the peer's.
     HandshakeHeard,
     Eof,
+    /// The same without the goodbye of TLS.
+    Cut,
     Reset,
 }
 
@@ -96,6 +98,7 @@ impl Transport for Scripted {
                 self.incoming.push_front(Incoming::Eof);
                 Ok(Filled::Eof)
             }
+            Some(Incoming::Cut) => Err(ErrorKind::UnexpectedEof.into()),
             Some(Incoming::Reset) => Err(ErrorKind::ConnectionReset.into()),
         }
     }
@@ -703,6 +706,21 @@ fn a_break_after_our_end_is_heeded_where_the_peer_has_not_ended() {
         world.driver.settle();
         let expected = if eof { vec![] } else { vec![Heard::Closed(1, "failed")] };
         assert_eq!(world.heard(), expected, "eof: {eof}");
+    }
+}
+
+#[test]
+fn an_end_without_a_goodbye_is_one_where_nobody_knows_what_is_carried() {
+    for is_opaque in [false, true] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Swallow);
+        world.connection(conn).io.is_opaque = is_opaque;
+        world.receive(conn, bytes("bye"), READABLE);
+        world.receive(conn, Incoming::Cut, HANGUP);
+        world.driver.settle();
+        assert_eq!(world.driver.app().got[&1], b"bye");
+        assert_eq!(world.driver.app().ended.contains(&1), is_opaque);
+        assert_eq!(world.heard().contains(&Heard::Closed(1, "failed")), !is_opaque);
     }
 }
 
