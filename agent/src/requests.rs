@@ -196,14 +196,16 @@ impl Agent {
 
     /// The ingress wants no more of a stream: whatever the service still says is of no use, and what it has
     /// not been sent is none of its business. The end may come together with the request, where this process
-    /// or its network was late.
+    /// or its network was late. Only what a caller said on an upgraded connection was no request that it takes
+    /// back: the service gets what its kernel takes of it, and then the reset.
     pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
         let now = self.now;
         let Some((upstream, io)) = self.upstream(owner) else { return };
         if let State::Busy(exchange) = &upstream.state {
             log::debug!("stream {} reset: {code:?} {text:?}", exchange.stream.number());
+            let is_upgraded = exchange.phase == Phase::Upgraded;
             upstream.state = State::Spent { since: now };
-            io.abandon();
+            if is_upgraded { io.close(Closing::Abort) } else { io.abandon() }
         }
     }
 

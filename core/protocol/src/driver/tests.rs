@@ -233,6 +233,8 @@ struct Recorder {
     framed: Vec<ConnId>,
     /// Of whose peers nothing more is to be made.
     heard_out: Vec<ConnId>,
+    /// Of whose peers something is still to be passed on.
+    last_words: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -304,6 +306,10 @@ impl App for Recorder {
 
     fn is_heard_out(&self, conn: ConnId) -> bool {
         self.heard_out.contains(&conn)
+    }
+
+    fn has_last_words(&self, conn: ConnId) -> bool {
+        self.last_words.contains(&conn)
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
@@ -395,6 +401,7 @@ impl World {
             serving: Vec::new(),
             framed: Vec::new(),
             heard_out: Vec::new(),
+            last_words: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();
@@ -706,6 +713,27 @@ fn a_break_after_our_end_is_heeded_where_the_peer_has_not_ended() {
         world.driver.settle();
         let expected = if eof { vec![] } else { vec![Heard::Closed(1, "failed")] };
         assert_eq!(world.heard(), expected, "eof: {eof}");
+    }
+}
+
+#[test]
+fn a_broken_connection_stays_until_the_last_words_of_its_peer_are_passed_on() {
+    for write_error in [None, Some(ErrorKind::BrokenPipe)] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Keep);
+        world.driver.app_mut().last_words.push(conn);
+        world.peer(conn).write_error = write_error;
+        world.connection(conn).io.tx.extend(b"what nobody reads");
+        world.connection(conn).io.close(Closing::Write);
+        world.receive(conn, bytes("bye"), READABLE);
+        world.receive(conn, Incoming::Reset, FAILURE);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Progress(1)], "{write_error:?}");
+        assert_eq!(world.connection(conn).io.rx.as_slice(), b"bye");
+        world.driver.app_mut().last_words.clear();
+        world.driver.app_mut().conns.touch(conn);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Closed(1, "failed")], "{write_error:?}");
     }
 }
 
