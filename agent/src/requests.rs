@@ -199,12 +199,13 @@ impl Agent {
 
     /// The ingress wants no more of a stream: whatever the service still says is of no use, and what it has
     /// not been sent is none of its business. The end may come together with the request, where this process
-    /// or its network was late.
+    /// or its network was late. Only what a caller said on an upgraded connection was no request that it takes
+    /// back: the service gets what its kernel takes of it, and then the reset.
     pub(crate) fn handle_reset(&mut self, owner: ConnId, code: ResetCode, text: &str) {
-        let Some(Exchange { stream, .. }) = self.conclude(owner) else { return };
+        let Some(Exchange { stream, phase, .. }) = self.conclude(owner) else { return };
         log::debug!("stream {} reset: {code:?} {text:?}", stream.number());
         if let Some((_, io)) = self.upstream(owner) {
-            io.abandon();
+            if phase == Phase::Upgraded { io.close(Closing::Abort) } else { io.abandon() }
         }
     }
 

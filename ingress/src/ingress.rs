@@ -14,6 +14,7 @@ use crate::callers::Callers;
 use crate::config::Config;
 use crate::downstream::Downstream;
 use crate::drain::Drain;
+use crate::exchange::Phase;
 use crate::jobs::{Answer, Job, Queue};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
@@ -279,8 +280,18 @@ impl App for Ingress {
     }
 
     fn is_heard_out(&self, conn: ConnId) -> bool {
-        // What a caller sends is a question, of no use once it cannot be answered.
-        matches!(self.conns.state(conn), Some(Conn::Downstream(_)))
+        // What a caller sends is a question, of no use once it cannot be answered, until it is upgraded.
+        matches!(self.conns.state(conn), Some(Conn::Downstream(_))) && !self.has_last_words(conn)
+    }
+
+    fn has_last_words(&self, conn: ConnId) -> bool {
+        // Only as far as there is credit: a service that takes nothing is to hear of the break at once.
+        self.conns.get(conn).is_some_and(|connection| !connection.io.rx.is_empty())
+            && self.busy(conn).is_some_and(|(_, exchange)| {
+                let tunnel = self.tunnels.get(exchange.tunnel);
+                exchange.phase == Phase::Upgraded
+                    && tunnel.is_some_and(|one| one.link.session.can_send(exchange.stream))
+            })
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {

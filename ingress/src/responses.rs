@@ -83,6 +83,7 @@ impl Ingress {
             }
             http.upgrade(&response, &mut io.tx)?;
             exchange.phase = Phase::Upgraded;
+            io.is_opaque = true;
         } else {
             if response.status < 200 {
                 return Err(http1::Error::BadStatus);
@@ -182,7 +183,9 @@ impl Ingress {
         cx: &mut Context<'_>,
     ) {
         let counts = match reason {
-            Reason::UpstreamConnect | Reason::UpstreamReset => true,
+            Reason::UpstreamConnect => true,
+            // A connection that was upgraded was answered, hours ago perhaps.
+            Reason::UpstreamReset => !self.is_upgraded(owner),
             // Services may grant an upgrade before its body is there, and that may never come.
             Reason::UpstreamProtocol => !self.lacks_body_of_upgrade(owner),
             // An answer may rest for as long as it likes, and a caller may never send its body.
@@ -214,6 +217,11 @@ impl Ingress {
         self.busy(conn).is_some_and(|(downstream, exchange)| {
             exchange.phase == Phase::Waiting && !downstream.is_kept_waiting(exchange)
         })
+    }
+
+    /// Whether a caller talks with its service itself.
+    fn is_upgraded(&self, conn: ConnId) -> bool {
+        self.busy(conn).is_some_and(|(_, exchange)| exchange.phase == Phase::Upgraded)
     }
 
     /// Whether a caller who asked for an upgrade has not sent all of the body before it.

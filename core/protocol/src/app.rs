@@ -87,6 +87,12 @@ pub trait App {
         false
     }
 
+    /// Whether the connection, should it break, still has to pass on what its peer said last, and can do so
+    /// now. It ends when it has.
+    fn has_last_words(&self, _conn: ConnId) -> bool {
+        false
+    }
+
     /// When the connection wants to hear [`Event::Deadline`], computed from its state.
     fn conn_deadline(&self, conn: ConnId) -> Option<Instant>;
 

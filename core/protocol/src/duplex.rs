@@ -13,6 +13,9 @@ pub struct Duplex {
     pub rx_limit: usize,
     /// The peer has sent its last byte, and all of them are or were in `rx`.
     pub rx_eof: bool,
+    /// Whether what it carries is none of our business: then the peer's end is an end even where that of
+    /// TLS does not come first, which might else cut a message short.
+    pub is_opaque: bool,
     /// Whether the application left some of `rx` for its next turn, so that others have theirs: it hears
     /// [`Event::Progress`](crate::Event::Progress) once more, and until then nothing is read.
     pub is_behind: bool,
@@ -97,6 +100,7 @@ impl Duplex {
             tx: Buf::new(),
             rx_limit,
             rx_eof: false,
+            is_opaque: false,
             is_behind: false,
             closing: None,
             patience: Patience::Long,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::harness::origin::Origin;
 use crate::peers::caller::HOST;
 use crate::peers::frames::{
     BINARY, CHALLENGE, CLOSE, DATA, DRAIN, ECHO, END, HELLO, Masking, PING, REFUSED, REQUEST,
@@ -15,7 +16,7 @@ use crate::peers::place::own_address;
 use crate::peers::process::{Process, Server, bare_agent};
 use crate::peers::raw_ingress::{RawIngress, RawTunnel, grant, welcome};
 use crate::peers::service::Service;
-use crate::peers::wire::{Wire, wait_until};
+use crate::peers::wire::{End, Wire, wait_until};
 
 /// An agent of an ingress that the test plays.
 fn start(words: &[&str]) -> (RawIngress, Process, Service) {
@@ -337,6 +338,23 @@ fn a_lost_tunnel_ends_its_requests_at_the_service() {
     service.wait_held(3);
     drop(tunnel);
     service.wait_abandoned(3);
+}
+
+/// What a caller said on an upgraded connection was no request that its reset takes back.
+#[test]
+fn what_comes_together_with_the_reset_of_an_upgraded_stream_goes_to_the_service_before_it() {
+    let (ingress, origin) = (RawIngress::start(), Origin::start());
+    let _agent = bare_agent(&ingress.url(), &format!("http://{}", origin.address), HOST, &[]);
+    let mut tunnel = ingress.welcome(64 * 1024);
+    let head =
+        b"GET / HTTP/1.1\r\nHost: demo.local\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n";
+    tunnel.send(REQUEST, UPGRADE, 1, head);
+    let mut call = origin.next();
+    call.wire.send("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n");
+    assert_eq!(tunnel.expect(RESPONSE).flags, UPGRADE);
+    let reset = frame(RESET, 0, 1, &1_u16.to_be_bytes());
+    tunnel.send_message(BINARY, &[frame(DATA, 0, 1, b"close frame"), reset].concat());
+    assert_eq!(call.wire.read_to_end(), (b"close frame".to_vec(), End::Reset));
 }
 
 /// Requests that are reset as soon as they are made never count towards the limit of streams.

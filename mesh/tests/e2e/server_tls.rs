@@ -183,6 +183,37 @@ fn an_upgraded_connection_passes_both_ways() {
     assert_eq!(wire.read_to_end(), (Vec::new(), End::Closed));
 }
 
+/// Nothing says of a body that breaks off that it is whole. What was upgraded is its own master.
+#[test]
+fn a_caller_that_closes_without_the_goodbye_of_tls_has_ended_what_it_upgraded() {
+    let (secure, origin) = (Secure::start(&[]), Origin::start());
+    let _agent = secure.agent(origin.address, &[]);
+    secure.server.wait_available(1);
+    let said = vec![b'm'; 1_000_000];
+    for version in [&TLS12, &TLS13] {
+        let mut wire = secure.call(version);
+        wire.send(format!(
+            "GET /chat HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n"
+        ));
+        let mut call = origin.next();
+        call.wire.send("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n");
+        take_head(&mut wire).unwrap();
+        wire.send(&said);
+        drop(wire);
+        let (heard, end) = call.wire.read_to_end();
+        assert_eq!((heard.len(), end), (said.len(), End::Closed), "{version:?}");
+        drop(call);
+        secure.server.wait_metric("mesh_requests_in_flight", 0);
+        assert_eq!(secure.server.metric("mesh_caller_aborts_total", ""), 0);
+    }
+    let mut wire = secure.call(&TLS13);
+    wire.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\nhalf"));
+    let mut call = origin.next();
+    expect(&mut call.wire, "half");
+    drop(wire);
+    assert_eq!(call.wire.read_to_end(), (Vec::new(), End::Reset));
+}
+
 /// Where the end of the connection is the end of the answer, the goodbye of TLS says that it is whole.
 #[test]
 fn an_answer_that_breaks_off_ends_without_the_goodbye_that_a_whole_one_has() {

@@ -325,6 +325,21 @@ fn a_reset_of_an_upgraded_connection_is_no_peaceful_end_to_the_other_side() {
     assert_eq!(caller.read_to_end(), (Vec::new(), End::Reset));
 }
 
+/// With a byte unread, closing is a reset: of the caller's kernel, right behind what it sent.
+#[test]
+fn what_a_caller_says_before_its_reset_reaches_the_service() {
+    let mesh = Mesh::start_by_hand();
+    for _ in 0..20 {
+        let (caller, mut call) = upgraded(&mesh);
+        call.wire.send("tick");
+        assert_eq!(caller.stream().peek(&mut [0]).unwrap(), 1);
+        let mut caller = caller;
+        caller.send("close frame");
+        drop(caller);
+        assert_eq!(call.wire.read_to_end(), (b"close frame".to_vec(), End::Reset));
+    }
+}
+
 /// When nothing is read from it any more, and nothing is written.
 #[test]
 fn a_reset_of_whoever_ended_its_direction_before_is_noticed() {

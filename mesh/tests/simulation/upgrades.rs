@@ -1,6 +1,6 @@
 //! Upgraded connections, whose two directions end by themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use mesh_protocol::Rng;
@@ -407,6 +407,97 @@ fn a_service_that_ends_in_good_order_and_is_gone_is_no_broken_one() {
         }
         assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
         assert_eq!(stage.metric("mesh_requests_in_flight"), Some(0));
+    });
+}
+
+/// A caller that closes while something of the service's is unread says its last words and resets the
+/// connection: TCP has no other way. Either network loses them more often than not.
+#[test]
+fn what_a_caller_says_before_it_resets_an_upgraded_connection_reaches_the_service() {
+    const CALLERS: usize = 100;
+    seeds(8, |seed| {
+        let said = pattern(usize::try_from(10 << (2 * seed % 14)).expect("small"));
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = RawPeer::listening(BTreeMap::new(), |heard, turn| {
+            let is_upgrade = turn.rx.starts_with(b"GET /talk ");
+            if let Some(talk) = heard.get_mut(&turn.connection) {
+                *talk = (turn.rx.clone(), turn.end);
+            } else if take_head(turn.rx) {
+                turn.tx.extend_from_slice(match is_upgrade {
+                    true => b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n",
+                    false => b"HTTP/1.1 204 Fine\r\n\r\n",
+                });
+                if is_upgrade {
+                    heard.insert(turn.connection, (Vec::new(), None));
+                }
+            }
+            if turn.end.is_some() {
+                turn.then = Then::Close;
+            }
+        });
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        for _ in 0..CALLERS {
+            let words = said.clone();
+            let caller = RawPeer::dialling(TRAFFIC_ADDRESS, false, move |begun, turn| {
+                if !std::mem::replace(begun, true) {
+                    turn.tx.extend_from_slice(ASKING);
+                } else if take_head(turn.rx) {
+                    turn.tx.extend_from_slice(&words);
+                    turn.then = Then::Reset;
+                }
+            });
+            let caller = stage.world.add_peer("caller", caller, &[]);
+            stage.world.set_links(caller, stage.ingress, stage.plan.caller_links);
+        }
+        type Heard = BTreeMap<usize, (Vec<u8>, Option<Received>)>;
+        let heard = move |world: &World| world.peer::<RawPeer<Heard>>(service).state.clone();
+        let over = move |world: &World| {
+            let heard = heard(world);
+            heard.len() == CALLERS && heard.values().all(|(_, end)| end.is_some())
+        };
+        stage.world.expect("the service hears of all", over, Duration::from_secs(5));
+        let heard = heard(&stage.world);
+        for (words, end) in heard.values() {
+            assert!(said.starts_with(words), "{} bytes", words.len());
+            assert!(matches!(end, Some(Received::Failed(_))), "{end:?}");
+        }
+        assert!(heard.values().any(|(words, _)| *words == said), "all last words are lost");
+        stage.expect_empty_after_drain();
+    });
+}
+
+/// Its agent has answered: that says nothing of the next request.
+#[test]
+fn a_service_that_resets_what_it_upgraded_is_no_failing_one() {
+    seeds(8, |seed| {
+        let mut stage = Stage::new(seed, Plan::calm());
+        let service = RawPeer::listening((), |(), turn| {
+            if turn.rx.starts_with(b"GET /talk ") && take_head(turn.rx) {
+                turn.tx.extend_from_slice(
+                    b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n",
+                );
+            } else if take_head(turn.rx) {
+                turn.tx.extend_from_slice(b"HTTP/1.1 204 Fine\r\n\r\n");
+            } else if turn.rx.starts_with(b"too much") {
+                turn.then = Then::Reset;
+            } else if turn.end.is_some() {
+                turn.then = Then::Close;
+            }
+        });
+        let service = stage.world.add_peer("talker", service, &[SERVICE]);
+        stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+        stage.expect_ready(Duration::from_secs(60));
+        let mut callers = Vec::new();
+        for _ in 0..6 {
+            let caller = caller(b"too much".to_vec(), false);
+            callers.push(stage.world.add_peer("caller", caller, &[]));
+        }
+        let over = move |world: &World| callers.iter().all(|id| talker(world, *id).end.is_some());
+        stage.world.expect("all hear of it", over, Duration::from_secs(5));
+        assert_eq!(stage.metric("mesh_answers_cut_total{reason=\"upstream_reset\"}"), Some(6));
+        assert_eq!(stage.metric("mesh_ejections_total"), Some(0));
     });
 }
 

@@ -30,6 +30,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = socket_of(&mut self.sockets, conn) else {
             return;
         };
+        let is_owed = socket.broken.is_some() && self.app.has_last_words(conn);
         let Some(connection) = self.app.conns().get_served(conn) else {
             return;
         };
@@ -50,13 +51,14 @@ impl<A: App, T: Transport> Driver<A, T> {
             transport.reset();
             return self.close(conn, CloseReason::Aborted);
         }
-        let is_read = socket.eof && !io.is_behind;
+        let is_read = socket.eof && !io.is_behind && !is_owed;
         if (is_read || ends)
             && let Some(error) = socket.broken.take()
         {
             return self.close(conn, CloseReason::Failed(error));
         }
         if io.closing.is_some()
+            && !is_owed
             && io.tx.is_empty()
             && socket.finished_at.is_none()
             && socket.ready.writable

@@ -1,8 +1,10 @@
 //! One connection's turn: what the application has leaves, what the peer sent arrives, and the
 //! application hears of it when something moved.
 
+use std::io;
+
 use super::{Driver, Filled, Flushed, Socket, Transport, context, socket_of};
-use crate::{App, Closing, ConnId, Event, Patience};
+use crate::{App, Closing, ConnId, Duplex, Event, Patience};
 
 /// Bytes read from one connection before the next one has its turn: the longest run.
 pub(super) const FILL_BYTES_MAX: usize = 256 * 1024;
@@ -195,9 +197,8 @@ impl<A: App, T: Transport> Driver<A, T> {
                     return moved | io.rx_eof;
                 }
                 Err(error) => {
-                    socket.eof = true;
-                    socket.broken.get_or_insert(error);
-                    return moved;
+                    io.rx_eof = socket.end_reading(error, io);
+                    return moved | io.rx_eof;
                 }
             };
             budget = budget.saturating_sub(count);
@@ -285,6 +286,17 @@ impl<A: App, T: Transport> Driver<A, T> {
 }
 
 impl<T: Transport> Socket<T> {
+    /// Reading failed. Says whether that is an end of the peer's as any, on a connection that is opaque.
+    fn end_reading(&mut self, error: io::Error, duplex: &Duplex) -> bool {
+        self.eof = true;
+        let is_end = duplex.is_opaque && error.kind() == io::ErrorKind::UnexpectedEof;
+        if is_end && self.broken.is_none() {
+            return true;
+        }
+        self.broken.get_or_insert(error);
+        false
+    }
+
     /// Lets the transport know how patient to be, if that is new.
     fn tell_patience(&mut self, patience: Patience) {
         if self.patience != patience

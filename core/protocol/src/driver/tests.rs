@@ -41,6 +41,8 @@ enum Incoming {
     /// Its last words are the peer's.
     HandshakeHeard,
     Eof,
+    /// The same without the goodbye of TLS.
+    Cut,
     Reset,
 }
 
@@ -103,6 +105,7 @@ impl Transport for Scripted {
                 self.incoming.push_front(Incoming::Eof);
                 Ok(Filled::Eof)
             }
+            Some(Incoming::Cut) => Err(ErrorKind::UnexpectedEof.into()),
             Some(Incoming::Reset) => Err(ErrorKind::ConnectionReset.into()),
         }
     }
@@ -132,7 +135,7 @@ impl Transport for Scripted {
     fn peek(&mut self) -> Unread {
         match self.incoming.front() {
             Some(Incoming::Bytes(_)) => Unread::Bytes,
-            Some(Incoming::Eof | Incoming::Reset) => Unread::End,
+            Some(Incoming::Eof | Incoming::Cut | Incoming::Reset) => Unread::End,
             Some(Incoming::Handshake | Incoming::HandshakeHeard) | None => Unread::Nothing,
         }
     }
@@ -241,6 +244,8 @@ struct Recorder {
     framed: Vec<ConnId>,
     /// Of whose peers nothing more is to be made.
     heard_out: Vec<ConnId>,
+    /// Of whose peers something is still to be passed on.
+    last_words: Vec<ConnId>,
 }
 
 impl App for Recorder {
@@ -312,6 +317,10 @@ impl App for Recorder {
 
     fn is_heard_out(&self, conn: ConnId) -> bool {
         self.heard_out.contains(&conn)
+    }
+
+    fn has_last_words(&self, conn: ConnId) -> bool {
+        self.last_words.contains(&conn)
     }
 
     fn is_framed(&self, conn: ConnId) -> bool {
@@ -403,6 +412,7 @@ impl World {
             serving: Vec::new(),
             framed: Vec::new(),
             heard_out: Vec::new(),
+            last_words: Vec::new(),
         };
         #[expect(clippy::disallowed_methods, reason = "an origin for made-up time")]
         let now = Instant::now();

@@ -108,6 +108,42 @@ fn a_break_after_our_end_is_heeded_where_the_peer_has_not_ended() {
     }
 }
 
+#[test]
+fn a_broken_connection_stays_until_the_last_words_of_its_peer_are_passed_on() {
+    for write_error in [None, Some(ErrorKind::BrokenPipe)] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Keep);
+        world.driver.app_mut().last_words.push(conn);
+        world.peer(conn).write_error = write_error;
+        world.connection(conn).io.tx.extend(b"what nobody reads");
+        world.connection(conn).io.close(Closing::Write);
+        world.receive(conn, bytes("bye"), READABLE);
+        world.receive(conn, Incoming::Reset, FAILURE);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Progress(1)], "{write_error:?}");
+        assert_eq!(world.connection(conn).io.rx.as_slice(), b"bye");
+        world.driver.app_mut().last_words.clear();
+        world.driver.app_mut().conns.touch(conn);
+        world.driver.settle();
+        assert_eq!(world.heard(), [Heard::Closed(1, "failed")], "{write_error:?}");
+    }
+}
+
+#[test]
+fn an_end_without_a_goodbye_is_one_where_nobody_knows_what_is_carried() {
+    for is_opaque in [false, true] {
+        let mut world = World::new();
+        let conn = world.accept(Rule::Swallow);
+        world.connection(conn).io.is_opaque = is_opaque;
+        world.receive(conn, bytes("bye"), READABLE);
+        world.receive(conn, Incoming::Cut, HANGUP);
+        world.driver.settle();
+        assert_eq!(world.driver.app().got[&1], b"bye");
+        assert_eq!(world.driver.app().ended.contains(&1), is_opaque);
+        assert_eq!(world.heard().contains(&Heard::Closed(1, "failed")), !is_opaque);
+    }
+}
+
 /// It would answer what nobody asks any more.
 #[test]
 fn nothing_is_made_of_what_came_with_a_break_of_who_is_heard_out() {

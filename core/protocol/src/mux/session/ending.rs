@@ -30,6 +30,12 @@ impl Session {
         self.forget_if_over(id);
     }
 
+    /// Whether DATA can go on a stream now: it has not ended, and has credit.
+    #[must_use]
+    pub fn can_send(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| !stream.send.ended && stream.send.credit > 0)
+    }
+
     /// Forgets a stream without a word: the peer ends it by itself, or both did. What its bytes that
     /// still wait need of the growth is [claimed](Self::claim_growth) now, or never.
     #[inline]
