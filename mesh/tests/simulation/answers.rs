@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mesh_sim::peers::{RawClient, RawPeer, RawTurn, Then};
-use mesh_sim::{NodeId, World, seeds};
+use mesh_sim::peers::{RawClient, RawPeer, RawTurn, Received, Then};
+use mesh_sim::{LinkConfig, LinkRules, NodeId, World, seeds};
 
-use crate::stage::{ADMIN_ADDRESS, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
+use crate::stage::{ADMIN_ADDRESS, HOST, Plan, Stage, TRAFFIC_ADDRESS, TUNNEL_ADDRESS, census};
 
 /// All that comes for these bytes until the connection ends.
 pub(crate) fn answer(stage: &mut Stage, address: &str, bytes: &str) -> RawAnswer {
@@ -143,4 +143,42 @@ fn those_who_are_told_to_come_back_take_no_place() {
         stage.world.run_for(Duration::from_secs(60));
         assert_eq!(census(&stage.world, stage.ingress).callers, 0);
     });
+}
+
+/// Such as the empty line that some send behind a body, or the rest of another request: it would come to a
+/// connection that is gone, and the reset destroy what is still on its way of the answer.
+#[test]
+fn a_last_connection_stays_while_something_may_come_that_would_destroy_the_answer() {
+    let request = |line: &str, host: &str, more: &str| {
+        format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}")
+    };
+    let cases = [
+        ("nothing follows", request("GET /bytes/1", HOST, "\r\n"), 0),
+        ("much is left to be read", request("GET /bytes/300000", HOST, "\r\n"), 1),
+        ("a body came", request("POST /upload", HOST, "Content-Length: 4\r\n\r\nbody"), 1),
+        ("nothing follows, and nobody is asked", request("GET /", "b.example", "\r\n"), 0),
+        ("something follows, and nobody is asked", request("GET /", "b.example", "\r\nGET"), 1),
+    ];
+    for (name, request, callers) in cases {
+        seeds(4, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm());
+            stage.expect_ready(Duration::from_secs(5));
+            let (bytes, mut is_sent) = (request.clone(), false);
+            let caller = RawPeer::dialling(TRAFFIC_ADDRESS, None, move |end, turn| {
+                if !std::mem::replace(&mut is_sent, true) {
+                    turn.tx.extend(bytes.as_bytes());
+                }
+                *end = turn.end;
+            });
+            let caller = stage.world.add_peer("caller", caller, &[]);
+            let wide = LinkConfig { capacity: 1024 * 1024, ..LinkConfig::fast() };
+            stage.world.set_links(caller, stage.ingress, LinkRules::fixed(wide));
+            let ended = move |world: &World| {
+                world.peer::<RawPeer<Option<Received>>>(caller).state == Some(Received::Eof)
+            };
+            stage.world.expect("it is answered", ended, Duration::from_secs(1));
+            stage.world.run_for(Duration::from_millis(100));
+            assert_eq!(census(&stage.world, stage.ingress).callers, callers, "{name}");
+        });
+    }
 }

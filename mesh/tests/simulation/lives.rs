@@ -521,7 +521,7 @@ fn an_unhealthy_service_gets_no_requests_and_a_healthy_one_gets_them_again() {
 }
 
 /// What the first agent's `/health` says.
-fn agent_health(stage: &mut Stage, name: &str) -> String {
+pub(crate) fn agent_health(stage: &mut Stage, name: &str) -> String {
     let request = b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n";
     let visitor = stage.world.add_peer(name, RawClient::new("agent0:8081", request), &[]);
     let answered = move |world: &World| world.peer::<RawClient>(visitor).end.is_some();

@@ -24,6 +24,7 @@ pub(crate) const ECHO_REPLY: u8 = 0x23;
 
 /// Frame flags.
 pub(crate) const END: u8 = 1;
+pub(crate) const INTERIM: u8 = 2;
 pub(crate) const UPGRADED: u8 = 4;
 
 /// What a puppet has seen.
@@ -68,6 +69,11 @@ impl Act {
 
     pub(crate) fn stop_reading(&mut self) {
         self.then = Then::StopReading;
+    }
+
+    /// Leaves once all this is sent.
+    pub(crate) fn finish(&mut self) {
+        self.then = Then::Finish;
     }
 
     /// Answers an echo as every agent does.

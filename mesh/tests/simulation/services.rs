@@ -134,6 +134,29 @@ fn a_connection_of_no_further_use_ends_with_the_answer_whatever_the_service_does
     }
 }
 
+/// So does a health check that has been heard out; where its answer has no known end, in two seconds.
+#[test]
+fn a_health_check_leaves_no_connection_behind_whatever_the_service_does() {
+    let cases: [(&[u8], u64); 2] =
+        [(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0), (b"HTTP/1.1 200 OK\r\n\r\n", 2_000)];
+    for (head, takes) in cases {
+        seeds(4, |seed| {
+            let mut stage = Stage::new(seed, Plan::calm());
+            let service = RawPeer::listening((), move |(), turn: &mut RawTurn<'_>| {
+                if turn.rx.ends_with(b"\r\n\r\n") {
+                    turn.tx.extend_from_slice(head);
+                    turn.rx.clear();
+                }
+            });
+            let service = stage.world.add_peer("silent", service, &["service0:3000"]);
+            stage.world.set_links(stage.agents[0], service, stage.plan.service_links);
+            stage.expect_ready(Duration::from_secs(5));
+            stage.world.run_for(Duration::from_millis(takes + 50));
+            assert_eq!(stage.world.open_links(stage.agents[0]), 1, "its tunnel");
+        });
+    }
+}
+
 /// The first answer ends where a read does, with the rest in the kernel; and another request comes with it.
 #[test]
 fn what_a_service_says_behind_its_answer_is_not_that_to_the_next_request() {

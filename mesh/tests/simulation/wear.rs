@@ -86,5 +86,8 @@ fn a_callers_connection_that_is_worn_ends_with_the_answer() {
         stage.expect_answers(Duration::from_secs(10));
         stage.judge(Weather::Fair);
         assert_eq!(stage.world.peer::<HttpClient>(caller).connections, 2);
+        // The one that was under way then, for the next one may come much later.
+        let first = stage.responses(caller)[0].header("connection");
+        assert_eq!(first.as_deref(), Some("close"));
     });
 }
