@@ -35,6 +35,18 @@ fn behaves_like_a_queue_of_bytes() {
 }
 
 #[test]
+fn appends_every_byte_of_any_number() {
+    let bytes: Vec<u8> = (1..=251).chain(1..50).collect();
+    for count in 0..=bytes.len() {
+        let mut buf = Buf::new();
+        buf.extend(b"<");
+        buf.extend(&bytes[..count]);
+        buf.extend(b">");
+        assert_eq!(buf.as_slice(), [b"<", &bytes[..count], b">"].concat(), "{count} bytes");
+    }
+}
+
+#[test]
 fn memory_does_not_grow_with_what_passed_through() {
     let mut buf = Buf::new();
     for _ in 0..10_000 {
