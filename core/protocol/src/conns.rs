@@ -28,6 +28,21 @@ pub struct Connection<C> {
     pub state: C,
 }
 
+/// A connection in memory of its own, which goes along when the connection goes to another worker:
+/// copying it twice into memory that other processors have would cost more than finding it here.
+#[derive(Debug)]
+pub(crate) struct Boxed<C>(Box<Option<Connection<C>>>);
+
+impl<C> Boxed<C> {
+    fn get(&self) -> Option<&Connection<C>> {
+        self.0.as_ref().as_ref()
+    }
+
+    fn get_mut(&mut self) -> Option<&mut Connection<C>> {
+        self.0.as_mut().as_mut()
+    }
+}
+
 /// All connections of one application.
 #[derive(Debug)]
 pub struct Conns<C> {
@@ -38,8 +53,15 @@ pub struct Conns<C> {
     lent: usize,
     /// Invariant: all connections whose slot says `touched`; what else is in it passes silently.
     touched: Vec<ConnId>,
+    /// Memory of connections that ended, for the next ones: the allocator of a static musl binary gives
+    /// what is free back to the system at once.
+    vacant: Vec<Boxed<C>>,
+    /// The same of their queues.
     spare: Spare,
 }
+
+/// Connections whose memory is kept at the most: more than come and go in a turn of the loop.
+const VACANT_MAX: usize = 256;
 
 #[derive(Debug)]
 struct Slot<C> {
@@ -47,9 +69,7 @@ struct Slot<C> {
     touched: bool,
     /// The connection is to come back. Invariant: then there is none.
     is_lent: bool,
-    /// In memory of its own, which goes along when the connection goes to another worker: copying
-    /// it twice into memory that other processors have would cost more than finding it here.
-    connection: Option<Box<Connection<C>>>,
+    connection: Option<Boxed<C>>,
 }
 
 impl<C> Conns<C> {
@@ -61,17 +81,20 @@ impl<C> Conns<C> {
             free: Vec::new(),
             lent: 0,
             touched: Vec::new(),
+            vacant: Vec::new(),
             spare: Spare::new(),
         }
     }
 
     /// Takes a connection in; it counts as touched.
     pub fn insert(&mut self, io: Duplex, state: C) -> ConnId {
-        self.insert_boxed(Box::new(Connection { io, state }))
+        let mut boxed = self.vacant.pop().unwrap_or_else(|| Boxed(Box::new(None)));
+        *boxed.0 = Some(Connection { io, state });
+        self.insert_boxed(boxed)
     }
 
     /// Takes in a connection that another worker had; it counts as touched.
-    pub(crate) fn insert_boxed(&mut self, connection: Box<Connection<C>>) -> ConnId {
+    pub(crate) fn insert_boxed(&mut self, connection: Boxed<C>) -> ConnId {
         let connection = Some(connection);
         let id = if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
@@ -86,19 +109,32 @@ impl<C> Conns<C> {
         id
     }
 
-    /// Removes a connection; its name is stale from now on. The memory of its empty queues stays.
-    pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
+    /// Removes a connection; its name is stale from now on. Its memory stays, and that of its empty queues.
+    /// False when there is none of that name.
+    pub fn remove(&mut self, id: ConnId) -> bool {
+        let Some(mut boxed) = self.take(id) else { return false };
+        *boxed.0 = None;
+        if self.vacant.len() < VACANT_MAX {
+            self.vacant.push(boxed);
+        }
+        true
+    }
+
+    /// Takes a connection out for good: its name is stale from now on. The memory of its empty queues stays.
+    pub(crate) fn take(&mut self, id: ConnId) -> Option<Boxed<C>> {
         let slot = slot_of(&mut self.slots, id)?;
-        let mut connection = slot.connection.take()?;
+        let mut boxed = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         slot.touched = false;
         self.free.push(id.index);
-        self.spare.take_back_all(&mut connection.io);
-        Some(connection)
+        if let Some(connection) = boxed.get_mut() {
+            self.spare.take_back_all(&mut connection.io);
+        }
+        Some(boxed)
     }
 
     /// Takes a connection out whose name stays reserved for it.
-    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Box<Connection<C>>> {
+    pub(crate) fn lend(&mut self, id: ConnId) -> Option<Boxed<C>> {
         let slot = slot_of(&mut self.slots, id)?;
         let connection = slot.connection.take()?;
         slot.touched = false;
@@ -108,7 +144,7 @@ impl<C> Conns<C> {
     }
 
     /// Takes back a connection that was lent; it counts as touched. False when it was not.
-    pub(crate) fn give_back(&mut self, id: ConnId, connection: Box<Connection<C>>) -> bool {
+    pub(crate) fn give_back(&mut self, id: ConnId, connection: Boxed<C>) -> bool {
         let Some(slot) = self.lent_slot(id) else { return false };
         slot.is_lent = false;
         slot.connection = Some(connection);
@@ -135,7 +171,7 @@ impl<C> Conns<C> {
     #[must_use]
     pub fn get(&self, id: ConnId) -> Option<&Connection<C>> {
         let slot = self.slots.get(id.index())?;
-        slot.connection.as_deref().filter(|_| slot.generation == id.generation)
+        slot.connection.as_ref().filter(|_| slot.generation == id.generation)?.get()
     }
 
     /// The state of the connection, to be looked at.
@@ -147,7 +183,7 @@ impl<C> Conns<C> {
     /// The connection, to be worked on: the shell will look at it again.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
         let slot = slot_of(&mut self.slots, id)?;
-        let connection = slot.connection.as_deref_mut()?;
+        let connection = slot.connection.as_mut()?.get_mut()?;
         if !slot.touched {
             slot.touched = true;
             self.touched.push(id);
@@ -160,7 +196,7 @@ impl<C> Conns<C> {
     /// [`crate::App::transmit`]: it looks at it anyway, so this is no touch.
     #[inline]
     pub fn get_served(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        slot_of(&mut self.slots, id)?.connection.as_deref_mut()
+        boxed_of(&mut self.slots, id)?.get_mut()
     }
 
     /// Has the shell look at the connection again.
@@ -190,7 +226,7 @@ impl<C> Conns<C> {
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection<C>)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let id = ConnId { index: u32::try_from(index).ok()?, generation: slot.generation };
-            Some((id, slot.connection.as_deref()?))
+            Some((id, slot.connection.as_ref()?.get()?))
         })
     }
 
@@ -211,23 +247,21 @@ impl<C> Conns<C> {
 
     /// The connection for the shell, with memory to read into.
     pub(crate) fn serve_reading(&mut self, id: ConnId) -> Option<&mut Connection<C>> {
-        let connection = slot_of(&mut self.slots, id)?.connection.as_deref_mut()?;
+        let connection = boxed_of(&mut self.slots, id)?.get_mut()?;
         self.spare.lend(&mut connection.io.rx);
         Some(connection)
     }
 
     /// Sees to it that the connection has memory to write into.
     pub(crate) fn prepare(&mut self, id: ConnId) {
-        let slot = slot_of(&mut self.slots, id);
-        if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
+        if let Some(connection) = boxed_of(&mut self.slots, id).and_then(Boxed::get_mut) {
             self.spare.lend(&mut connection.io.tx);
         }
     }
 
     /// Takes back the memory of the connection's empty queues.
     pub(crate) fn reclaim(&mut self, id: ConnId) {
-        let slot = slot_of(&mut self.slots, id);
-        if let Some(connection) = slot.and_then(|slot| slot.connection.as_mut()) {
+        if let Some(connection) = boxed_of(&mut self.slots, id).and_then(Boxed::get_mut) {
             self.spare.take_back_all(&mut connection.io);
         }
     }
@@ -236,6 +270,10 @@ impl<C> Conns<C> {
 /// The slot that is still this connection's.
 fn slot_of<C>(slots: &mut [Slot<C>], id: ConnId) -> Option<&mut Slot<C>> {
     slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)
+}
+
+fn boxed_of<C>(slots: &mut [Slot<C>], id: ConnId) -> Option<&mut Boxed<C>> {
+    slot_of(slots, id)?.connection.as_mut()
 }
 
 impl<C> Default for Conns<C> {

@@ -40,7 +40,8 @@ impl Timers {
         self.live[conn.index()] = Some((deadline, conn));
         self.heap.push(Reverse((deadline, conn)));
         if self.heap.len() > 4 * self.live.len() + 64 {
-            self.heap = self.live.iter().flatten().map(|&entry| Reverse(entry)).collect();
+            let live = &self.live;
+            self.heap.retain(|Reverse(entry)| live[entry.1.index()] == Some(*entry));
         }
     }
 

@@ -23,13 +23,13 @@ fn mutable_access_is_reported_once_and_reading_is_not() {
 fn a_stale_name_means_nothing() {
     let (mut conns, ids) = conns_with(1);
     conns.get_mut(ids[0]);
-    conns.remove(ids[0]).unwrap();
+    assert!(conns.remove(ids[0]));
     assert_eq!(conns.poll_touched(), None, "the touched connection is gone");
     let reused = conns.insert(Duplex::new(1), 7);
     assert_eq!(reused.index(), ids[0].index());
     assert!(conns.get(ids[0]).is_none());
     assert!(conns.get_mut(ids[0]).is_none());
-    assert!(conns.remove(ids[0]).is_none());
+    assert!(!conns.remove(ids[0]));
     assert_eq!(conns.get(reused).unwrap().state, 7);
 }
 
@@ -43,7 +43,7 @@ fn slots_behave_like_a_map() {
             ids.push(conns.insert(Duplex::new(1), step));
         } else {
             let id = ids.swap_remove(rng.index(ids.len()));
-            assert!(conns.remove(id).is_some());
+            assert!(conns.remove(id));
             gone.push(id);
         }
         assert_eq!(conns.len(), ids.len());
@@ -76,4 +76,13 @@ fn the_memory_of_a_removed_connection_goes_to_the_next_one() {
     conns.remove(first);
     let second = conns.insert(Duplex::new(100), ());
     assert_eq!(conns.get(second).unwrap().io.tx.capacity(), memory);
+}
+
+#[test]
+fn connections_that_end_leave_their_memory_to_the_next_ones() {
+    let (mut conns, ids) = conns_with(super::VACANT_MAX + 2);
+    assert!(ids.iter().all(|id| conns.remove(*id)));
+    assert_eq!(conns.vacant.len(), super::VACANT_MAX, "not all of a crowd's memory is kept");
+    conns.insert(Duplex::new(1), 0);
+    assert_eq!(conns.vacant.len(), super::VACANT_MAX - 1);
 }

@@ -26,7 +26,8 @@
 //! or has ended. Who keeps it registers it, and learns from the kernel how it stands.
 
 use super::{Driver, Socket, Transport, context};
-use crate::{App, ConnId, Connection, Event, Outgoing, WorkerId};
+use crate::conns::Boxed;
+use crate::{App, ConnId, Event, Outgoing, WorkerId};
 
 /// Something on its way to another worker.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub type ParcelOf<A, T> = Parcel<<A as App>::Message, <A as App>::Conn, T>;
 /// A connection that no worker has at the moment.
 #[derive(Debug)]
 pub struct Moved<C, T> {
-    connection: Box<Connection<C>>,
+    connection: Boxed<C>,
     transport: T,
     /// The rest of what is known of how the transport stands.
     socket: Socket<T>,
@@ -271,7 +272,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(ownership) = self.leaving(conn) else { return };
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
-        let Some(connection) = self.app.conns().remove(conn) else { return };
+        let Some(connection) = self.app.conns().take(conn) else { return };
         let Ownership::Guest { home, name, place } = ownership else {
             return self.pack(to, connection, socket, Terms::Transferred);
         };
@@ -304,7 +305,7 @@ impl<A: App, T: Transport> Driver<A, T> {
         let Some(socket) = self.sockets[conn.index()].take() else { return };
         self.timers.remove(conn);
         self.remove_guest(place);
-        let Some(connection) = self.app.conns().remove(conn) else { return };
+        let Some(connection) = self.app.conns().take(conn) else { return };
         self.pack(home, connection, socket, Terms::Returned(name));
     }
 
@@ -333,7 +334,7 @@ impl<A: App, T: Transport> Driver<A, T> {
     fn pack(
         &mut self,
         to: WorkerId,
-        connection: Box<Connection<A::Conn>>,
+        connection: Boxed<A::Conn>,
         mut socket: Socket<T>,
         terms: Terms,
     ) {
