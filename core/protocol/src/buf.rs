@@ -217,7 +217,7 @@ impl Buf {
 /// the C library of the static programs takes 25 ns for the least that it is asked to copy: up to 256
 /// bytes are therefore copied by the loads and stores that they need.
 #[inline]
-fn copy(to: &mut [u8], from: &[u8]) {
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
         129.. => copy_many(to, from),
         65.. => copy_ends::<64>(to, from),

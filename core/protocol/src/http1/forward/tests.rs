@@ -193,6 +193,25 @@ fn the_peer_joins_the_last_list() {
     assert!(text(&out).contains("\nX-Forwarded-For: 1.2.3.4\n"));
 }
 
+#[test]
+fn a_connection_is_told_of_in_three_lines() {
+    let table = [
+        ("0.9.10.255", Proto::Http, 0),
+        ("255.255.255.255", Proto::Https, 65535),
+        ("::1", Proto::Http, 80),
+        ("2001:db8:f234:f678:f234:f678:f234:f678", Proto::Https, 65535),
+    ];
+    for (peer, proto, port) in table {
+        let forwarded = Forwarded::new(peer.parse::<IpAddr>().unwrap(), proto, port);
+        let scheme = if proto == Proto::Http { "http" } else { "https" };
+        let expected = format!(
+            "X-Forwarded-For: {peer}\nX-Forwarded-Proto: {scheme}\nX-Forwarded-Port: {port}\n"
+        );
+        assert_eq!(text(forwarded.lines()), expected);
+        assert_eq!(forwarded.peer(), peer.as_bytes());
+    }
+}
+
 /// The fields of a request, and the port that the service is told.
 const PORTS: &[(&str, &str)] = &[
     // Nobody said anything, or only the port, or what is no scheme of ours.
