@@ -44,7 +44,7 @@ impl Buf {
     }
 
     /// Appends `bytes` at the back.
-    #[inline]
+    #[inline(always)]
     pub fn extend(&mut self, bytes: &[u8]) {
         if self.memory.len() - self.end < bytes.len() {
             self.make_room(bytes.len());
