@@ -35,18 +35,43 @@ pub enum Version {
 /// Fields that there is room for.
 const ROOM: usize = FIELDS_MAX + FIELDS_ADDED_MAX;
 
+/// Fields that hardly any head has more than.
+const USUAL: usize = 32;
+
 /// Room for the fields of one head, on the caller's stack and mostly not initialised.
 #[derive(Debug)]
 pub struct Storage<'b> {
     fields: [MaybeUninit<httparse::Header<'b>>; ROOM],
-    names: [Name; ROOM],
+    names: Names,
+}
+
+/// Room for the names of the fields. That for all of them is prepared for heads that need it.
+#[derive(Debug)]
+struct Names {
+    usual: [Name; USUAL],
+    all: Option<[Name; ROOM]>,
+}
+
+impl Names {
+    fn room_for(&mut self, count: usize) -> &mut [Name] {
+        match self.usual.get_mut(..count) {
+            Some(names) => names,
+            None => {
+                let all = self.all.insert([Name::Other; ROOM]);
+                all.get_mut(..count).unwrap_or_default()
+            }
+        }
+    }
 }
 
 impl Storage<'_> {
     /// Room for the fields of any head, before and after the mesh has added its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self { fields: [const { MaybeUninit::uninit() }; ROOM], names: [Name::Other; ROOM] }
+        Self {
+            fields: [const { MaybeUninit::uninit() }; ROOM],
+            names: Names { usual: [Name::Other; USUAL], all: None },
+        }
     }
 }
 
@@ -293,9 +318,10 @@ fn check_ends(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
 fn read_fields<'s, 'b>(
     bytes: &'b [u8],
     fields: &'s [httparse::Header<'b>],
-    names: &'s mut [Name; ROOM],
+    names: &'s mut Names,
 ) -> Result<Framing<'s, 'b>, Error> {
     let (mut noted, mut options) = (Noted::default(), 0);
+    let names = names.room_for(fields.len());
     for (field, name) in fields.iter().zip(names.iter_mut()) {
         let above = bytes.get(..line_start(bytes, field)).unwrap_or_default();
         if !above.ends_with(b"\r\n") {
@@ -315,7 +341,6 @@ fn read_fields<'s, 'b>(
     if options > OPTIONS_MAX {
         return Err(Error::TooManyFields);
     }
-    let names = names.get(..fields.len()).unwrap_or_default();
     Ok(Framing::new(fields, names, noted))
 }
 

@@ -194,6 +194,15 @@ fn the_peer_joins_the_last_list() {
 }
 
 #[test]
+fn fields_have_their_meaning_behind_any_number_of_others() {
+    for others in [0, 20, 25, 26, 27, 28, 29, 30, 60, 240] {
+        let many = "o: 1\n".repeat(others);
+        let sent = format!("{many}Connection: x\nx: 2\nKeep-Alive: 3\nlast: 4\n");
+        assert_eq!(lines(&sent, Empty, Upgrade::No), format!("{many}last: 4\n"), "{others} others");
+    }
+}
+
+#[test]
 fn a_connection_is_told_of_in_three_lines() {
     let table = [
         ("0.9.10.255", Proto::Http, 0),
