@@ -64,9 +64,7 @@ impl Ingress {
             }
             Expired::Body => self.fail(conn, Reason::BodyTimeout, Reached::Certainly, cx),
             Expired::Request => {
-                let State::Busy(exchange) = &downstream.state else { return };
-                let tunnel = exchange.tunnel;
-                self.fail_upstream(conn, tunnel, Reason::RequestTimeout, Reached::Certainly, cx);
+                self.fail_upstream(conn, Reason::RequestTimeout, Reached::Certainly, cx);
             }
             Expired::Silent => self.fail(conn, Reason::RequestTimeout, Reached::Certainly, cx),
             Expired::Unread => {

@@ -40,7 +40,7 @@ impl Ingress {
                 if let Some(tunnel) = self.tunnels.get(id) {
                     log::debug!("{tunnel}: a response: {error}");
                 }
-                self.fail_upstream(owner, id, Reason::UpstreamProtocol, Reached::Certainly, cx);
+                self.fail_upstream(owner, Reason::UpstreamProtocol, Reached::Certainly, cx);
             }
         }
     }
@@ -170,14 +170,13 @@ impl Ingress {
         {
             tunnel.note_draining();
         }
-        self.fail_upstream(owner, id, reason, reached, cx);
+        self.fail_upstream(owner, reason, reached, cx);
     }
 
     /// The exchange failed behind the agent: that counts against the agent.
     pub(crate) fn fail_upstream(
         &mut self,
         owner: ConnId,
-        id: TunnelId,
         reason: Reason,
         reached: Reached,
         cx: &mut Context<'_>,
@@ -203,6 +202,7 @@ impl Ingress {
             | Reason::Draining => false,
         };
         if counts
+            && let Some(id) = self.busy(owner).map(|(_, exchange)| exchange.tunnel)
             && let Some(tunnel) = self.tunnels.get_mut(id)
             && let Ejected::For(duration) = tunnel.failed(cx.now)
         {
