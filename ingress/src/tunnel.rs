@@ -216,9 +216,9 @@ impl Tunnel {
         !self.was_told_to_move && !self.is_replaced() && !self.is_leaving()
     }
 
-    /// How long its agent has said that it leaves, and has had nothing under way. One that was told to
-    /// move may take its time, and its end is known.
-    pub fn unused_for(&mut self, now: Instant) -> Duration {
+    /// Notes whether it is in use, and tells for how long it was not since its agent said that it leaves. One
+    /// that was told to move may take its time, and its end is known.
+    pub fn note_use(&mut self, now: Instant) -> Duration {
         let is_to_end = self.is_draining || (self.is_replaced() && !self.was_told_to_move);
         let requests = self.requests;
         let was_used = self.unused.is_some_and(|unused| unused.requests != requests);

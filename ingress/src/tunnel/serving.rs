@@ -173,7 +173,7 @@ impl Ingress {
         let intervals = if tunnel.is_draining { 2 } else { 20 };
         let patience = intervals * self.config.timeouts.echo;
         let Some(tunnel) = self.tunnels.get_mut(id) else { return };
-        if tunnel.unused_for(cx.now) >= patience {
+        if tunnel.note_use(cx.now) >= patience {
             let why = "its agent said that it was leaving, and did not";
             self.close_tunnel(id, close::NORMAL, why, cx);
         }

@@ -152,19 +152,19 @@ fn little_is_kept_of_what_an_agent_says_of_its_service() {
 fn a_tunnel_is_unused_from_its_agents_word_on_while_nothing_comes() {
     let (start, second) = (origin(), Duration::from_secs(1));
     let mut tunnel = tunnel(1, start);
-    assert_eq!(tunnel.unused_for(start), Duration::ZERO);
-    assert_eq!(tunnel.unused_for(start + second), Duration::ZERO, "its agent stays");
+    assert_eq!(tunnel.note_use(start), Duration::ZERO);
+    assert_eq!(tunnel.note_use(start + second), Duration::ZERO, "its agent stays");
     tunnel.note_successor(Successor::Announced);
-    tunnel.unused_for(start + second);
-    assert_eq!(tunnel.unused_for(start + 3 * second), 2 * second);
+    tunnel.note_use(start + second);
+    assert_eq!(tunnel.note_use(start + 3 * second), 2 * second);
     // The one in its place was lost, and a request has come and gone meanwhile.
     tunnel.requests += 1;
-    assert_eq!(tunnel.unused_for(start + 4 * second), Duration::ZERO);
-    tunnel.unused_for(start + 5 * second);
-    assert_eq!(tunnel.unused_for(start + 6 * second), second);
+    assert_eq!(tunnel.note_use(start + 4 * second), Duration::ZERO);
+    tunnel.note_use(start + 5 * second);
+    assert_eq!(tunnel.note_use(start + 6 * second), second);
     tunnel.was_told_to_move = true;
-    assert_eq!(tunnel.unused_for(start + 7 * second), Duration::ZERO);
+    assert_eq!(tunnel.note_use(start + 7 * second), Duration::ZERO);
     tunnel.is_draining = true;
-    tunnel.unused_for(start + 7 * second);
-    assert_eq!(tunnel.unused_for(start + 8 * second), second);
+    tunnel.note_use(start + 7 * second);
+    assert_eq!(tunnel.note_use(start + 8 * second), second);
 }
