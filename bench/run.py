@@ -12,14 +12,13 @@ import datetime
 import pathlib
 import random
 import shlex
-import signal
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from lib import backends, catalogue, report, scenarios, targets, tools as tools_of  # noqa: E402
-from lib.procs import Failed, raise_files_max  # noqa: E402
+from lib.procs import END_BY_SIGNAL, Failed, raise_files_max  # noqa: E402
 from lib.session import Session  # noqa: E402
 from lib.tools import ROOT, Tools  # noqa: E402
 
@@ -124,8 +123,7 @@ def prepared(chosen, peers):
         if not pathlib.Path(path).exists():
             raise SystemExit(f"{path} is not there; build it: cargo build --release -p {package}")
     raise_files_max()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit("ended by SIGHUP"))
+    END_BY_SIGNAL.listen()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 32)
     with tempfile.TemporaryDirectory(prefix="mesh-bench-files-") as files:
         pathlib.Path(files).chmod(0o755)

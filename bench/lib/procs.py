@@ -4,6 +4,7 @@ Each process leads a session of its own, so that all its children are found by t
 nothing else is ever signalled.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -36,6 +38,40 @@ def raise_files_max(wanted=65536):
 
 class Failed(Exception):
     """Something did not do what it has to; the text says what."""
+
+
+class EndBySignal:
+    """The first SIGINT, SIGTERM or SIGHUP ends the program, but not between the start of a process and
+    the note of it; those that follow do nothing, since they would cut short what ends the processes."""
+
+    def __init__(self):
+        self.seen, self.held = None, False
+
+    def listen(self):
+        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(kind, self.note)
+
+    def note(self, number, _frame):
+        if self.seen is None:
+            self.seen = signal.Signals(number).name
+            if not self.held:
+                self.leave()
+
+    def leave(self):
+        sys.exit(f"bench: ended by {self.seen}")
+
+    @contextlib.contextmanager
+    def hold(self):
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+        if self.seen:
+            self.leave()
+
+
+END_BY_SIGNAL = EndBySignal()
 
 
 class Group:
@@ -88,12 +124,12 @@ class Stage:
     def start(self, name, words, role="chain", **more):
         """Starts a process whose output goes to a file of the stage."""
         log = self.folder / f"{name}-{len(self.groups)}.log"
-        with log.open("wb") as output:
+        with log.open("wb") as output, END_BY_SIGNAL.hold():
             process = subprocess.Popen(
                 self.pinned(role, words), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, **more)
-        group = Group(name, process, log)
-        self.groups.append(group)
+            group = Group(name, process, log)
+            self.groups.append(group)
         return group
 
     def run(self, words, seconds, role="client"):
