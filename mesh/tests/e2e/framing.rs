@@ -243,13 +243,13 @@ fn every_form_of_target_reaches_the_service() {
     for (request, expected) in cases {
         let mut caller = mesh.call();
         caller.send(format!("{request}\r\n\r\n"));
-        let mut call = origin.next();
+        let call = origin.next();
         assert_eq!(call.text().lines().next(), Some(expected));
         assert!(
             call.lines_of("host")[0].to_lowercase().starts_with("host: demo.local"),
             "{call:?}"
         );
-        call.approve();
+        call.approve_and_close();
         assert_eq!(Answer::read(&mut caller).status, 200);
     }
 }
